@@ -1,0 +1,45 @@
+# The images of both processes. Targets: development, build, api, worker.
+
+FROM rust:1.95-slim-trixie AS toolchain
+# The image's own toolchain, whatever its patch release; rust-toolchain.toml would have rustup download one.
+ENV RUSTUP_TOOLCHAIN=$RUST_VERSION
+WORKDIR /src
+
+
+# Cargo, the test tools and what notices a changed file. The source is mounted at /src, so nothing is
+# copied; what cargo writes stays out of it, in volumes.
+FROM toolchain AS development
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends inotify-tools \
+ && rm -rf /var/lib/apt/lists/*
+RUN if command -v rustup; then rustup component add rustfmt clippy; fi
+ENV CARGO_TARGET_DIR=/target PATH=/target/debug:$PATH
+
+
+# Both binaries at once: they have most dependencies in common.
+FROM toolchain AS build
+COPY . .
+# The cache outlives this checkout, and cargo believes timestamps: an older file of another checkout must
+# not pass for what was compiled last. Hence the touch, which leaves only the dependencies to the cache.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/target,id=vestibule-target,sharing=locked \
+    find . -type f -exec touch {} + \
+ && CARGO_TARGET_DIR=/target cargo build --release --locked -p api -p worker \
+ && install -D -t /out /target/release/api /target/release/worker
+
+
+FROM debian:trixie-slim AS release
+USER 10001:10001
+
+
+FROM release AS api
+COPY --from=build /out/api /usr/local/bin/
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["api", "health"]
+ENTRYPOINT ["api"]
+
+
+FROM release AS worker
+COPY --from=build /out/worker /usr/local/bin/
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["worker", "health"]
+ENTRYPOINT ["worker"]

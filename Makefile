@@ -1,0 +1,53 @@
+# `make` alone says what there is.
+
+# Your own settings if you have made some, else the example.
+env_file := $(firstword $(wildcard .env) .env.example)
+compose  := docker compose --env-file $(env_file)
+
+.DEFAULT_GOAL := help
+.PHONY: help up down logs run test test-coverage test-compose lint layers migrate migration bench clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+up: ## Start everything in containers (development form) and wait until it is healthy
+	$(compose) up --build --detach --wait
+
+run: ## The same in the foreground, with its log; Ctrl-C stops it
+	$(compose) up --build
+
+down: ## Stop the containers; the data stays
+	$(compose) down --remove-orphans
+
+logs: ## Follow the log; s=api for that of one service
+	$(compose) logs --follow $(s)
+
+test: ## Run every test, with private servers unless DATABASE_URL and AMQP_URL are set
+	scripts/with-servers cargo test --workspace
+
+test-coverage: ## Run every test and show which lines they reach (needs cargo-llvm-cov)
+	@command -v cargo-llvm-cov >/dev/null || { echo "cargo-llvm-cov is missing: cargo install cargo-llvm-cov"; exit 1; }
+	scripts/with-servers cargo llvm-cov --workspace
+
+test-compose: ## Bring the real stack up by compose, sign somebody up, bring it down; both forms
+	scripts/test-compose
+
+lint: ## Check format and clippy, warnings being errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+layers: ## Check that every outside crate stays in its room
+	scripts/layers
+
+migrate: ## Bring the schema of the compose database up to date
+	$(compose) run --rm --build api cargo run --package api -- migrate
+
+migration: ## Make the file of the next migration: make migration name=add_something
+	@scripts/new-migration '$(name)'
+
+bench: ## Measure (comes later)
+	@echo "There are no benchmarks yet; they come with the issue Speed." >&2; exit 1
+
+clean: ## Remove what was built, and the containers with their data
+	$(compose) down --volumes --remove-orphans --rmi local
+	cargo clean

@@ -1,0 +1,233 @@
+//! The settings of the API, from its environment.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use shared::{code::Ring, topology::Topology};
+
+use crate::domain::policy::Policy;
+
+const SECRETS: [&str; 3] = ["DATABASE_URL", "AMQP_URL", "CODE_SECRETS"];
+
+/// One flat struct: the names are the variables'. Numbers that are missing have the contract's defaults.
+#[derive(Deserialize)]
+#[serde(default)]
+struct Settings {
+    database_url: SecretString,
+    amqp_url: SecretString,
+    code_secrets: SecretString,
+    environment: String,
+    docs: Option<String>,
+    api_addr: String,
+    ops_addr: String,
+    public_url: String,
+    code_length: u8,
+    code_ttl_seconds: u32,
+    code_max_age_seconds: u32,
+    code_attempts: u8,
+    resend_throttle_seconds: u32,
+    codes_per_hour: u16,
+    codes_per_day: u16,
+    registration_ttl_seconds: u32,
+    password_min_length: u8,
+    hash_threads: Option<u16>,
+    hash_queue_ms: u32,
+    amqp_prefix: String,
+    migrate_on_start: bool,
+    log_format: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            database_url: SecretString::default(),
+            amqp_url: SecretString::default(),
+            code_secrets: SecretString::default(),
+            environment: "development".into(),
+            docs: None,
+            api_addr: "0.0.0.0:8000".into(),
+            ops_addr: "0.0.0.0:9090".into(),
+            public_url: "http://localhost:8000".into(),
+            code_length: 4,
+            code_ttl_seconds: 60,
+            code_max_age_seconds: 600,
+            code_attempts: 3,
+            resend_throttle_seconds: 60,
+            codes_per_hour: 5,
+            codes_per_day: 10,
+            registration_ttl_seconds: 86_400,
+            password_min_length: 8,
+            hash_threads: None,
+            hash_queue_ms: 250,
+            amqp_prefix: "vestibule".into(),
+            migrate_on_start: true,
+            log_format: "text".into(),
+        }
+    }
+}
+
+/// What the settings mean, checked.
+pub struct Config {
+    pub database_url: SecretString,
+    pub amqp_url: SecretString,
+    pub api_addr: SocketAddr,
+    pub ops_addr: SocketAddr,
+    pub migrate_on_start: bool,
+    pub log_format: String,
+    pub(crate) ring: Ring,
+    pub(crate) policy: Policy,
+    pub(crate) topology: Topology,
+    pub(crate) public_url: String,
+    pub(crate) docs: bool,
+    pub(crate) hash_threads: usize,
+    pub(crate) hash_queue: Duration,
+}
+
+impl Config {
+    pub fn load() -> Result<Self> {
+        Self::check(shared::env::load(&SECRETS)?)
+    }
+
+    pub fn load_from(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        Self::check(shared::env::load_from(variables, &SECRETS)?)
+    }
+
+    fn check(settings: Settings) -> Result<Self> {
+        let policy = policy(&settings)?;
+        let production = match settings.environment.as_str() {
+            "production" => true,
+            "development" => false,
+            _ => bail!("ENVIRONMENT must be development or production"),
+        };
+        let docs = match settings.docs.as_deref() {
+            None => !production,
+            Some("on") => true,
+            Some("off") => false,
+            Some(_) => bail!("DOCS must be on or off"),
+        };
+        let ring = needed("CODE_SECRETS", settings.code_secrets)?;
+        Ok(Self {
+            database_url: needed("DATABASE_URL", settings.database_url)?,
+            amqp_url: needed("AMQP_URL", settings.amqp_url)?,
+            api_addr: address("API_ADDR", &settings.api_addr)?,
+            ops_addr: address("OPS_ADDR", &settings.ops_addr)?,
+            migrate_on_start: settings.migrate_on_start,
+            log_format: settings.log_format,
+            ring: Ring::parse(ring.expose_secret()).map_err(|why| anyhow::anyhow!("CODE_SECRETS: {why}"))?,
+            policy,
+            topology: Topology::new(&settings.amqp_prefix),
+            public_url: public_url(&settings.public_url)?,
+            docs,
+            hash_threads: threads(settings.hash_threads)?,
+            hash_queue: Duration::from_millis(settings.hash_queue_ms.into()),
+        })
+    }
+}
+
+fn policy(settings: &Settings) -> Result<Policy> {
+    let seconds = |seconds: u32| time::Duration::seconds(seconds.into());
+    within("CODE_LENGTH", settings.code_length.into(), 4, 10)?;
+    within("CODE_TTL_SECONDS", settings.code_ttl_seconds, 1, 3_600)?;
+    within("CODE_MAX_AGE_SECONDS", settings.code_max_age_seconds, settings.code_ttl_seconds, 86_400)?;
+    within("CODE_ATTEMPTS", settings.code_attempts.into(), 1, 10)?;
+    within("CODES_PER_HOUR", settings.codes_per_hour.into(), 1, 1_000)?;
+    within("CODES_PER_DAY", settings.codes_per_day.into(), 1, 1_000)?;
+    within("RESEND_THROTTLE_SECONDS", settings.resend_throttle_seconds, 0, 86_400)?;
+    within("REGISTRATION_TTL_SECONDS", settings.registration_ttl_seconds, 1, 31_536_000)?;
+    within("PASSWORD_MIN_LENGTH", settings.password_min_length.into(), 8, 64)?;
+    Ok(Policy {
+        code_length: settings.code_length,
+        code_ttl: seconds(settings.code_ttl_seconds),
+        code_max_age: seconds(settings.code_max_age_seconds),
+        code_attempts: settings.code_attempts,
+        resend_throttle: seconds(settings.resend_throttle_seconds),
+        codes_per_hour: settings.codes_per_hour.into(),
+        codes_per_day: settings.codes_per_day.into(),
+        registration_ttl: seconds(settings.registration_ttl_seconds),
+        password_min_length: settings.password_min_length.into(),
+    })
+}
+
+fn within(name: &str, value: u32, least: u32, most: u32) -> Result<()> {
+    if (least..=most).contains(&value) { Ok(()) } else { bail!("{name} is {value}: it must be {least} to {most}") }
+}
+
+fn needed(name: &str, value: SecretString) -> Result<SecretString> {
+    if value.expose_secret().is_empty() {
+        bail!("{name} is not set: .env.example has an example of every setting");
+    }
+    Ok(value)
+}
+
+fn address(name: &str, value: &str) -> Result<SocketAddr> {
+    value.parse().with_context(|| format!("{name} is '{value}': it must be an address and a port, like 0.0.0.0:8000"))
+}
+
+fn public_url(value: &str) -> Result<String> {
+    let url = value.trim_end_matches('/');
+    if !(url.starts_with("http://") || url.starts_with("https://")) || url.contains(char::is_whitespace) {
+        bail!("PUBLIC_URL is '{value}': it must begin with http:// or https://");
+    }
+    Ok(url.to_owned())
+}
+
+fn threads(set: Option<u16>) -> Result<usize> {
+    match set {
+        Some(0) => bail!("HASH_THREADS is 0: it must be at least 1"),
+        Some(threads) => Ok(threads.into()),
+        None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 3] = [
+        ("DATABASE_URL", "postgres://u:hunter2@h/x"),
+        ("AMQP_URL", "amqp://h"),
+        ("CODE_SECRETS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+    ];
+
+    fn load(changed: &[(&str, &str)]) -> Result<Config> {
+        let all = GOOD.iter().chain(changed).map(|(name, value)| (name.to_string(), value.to_string()));
+        Config::load_from(all)
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let config = load(&[]).unwrap();
+        assert_eq!((config.policy.code_length, config.policy.code_attempts), (4, 3));
+        assert_eq!(config.policy.code_ttl, time::Duration::MINUTE);
+        assert!(config.docs && config.migrate_on_start);
+        assert!(!load(&[("ENVIRONMENT", "production")]).unwrap().docs);
+        assert!(load(&[("ENVIRONMENT", "production"), ("DOCS", "on")]).unwrap().docs);
+    }
+
+    #[test]
+    fn a_bad_value_is_named_and_no_secret_is_repeated() {
+        for (name, value) in [
+            ("DATABASE_URL", ""),
+            ("AMQP_URL", ""),
+            ("CODE_SECRETS", "hunter2"),
+            ("CODE_LENGTH", "3"),
+            ("CODE_LENGTH", "eleven"),
+            ("CODE_TTL_SECONDS", "0"),
+            ("CODE_MAX_AGE_SECONDS", "59"),
+            ("CODE_ATTEMPTS", "-1"),
+            ("ENVIRONMENT", "test"),
+            ("DOCS", "yes"),
+            ("API_ADDR", "8000"),
+            ("PUBLIC_URL", "localhost"),
+            ("HASH_THREADS", "0"),
+            ("MIGRATE_ON_START", "maybe"),
+            ("PASSWORD_MIN_LENGTH", "4"),
+        ] {
+            let error = format!("{:#}", load(&[(name, value)]).err().unwrap());
+            assert!(error.contains(name), "{name}={value}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+}

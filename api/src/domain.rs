@@ -1,0 +1,6 @@
+//! The rules, pure: no I/O, and time and chance come as arguments.
+
+pub(crate) mod common_passwords;
+pub(crate) mod email;
+pub(crate) mod password;
+pub(crate) mod policy;

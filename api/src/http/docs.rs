@@ -1,0 +1,98 @@
+//! The spec and the two pages that show it, made once when the process starts.
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use poem::{IntoResponse, Route, endpoint::make_sync, get};
+use poem_openapi::{OpenApi, OpenApiService};
+use serde_json::{Map, Value, json};
+
+use super::problem::CONTENT_TYPE;
+
+pub(super) struct Pages {
+    spec: Value,
+    swagger: String,
+    scalar: String,
+}
+
+impl Pages {
+    pub(super) fn of<T: OpenApi>(service: &OpenApiService<T, ()>) -> Result<Self> {
+        let plain = service.spec();
+        let mut spec: Value = serde_json::from_str(&plain).context("the spec is not JSON")?;
+        add_examples(&mut spec);
+        let complete = spec.to_string();
+        Ok(Self {
+            swagger: service.swagger_ui_html().replace(&plain, &complete),
+            scalar: service.scalar_html().replace(&plain, &complete),
+            spec,
+        })
+    }
+
+    pub(super) fn spec(&self) -> &Value {
+        &self.spec
+    }
+
+    pub(super) fn add_to(self, routes: Route) -> Route {
+        // One copy of each for all who ask: the pages are megabytes.
+        let page = |content: String, content_type: &'static str| {
+            let content = Bytes::from(content);
+            get(make_sync(move |_| content.clone().with_content_type(content_type)))
+        };
+        routes
+            .at("/docs", page(self.swagger, "text/html; charset=utf-8"))
+            .at("/docs/scalar", page(self.scalar, "text/html; charset=utf-8"))
+            .at("/openapi.json", page(self.spec.to_string(), "application/json"))
+    }
+}
+
+/// What the framework has no place for: what a person can send at once, and what each problem looks like.
+fn add_examples(spec: &mut Value) {
+    let registration = "b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52";
+    for (schema, example) in [
+        ("Registration", json!({ "email": "ada@example.com", "password": "correct horse battery" })),
+        ("Resending", json!({ "registration": registration })),
+        ("Activation", json!({ "code": "0042" })),
+        (
+            "Receipt",
+            json!({
+                "registration": registration, "status": "sent", "requested_at": "2026-11-21T12:00:00Z",
+                "sent_at": "2026-11-21T12:00:00.08Z", "expires_at": "2026-11-21T12:01:00.08Z",
+                "resend_at": "2026-11-21T12:01:00Z", "code_length": 4, "attempts_left": 3,
+            }),
+        ),
+    ] {
+        spec["components"]["schemas"][schema]["example"] = example;
+    }
+    let operations = spec["paths"].as_object_mut().into_iter().flatten().flat_map(|(_, path)| path.as_object_mut());
+    for response in operations.flatten().filter_map(|(_, operation)| operation["responses"].as_object_mut()).flatten() {
+        add_problems(response.0, response.1);
+    }
+}
+
+/// The description of a response lists its problems as "`slug`: Title; `slug`: Title".
+fn add_problems(status: &str, response: &mut Value) {
+    let description = response["description"].as_str().unwrap_or_default().to_owned();
+    let Some(content) = response["content"].get_mut(CONTENT_TYPE) else { return };
+    let problems = description.split("; ").filter_map(|problem| problem.strip_prefix('`')?.split_once("`: "));
+    let examples: Map<_, _> = problems.map(|(slug, title)| (slug.to_owned(), example(status, slug, title))).collect();
+    content["examples"] = examples.into();
+}
+
+fn example(status: &str, slug: &str, title: &str) -> Value {
+    let mut problem = json!({
+        "type": format!("http://localhost:8000/problems/{slug}"), "title": title, "status": status.parse::<u16>().ok(),
+        "detail": "What to do about it.", "request_id": "1c5f2a1e-8f4e-4a46-8d4f-64b9d1e7c3a0",
+    });
+    match slug {
+        "invalid-input" => {
+            problem["errors"] =
+                json!([{ "field": "email", "code": "required", "message": "An e-mail address is needed." }]);
+        }
+        "wrong-code" => problem["attempts_left"] = 2.into(),
+        "too-many-requests" => {
+            problem["scope"] = "address".into();
+            problem["retry_after"] = 42.into();
+        }
+        _ => {}
+    }
+    json!({ "summary": title, "value": problem })
+}

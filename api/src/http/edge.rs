@@ -1,0 +1,108 @@
+//! What every request passes on its way in and out: its id, the limit on its body, errors as problems, one log line.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use futures_util::FutureExt;
+use poem::{
+    Endpoint, FromRequest, IntoResponse, Request, RequestBody, Response, Result,
+    http::{HeaderValue, StatusCode, header},
+};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::{
+    framework,
+    problem::{Kind, Problem},
+    routes::Routes,
+};
+use crate::{App, chance};
+
+const MAX_BODY_BYTES: usize = 16 * 1024;
+const REQUEST_ID: &str = "x-request-id";
+
+#[derive(Clone)]
+pub(super) struct Edge {
+    app: Arc<App>,
+    routes: Arc<Routes>,
+}
+
+/// The id of a request is also the id of the trace that it begins.
+#[derive(Clone, Copy)]
+pub(super) struct Trace(Uuid);
+
+impl Trace {
+    pub(super) fn traceparent(self) -> String {
+        let parent = chance::id().as_u64_pair().0;
+        format!("00-{}-{parent:016x}-01", self.0.simple())
+    }
+}
+
+impl<'a> FromRequest<'a> for Trace {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> Result<Self> {
+        let missing = || Problem::new(Kind::Internal, "It is in our log under this request_id.").into();
+        request.data::<Self>().copied().ok_or_else(missing)
+    }
+}
+
+impl Edge {
+    pub(super) fn new(app: Arc<App>, routes: Routes) -> Self {
+        Self { app, routes: Arc::new(routes) }
+    }
+
+    pub(super) async fn pass<E: Endpoint>(&self, inner: Arc<E>, request: Request) -> Response {
+        let (id, begun) = (chance::id(), now());
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let pattern = self.routes.pattern(&path).unwrap_or("-");
+        let span = tracing::info_span!("request", %id, %method, path = pattern);
+        let outcome = Self::answer(inner, request, id).instrument(span.clone()).await;
+        let mut response = outcome.unwrap_or_else(|problem| self.refuse(problem, &path, id));
+        if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        span.in_scope(|| {
+            let (status, ms) = (response.status().as_u16(), now().duration_since(begun).as_secs_f64() * 1000.0);
+            tracing::info!(status, ms = (ms * 10.0).round() / 10.0, "answered");
+        });
+        response
+    }
+
+    async fn answer<E: Endpoint>(inner: Arc<E>, mut request: Request, id: Uuid) -> Result<Response, Problem> {
+        request.set_data(Trace(id));
+        limit_body(&mut request).await?;
+        match AssertUnwindSafe(inner.call(request)).catch_unwind().await {
+            Ok(Ok(response)) => Ok(response.into_response()),
+            Ok(Err(error)) if error.is_from_response() => Ok(error.into_response()),
+            Ok(Err(error)) => Err(framework::problem(error)),
+            // The panic hook has logged it.
+            Err(_) => Err(Problem::new(Kind::Internal, "It is in our log under this request_id.")),
+        }
+    }
+
+    fn refuse(&self, mut problem: Problem, path: &str, id: Uuid) -> Response {
+        if problem_status(&problem) == StatusCode::METHOD_NOT_ALLOWED {
+            let allowed = self.routes.allowed(path).unwrap_or_default();
+            problem.headers.extend(HeaderValue::from_str(allowed).ok().map(|allowed| (header::ALLOW, allowed)));
+        }
+        problem.respond(&self.app.public_url, id)
+    }
+}
+
+fn problem_status(problem: &Problem) -> StatusCode {
+    poem::error::ResponseError::status(problem)
+}
+
+/// Chunked or not, a body is read to its end here or not at all.
+async fn limit_body(request: &mut Request) -> Result<(), Problem> {
+    let body = request.take_body().into_bytes_limit(MAX_BODY_BYTES).await.map_err(|error| framework::body(&error))?;
+    if body.is_empty() && !request.headers().contains_key(header::CONTENT_TYPE) {
+        // Nothing needs no type: where a body is optional, it may simply be missing.
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    request.set_body(body);
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "for the log line only")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,75 @@
+//! `GET /health`: one look that tells what is wrong.
+
+use std::sync::Arc;
+
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, payload::Json};
+
+use crate::App;
+
+/// A code that has waited this long for a mail server says that something is wrong with the mail.
+const LATE_SECONDS: f64 = 30.0;
+
+pub(super) struct Health {
+    pub(super) app: Arc<App>,
+}
+
+#[derive(Object)]
+struct Report {
+    status: State,
+    checks: Checks,
+}
+
+#[derive(Object)]
+struct Checks {
+    postgres: State,
+    /// Registrations are taken without it, and their mails wait.
+    broker: State,
+    /// Failing when a code has waited for a mail server for more than 30 seconds.
+    mail: State,
+}
+
+#[derive(Enum, Clone, Copy, PartialEq, Eq)]
+#[oai(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Failing,
+}
+
+#[derive(ApiResponse)]
+enum Answer {
+    /// All is well.
+    #[oai(status = 200)]
+    Well(Json<Report>),
+    /// Something is wrong.
+    #[oai(status = 503)]
+    Unwell(Json<Report>),
+}
+
+#[OpenApi]
+impl Health {
+    /// See what is wrong
+    #[oai(path = "/health", method = "get", operation_id = "health")]
+    async fn health(&self) -> Answer {
+        let late = self.any_late().await;
+        let checks = Checks {
+            postgres: state(late.is_some()),
+            broker: state((self.app.broker_is_up)()),
+            mail: state(late == Some(false)),
+        };
+        let well = [checks.postgres, checks.broker, checks.mail].iter().all(|check| *check == State::Ok);
+        let report = Json(Report { status: state(well), checks });
+        if well { Answer::Well(report) } else { Answer::Unwell(report) }
+    }
+}
+
+impl Health {
+    /// `None` when the database does not tell.
+    async fn any_late(&self) -> Option<bool> {
+        let connection = self.app.store.connection().await.ok()?;
+        crate::store::codes::any_late(&connection, LATE_SECONDS).await.ok()
+    }
+}
+
+fn state(ok: bool) -> State {
+    if ok { State::Ok } else { State::Failing }
+}

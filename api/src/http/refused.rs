@@ -1,0 +1,117 @@
+//! The problems that an operation may answer with, as part of its type, so that the spec names them all.
+
+use std::marker::PhantomData;
+
+use poem_openapi::{
+    ApiResponse, Object,
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::Type,
+};
+
+use super::problem::{CONTENT_TYPE, Kind, Problem};
+use crate::refusal::Refusal;
+
+/// Names the problems of one operation.
+pub(super) trait Refusals: Send + Sync + 'static {
+    const KINDS: &'static [Kind];
+}
+
+/// What an operation that may be refused returns.
+pub(super) struct Refused<R>(Problem, PhantomData<R>);
+
+impl<R> From<Refusal> for Refused<R> {
+    fn from(refusal: Refusal) -> Self {
+        match &refusal {
+            Refusal::Internal(error) => tracing::error!(error = format!("{error:#}"), "internal error"),
+            Refusal::Unavailable(error) => tracing::warn!(error = format!("{error:#}"), "unavailable"),
+            _ => {}
+        }
+        Self(refusal.into(), PhantomData)
+    }
+}
+
+impl<R> From<Problem> for Refused<R> {
+    fn from(problem: Problem) -> Self {
+        Self(problem, PhantomData)
+    }
+}
+
+impl<R> From<Refused<R>> for poem::Error {
+    fn from(refused: Refused<R>) -> Self {
+        refused.0.into()
+    }
+}
+
+impl<R: Refusals> ApiResponse for Refused<R> {
+    fn meta() -> MetaResponses {
+        let mut responses: Vec<MetaResponse> = Vec::new();
+        for kind in R::KINDS {
+            let (status, slug, title) = kind.row();
+            match responses.iter_mut().find(|response| response.status == Some(status)) {
+                Some(same) => same.description = leak(format!("{}; `{slug}`: {title}", same.description)),
+                None => responses.push(response(status, leak(format!("`{slug}`: {title}")))),
+            }
+        }
+        MetaResponses { responses }
+    }
+
+    fn register(registry: &mut Registry) {
+        ProblemBody::register(registry);
+    }
+}
+
+fn response(status: u16, description: &'static str) -> MetaResponse {
+    let header = |name: &str| MetaHeader {
+        name: name.into(),
+        description: None,
+        required: true,
+        deprecated: false,
+        schema: <String as Type>::schema_ref(),
+    };
+    MetaResponse {
+        description,
+        status: Some(status),
+        status_range: None,
+        content: vec![MetaMediaType { content_type: CONTENT_TYPE, schema: ProblemBody::schema_ref() }],
+        headers: match status {
+            401 => vec![header("WWW-Authenticate")],
+            429 | 503 => vec![header("Retry-After")],
+            _ => vec![],
+        },
+    }
+}
+
+/// The spec wants descriptions that live for ever; it is made once, when the process starts.
+fn leak(text: String) -> &'static str {
+    text.leak()
+}
+
+/// RFC 9457. Only its schema is used: answers are written at the edge.
+#[derive(Object)]
+#[oai(rename = "Problem")]
+struct ProblemBody {
+    /// A URL that ends in the slug of this kind of problem.
+    r#type: String,
+    title: String,
+    status: u16,
+    /// What to do about it.
+    detail: String,
+    /// The same as in `X-Request-Id`.
+    request_id: String,
+    /// Every fault of the input (`invalid-input`).
+    errors: Option<Vec<FaultBody>>,
+    /// How many tries the code has left (`wrong-code`).
+    attempts_left: Option<u8>,
+    /// What was asked for too often: `address`, `network` or `account` (`too-many-requests`).
+    scope: Option<String>,
+    /// Seconds until it is worth trying again (`too-many-requests`).
+    retry_after: Option<u32>,
+}
+
+#[derive(Object)]
+#[oai(rename = "Fault")]
+struct FaultBody {
+    field: String,
+    code: String,
+    message: String,
+}

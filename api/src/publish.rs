@@ -1,0 +1,157 @@
+//! The lapin outlet: publishes with confirms, and keeps one connection to the broker alive.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use backon::{ExponentialBuilder, Retryable};
+use futures_util::StreamExt;
+use lapin::{
+    Channel, Confirmation, Connection, Event,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
+};
+use secrecy::SecretString;
+use shared::{
+    message::Envelope,
+    topology::{self, ROUTING_KEY, Topology},
+};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::relay::Deliver;
+
+/// Well below a lease of the relay, and below what a stopping process may take.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+pub(crate) struct Publisher {
+    topology: Topology,
+    channel: watch::Sender<Option<Channel>>,
+    /// Rung when a publish went wrong: the connection is replaced rather than understood.
+    doubt: Arc<Notify>,
+}
+
+impl Publisher {
+    pub(crate) fn new(topology: Topology) -> Self {
+        Self { topology, channel: watch::Sender::new(None), doubt: Arc::default() }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.channel.borrow().is_some()
+    }
+
+    pub(crate) fn outlet(&self) -> Deliver {
+        let publisher = self.clone();
+        Arc::new(move |envelope| {
+            let publisher = publisher.clone();
+            Box::pin(async move { publisher.publish(&envelope).await })
+        })
+    }
+
+    async fn publish(&self, envelope: &Envelope) -> Result<()> {
+        let channel = self.channel.borrow().clone().context("no connection to the broker")?;
+        let published = tokio::time::timeout(CONFIRM_TIMEOUT, self.send(&channel, envelope)).await;
+        let outcome = published.unwrap_or_else(|_| bail!("the broker did not confirm in time"));
+        if outcome.is_err() {
+            self.doubt.notify_one();
+        }
+        outcome
+    }
+
+    async fn send(&self, channel: &Channel, envelope: &Envelope) -> Result<()> {
+        let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
+        let (exchange, body) = (self.topology.exchange.as_str(), envelope.message.to_json().to_string());
+        let confirm = channel
+            .basic_publish(
+                exchange.into(),
+                ROUTING_KEY.into(),
+                mandatory,
+                body.as_bytes(),
+                topology::properties(envelope),
+            )
+            .await?;
+        match confirm.await? {
+            Confirmation::Ack(None) => Ok(()),
+            // A message that found no queue is "acknowledged" too.
+            Confirmation::Ack(Some(_)) => bail!("the broker has no queue for the message"),
+            Confirmation::Nack(_) => bail!("the broker refused the message"),
+            Confirmation::NotRequested => bail!("the channel does not confirm"),
+        }
+    }
+
+    /// Connects, declares, hands the channel to `publish`, and starts over when anything goes wrong.
+    pub(crate) async fn supervise(self, url: SecretString, stop: CancellationToken) -> Result<()> {
+        while !stop.is_cancelled() {
+            let again = ExponentialBuilder::default()
+                .with_min_delay(Duration::from_millis(100))
+                .with_max_delay(Duration::from_secs(5))
+                .with_jitter()
+                .without_max_times();
+            let opening = (|| self.open(&url)).retry(again).notify(|error, pause| {
+                tracing::warn!(error = format!("{error:#}"), ?pause, "no connection to the broker");
+            });
+            let (connection, channel) = tokio::select! {
+                opened = opening => opened?,
+                () = stop.cancelled() => break,
+            };
+            tracing::info!("connected to the broker");
+            self.channel.send_replace(Some(channel.clone()));
+            let why = tokio::select! {
+                why = lost(&connection, &channel) => why,
+                () = self.doubt.notified() => "a publish failed",
+                () = stop.cancelled() => "stopping",
+            };
+            if why == "stopping" {
+                // The relay finishes its round with the channel it has.
+                linger(&self, &connection).await;
+                break;
+            }
+            self.channel.send_replace(None);
+            tracing::warn!(why, "the connection to the broker is replaced");
+            close(&connection).await;
+        }
+        Ok(())
+    }
+
+    async fn open(&self, url: &SecretString) -> Result<(Connection, Channel)> {
+        let connection = topology::connect(url, "vestibule api: publisher").await?;
+        let preparing = async {
+            let channel = connection.create_channel().await?;
+            self.topology.declare(&channel).await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            anyhow::Ok(channel)
+        };
+        let channel =
+            tokio::time::timeout(CONFIRM_TIMEOUT * 2, preparing).await.context("the broker is too slow")??;
+        Ok((connection, channel))
+    }
+}
+
+/// Returns when the connection or the channel is no good any more. Events tell at once; a look every
+/// second finds what they did not.
+async fn lost(connection: &Connection, channel: &Channel) -> &'static str {
+    let mut events = std::pin::pin!(connection.events_listener());
+    loop {
+        match tokio::time::timeout(Duration::from_secs(1), events.next()).await {
+            Ok(Some(Event::Error(_)) | None) => return "the broker closed it",
+            Ok(Some(_)) => {}
+            Err(_) if connection.status().connected() && channel.status().connected() => {}
+            Err(_) => return "it broke",
+        }
+    }
+}
+
+/// When stopping, the relay may still have a round in hand: the connection stays until nobody publishes.
+async fn linger(publisher: &Publisher, connection: &Connection) {
+    let others_gone = async {
+        while Arc::strong_count(&publisher.doubt) > 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = tokio::time::timeout(CONFIRM_TIMEOUT, others_gone).await;
+    close(connection).await;
+}
+
+async fn close(connection: &Connection) {
+    // Nothing is lost with it: what was not confirmed is still in the outbox.
+    let _ = tokio::time::timeout(Duration::from_secs(1), connection.close(200, "bye".into())).await;
+}

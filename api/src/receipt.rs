@@ -1,0 +1,70 @@
+//! The receipt: what the holder of a registration's id may know about it.
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    App,
+    domain::policy::{Policy, Standing},
+    refusal::Refusal,
+    store::registrations::{self, Registration},
+};
+
+pub(crate) struct Receipt {
+    pub(crate) registration: Uuid,
+    pub(crate) status: Status,
+    pub(crate) requested_at: OffsetDateTime,
+    pub(crate) sent_at: Option<OffsetDateTime>,
+    pub(crate) expires_at: Option<OffsetDateTime>,
+    pub(crate) resend_at: OffsetDateTime,
+    pub(crate) code_length: u8,
+    pub(crate) attempts_left: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Queued,
+    Sent,
+    Expired,
+    Undeliverable,
+    Activated,
+    Closed,
+}
+
+pub(crate) async fn read(app: &App, id: Uuid) -> Result<Receipt, Refusal> {
+    let connection = app.store.connection().await?;
+    let found = registrations::by_ids(&connection, &[id]).await?;
+    found.first().map(|registration| of(registration, &app.policy)).ok_or(Refusal::NotFound)
+}
+
+pub(crate) fn of(registration: &Registration, policy: &Policy) -> Receipt {
+    let code = &registration.code;
+    Receipt {
+        registration: registration.id,
+        status: status(registration, policy),
+        requested_at: registration.created_at,
+        sent_at: code.sent_at,
+        expires_at: code.expires_at,
+        resend_at: code.resend_at,
+        code_length: code.length,
+        attempts_left: code.attempts_left(),
+    }
+}
+
+fn status(registration: &Registration, policy: &Policy) -> Status {
+    if registration.activated_at.is_some() {
+        return Status::Activated;
+    }
+    if registration.closed_at.is_some() || policy.is_over(registration.created_at, registration.now) {
+        return Status::Closed;
+    }
+    if registration.undeliverable {
+        return Status::Undeliverable;
+    }
+    match registration.code.standing(registration.now) {
+        Standing::Waiting if registration.dropped => Status::Expired,
+        Standing::Waiting => Status::Queued,
+        Standing::Live => Status::Sent,
+        Standing::Expired | Standing::Exhausted => Status::Expired,
+    }
+}

@@ -1,0 +1,115 @@
+//! Somebody wants in: a registration is appended, whoever the address belongs to.
+
+use crate::{
+    App, chance,
+    domain::{
+        email::EmailAddress,
+        password::{Password, Proof, Recipe},
+        policy::{IDEMPOTENCY_TTL, Wanted},
+    },
+    mint::{self, Order},
+    receipt::{self, Receipt},
+    refusal::Refusal,
+    store::{
+        self,
+        registrations::{self, Registration},
+        users,
+    },
+};
+
+pub(crate) struct Registering {
+    pub(crate) email: EmailAddress,
+    pub(crate) password: Password,
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) traceparent: String,
+}
+
+pub(crate) async fn register(app: &App, wish: &Registering) -> Result<Receipt, Refusal> {
+    let seen = look(app, wish).await?;
+    let proof = app.hashes.prove(wish.password.clone(), seen.recipe).await?;
+    if let Some(before) = seen.same_key {
+        return replay(app, wish, &before, &proof);
+    }
+    match append(app, wish, &proof).await? {
+        Some(receipt) => Ok(receipt),
+        // Another request with the same key committed in between: this one is its repetition.
+        None => Box::pin(register(app, wish)).await,
+    }
+}
+
+/// What must be known before the password is hashed.
+struct Seen {
+    same_key: Option<Registration>,
+    recipe: Recipe,
+}
+
+async fn look(app: &App, wish: &Registering) -> Result<Seen, Refusal> {
+    let connection = app.store.connection().await?;
+    if let Some(key) = &wish.idempotency_key
+        && let Some(before) = registrations::by_key(&connection, key).await?
+        && before.now < before.created_at + IDEMPOTENCY_TTL
+    {
+        if before.email != wish.email {
+            return Err(Refusal::IdempotencyMismatch);
+        }
+        let recipe = Recipe::of(&before.password_hash).unwrap_or_else(|| app.first_recipe(&wish.email));
+        return Ok(Seen { same_key: Some(before), recipe });
+    }
+    mint::foresee(app, &connection, &order(wish)).await?;
+    let user = users::by_email(&connection, &wish.email).await?.map(|user| user.password_hash);
+    let open = registrations::open_of(&connection, &wish.email).await?;
+    let recipe = app.recipe(&wish.email, user.iter().chain(open.iter().map(|one| &one.password_hash)));
+    Ok(Seen { same_key: None, recipe })
+}
+
+/// The same request again has the same receipt, and no second mail.
+fn replay(app: &App, wish: &Registering, before: &Registration, proof: &Proof) -> Result<Receipt, Refusal> {
+    if before.email == wish.email && proof.matches(&before.password_hash) {
+        Ok(receipt::of(before, &app.policy))
+    } else {
+        Err(Refusal::IdempotencyMismatch)
+    }
+}
+
+/// Registration, code and message in one transaction. `None` when the key was taken meanwhile.
+async fn append(app: &App, wish: &Registering, proof: &Proof) -> Result<Option<Receipt>, Refusal> {
+    let mut connection = app.store.connection().await?;
+    let transaction = connection.transaction().await?;
+    let grant = mint::grant(app, &transaction, &order(wish)).await?;
+    let now = grant.now;
+    if let Some(key) = &wish.idempotency_key {
+        registrations::forget_key(&transaction, key, now - IDEMPOTENCY_TTL).await?;
+    }
+    let (id, password_hash) = (chance::id(), proof.to_stored().map_err(Refusal::Internal)?);
+    let new = registrations::New {
+        id,
+        email: &wish.email,
+        password_hash: &password_hash,
+        idempotency_key: wish.idempotency_key.as_deref(),
+    };
+    match registrations::insert(&transaction, &new, now).await {
+        Err(error) if store::violates(&error, registrations::IDEMPOTENCY_KEY_UNIQUE) => return Ok(None),
+        inserted => inserted?,
+    }
+    let code = mint::mint(app, &transaction, &order(wish), id, grant).await?;
+    transaction.commit().await?;
+    app.wake_relay();
+
+    let registration = Registration {
+        id,
+        email: wish.email.clone(),
+        password_hash,
+        created_at: now,
+        activated_at: None,
+        closed_at: None,
+        undeliverable: false,
+        dropped: false,
+        code,
+        now,
+    };
+    Ok(Some(receipt::of(&registration, &app.policy)))
+}
+
+fn order(wish: &Registering) -> Order<'_> {
+    Order { email: &wish.email, wanted: Wanted::Registration, traceparent: &wish.traceparent }
+}

@@ -1,0 +1,111 @@
+//! Moves outbox rows to whoever carries them on. Knows nothing of brokers or mail.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::{BoxFuture, join_all};
+use shared::message::Envelope;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    refusal::Refusal,
+    store::{Store, outbox},
+};
+
+/// Takes a message away for good: `Ok` means that it is safely somebody else's. It must give up
+/// well before a lease ends.
+pub type Deliver = Arc<dyn Fn(Envelope) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
+
+const BATCH: i64 = 200;
+const LEASE_SECONDS: f64 = 30.0;
+
+/// How long a row waits at most when no signal tells of it: one that another process left behind.
+const POLL: Duration = Duration::from_secs(1);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+enum Round {
+    Idle,
+    /// There may be more where these came from.
+    Full,
+    Failed(anyhow::Error),
+}
+
+/// Runs until told to stop; a round that has begun is finished, so that no lease outlives it.
+pub(crate) async fn run(
+    store: Store,
+    deliver: Deliver,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut failing = false;
+    while !stop.is_cancelled() {
+        let round = round(&store, &deliver).await.unwrap_or_else(|refusal| Round::Failed(refusal.into()));
+        let pause = match round {
+            Round::Full => continue,
+            Round::Idle => POLL,
+            Round::Failed(error) => {
+                // Once an outage, not once a second.
+                if !failing {
+                    tracing::warn!(error = format!("{error:#}"), "messages wait in the outbox");
+                }
+                failing = true;
+                // A signal cannot shorten this one: what failed just now would fail again.
+                tokio::select! { () = tokio::time::sleep(PAUSE_AFTER_FAILURE) => {}, () = stop.cancelled() => {} }
+                continue;
+            }
+        };
+        if std::mem::take(&mut failing) {
+            tracing::info!("the outbox moves again");
+        }
+        tokio::select! {
+            () = wake.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+async fn round(store: &Store, deliver: &Deliver) -> Result<Round, Refusal> {
+    let connection = store.connection().await?;
+    let leased = outbox::lease(&connection, BATCH, LEASE_SECONDS).await?;
+    // Delivering may take long: nobody should be short of a connection meanwhile.
+    drop(connection);
+    if leased.is_empty() {
+        return Ok(Round::Idle);
+    }
+    let full = i64::try_from(leased.len()).is_ok_and(|rows| rows == BATCH);
+    let outcomes = join_all(leased.into_iter().map(|(id, row)| deliver_one(deliver, id, row))).await;
+
+    let (mut gone, mut back, mut why) = (Vec::new(), Vec::new(), None);
+    for (id, outcome) in outcomes {
+        match outcome {
+            Ok(()) => gone.push(id),
+            Err(error) => {
+                back.push(id);
+                why = Some(error);
+            }
+        }
+    }
+    let connection = store.connection().await?;
+    if !gone.is_empty() {
+        outbox::delete(&connection, &gone).await?;
+    }
+    if !back.is_empty() {
+        outbox::release(&connection, &back).await?;
+    }
+    Ok(match why {
+        Some(error) => Round::Failed(error),
+        None if full => Round::Full,
+        None => Round::Idle,
+    })
+}
+
+async fn deliver_one(deliver: &Deliver, id: Uuid, row: Result<Envelope, &'static str>) -> (Uuid, anyhow::Result<()>) {
+    match row {
+        Ok(envelope) => (id, deliver(envelope).await),
+        // Written by a newer version of us, most likely, which will take it when it is back.
+        Err(why) => (id, Err(anyhow::anyhow!("outbox row {id}: {why}"))),
+    }
+}

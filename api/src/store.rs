@@ -1,0 +1,98 @@
+//! The way to the database. One table, one file below; statements are constants, rules are elsewhere.
+
+pub(crate) mod budgets;
+pub(crate) mod codes;
+pub(crate) mod outbox;
+pub(crate) mod registrations;
+pub(crate) mod users;
+
+use anyhow::{Context, anyhow};
+use deadpool_postgres::{GenericClient, Object, Pool, PoolError};
+use tokio_postgres::{Error, Row, error::SqlState, types::ToSql};
+
+use crate::refusal::Refusal;
+
+pub(crate) type Connection = Object;
+pub(crate) type Transaction<'a> = deadpool_postgres::Transaction<'a>;
+
+#[derive(Clone)]
+pub(crate) struct Store(Pool);
+
+impl Store {
+    pub(crate) fn new(pool: Pool) -> Self {
+        Self(pool)
+    }
+
+    pub(crate) async fn connection(&self) -> Result<Connection, Refusal> {
+        self.0.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => error.into(),
+            other => Refusal::Unavailable(anyhow!(other).context("no connection to Postgres")),
+        })
+    }
+
+    pub(crate) async fn is_up(&self) -> bool {
+        match self.connection().await {
+            Ok(connection) => connection.simple_query("").await.is_ok(),
+            Err(_) => false,
+        }
+    }
+}
+
+/// Everything about an address is decided by one request at a time: its budget, who it belongs to.
+pub(crate) async fn lock(transaction: &Transaction<'_>, subject: &[u8; 32]) -> Result<(), Error> {
+    let name = i64::from_be_bytes(std::array::from_fn(|i| subject[i]));
+    execute(transaction, LOCK, &[&name]).await.map(drop)
+}
+
+const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
+
+/// Every statement of this crate, for the test that prepares them all.
+pub(crate) fn statements() -> Vec<&'static str> {
+    [&[LOCK], budgets::ALL, codes::ALL, outbox::ALL, registrations::ALL, users::ALL].concat()
+}
+
+async fn rows(client: &impl GenericClient, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+    client.query(&client.prepare_cached(sql).await?, values).await
+}
+
+async fn row(client: &impl GenericClient, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
+    client.query_opt(&client.prepare_cached(sql).await?, values).await
+}
+
+async fn execute(client: &impl GenericClient, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
+    client.execute(&client.prepare_cached(sql).await?, values).await
+}
+
+/// Whether this error is the violation of that constraint.
+pub(crate) fn violates(error: &Error, constraint: &str) -> bool {
+    error.as_db_error().is_some_and(|error| error.constraint() == Some(constraint))
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let away = match error.code() {
+            // No answer from a server at all: it is gone, or the way to it is.
+            None => true,
+            Some(state) => is_passing(state),
+        };
+        let error = Err::<(), _>(error).context("Postgres");
+        match error {
+            Err(error) if away => Self::Unavailable(error),
+            Err(error) => Self::Internal(error),
+            Ok(()) => Self::Internal(anyhow!("no error")),
+        }
+    }
+}
+
+/// What a server says when it is starting, stopping, full, a standby, or too slow just now.
+fn is_passing(state: &SqlState) -> bool {
+    let passing = [
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::QUERY_CANCELED,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+    ];
+    let class = &state.code()[..2];
+    passing.contains(state) || ["08", "53"].contains(&class) || state.code().starts_with("57P0")
+}

@@ -1,0 +1,60 @@
+//! The codes of registrations: one that counts, the others superseded.
+
+use time::OffsetDateTime;
+use tokio_postgres::Error;
+use uuid::Uuid;
+
+use super::Transaction;
+use crate::domain::policy::Code;
+
+const SUPERSEDE: &str = "UPDATE codes SET superseded_at = $2 WHERE registration_id = $1 AND superseded_at IS NULL";
+const INSERT: &str = "INSERT INTO codes (id, registration_id, code_hash, key_id, length, attempts_allowed, \
+    ttl_seconds, deadline, resend_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const COUNT_ATTEMPT: &str = "UPDATE codes SET attempts = attempts + 1 WHERE id = ANY($1)";
+const CONSUME: &str = "UPDATE codes SET consumed_at = $2 WHERE id = $1";
+const IS_LATE: &str = "SELECT EXISTS (SELECT FROM codes c WHERE c.sent_at IS NULL AND c.superseded_at IS NULL \
+    AND c.deadline > clock_timestamp() AND c.created_at < clock_timestamp() - make_interval(secs => $1) \
+    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = c.id))";
+
+pub(super) const ALL: &[&str] = &[SUPERSEDE, INSERT, COUNT_ATTEMPT, CONSUME, IS_LATE];
+
+/// Makes this the code that counts for its registration.
+pub(crate) async fn insert(
+    transaction: &Transaction<'_>,
+    code: &Code,
+    ttl_seconds: i32,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    super::execute(transaction, SUPERSEDE, &[&code.registration, &now]).await?;
+    super::execute(
+        transaction,
+        INSERT,
+        &[
+            &code.id,
+            &code.registration,
+            &code.hash,
+            &code.key_id,
+            &i16::from(code.length),
+            &i16::from(code.attempts_allowed),
+            &ttl_seconds,
+            &code.deadline,
+            &code.resend_at,
+            &now,
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+pub(crate) async fn count_attempt(transaction: &Transaction<'_>, codes: &[Uuid]) -> Result<(), Error> {
+    super::execute(transaction, COUNT_ATTEMPT, &[&codes]).await.map(drop)
+}
+
+pub(crate) async fn consume(transaction: &Transaction<'_>, code: Uuid, now: OffsetDateTime) -> Result<(), Error> {
+    super::execute(transaction, CONSUME, &[&code, &now]).await.map(drop)
+}
+
+/// Whether a code that could still be used has waited longer than this for a mail server.
+pub(crate) async fn any_late(connection: &super::Connection, seconds: f64) -> Result<bool, Error> {
+    Ok(super::row(connection, IS_LATE, &[&seconds]).await?.is_some_and(|row| row.get(0)))
+}

@@ -1,0 +1,42 @@
+//! What the world must be told: written with what made it true, leased by relays, gone when delivered.
+
+use shared::message::{Envelope, Message};
+use tokio_postgres::Error;
+use uuid::Uuid;
+
+use super::{Connection, Transaction};
+
+const INSERT: &str = "INSERT INTO outbox (id, message, traceparent) VALUES ($1, $2, $3)";
+// SKIP LOCKED lets any number of relays work side by side; a lease that ran out is that of a dead one.
+const LEASE: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => $2) \
+    WHERE id IN (SELECT id FROM outbox WHERE leased_until IS NULL OR leased_until <= clock_timestamp() \
+    ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING id, message, traceparent";
+const RELEASE: &str = "UPDATE outbox SET leased_until = NULL WHERE id = ANY($1)";
+const DELETE: &str = "DELETE FROM outbox WHERE id = ANY($1)";
+
+pub(super) const ALL: &[&str] = &[INSERT, LEASE, RELEASE, DELETE];
+
+/// A row of the outbox; the error says why it cannot be a message.
+pub(crate) type Leased = (Uuid, Result<Envelope, &'static str>);
+
+pub(crate) async fn insert(transaction: &Transaction<'_>, envelope: &Envelope) -> Result<(), Error> {
+    let message = envelope.message;
+    super::execute(transaction, INSERT, &[&message.id, &message.to_json(), &envelope.traceparent]).await.map(drop)
+}
+
+pub(crate) async fn lease(connection: &Connection, at_most: i64, seconds: f64) -> Result<Vec<Leased>, Error> {
+    let rows = super::rows(connection, LEASE, &[&at_most, &seconds]).await?;
+    let leased = |row: tokio_postgres::Row| {
+        let message = Message::from_json(row.get::<_, serde_json::Value>(1).to_string().as_bytes());
+        (row.get(0), message.map(|message| Envelope { message, traceparent: row.get(2) }))
+    };
+    Ok(rows.into_iter().map(leased).collect())
+}
+
+pub(crate) async fn release(connection: &Connection, ids: &[Uuid]) -> Result<(), Error> {
+    super::execute(connection, RELEASE, &[&ids]).await.map(drop)
+}
+
+pub(crate) async fn delete(connection: &Connection, ids: &[Uuid]) -> Result<(), Error> {
+    super::execute(connection, DELETE, &[&ids]).await.map(drop)
+}

@@ -1,0 +1,128 @@
+//! Registrations, each with the code that counts for it.
+
+use deadpool_postgres::GenericClient;
+use time::OffsetDateTime;
+use tokio_postgres::{Error, Row};
+use uuid::Uuid;
+
+use super::Transaction;
+use crate::domain::{email::EmailAddress, policy::Code};
+
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT r.id, r.email, r.password_hash, r.created_at, r.activated_at, r.closed_at, d.outcome, \
+             clock_timestamp(), c.id, c.code_hash, c.key_id, c.length, c.attempts, c.attempts_allowed, c.deadline, \
+             c.sent_at, c.expires_at, c.resend_at \
+             FROM registrations r JOIN codes c ON c.registration_id = r.id AND c.superseded_at IS NULL \
+             LEFT JOIN deliveries d ON d.message_id = c.id WHERE ",
+            $condition
+        )
+    };
+}
+
+const BY_IDS: &str = select!("r.id = ANY($1) ORDER BY r.created_at DESC");
+const OPEN_OF: &str =
+    select!("r.email = $1 AND r.activated_at IS NULL AND r.closed_at IS NULL ORDER BY r.created_at DESC");
+const BY_KEY: &str = select!("r.idempotency_key = $1");
+const INSERT: &str = "INSERT INTO registrations (id, email, password_hash, idempotency_key, created_at) \
+    VALUES ($1, $2, $3, $4, $5)";
+const FORGET_KEY: &str =
+    "UPDATE registrations SET idempotency_key = NULL WHERE idempotency_key = $1 AND created_at <= $2";
+const ACTIVATE: &str = "UPDATE registrations SET activated_at = $2 WHERE id = $1";
+const CLOSE_OPEN_OF: &str = "UPDATE registrations SET closed_at = $2 \
+    WHERE email = $1 AND activated_at IS NULL AND closed_at IS NULL";
+
+pub(super) const ALL: &[&str] = &[BY_IDS, OPEN_OF, BY_KEY, INSERT, FORGET_KEY, ACTIVATE, CLOSE_OPEN_OF];
+
+/// What is violated when two requests with one key arrive together.
+pub(crate) const IDEMPOTENCY_KEY_UNIQUE: &str = "registrations_idempotency_key_unique";
+
+/// A registration as it is at `now`, the database's time when it was read.
+#[derive(Clone)]
+pub(crate) struct Registration {
+    pub(crate) id: Uuid,
+    pub(crate) email: EmailAddress,
+    pub(crate) password_hash: String,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) activated_at: Option<OffsetDateTime>,
+    pub(crate) closed_at: Option<OffsetDateTime>,
+    /// How the mail with its code ended, when it did not end with a mail server taking it.
+    pub(crate) undeliverable: bool,
+    pub(crate) dropped: bool,
+    pub(crate) code: Code,
+    pub(crate) now: OffsetDateTime,
+}
+
+impl From<Row> for Registration {
+    fn from(row: Row) -> Self {
+        let small = |column: usize| u8::try_from(row.get::<_, i16>(column)).unwrap_or(u8::MAX);
+        let outcome = row.get::<_, Option<&str>>(6);
+        Self {
+            id: row.get(0),
+            email: EmailAddress::trusted(row.get(1)),
+            password_hash: row.get(2),
+            created_at: row.get(3),
+            activated_at: row.get(4),
+            closed_at: row.get(5),
+            undeliverable: outcome == Some("undeliverable"),
+            dropped: outcome == Some("dropped"),
+            now: row.get(7),
+            code: Code {
+                id: row.get(8),
+                registration: row.get(0),
+                hash: row.get(9),
+                key_id: row.get(10),
+                length: small(11),
+                attempts: small(12),
+                attempts_allowed: small(13),
+                deadline: row.get(14),
+                sent_at: row.get(15),
+                expires_at: row.get(16),
+                resend_at: row.get(17),
+            },
+        }
+    }
+}
+
+/// Newest first, like the other lists.
+pub(crate) async fn by_ids(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<Registration>, Error> {
+    Ok(super::rows(client, BY_IDS, &[&ids]).await?.into_iter().map(Into::into).collect())
+}
+
+/// Those of an address that nobody activated or closed; whether one is over is for the policy to say.
+pub(crate) async fn open_of(client: &impl GenericClient, email: &EmailAddress) -> Result<Vec<Registration>, Error> {
+    Ok(super::rows(client, OPEN_OF, &[&email.as_str()]).await?.into_iter().map(Into::into).collect())
+}
+
+pub(crate) async fn by_key(client: &impl GenericClient, key: &str) -> Result<Option<Registration>, Error> {
+    Ok(super::row(client, BY_KEY, &[&key]).await?.map(Into::into))
+}
+
+pub(crate) struct New<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) email: &'a EmailAddress,
+    pub(crate) password_hash: &'a str,
+    pub(crate) idempotency_key: Option<&'a str>,
+}
+
+pub(crate) async fn insert(transaction: &Transaction<'_>, new: &New<'_>, now: OffsetDateTime) -> Result<(), Error> {
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+        [&new.id, &new.email.as_str(), &new.password_hash, &new.idempotency_key, &now];
+    super::execute(transaction, INSERT, &values).await.map(drop)
+}
+
+/// Frees a key that was last used before `before`.
+pub(crate) async fn forget_key(transaction: &Transaction<'_>, key: &str, before: OffsetDateTime) -> Result<(), Error> {
+    super::execute(transaction, FORGET_KEY, &[&key, &before]).await.map(drop)
+}
+
+/// Marks the one that won, and closes what else is open at its address.
+pub(crate) async fn activate(
+    transaction: &Transaction<'_>,
+    winner: &Registration,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    super::execute(transaction, ACTIVATE, &[&winner.id, &now]).await?;
+    super::execute(transaction, CLOSE_OPEN_OF, &[&winner.email.as_str(), &now]).await.map(drop)
+}

@@ -1,0 +1,173 @@
+//! Codes are derived, never stored: the digits of a code follow from its id and a secret.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+const MIN_SECRET_BYTES: usize = 32;
+
+/// The secrets of `CODE_SECRETS`, newest first. A code's row names the key it was made with, so that
+/// a new key can be put in front while codes of the old one still live.
+#[derive(Debug)]
+pub struct Ring(Vec<Key>);
+
+#[derive(Debug)]
+pub struct Key {
+    pub id: String,
+    secret: SecretSlice<u8>,
+}
+
+impl Ring {
+    /// Reads `id:base64,id:base64`. The error never repeats what was given.
+    pub fn parse(list: &str) -> Result<Self, String> {
+        let keys = list.split(',').map(Key::parse).collect::<Result<Vec<_>, _>>()?;
+        let distinct: std::collections::HashSet<_> = keys.iter().map(|key| &key.id).collect();
+        if distinct.len() < keys.len() {
+            return Err("two secrets have the same id".into());
+        }
+        Ok(Self(keys))
+    }
+
+    /// Makes the codes of today.
+    pub fn newest(&self) -> &Key {
+        &self.0[0]
+    }
+
+    /// Names things for long: it stays the same when a newer key is put in front.
+    pub fn oldest(&self) -> &Key {
+        &self.0[self.0.len() - 1]
+    }
+
+    pub fn get(&self, id: &str) -> Option<&Key> {
+        self.0.iter().find(|key| key.id == id)
+    }
+}
+
+impl Key {
+    fn parse(entry: &str) -> Result<Self, String> {
+        let (id, secret) = entry.trim().split_once(':').ok_or("it must be a list of id:base64")?;
+        if id.is_empty() || id.len() > 32 {
+            return Err("the id of a secret must have 1 to 32 characters".into());
+        }
+        let secret = BASE64_STANDARD.decode(secret.trim()).map_err(|_| format!("the secret '{id}' is not base64"))?;
+        if secret.len() < MIN_SECRET_BYTES {
+            return Err(format!(
+                "the secret '{id}' has {} bytes, at least {MIN_SECRET_BYTES} are needed",
+                secret.len()
+            ));
+        }
+        Ok(Self { id: id.to_owned(), secret: secret.into() })
+    }
+
+    /// The digits of a code, each of the 10^length possibilities equally likely.
+    pub fn digits(&self, code: Uuid, length: u8) -> SecretString {
+        let possibilities = 10_u64.pow(u32::from(length));
+        // Draws at or above the largest multiple would favour the small numbers: draw again.
+        let fair_below = u64::MAX - u64::MAX % possibilities;
+        let mut draw_number = 0_u32;
+        loop {
+            let mac = self.mac("vestibule/digits/1", &[code.as_bytes(), &draw_number.to_be_bytes()]);
+            let draw = u64::from_be_bytes(std::array::from_fn(|i| mac[i]));
+            if draw < fair_below {
+                return format!("{:0width$}", draw % possibilities, width = usize::from(length)).into();
+            }
+            draw_number += 1;
+        }
+    }
+
+    /// What Postgres holds to recognise the digits of this code.
+    pub fn verifier(&self, code: Uuid, digits: &str) -> [u8; 32] {
+        self.mac("vestibule/verifier/1", &[code.as_bytes(), digits.as_bytes()])
+    }
+
+    pub fn verifies(&self, code: Uuid, digits: &str, verifier: &[u8]) -> bool {
+        self.verifier(code, digits).ct_eq(verifier).into()
+    }
+
+    /// A name for something that must be recognised but not be readable in the database.
+    pub fn pseudonym(&self, of: &str, what: &str) -> [u8; 32] {
+        self.mac("vestibule/pseudonym/1", &[of.as_bytes(), &[0], what.as_bytes()])
+    }
+
+    fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+        // HMAC takes keys of any length; the constructor cannot fail.
+        #[expect(clippy::expect_used, reason = "an HMAC key may have any length")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.expose_secret()).expect("any length");
+        mac.update(purpose.as_bytes());
+        mac.update(&[0]);
+        for part in parts {
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring() -> Ring {
+        let secret = BASE64_STANDARD.encode([7_u8; 32]);
+        let older = BASE64_STANDARD.encode([8_u8; 32]);
+        Ring::parse(&format!("b:{secret}, a:{older}")).unwrap()
+    }
+
+    #[test]
+    fn the_ring_is_newest_first() {
+        assert_eq!((ring().newest().id.as_str(), ring().oldest().id.as_str()), ("b", "a"));
+        assert!(ring().get("a").is_some() && ring().get("c").is_none());
+    }
+
+    #[test]
+    fn bad_secrets_are_refused_without_being_repeated() {
+        for (list, why) in [
+            ("", "it must be a list of id:base64"),
+            ("a:%%%", "the secret 'a' is not base64"),
+            ("a:c2hvcnQ=", "the secret 'a' has 5 bytes, at least 32 are needed"),
+        ] {
+            assert_eq!(Ring::parse(list).unwrap_err(), why);
+        }
+        let secret = BASE64_STANDARD.encode([7_u8; 32]);
+        assert_eq!(Ring::parse(&format!("a:{secret},a:{secret}")).unwrap_err(), "two secrets have the same id");
+    }
+
+    #[test]
+    fn digits_follow_from_the_id_and_differ_by_key() {
+        let (ring, id) = (ring(), Uuid::from_u128(1));
+        let digits = |key: &Key| key.digits(id, 8).expose_secret().to_owned();
+        assert_eq!(digits(ring.newest()), digits(ring.newest()));
+        assert_ne!(digits(ring.newest()), digits(ring.oldest()));
+    }
+
+    #[test]
+    fn a_verifier_knows_its_own_digits_only() {
+        let (ring, id) = (ring(), Uuid::from_u128(1));
+        let verifier = ring.newest().verifier(id, "0042");
+        assert!(ring.newest().verifies(id, "0042", &verifier));
+        assert!(!ring.newest().verifies(id, "0043", &verifier));
+        assert!(!ring.newest().verifies(Uuid::from_u128(2), "0042", &verifier));
+        assert!(!ring.oldest().verifies(id, "0042", &verifier));
+    }
+
+    /// S-29: chi-squared over the four digit places of 20 000 codes, and every length keeps its zeros.
+    #[test]
+    fn digits_are_uniform_and_keep_their_leading_zeros() {
+        let ring = ring();
+        let mut seen = [[0_u32; 10]; 4];
+        for n in 0..20_000_u128 {
+            let digits = ring.newest().digits(Uuid::from_u128(n), 4);
+            assert_eq!(digits.expose_secret().len(), 4);
+            for (place, digit) in digits.expose_secret().bytes().enumerate() {
+                seen[place][usize::from(digit - b'0')] += 1;
+            }
+        }
+        for place in seen {
+            let chi_squared: f64 = place.iter().map(|&n| (f64::from(n) - 2000.0).powi(2) / 2000.0).sum();
+            assert!(chi_squared < 33.7, "{place:?}"); // 9 degrees of freedom, p = 0.0001; the ids are fixed
+        }
+        assert_eq!(ring.newest().digits(Uuid::from_u128(1), 10).expose_secret().len(), 10);
+    }
+}

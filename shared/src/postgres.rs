@@ -1,0 +1,126 @@
+//! The way to Postgres: the pool that both processes use, and the migrations that either may run.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, anyhow};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
+use rustls::{ClientConfig, RootCertStore, pki_types::pem::PemObject};
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::{Config, config::SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+mod embedded {
+    refinery::embed_migrations!("../migrations");
+}
+
+/// Any constant will do, as long as all processes use the same.
+const MIGRATION_LOCK: i64 = 0x0076_6573_7469_6275;
+
+/// What a server may make us wait for, unless the URL has `options` of its own.
+const LIMITS: &str = "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s";
+
+pub fn pool(url: &SecretString, connections: usize) -> Result<Pool> {
+    let (mut config, tls) = parse(url)?;
+    if config.get_options().is_none() {
+        config.options(LIMITS);
+    }
+    // A connection is only looked at when it is handed out: one that died with the server is
+    // noticed without a round trip and replaced.
+    let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    Ok(Pool::builder(manager)
+        .max_size(connections)
+        .runtime(Runtime::Tokio1)
+        .timeouts(Timeouts {
+            wait: Some(Duration::from_secs(2)),
+            create: Some(Duration::from_secs(5)),
+            recycle: Some(Duration::from_secs(2)),
+        })
+        .build()?)
+}
+
+/// Brings the schema up to date. Any number of processes may do it at once: one works, the others wait.
+pub async fn migrate(url: &SecretString) -> Result<()> {
+    let (config, tls) = parse(url)?;
+    let (mut client, connection) = config.connect(tls).await.context("cannot connect to DATABASE_URL")?;
+    let connection = tokio::spawn(connection);
+    // The lock is the session's, so it goes with the connection whatever happens in between.
+    client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
+    let mut runner = embedded::migrations::runner();
+    runner.set_migration_table_name("migrations");
+    let report = runner.run_async(&mut client).await.context("a migration failed")?;
+    for migration in report.applied_migrations() {
+        tracing::info!(%migration, "migrated");
+    }
+    drop(client);
+    connection.await?.context("the connection that migrated broke")
+}
+
+fn parse(url: &SecretString) -> Result<(Config, MakeRustlsConnect)> {
+    let (url, ca) = without_ca(url.expose_secret());
+    // The parser's own error may repeat parts of the URL, and a URL holds a password.
+    let mut config: Config = url
+        .parse()
+        .map_err(|_| anyhow!("DATABASE_URL is not a Postgres URL (postgres://user:password@host/database)"))?;
+    // "prefer" would check no certificate, or fail on the self-signed one that Debian's server has: a
+    // URL asks for TLS with sslmode=require, and then the certificate must be right.
+    if config.get_ssl_mode() != SslMode::Require {
+        config.ssl_mode(SslMode::Disable);
+    }
+    config
+        .application_name("vestibule")
+        .connect_timeout(Duration::from_secs(5))
+        .tcp_user_timeout(Duration::from_secs(10))
+        .keepalives_idle(Duration::from_secs(30));
+    Ok((config, MakeRustlsConnect::new(tls_config(ca.as_deref())?)))
+}
+
+/// Takes libpq's `sslrootcert` out of a URL: our driver does not know it.
+fn without_ca(url: &str) -> (String, Option<String>) {
+    let Some((base, query)) = url.split_once('?') else { return (url.to_owned(), None) };
+    let (ca, rest): (Vec<_>, Vec<_>) = query.split('&').partition(|pair| pair.starts_with("sslrootcert="));
+    let ca = ca.first().map(|pair| pair["sslrootcert=".len()..].to_owned());
+    if rest.is_empty() { (base.to_owned(), ca) } else { (format!("{base}?{}", rest.join("&")), ca) }
+}
+
+fn tls_config(ca: Option<&str>) -> Result<ClientConfig> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = ca {
+        let file = rustls::pki_types::CertificateDer::pem_file_iter(path);
+        for certificate in file.with_context(|| format!("DATABASE_URL: cannot read sslrootcert {path}"))? {
+            roots.add(certificate?)?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_url_is_refused_without_being_repeated() {
+        let error = format!("{:#}", pool(&"postgres://u:hunter2@host:port/x".to_owned().into(), 1).unwrap_err());
+        assert!(error.starts_with("DATABASE_URL is not"), "{error}");
+        assert!(!error.contains("hunter2"));
+    }
+
+    #[test]
+    fn tls_is_used_when_the_url_asks_for_it_only() {
+        let mode = |url: &str| parse(&url.to_owned().into()).unwrap().0.get_ssl_mode();
+        assert_eq!(mode("postgres://h/x"), SslMode::Disable);
+        assert_eq!(mode("postgres://h/x?sslmode=require"), SslMode::Require);
+    }
+
+    #[test]
+    fn a_private_authority_may_be_named() {
+        assert_eq!(
+            without_ca("postgres://h/x?sslrootcert=/ca.pem&sslmode=require"),
+            ("postgres://h/x?sslmode=require".into(), Some("/ca.pem".into()))
+        );
+        assert_eq!(without_ca("postgres://h/x"), ("postgres://h/x".into(), None));
+        let missing = parse(&"postgres://h/x?sslmode=require&sslrootcert=/nowhere.pem".to_owned().into());
+        assert!(missing.err().unwrap().to_string().contains("/nowhere.pem"));
+    }
+}

@@ -1,0 +1,138 @@
+//! How any of our processes logs, starts its parts, and stops.
+
+use std::{future::Future, time::Duration};
+
+use anyhow::{Result, anyhow};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// How long the parts may take to finish what they have in hand once they are told to stop.
+pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// Logs to standard error, as text for people or as JSON for machines.
+pub fn start_logging(format: &str) -> Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        "text" => log.with_ansi(false).init(),
+        "json" => log.json().flatten_event(true).init(),
+        other => return Err(anyhow!("LOG_FORMAT is '{other}': it must be text or json")),
+    }
+    Ok(())
+}
+
+/// A token that the first SIGTERM or SIGINT cancels. The second one ends the process at once.
+pub fn stop_on_signals() -> Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let on_first = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            if on_first.is_cancelled() {
+                tracing::warn!("second signal: ending at once");
+                std::process::exit(130);
+            }
+            tracing::info!("stopping: finishing what is in hand");
+            on_first.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+/// The parts that make up a process. They live and die together.
+#[derive(Debug)]
+pub struct Parts {
+    running: JoinSet<(&'static str, Result<()>)>,
+    stop: CancellationToken,
+}
+
+impl Parts {
+    pub fn new(stop: CancellationToken) -> Self {
+        Self { running: JoinSet::new(), stop }
+    }
+
+    pub fn start(&mut self, name: &'static str, part: impl Future<Output = Result<()>> + Send + 'static) {
+        self.running.spawn(async move { (name, part.await) });
+    }
+
+    /// Waits for the end. A part that ends before it was told to takes the others down with it, and
+    /// so does one that fails; then the error tells which.
+    pub async fn run(mut self) -> Result<()> {
+        let mut first_failure = None;
+        while let Some(ended) = self.next_end().await {
+            let failure = match ended {
+                Err(panic) => anyhow!(panic).context("a part panicked"),
+                Ok((name, Err(error))) => error.context(format!("{name} failed")),
+                Ok((name, Ok(()))) if !self.stop.is_cancelled() => anyhow!("{name} ended by itself"),
+                Ok(_) => continue,
+            };
+            self.stop.cancel();
+            first_failure.get_or_insert(failure);
+        }
+        first_failure.map_or(Ok(()), Err)
+    }
+
+    /// `None` when no part is left; an error when they do not end in time.
+    async fn next_end(&mut self) -> Option<Result<(&'static str, Result<()>)>> {
+        let ended = tokio::select! {
+            ended = self.running.join_next() => ended,
+            () = overdue(&self.stop) => {
+                let left = self.running.len();
+                self.running.shutdown().await;
+                return Some(Err(anyhow!("{left} part(s) did not finish within {DRAIN:?} and were cut off")));
+            }
+        };
+        ended.map(|joined| joined.map_err(Into::into))
+    }
+}
+
+/// Parts drain within `DRAIN` by themselves; the second more is for them to say so.
+async fn overdue(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(DRAIN + Duration::from_secs(1)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_ends_takes_the_others_down() {
+        let stop = CancellationToken::new();
+        let mut parts = Parts::new(stop.clone());
+        parts.start("the long one", async move { Ok(stop.cancelled().await) });
+        parts.start("the short one", async { Ok(()) });
+        assert_eq!(parts.run().await.unwrap_err().to_string(), "the short one ended by itself");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure() {
+        let mut parts = Parts::new(CancellationToken::new());
+        parts.start("bad", async { panic!("oh") });
+        assert!(parts.run().await.unwrap_err().to_string().contains("a part panicked"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_will_not_stop_is_cut_off() {
+        let stop = CancellationToken::new();
+        let mut parts = Parts::new(stop.clone());
+        parts.start("stubborn", std::future::pending());
+        stop.cancel();
+        assert!(format!("{:#}", parts.run().await.unwrap_err()).contains("1 part(s) did not finish"));
+    }
+
+    #[tokio::test]
+    async fn parts_that_end_when_told_to_are_a_success() {
+        let stop = CancellationToken::new();
+        let mut parts = Parts::new(stop.clone());
+        let told = stop.clone();
+        parts.start("obedient", async move { Ok(told.cancelled().await) });
+        stop.cancel();
+        parts.run().await.unwrap();
+    }
+}

@@ -1,0 +1,126 @@
+//! The names in RabbitMQ, how they are declared, and how a connection to it is opened.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::message::Envelope;
+
+/// All kinds of message go through one queue: the kind stands in the body.
+pub const ROUTING_KEY: &str = "send-code";
+
+/// The pauses that a message can be sent to before it is tried again.
+pub const RETRY_SECONDS: [u32; 4] = [1, 5, 15, 60];
+
+/// How often a message may come back because its consumer died, before it is parked.
+const DELIVERY_LIMIT: i32 = 20;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug)]
+pub struct Topology {
+    pub exchange: String,
+    pub queue: String,
+    pub parked: String,
+}
+
+impl Topology {
+    pub fn new(prefix: &str) -> Self {
+        let queue = format!("{prefix}.{ROUTING_KEY}");
+        Self { exchange: prefix.to_owned(), parked: format!("{queue}.parked"), queue }
+    }
+
+    pub fn retry_queue(&self, seconds: u32) -> String {
+        format!("{}.retry.{seconds}", self.queue)
+    }
+
+    /// Declares everything. Either process may come first; doing it again changes nothing.
+    pub async fn declare(&self, channel: &Channel) -> Result<()> {
+        let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+        channel
+            .exchange_declare(self.exchange.as_str().into(), ExchangeKind::Direct, durable, FieldTable::default())
+            .await?;
+        self.declare_queue(channel, &self.parked, FieldTable::default()).await?;
+
+        // What crashes its consumers again and again ends among the parked, by way of the default exchange.
+        let mut work = dead_letters_to("", &self.parked);
+        work.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
+        self.declare_queue(channel, &self.queue, work).await?;
+        channel
+            .queue_bind(
+                self.queue.as_str().into(),
+                self.exchange.as_str().into(),
+                ROUTING_KEY.into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await?;
+
+        for seconds in RETRY_SECONDS {
+            let mut pause = dead_letters_to(&self.exchange, ROUTING_KEY);
+            pause.insert("x-message-ttl".into(), AMQPValue::LongLongInt(i64::from(seconds) * 1000));
+            self.declare_queue(channel, &self.retry_queue(seconds), pause).await?;
+        }
+        Ok(())
+    }
+
+    async fn declare_queue(&self, channel: &Channel, name: &str, mut arguments: FieldTable) -> Result<()> {
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+        channel.queue_declare(name.into(), durable, arguments).await.with_context(|| {
+            format!("cannot declare the queue {name} (one of that name with other arguments must be deleted first)")
+        })?;
+        Ok(())
+    }
+}
+
+/// At-most-once dead-lettering, the default, loses messages when the target is away.
+fn dead_letters_to(exchange: &str, routing_key: &str) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    for (name, value) in [
+        ("x-dead-letter-exchange", exchange),
+        ("x-dead-letter-routing-key", routing_key),
+        ("x-dead-letter-strategy", "at-least-once"),
+        ("x-overflow", "reject-publish"),
+    ] {
+        arguments.insert(name.into(), AMQPValue::LongString(value.into()));
+    }
+    arguments
+}
+
+/// Opens a connection that is never mended: whoever holds it replaces it when anything goes wrong.
+pub async fn connect(url: &SecretString, name: &str) -> Result<Connection> {
+    // A broker that is gone without a word must be noticed: beat every ten seconds unless the URL says else.
+    let mut url = url.expose_secret().to_owned();
+    if !url.contains("heartbeat=") {
+        url.push_str(if url.contains('?') { "&heartbeat=10" } else { "?heartbeat=10" });
+    }
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let connecting = Connection::connect(&url, properties);
+    tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .context("the broker at AMQP_URL did not answer in time")?
+        .context("cannot connect to AMQP_URL")
+}
+
+/// How a message travels: persistent, and carrying its id and its trace where tools look for them.
+pub fn properties(envelope: &Envelope) -> BasicProperties {
+    let properties = BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_content_type("application/json".into())
+        .with_message_id(envelope.message.id.to_string().into());
+    let mut headers = FieldTable::default();
+    if let Some(traceparent) = &envelope.traceparent {
+        headers.insert(TRACEPARENT.into(), AMQPValue::LongString(traceparent.as_str().into()));
+    }
+    properties.with_headers(headers)
+}
+
+/// The header that carries the trace.
+pub const TRACEPARENT: &str = "traceparent";

@@ -1,0 +1,120 @@
+//! What a client of the API does, in few words.
+
+use reqwest::{Method, RequestBuilder, header::HeaderMap};
+use serde_json::{Value, json};
+
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+#[derive(Clone)]
+pub(crate) struct Client {
+    base: String,
+    http: reqwest::Client,
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Client {
+    pub(crate) fn new(base: String) -> Self {
+        Self { base, http: reqwest::Client::new() }
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        send(self.request("GET", path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        send(self.request("POST", path).json(body)).await
+    }
+
+    pub(crate) async fn register(&self, email: &str) -> Answer {
+        self.register_with(email, PASSWORD).await
+    }
+
+    pub(crate) async fn register_with(&self, email: &str, password: &str) -> Answer {
+        self.post("/v1/users", &json!({ "email": email, "password": password })).await
+    }
+
+    pub(crate) async fn register_once(&self, key: &str, email: &str, password: &str) -> Answer {
+        let body = json!({ "email": email, "password": password });
+        send(self.request("POST", "/v1/users").header("Idempotency-Key", key).json(&body)).await
+    }
+
+    pub(crate) async fn activate(&self, email: &str, code: &str) -> Answer {
+        self.activate_with(email, PASSWORD, &json!({ "code": code })).await
+    }
+
+    pub(crate) async fn activate_with(&self, email: &str, password: &str, body: &Value) -> Answer {
+        send(self.request("POST", "/v1/users/activate").basic_auth(email, Some(password)).json(body)).await
+    }
+
+    pub(crate) async fn resend(&self, email: &str) -> Answer {
+        send(self.request("POST", "/v1/users/resend").basic_auth(email, Some(PASSWORD))).await
+    }
+
+    pub(crate) async fn receipt(&self, registration: &str) -> Value {
+        let answer = self.get(&format!("/v1/registrations/{registration}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// Asks for the receipt again and again until it has this status.
+    pub(crate) async fn receipt_when(&self, registration: &str, status: &str) -> Value {
+        let wait = async {
+            loop {
+                let receipt = self.receipt(registration).await;
+                if receipt["status"] == status {
+                    return receipt;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let patience = std::time::Duration::from_secs(20);
+        match tokio::time::timeout(patience, wait).await {
+            Ok(receipt) => receipt,
+            Err(_) => panic!("never {status}: {}", self.receipt(registration).await),
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The id of the registration in a receipt.
+    pub(crate) fn registration(&self) -> String {
+        self.json()["registration"].as_str().unwrap_or_else(|| panic!("no receipt: {self:?}")).to_owned()
+    }
+
+    /// Status and slug, after checking that it is a whole problem.
+    pub(crate) fn problem(&self) -> (u16, String) {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        let body = self.json();
+        assert_eq!(body["status"], self.status, "{self:?}");
+        assert_eq!(body["request_id"], self.header("x-request-id"), "{self:?}");
+        assert!(body["title"].is_string() && body["detail"].is_string(), "{self:?}");
+        let slug = body["type"].as_str().unwrap().strip_prefix("http://localhost:8000/problems/").unwrap();
+        (self.status, slug.to_owned())
+    }
+}
+
+pub(crate) async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    assert!(headers.contains_key("x-request-id"), "every answer has its id");
+    Answer { status, headers, text: response.text().await.unwrap() }
+}

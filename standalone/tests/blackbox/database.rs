@@ -1,0 +1,107 @@
+//! A database of its own for each test, copied from a template that was migrated once.
+
+use std::future::Future;
+
+use tokio::sync::OnceCell;
+use tokio_postgres::{Client, NoTls, types::ToSql};
+
+static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+
+pub(crate) struct Database {
+    pub(crate) url: String,
+    name: String,
+    client: Client,
+}
+
+impl Database {
+    pub(crate) async fn create() -> Self {
+        let template = TEMPLATE.get_or_init(migrated_template).await;
+        let name = fresh_name();
+        admin(&format!(r#"CREATE DATABASE "{name}" TEMPLATE "{template}""#)).await;
+        Self::at(name).await
+    }
+
+    pub(crate) async fn create_empty() -> Self {
+        let name = fresh_name();
+        admin(&format!(r#"CREATE DATABASE "{name}""#)).await;
+        Self::at(name).await
+    }
+
+    async fn at(name: String) -> Self {
+        let url = url_of(&name);
+        let client = connect(&url).await;
+        Self { url, name, client }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) async fn execute(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> u64 {
+        self.client.execute(sql, values).await.unwrap()
+    }
+
+    /// The first column of the only row.
+    pub(crate) async fn count(&self, sql: &str) -> i64 {
+        self.client.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    /// Lets this much time pass for everything that is in the database.
+    pub(crate) async fn age(&self, seconds: i32) {
+        let sql = format!(
+            "UPDATE registrations SET created_at = created_at - i FROM (VALUES (interval '{seconds} s')) AS t (i);
+             UPDATE codes SET created_at = created_at - i, deadline = deadline - i, resend_at = resend_at - i,
+                 sent_at = sent_at - i, expires_at = expires_at - i FROM (VALUES (interval '{seconds} s')) AS t (i);
+             UPDATE budgets SET used_at = ARRAY (SELECT at - interval '{seconds} s' FROM unnest(used_at) AS at);"
+        );
+        self.client.batch_execute(&sql).await.unwrap();
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let sql = format!(r#"DROP DATABASE IF EXISTS "{}" WITH (FORCE)"#, self.name);
+        finish(async move { admin(&sql).await });
+    }
+}
+
+/// Cleans up whatever way a test ended, from a place where nothing can be awaited.
+pub(crate) fn finish(cleaning: impl Future<Output = ()> + Send + 'static) {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _ = std::thread::spawn(move || runtime().block_on(cleaning)).join();
+}
+
+/// What `make test` sets, or whoever has servers of their own.
+pub(crate) fn server(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run the tests with `make test`"))
+}
+
+async fn migrated_template() -> String {
+    let name = format!("vestibule_test_{}_template", std::process::id());
+    // Left by a run that was killed and had the same process id, in a container for example.
+    admin(&format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#)).await;
+    admin(&format!(r#"CREATE DATABASE "{name}""#)).await;
+    shared::postgres::migrate(&url_of(&name).into()).await.unwrap();
+    name
+}
+
+fn fresh_name() -> String {
+    format!("vestibule_test_{}", uuid::Uuid::new_v4().simple())
+}
+
+fn url_of(name: &str) -> String {
+    let server = server("DATABASE_URL");
+    let (base, query) = server.split_once('?').unwrap_or((&server, ""));
+    let base = base.rsplit_once('/').filter(|(host, _)| !host.ends_with('/')).map_or(base, |(host, _)| host);
+    format!("{base}/{name}?{query}")
+}
+
+async fn admin(sql: &str) {
+    connect(&server("DATABASE_URL")).await.batch_execute(sql).await.unwrap();
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("Postgres at DATABASE_URL");
+    tokio::spawn(connection);
+    client
+}

@@ -1,0 +1,192 @@
+//! A mail server of our own for tests: it misbehaves on demand and remembers what it accepted.
+//!
+//! It shares no code with the worker: it speaks SMTP from the RFCs, so that the two cannot be wrong
+//! together. Nothing here sleeps to wait for a mail; whoever waits is woken when it arrives.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+
+// The paths are spelt out because the worker's unit tests include this file from elsewhere.
+#[path = "sink/behaviour.rs"]
+pub(crate) mod behaviour;
+#[path = "sink/book.rs"]
+pub(crate) mod book;
+#[path = "sink/login.rs"]
+mod login;
+#[path = "sink/mail.rs"]
+pub(crate) mod mail;
+#[path = "sink/session.rs"]
+mod session;
+#[path = "sink/tls.rs"]
+mod tls;
+#[path = "sink/wire.rs"]
+mod wire;
+
+use self::{
+    behaviour::Behaviour,
+    book::{Attempt, Book, State},
+    mail::Mail,
+    session::House,
+    tls::Certificates,
+};
+
+/// How long a test waits for something that should take milliseconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Protection {
+    #[default]
+    Plain,
+    StartTls,
+    Implicit,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) protection: Protection,
+    /// User and password that AUTH has to give before any MAIL.
+    pub(crate) login: Option<(&'static str, &'static str)>,
+    pub(crate) mechanisms: &'static str,
+    pub(crate) certificate_for: &'static str,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { protection: Protection::Plain, login: None, mechanisms: "PLAIN LOGIN", certificate_for: "127.0.0.1" }
+    }
+}
+
+pub(crate) struct Sink {
+    port: u16,
+    settings: Settings,
+    certificates: Option<Certificates>,
+    book: Book,
+    listening: JoinHandle<()>,
+}
+
+impl Sink {
+    pub(crate) async fn start() -> Sink {
+        Sink::start_with(Settings::default()).await
+    }
+
+    pub(crate) async fn start_with(settings: Settings) -> Sink {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
+        let port = listener.local_addr().expect("the port just bound").port();
+        let with_tls = settings.protection != Protection::Plain;
+        let certificates = with_tls.then(|| Certificates::new(settings.certificate_for, port));
+        let acceptor = certificates.as_ref().map(|certificates| certificates.acceptor.clone());
+        let book = Book::default();
+        let house = House { settings, acceptor, book: book.clone() };
+        let listening = tokio::spawn(session::listen(listener, Arc::new(house)));
+        Sink { port, settings, certificates, book, listening }
+    }
+
+    /// What belongs into SMTP_URL to reach this sink.
+    pub(crate) fn url(&self) -> String {
+        let login = self.settings.login.map(|(user, password)| format!("{}:{}@", escape(user), escape(password)));
+        let login = login.unwrap_or_default();
+        let ca = self.certificates.as_ref().map(|certificates| certificates.ca.display());
+        let ca = ca.map(|path| format!("ca={path}")).unwrap_or_default();
+        let port = self.port;
+        match self.settings.protection {
+            Protection::Plain => format!("smtp://{login}127.0.0.1:{port}"),
+            Protection::StartTls => format!("smtp://{login}127.0.0.1:{port}?tls=required&{ca}"),
+            Protection::Implicit => format!("smtps://{login}127.0.0.1:{port}?{ca}"),
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The file with the authority that signed this sink's certificate.
+    pub(crate) fn ca(&self) -> Option<&Path> {
+        self.certificates.as_ref().map(|certificates| certificates.ca.as_path())
+    }
+
+    /// One behaviour for each of the coming deliveries to this address; after them all is well.
+    pub(crate) fn script(&self, to: &str, behaviours: impl IntoIterator<Item = Behaviour>) {
+        self.book.write(|state| state.scripts.entry(to.into()).or_default().extend(behaviours));
+    }
+
+    /// The next connection behaves so, whoever the mail is for; several calls queue up.
+    pub(crate) fn next_connection(&self, behaviour: Behaviour) {
+        self.book.write(|state| state.next_connections.push_back(behaviour));
+    }
+
+    /// Every new connection behaves so, until told otherwise.
+    pub(crate) fn every_connection(&self, behaviour: Option<Behaviour>) {
+        self.book.write(|state| state.every_connection = behaviour);
+    }
+
+    /// Waits for the first mail to this address.
+    pub(crate) async fn mail_to(&self, to: &str) -> Mail {
+        self.nth_mail_to(to, 1).await
+    }
+
+    /// Waits for the n-th mail to this address, counting from 1.
+    pub(crate) async fn nth_mail_to(&self, to: &str, n: usize) -> Mail {
+        self.wait(&format!("mail {n} to {to}"), |state| state.mails_to(to).nth(n - 1).cloned()).await
+    }
+
+    /// Waits until somebody says RCPT TO this address for the n-th time, whatever comes of it.
+    pub(crate) async fn nth_attempt(&self, to: &str, n: usize) -> Attempt {
+        self.wait(&format!("attempt {n} to {to}"), |state| state.attempts_to(to).nth(n - 1).cloned()).await
+    }
+
+    /// What has been accepted for this address until now.
+    pub(crate) fn mails_to(&self, to: &str) -> Vec<Mail> {
+        self.book.read(|state| state.mails_to(to).cloned().collect())
+    }
+
+    pub(crate) fn attempts(&self, to: &str) -> Vec<Attempt> {
+        self.book.read(|state| state.attempts_to(to).cloned().collect())
+    }
+
+    /// How many mails have been accepted in all.
+    pub(crate) fn count(&self) -> usize {
+        self.book.read(|state| state.mails.len())
+    }
+
+    pub(crate) fn mails(&self) -> Vec<Mail> {
+        self.book.read(|state| state.mails.clone())
+    }
+
+    /// How many connections have been made in all.
+    pub(crate) fn connections(&self) -> usize {
+        self.book.read(|state| state.connections)
+    }
+
+    /// How many connections said QUIT.
+    pub(crate) fn goodbyes(&self) -> usize {
+        self.book.read(|state| state.goodbyes)
+    }
+
+    /// Every user and password AUTH has given, right or wrong.
+    pub(crate) fn logins(&self) -> Vec<(String, String)> {
+        self.book.read(|state| state.logins.clone())
+    }
+
+    async fn wait<T>(&self, what: &str, find: impl Fn(&State) -> Option<T>) -> T {
+        match timeout(PATIENCE, self.book.wait(&find)).await {
+            Ok(found) => found,
+            Err(_) => panic!("no {what} within {PATIENCE:?}; {}", self.book.read(State::summary)),
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+/// Percent-encodes everything that could mean something in a URL.
+fn escape(text: &str) -> String {
+    let escaped = text.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    });
+    escaped.collect()
+}

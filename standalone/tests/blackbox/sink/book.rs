@@ -1,0 +1,70 @@
+//! What the sink has been told to do and what it has seen, shared by all its connections.
+
+use std::collections::{HashMap, VecDeque};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{behaviour::Behaviour, mail::Mail};
+
+/// Somebody said RCPT TO.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) to: String,
+    pub(crate) connection: usize,
+    pub(crate) at: Instant,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) scripts: HashMap<String, VecDeque<Behaviour>>,
+    pub(super) next_connections: VecDeque<Behaviour>,
+    pub(super) every_connection: Option<Behaviour>,
+    pub(super) mails: Vec<Mail>,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) logins: Vec<(String, String)>,
+    pub(super) connections: usize,
+    pub(super) goodbyes: usize,
+}
+
+impl State {
+    pub(super) fn mails_to(&self, to: &str) -> impl Iterator<Item = &Mail> {
+        self.mails.iter().filter(move |mail| mail.to == to)
+    }
+
+    pub(super) fn attempts_to(&self, to: &str) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter().filter(move |attempt| attempt.to == to)
+    }
+
+    /// For the sentence a waiting test dies with.
+    pub(super) fn summary(&self) -> String {
+        let mails: Vec<String> = self.mails.iter().map(|mail| format!("{} ({})", mail.to, mail.subject)).collect();
+        let attempts: Vec<&str> = self.attempts.iter().map(|attempt| attempt.to.as_str()).collect();
+        format!("accepted: {mails:?}; attempts: {attempts:?}; connections: {}", self.connections)
+    }
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Book(watch::Sender<State>);
+
+impl Book {
+    pub(super) fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut result = None;
+        self.0.send_modify(|state| result = Some(change(state)));
+        result.expect("send_modify runs its closure")
+    }
+
+    pub(super) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.0.borrow())
+    }
+
+    /// Waits until there is something to find.
+    pub(super) async fn wait<T>(&self, find: impl Fn(&State) -> Option<T>) -> T {
+        let mut changes = self.0.subscribe();
+        loop {
+            if let Some(found) = find(&changes.borrow_and_update()) {
+                return found;
+            }
+            changes.changed().await.expect("the sender is ours");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The whole service for one test: API and worker as they really are, with a database, an AMQP prefix
+//! and a mail server of their own.
+
+use std::collections::HashMap;
+
+use lapin::{
+    Channel, Connection, ConnectionProperties,
+    options::{ExchangeDeleteOptions, QueueDeleteOptions},
+};
+use shared::topology::{RETRY_SECONDS, Topology};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    client::Client,
+    database::{self, Database},
+    sink::Sink,
+};
+
+pub(crate) struct Stack {
+    pub(crate) client: Client,
+    pub(crate) sink: Sink,
+    pub(crate) database: Database,
+    pub(crate) topology: Topology,
+    variables: HashMap<String, String>,
+}
+
+/// A process of ours, but for having an address space of its own.
+pub(crate) struct Running {
+    pub(crate) client: Client,
+    pub(crate) ops: Client,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Stack {
+    /// API and worker, both running until the test ends.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let mut stack = Self::prepare(settings).await;
+        stack.client = stack.start_api(&[]).await.client.clone();
+        stack.start_worker(&[]).await;
+        stack
+    }
+
+    /// Everything but the processes.
+    pub(crate) async fn prepare(settings: &[(&str, &str)]) -> Self {
+        let (database, sink) = (Database::create().await, Sink::start().await);
+        let prefix = format!("test-{}", uuid::Uuid::new_v4().simple());
+        let own = [
+            ("DATABASE_URL", database.url.as_str()),
+            ("AMQP_URL", &database::server("AMQP_URL")),
+            ("SMTP_URL", &sink.url()),
+            ("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            ("AMQP_PREFIX", &prefix),
+            // Tests run side by side on few cores: patience is not what most of them are about.
+            ("HASH_QUEUE_MS", "60000"),
+        ];
+        let variables = own.iter().chain(settings).map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let client = Client::new("http://no-api-was-started".into());
+        Self { client, sink, topology: Topology::new(&prefix), database, variables }
+    }
+
+    /// One more API, with these settings changed. It runs until it is stopped or the test ends.
+    pub(crate) async fn start_api(&self, settings: &[(&str, &str)]) -> Running {
+        let config = api::Config::load_from(self.variables(settings)).unwrap();
+        let (listener, ops) = (listen().await, listen().await);
+        let (addr, ops_addr) = (listener.local_addr().unwrap(), ops.local_addr().unwrap());
+        Running::new(addr, ops_addr, |stop| api::run(config, listener, ops, stop))
+    }
+
+    pub(crate) async fn start_worker(&self, settings: &[(&str, &str)]) -> Running {
+        let config = worker::Config::load_from(self.variables(settings)).unwrap();
+        let ops = listen().await;
+        let addr = ops.local_addr().unwrap();
+        Running::new(addr, addr, |stop| worker::run(config, ops, stop))
+    }
+
+    fn variables(&self, settings: &[(&str, &str)]) -> HashMap<String, String> {
+        let mut variables = self.variables.clone();
+        variables.extend(settings.iter().map(|(name, value)| (name.to_string(), value.to_string())));
+        variables
+    }
+
+    pub(crate) async fn amqp(&self) -> Channel {
+        broker().await.create_channel().await.unwrap()
+    }
+
+    /// Registers and waits for the mail: the registration's id and its code.
+    pub(crate) async fn sign_up(&self, email: &str) -> (String, String) {
+        let answer = self.client.register(email).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        let mail = self.sink.mail_to(email).await;
+        let registration = answer.registration();
+        self.client.receipt_when(&registration, "sent").await;
+        (registration, mail.code())
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let topology = self.topology.clone();
+        database::finish(async move {
+            let Ok(channel) = broker().await.create_channel().await else { return };
+            let retries = RETRY_SECONDS.map(|seconds| topology.retry_queue(seconds));
+            for queue in retries.iter().chain([&topology.queue, &topology.parked]) {
+                let _ = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await;
+            }
+            let _ = channel.exchange_delete(topology.exchange.as_str().into(), ExchangeDeleteOptions::default()).await;
+        });
+    }
+}
+
+impl Running {
+    fn new<F>(addr: std::net::SocketAddr, ops: std::net::SocketAddr, run: impl FnOnce(CancellationToken) -> F) -> Self
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(stop.clone()));
+        let client = |addr| Client::new(format!("http://{addr}"));
+        Self { client: client(addr), ops: client(ops), stop, task }
+    }
+
+    /// As SIGTERM does it.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.task.await.unwrap()
+    }
+
+    /// As SIGKILL does it, at whatever it is waiting for.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+async fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+async fn broker() -> Connection {
+    let url = database::server("AMQP_URL");
+    Connection::connect(&url, ConnectionProperties::default()).await.expect("RabbitMQ at AMQP_URL")
+}

@@ -1,0 +1,140 @@
+//! The settings of the worker, from its environment.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, anyhow, bail};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use shared::{code::Ring, topology::Topology};
+
+use crate::{mail::Sender, smtp::server::Server};
+
+const SECRETS: [&str; 4] = ["DATABASE_URL", "AMQP_URL", "SMTP_URL", "CODE_SECRETS"];
+
+/// One flat struct: the names are the variables'. What is missing has the contract's default.
+#[derive(Deserialize)]
+#[serde(default)]
+struct Settings {
+    database_url: SecretString,
+    amqp_url: SecretString,
+    smtp_url: SecretString,
+    code_secrets: SecretString,
+    ops_addr: String,
+    public_url: String,
+    mail_from: String,
+    worker_concurrency: u16,
+    amqp_prefix: String,
+    migrate_on_start: bool,
+    log_format: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            database_url: SecretString::default(),
+            amqp_url: SecretString::default(),
+            smtp_url: SecretString::default(),
+            code_secrets: SecretString::default(),
+            ops_addr: "0.0.0.0:9090".into(),
+            public_url: "http://localhost:8000".into(),
+            mail_from: "Vestibule <no-reply@example.com>".into(),
+            worker_concurrency: 8,
+            amqp_prefix: "vestibule".into(),
+            migrate_on_start: true,
+            log_format: "text".into(),
+        }
+    }
+}
+
+/// What the settings mean, checked.
+pub struct Config {
+    pub ops_addr: SocketAddr,
+    pub log_format: String,
+    pub concurrency: usize,
+    pub(crate) migrate_on_start: bool,
+    pub(crate) database_url: SecretString,
+    pub(crate) amqp_url: SecretString,
+    pub(crate) server: Server,
+    pub(crate) ring: Ring,
+    pub(crate) sender: Sender,
+    pub(crate) topology: Topology,
+    pub(crate) public_url: String,
+}
+
+impl Config {
+    pub fn load() -> Result<Self> {
+        Self::check(shared::env::load(&SECRETS)?)
+    }
+
+    pub fn load_from(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        Self::check(shared::env::load_from(variables, &SECRETS)?)
+    }
+
+    fn check(settings: Settings) -> Result<Self> {
+        if !(1..=256).contains(&settings.worker_concurrency) {
+            bail!("WORKER_CONCURRENCY is {}: it must be 1 to 256", settings.worker_concurrency);
+        }
+        let smtp_url = needed("SMTP_URL", settings.smtp_url)?;
+        let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
+        Ok(Self {
+            ops_addr: settings.ops_addr.parse().context("OPS_ADDR must be an address and a port, like 0.0.0.0:9090")?,
+            log_format: settings.log_format,
+            concurrency: settings.worker_concurrency.into(),
+            migrate_on_start: settings.migrate_on_start,
+            database_url: needed("DATABASE_URL", settings.database_url)?,
+            amqp_url: needed("AMQP_URL", settings.amqp_url)?,
+            server: Server::parse(smtp_url.expose_secret()).map_err(|why| anyhow!("SMTP_URL {why}"))?,
+            ring: Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?,
+            sender: Sender::parse(&settings.mail_from).map_err(|why| anyhow!("MAIL_FROM {why}"))?,
+            topology: Topology::new(&settings.amqp_prefix),
+            public_url: settings.public_url.trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+fn needed(name: &str, value: SecretString) -> Result<SecretString> {
+    if value.expose_secret().is_empty() {
+        bail!("{name} is not set: .env.example has an example of every setting");
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 4] = [
+        ("DATABASE_URL", "postgres://u:hunter2@h/x"),
+        ("AMQP_URL", "amqp://h"),
+        ("SMTP_URL", "smtp://u:hunter2@mail.example.com:587?tls=required"),
+        ("CODE_SECRETS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+    ];
+
+    fn load(changed: &[(&str, &str)]) -> Result<Config> {
+        let all = GOOD.iter().chain(changed).map(|(name, value)| (name.to_string(), value.to_string()));
+        Config::load_from(all)
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        assert_eq!(load(&[]).unwrap().concurrency, 8);
+    }
+
+    #[test]
+    fn a_bad_value_is_named_and_no_secret_is_repeated() {
+        for (name, value) in [
+            ("DATABASE_URL", ""),
+            ("SMTP_URL", ""),
+            ("SMTP_URL", "http://u:hunter2@h"),
+            ("CODE_SECRETS", "hunter2"),
+            ("MAIL_FROM", "nobody"),
+            ("WORKER_CONCURRENCY", "0"),
+            ("WORKER_CONCURRENCY", "many"),
+            ("OPS_ADDR", "9090"),
+        ] {
+            let error = format!("{:#}", load(&[(name, value)]).err().unwrap());
+            assert!(error.contains(name), "{name}={value}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+}

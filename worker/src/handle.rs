@@ -1,0 +1,113 @@
+//! One message, from its bytes to its outcome.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use backon::{ExponentialBuilder, Retryable};
+use secrecy::{ExposeSecret, SecretString};
+use shared::{
+    code::Ring,
+    message::{Kind, Message},
+};
+use uuid::Uuid;
+
+use crate::{
+    judge::{Code, Facts, Verdict},
+    mail::{self, Content, Outgoing, Sender},
+    smtp::{Letter, Sent, Slot},
+    store::{End, Store},
+};
+
+/// What is to be done with a message that was worked on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Its end is on record.
+    Done,
+    /// It may succeed later.
+    Retry(String),
+    /// It can never succeed: a person has to look at it.
+    Park(&'static str),
+}
+
+pub(crate) struct Handler {
+    pub(crate) store: Store,
+    pub(crate) ring: Ring,
+    pub(crate) sender: Sender,
+    pub(crate) public_url: String,
+}
+
+impl Handler {
+    pub(crate) async fn handle(&self, body: &[u8], slot: &mut Slot) -> Outcome {
+        let message = match Message::from_json(body) {
+            Ok(message) => message,
+            Err(why) => return Outcome::Park(why),
+        };
+        // Nothing that fails in here is the message's fault: it comes back.
+        self.work(message, slot).await.unwrap_or_else(|error| Outcome::Retry(format!("{error:#}")))
+    }
+
+    async fn work(&self, message: Message, slot: &mut Slot) -> Result<Outcome> {
+        let Some(facts) = self.store.facts(message).await? else {
+            return self.end(message.id, End::Dropped("gone")).await;
+        };
+        match facts.judge() {
+            Verdict::Recorded => return Ok(Outcome::Done),
+            Verdict::Drop(why) => return self.end(message.id, End::Dropped(why)).await,
+            Verdict::Send => {}
+        }
+        let letter = match self.compose(message, &facts)? {
+            Ok(letter) => letter,
+            Err(why) => {
+                // Another worker may have the secret, or this one after its next start. If none has it
+                // before the deadline, the code is dropped like any other that came too late.
+                tracing::error!(why, "CODE_SECRETS of this worker and of the API differ");
+                return Ok(Outcome::Retry(why.to_owned()));
+            }
+        };
+        match slot.send(&letter).await {
+            Sent::Accepted => self.end(message.id, End::Delivered).await,
+            Sent::Never(why) => self.end(message.id, End::Undeliverable(&why)).await,
+            Sent::Later(why) => Ok(Outcome::Retry(why)),
+        }
+    }
+
+    /// The inner error says why this worker cannot know the code.
+    fn compose(&self, message: Message, facts: &Facts) -> Result<Result<Letter, &'static str>> {
+        let digits;
+        let content = match (message.kind, &facts.code) {
+            (Kind::SendCode, Some(code)) => {
+                digits = match self.digits(message.id, code) {
+                    Ok(digits) => digits,
+                    Err(why) => return Ok(Err(why)),
+                };
+                let lifetime_seconds = facts.lifetime_seconds(code);
+                Content::Code { digits: digits.expose_secret(), lifetime_seconds }
+            }
+            (Kind::AlreadyRegistered, _) => Content::AlreadyRegistered,
+            (Kind::Activated | Kind::SendCode, _) => Content::Activated,
+        };
+        let mail = Outgoing { id: message.id, to: &facts.email, content };
+        mail::render(&self.sender, &self.public_url, &mail, facts.now).map(Ok)
+    }
+
+    fn digits(&self, id: Uuid, code: &Code) -> Result<SecretString, &'static str> {
+        let key = self.ring.get(&code.key_id).ok_or("the code was made with a key that is not here")?;
+        let digits = key.digits(id, code.length);
+        if key.verifies(id, digits.expose_secret(), &code.hash) {
+            Ok(digits)
+        } else {
+            Err("the key makes other digits")
+        }
+    }
+
+    /// Tries for a while: a mail that is out but not on record would go out again.
+    async fn end(&self, id: Uuid, end: End<'_>) -> Result<Outcome> {
+        let patience = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_delay(Duration::from_secs(2))
+            .with_max_times(20);
+        (|| self.store.record(id, end)).retry(patience).await?;
+        tracing::info!(?end, "recorded");
+        Ok(Outcome::Done)
+    }
+}

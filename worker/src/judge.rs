@@ -1,0 +1,93 @@
+//! Whether a mail is still worth sending: pure, from what the database said.
+
+use time::OffsetDateTime;
+
+/// What is true about a message at `now`, the database's time.
+pub(crate) struct Facts {
+    pub(crate) email: String,
+    /// Its end is on record: this is a repetition.
+    pub(crate) recorded: bool,
+    pub(crate) now: OffsetDateTime,
+    pub(crate) deadline: OffsetDateTime,
+    /// The code that the message is about, if it is about one.
+    pub(crate) code: Option<Code>,
+}
+
+pub(crate) struct Code {
+    pub(crate) hash: Vec<u8>,
+    pub(crate) key_id: String,
+    pub(crate) length: u8,
+    pub(crate) ttl_seconds: u32,
+    pub(crate) superseded: bool,
+    /// Its registration was activated or closed.
+    pub(crate) over: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Send,
+    Drop(&'static str),
+    Recorded,
+}
+
+impl Facts {
+    pub(crate) fn judge(&self) -> Verdict {
+        match &self.code {
+            _ if self.recorded => Verdict::Recorded,
+            Some(code) if code.superseded => Verdict::Drop("superseded"),
+            Some(code) if code.over => Verdict::Drop("registration over"),
+            _ if self.now >= self.deadline => Verdict::Drop("expired"),
+            _ => Verdict::Send,
+        }
+    }
+
+    /// How long the code would live if a mail server took it now.
+    pub(crate) fn lifetime_seconds(&self, code: &Code) -> u32 {
+        let until_deadline = (self.deadline - self.now).whole_seconds().max(0);
+        code.ttl_seconds.min(u32::try_from(until_deadline).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::{Duration, macros::datetime};
+
+    const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+
+    fn facts(seconds_left: f64, code: Option<Code>) -> Facts {
+        let deadline = T0 + Duration::seconds_f64(seconds_left);
+        Facts { email: "ada@example.com".into(), recorded: false, now: T0, deadline, code }
+    }
+
+    fn code() -> Code {
+        Code { hash: vec![], key_id: "a".into(), length: 4, ttl_seconds: 60, superseded: false, over: false }
+    }
+
+    #[test]
+    fn a_dead_code_is_never_sent() {
+        assert_eq!(facts(0.001, Some(code())).judge(), Verdict::Send);
+        assert_eq!(facts(0.0, Some(code())).judge(), Verdict::Drop("expired"));
+        let superseded = Code { superseded: true, ..code() };
+        assert_eq!(facts(9.0, Some(superseded)).judge(), Verdict::Drop("superseded"));
+        let over = Code { over: true, ..code() };
+        assert_eq!(facts(9.0, Some(over)).judge(), Verdict::Drop("registration over"));
+    }
+
+    #[test]
+    fn a_repetition_is_not_sent_again() {
+        assert_eq!(Facts { recorded: true, ..facts(9.0, Some(code())) }.judge(), Verdict::Recorded);
+    }
+
+    #[test]
+    fn a_mail_without_a_code_is_only_a_matter_of_time() {
+        assert_eq!(facts(9.0, None).judge(), Verdict::Send);
+        assert_eq!(facts(-1.0, None).judge(), Verdict::Drop("expired"));
+    }
+
+    #[test]
+    fn the_mail_promises_no_more_than_the_deadline_allows() {
+        assert_eq!(facts(600.0, None).lifetime_seconds(&code()), 60);
+        assert_eq!(facts(42.9, None).lifetime_seconds(&code()), 42);
+    }
+}

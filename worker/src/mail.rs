@@ -1,0 +1,119 @@
+//! Turns what is to be said into a letter. Pure: the time comes in, bytes go out.
+
+use std::time::SystemTime;
+
+use anyhow::{Context as _, ensure};
+use askama::Template as _;
+use lettre::{
+    Address, Message,
+    message::{
+        Mailbox, MultiPart, SinglePart,
+        header::{HeaderName, HeaderValue},
+    },
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use self::words::{Html, Text};
+use crate::smtp::Letter;
+
+mod words;
+
+/// Who the mails are from: MAIL_FROM.
+#[derive(Debug)]
+pub(crate) struct Sender(Mailbox);
+
+/// One mail that is to go out.
+pub(crate) struct Outgoing<'a> {
+    /// The message's own id, which becomes the Message-ID.
+    pub(crate) id: Uuid,
+    pub(crate) to: &'a str,
+    pub(crate) content: Content<'a>,
+}
+
+/// What a mail has to say.
+pub(crate) enum Content<'a> {
+    Code { digits: &'a str, lifetime_seconds: u32 },
+    AlreadyRegistered,
+    Activated,
+}
+
+impl Sender {
+    pub(crate) fn parse(text: &str) -> Result<Sender, String> {
+        let mailbox: Mailbox = text.parse().map_err(|_| "is not like `Name <address@domain>`")?;
+        if !is_one_plain_line(text) || !is_plain_address(mailbox.email.as_ref()) {
+            return Err("must be one line with a plain ASCII address".into());
+        }
+        Ok(Sender(mailbox))
+    }
+
+    /// What the service calls itself in its mails.
+    fn service(&self) -> &str {
+        self.0.name.as_deref().unwrap_or(self.0.email.domain())
+    }
+}
+
+/// The same message always gives the same Message-ID and the same parts, so that a mail that is
+/// sent twice after a fault is the same mail twice.
+pub(crate) fn render(
+    sender: &Sender,
+    public_url: &str,
+    mail: &Outgoing<'_>,
+    now: OffsetDateTime,
+) -> anyhow::Result<Letter> {
+    ensure!(is_one_plain_line(public_url), "PUBLIC_URL has a control character");
+    let Outgoing { id, content, .. } = mail;
+    let to = recipient(mail.to)?;
+    let from = sender.0.email.clone();
+    let text = Text::of(content, sender.service(), public_url)?.render()?;
+    let html = Html::of(content, sender.service(), public_url)?.render()?;
+    let parts = MultiPart::alternative()
+        .boundary(id.simple().to_string())
+        .singlepart(SinglePart::plain(text))
+        .singlepart(SinglePart::html(html));
+    let message = Message::builder()
+        .from(sender.0.clone())
+        .to(Mailbox::new(None, to.clone()))
+        .subject(subject(content))
+        .date(date(now)?)
+        .message_id(Some(format!("<{id}@{}>", from.domain())))
+        // Keeps out-of-office robots from answering (RFC 3834).
+        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".into()))
+        .multipart(parts)
+        .context("building the mail")?;
+    Ok(Letter { from, to, bytes: message.formatted() })
+}
+
+/// Never the code: subjects stand on lock screens and in the logs of mail servers.
+fn subject(content: &Content<'_>) -> &'static str {
+    match content {
+        Content::Code { .. } => "Your sign-up code",
+        Content::AlreadyRegistered => "You already have an account",
+        Content::Activated => "Your account is ready",
+    }
+}
+
+/// The error does not repeat the address: it is going to be logged.
+fn recipient(to: &str) -> anyhow::Result<Address> {
+    ensure!(is_plain_address(to), "the recipient is not a plain ASCII address");
+    to.parse().ok().context("the recipient is not an address")
+}
+
+/// lettre would take quoted local parts and Unicode too, which the API never lets in: what
+/// stands in RCPT is letter for letter what was validated there.
+fn is_plain_address(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && !br#""<>(),:;\[]"#.contains(&byte))
+}
+
+fn is_one_plain_line(text: &str) -> bool {
+    !text.chars().any(char::is_control)
+}
+
+/// lettre panics on a date outside these years.
+fn date(now: OffsetDateTime) -> anyhow::Result<SystemTime> {
+    ensure!((1970..=9999).contains(&now.year()), "the date {now} cannot stand in a mail");
+    Ok(now.into())
+}
+
+#[cfg(test)]
+mod tests;

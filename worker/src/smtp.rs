@@ -1,0 +1,135 @@
+//! Hands letters to the mail server; only the final 250 to a letter's own dot counts as taken.
+//!
+//! Each worker slot owns one connection. It is taken out of the slot before the first word of a
+//! delivery and goes back only after that 250: whatever else happens (an error, a timeout, the
+//! future dropped in the middle) the connection is gone and no later letter can read a reply that
+//! was meant for this one.
+
+use std::{sync::Arc, time::Duration};
+
+use lettre::{
+    Address,
+    transport::smtp::{
+        client::AsyncSmtpConnection,
+        commands::{Data, Mail, Rcpt},
+        response::{Response, Severity},
+    },
+};
+use tokio::time::{Instant, timeout};
+
+use self::{
+    failure::{Failure, Fault, Step},
+    open::{open, within},
+    server::Server,
+};
+
+mod failure;
+mod open;
+mod reply;
+pub(crate) mod server;
+mod starttls;
+mod tls;
+mod turns;
+
+/// A mail as it goes over the wire, with its envelope.
+pub(crate) struct Letter {
+    pub(crate) from: Address,
+    pub(crate) to: Address,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What became of a letter. The sentences hold no address and no word of the server's: they may be
+/// logged and stored.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Accepted,
+    Later(String),
+    Never(String),
+}
+
+/// One worker slot's place for a connection.
+pub(crate) struct Slot {
+    server: Arc<Server>,
+    kept: Option<Kept>,
+}
+
+struct Kept {
+    connection: AsyncSmtpConnection,
+    since: Instant,
+}
+
+/// Servers, and the gateways before them, forget an idle connection without telling.
+const LONGEST_IDLE: Duration = Duration::from_secs(20);
+
+const LONGEST_GOODBYE: Duration = Duration::from_secs(1);
+
+impl Slot {
+    pub(crate) fn new(server: Arc<Server>) -> Slot {
+        Slot { server, kept: None }
+    }
+
+    pub(crate) async fn send(&mut self, letter: &Letter) -> Sent {
+        match self.deliver(letter).await {
+            Ok(()) => Sent::Accepted,
+            Err(failure) => {
+                if let Some(hint) = failure.hint() {
+                    tracing::error!(%failure, "{hint}");
+                }
+                failure.verdict()
+            }
+        }
+    }
+
+    /// Says goodbye to the server if there is a connection.
+    pub(crate) async fn close(&mut self) {
+        if let Some(mut kept) = self.kept.take() {
+            // The connection goes in any case; the server's opinion on it changes nothing.
+            let _ = timeout(LONGEST_GOODBYE, kept.connection.quit()).await;
+        }
+    }
+
+    async fn deliver(&mut self, letter: &Letter) -> Result<(), Failure> {
+        let kept = self.kept.take().filter(|kept| kept.since.elapsed() < LONGEST_IDLE);
+        if let Some(kept) = kept {
+            match self.hand_over(kept.connection, letter).await {
+                // The server hung up while we had nothing for it; that says nothing about this letter.
+                Err(failure) if failure.gone_before_the_dot() => {}
+                settled => return settled,
+            }
+        }
+        let connection = open(&self.server).await?;
+        self.hand_over(connection, letter).await
+    }
+
+    async fn hand_over(&mut self, mut connection: AsyncSmtpConnection, letter: &Letter) -> Result<(), Failure> {
+        let limits = self.server.timeouts;
+        let mail = Mail::new(Some(letter.from.clone()), vec![]);
+        let rcpt = Rcpt::new(letter.to.clone(), vec![]);
+
+        completed(Step::Mail, &within(Step::Mail, limits.step, connection.command(mail)).await?)?;
+        completed(Step::Rcpt, &within(Step::Rcpt, limits.step, connection.command(rcpt)).await?)?;
+        go_ahead(&within(Step::Data, limits.step, connection.command(Data)).await?)?;
+        completed(Step::Dot, &within(Step::Dot, limits.dot, connection.message(&letter.bytes)).await?)?;
+
+        self.kept = Some(Kept { connection, since: Instant::now() });
+        Ok(())
+    }
+}
+
+/// lettre calls every 2xx and 3xx a success; here "go on" would be a lie.
+fn completed(step: Step, reply: &Response) -> Result<(), Failure> {
+    if reply.code().severity == Severity::PositiveCompletion {
+        return Ok(());
+    }
+    Err(Failure::new(step, Fault::refused(reply.code().into(), "")))
+}
+
+fn go_ahead(reply: &Response) -> Result<(), Failure> {
+    if reply.has_code(354) {
+        return Ok(());
+    }
+    Err(Failure::new(Step::Data, Fault::refused(reply.code().into(), "")))
+}
+
+#[cfg(test)]
+mod tests;

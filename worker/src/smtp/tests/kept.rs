@@ -1,0 +1,122 @@
+//! What a connection that is kept from one letter to the next may do.
+
+use super::{
+    later, letter, patient, sends,
+    sink::{
+        Protection, Settings, Sink,
+        behaviour::{Behaviour, Stage},
+    },
+};
+use crate::smtp::{LONGEST_IDLE, Sent};
+
+#[tokio::test]
+async fn all_letters_of_a_slot_go_over_one_connection() {
+    let sink = Sink::start().await;
+    let mut slot = patient(&sink);
+    for _ in 0..5 {
+        sends(&mut slot, "ann@example.org").await;
+    }
+    assert_eq!((sink.count(), sink.connections()), (5, 1));
+}
+
+#[tokio::test]
+async fn a_letter_arrives_as_it_was_sent_dots_and_all() {
+    let sink = Sink::start().await;
+    sends(&mut patient(&sink), "ann@example.org").await;
+    let mail = sink.mail_to("ann@example.org").await;
+    assert_eq!((mail.from.as_str(), mail.to.as_str()), ("no-reply@example.com", "ann@example.org"));
+    assert!(mail.raw.ends_with("\r\n\r\nfirst\r\n.second\r\n..third\r\n\r\n"), "{:?}", mail.raw);
+}
+
+#[tokio::test]
+async fn a_connection_the_server_closed_while_idle_costs_nothing() {
+    for protection in [Protection::Plain, Protection::StartTls, Protection::Implicit] {
+        let sink = Sink::start_with(Settings { protection, ..Settings::default() }).await;
+        for goodbye in [Behaviour::AcceptThenCut, Behaviour::AcceptThen421, Behaviour::Twice(Stage::Dot)] {
+            let (mails, connections) = (sink.count(), sink.connections());
+            let mut slot = patient(&sink);
+            sink.script("ann@example.org", [goodbye]);
+            sends(&mut slot, "ann@example.org").await;
+            sends(&mut slot, "bob@example.org").await;
+            let found = (sink.count(), sink.connections());
+            assert_eq!(found, (mails + 2, connections + 2), "{goodbye:?}, {protection:?}");
+        }
+        assert_eq!(sink.mails_to("bob@example.org").len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_fails_before_the_dot_is_replaced_at_once() {
+    let sink = Sink::start().await;
+    let closing = |at| Behaviour::Reply { at, code: 421 };
+    for fault in [
+        closing(Stage::Rcpt),
+        closing(Stage::Data),
+        Behaviour::Cut(Stage::Rcpt),
+        Behaviour::Cut(Stage::Data),
+        Behaviour::Twice(Stage::Rcpt),
+    ] {
+        let connections = sink.connections();
+        let mut slot = patient(&sink);
+        sends(&mut slot, "bob@example.org").await;
+        sink.script("ann@example.org", [fault]);
+        sends(&mut slot, "ann@example.org").await;
+        assert_eq!(sink.connections(), connections + 2, "{fault:?}");
+    }
+    assert_eq!((sink.mails_to("ann@example.org").len(), sink.attempts("ann@example.org").len()), (5, 10));
+}
+
+#[tokio::test]
+async fn there_is_one_second_try_and_no_third() {
+    let sink = Sink::start().await;
+    let mut slot = patient(&sink);
+    sends(&mut slot, "bob@example.org").await;
+    sink.script("ann@example.org", [Behaviour::Reply { at: Stage::Rcpt, code: 421 }; 3]);
+    assert_eq!(slot.send(&letter("ann@example.org")).await, later("RCPT: 421 4.7.0"));
+    assert_eq!(sink.attempts("ann@example.org").len(), 2);
+}
+
+#[tokio::test]
+async fn after_the_dot_nothing_is_sent_again() {
+    let sink = Sink::start().await;
+    for fault in [Behaviour::Cut(Stage::Dot), Behaviour::Reply { at: Stage::Dot, code: 421 }] {
+        let attempts = sink.attempts("ann@example.org").len();
+        let mut slot = patient(&sink);
+        sends(&mut slot, "bob@example.org").await;
+        sink.script("ann@example.org", [fault]);
+        assert!(matches!(slot.send(&letter("ann@example.org")).await, Sent::Later(_)));
+        assert_eq!(sink.attempts("ann@example.org").len(), attempts + 1, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_on_a_kept_connection_is_not_tried_again() {
+    let sink = Sink::start().await;
+    let mut slot = patient(&sink);
+    sends(&mut slot, "bob@example.org").await;
+    sink.script("ann@example.org", [Behaviour::Reply { at: Stage::Rcpt, code: 451 }]);
+    assert_eq!(slot.send(&letter("ann@example.org")).await, later("RCPT: 451 4.7.0"));
+    assert_eq!(sink.attempts("ann@example.org").len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_idled_too_long_is_not_tried() {
+    let sink = Sink::start().await;
+    let mut slot = patient(&sink);
+    sends(&mut slot, "ann@example.org").await;
+    slot.kept.as_mut().unwrap().since -= LONGEST_IDLE;
+    sends(&mut slot, "ann@example.org").await;
+    assert_eq!(sink.connections(), 2);
+}
+
+#[tokio::test]
+async fn closing_says_goodbye_once_and_a_closed_slot_can_send_again() {
+    let sink = Sink::start().await;
+    let mut slot = patient(&sink);
+    slot.close().await;
+    sends(&mut slot, "ann@example.org").await;
+    slot.close().await;
+    slot.close().await;
+    assert_eq!(sink.goodbyes(), 1);
+    sends(&mut slot, "ann@example.org").await;
+}

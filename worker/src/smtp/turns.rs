@@ -1,0 +1,147 @@
+//! A stream on which client and server take turns: one reply of bounded size to each command.
+//!
+//! lettre takes whatever stands in its buffer for the answer to its last command, and reads a line
+//! of any length. This stream hands it one line at a time, in a form it understands, and a server
+//! that says more than one reply, or says something while it is not its turn (421 to an idle
+//! connection, replies slipped in before the TLS handshake), breaks the connection at our next
+//! write, before that write reaches the server.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use lettre::transport::smtp::client::AsyncTokioStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::reply;
+
+/// The longest honest reply is a list of extensions, some hundred bytes.
+const LONGEST_REPLY: usize = 8 * 1024;
+
+pub(super) struct Turns<S> {
+    inner: S,
+    peer: SocketAddr,
+    /// What has come and is not yet part of a line: `heard[start..end]`.
+    heard: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// How much has come since we last wrote.
+    length: usize,
+    /// A line that has not come to its end.
+    begun: Vec<u8>,
+    /// The line that is being read from this stream, and how far it has been read.
+    line: Vec<u8>,
+    served: usize,
+}
+
+impl<S> Turns<S> {
+    pub(super) fn new(inner: S, peer: SocketAddr) -> Turns<S> {
+        let heard = vec![0; 1024].into_boxed_slice();
+        let (begun, line) = (Vec::new(), Vec::new());
+        Turns { inner, peer, heard, start: 0, end: 0, length: 0, begun, line, served: 0 }
+    }
+
+    /// A stream that reads a greeting first. lettre waits for one on every stream it is given, but
+    /// a server does not greet again after STARTTLS.
+    pub(super) fn greeted(inner: S, peer: SocketAddr) -> Turns<S> {
+        Turns { line: b"220 as before\r\n".into(), ..Turns::new(inner, peer) }
+    }
+
+    /// The bare stream, unless words of the server are left over: they would be lost, or worse, believed.
+    pub(super) fn into_inner(self) -> io::Result<S> {
+        if self.is_heard_out() { Ok(self.inner) } else { Err(io::ErrorKind::ConnectionAborted.into()) }
+    }
+
+    fn is_heard_out(&self) -> bool {
+        self.start == self.end && self.begun.is_empty() && self.served == self.line.len()
+    }
+}
+
+impl<S: AsyncRead + Unpin> Turns<S> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut space = ReadBuf::new(&mut self.heard);
+        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut space))?;
+        (self.start, self.end) = (0, space.filled().len());
+        self.length += self.end;
+        let bounded = self.length <= LONGEST_REPLY;
+        Poll::Ready(if bounded { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) })
+    }
+
+    /// Makes `line` the next line; it is empty if the server has hung up.
+    fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let fresh = &self.heard[self.start..self.end];
+            let until = fresh.iter().position(|byte| *byte == b'\n').map(|index| index + 1);
+            let taken = until.unwrap_or(fresh.len());
+            self.begun.extend_from_slice(&fresh[..taken]);
+            self.start += taken;
+            if until.is_some() {
+                (self.line, self.served) = (reply::plain_line(&self.begun), 0);
+                self.begun.clear();
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_fill(cx))?;
+            if self.end == 0 {
+                (self.line, self.served) = (Vec::new(), 0);
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Fails if the server has said something we did not ask for, or has hung up.
+    fn check_silence(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.is_heard_out() {
+            match self.poll_fill(cx)? {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(()) if self.end == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Poll::Ready(()) => {}
+            }
+        }
+        Err(io::ErrorKind::ConnectionAborted.into())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Turns<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.served == this.line.len() {
+            ready!(this.poll_line(cx))?;
+        }
+        let until = this.line.len().min(this.served + out.remaining());
+        out.put_slice(&this.line[this.served..until]);
+        this.served = until;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Turns<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.check_silence(cx)?;
+        this.length = 0;
+        Pin::new(&mut this.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}
+
+impl<S> fmt::Debug for Turns<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turns").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> AsyncTokioStream for Turns<S> {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.peer)
+    }
+}

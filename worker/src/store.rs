@@ -1,0 +1,95 @@
+//! What the worker reads and records in the database.
+
+use anyhow::{Context, Result};
+use deadpool_postgres::Pool;
+use shared::message::{Kind, Message};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::judge::{Code, Facts};
+
+const CODE: &str = "SELECT r.email, d.message_id IS NOT NULL, clock_timestamp(), c.deadline, c.code_hash, c.key_id, \
+    c.length, c.ttl_seconds, c.superseded_at IS NOT NULL, \
+    c.consumed_at IS NOT NULL OR r.activated_at IS NOT NULL OR r.closed_at IS NOT NULL \
+    FROM codes c JOIN registrations r ON r.id = c.registration_id LEFT JOIN deliveries d ON d.message_id = c.id \
+    WHERE c.id = $1";
+// A welcome that comes a day late is none.
+const USER: &str = "SELECT u.email, d.message_id IS NOT NULL, clock_timestamp(), u.activated_at + interval '1 day' \
+    FROM users u LEFT JOIN deliveries d ON d.message_id = u.id WHERE u.id = $1";
+// The code's minute begins with the record of its delivery. What is recorded once stays: a second
+// delivery of the same mail neither changes the outcome nor lengthens the minute.
+const DELIVERED: &str = "WITH recorded AS (INSERT INTO deliveries (message_id, outcome) VALUES ($1, 'delivered') \
+    ON CONFLICT (message_id) DO NOTHING RETURNING at) \
+    UPDATE codes SET sent_at = recorded.at, \
+    expires_at = LEAST(recorded.at + make_interval(secs => ttl_seconds), deadline) \
+    FROM recorded WHERE id = $1 AND sent_at IS NULL";
+const OTHERWISE: &str = "INSERT INTO deliveries (message_id, outcome, why) VALUES ($1, $2, $3) \
+    ON CONFLICT (message_id) DO NOTHING";
+
+pub(crate) const ALL: &[&str] = &[CODE, USER, DELIVERED, OTHERWISE];
+
+/// How a message ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End<'a> {
+    Delivered,
+    Dropped(&'a str),
+    Undeliverable(&'a str),
+}
+
+#[derive(Clone)]
+pub(crate) struct Store(Pool);
+
+impl Store {
+    pub(crate) fn new(pool: Pool) -> Self {
+        Self(pool)
+    }
+
+    pub(crate) async fn is_up(&self) -> bool {
+        match self.0.get().await {
+            Ok(connection) => connection.simple_query("").await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    /// What is true about a message now; `None` when what it speaks of is gone.
+    pub(crate) async fn facts(&self, message: Message) -> Result<Option<Facts>> {
+        let connection = self.0.get().await.context("no connection to Postgres")?;
+        let about_code = message.kind != Kind::Activated;
+        let statement = connection.prepare_cached(if about_code { CODE } else { USER }).await?;
+        let row = connection.query_opt(&statement, &[&message.id]).await?;
+        Ok(row.map(|row| Facts {
+            email: row.get(0),
+            recorded: row.get(1),
+            now: row.get(2),
+            deadline: row.get(3),
+            code: about_code.then(|| code(&row)),
+        }))
+    }
+
+    pub(crate) async fn record(&self, message: Uuid, end: End<'_>) -> Result<()> {
+        let connection = self.0.get().await.context("no connection to Postgres")?;
+        let (outcome, why) = match end {
+            End::Delivered => {
+                let statement = connection.prepare_cached(DELIVERED).await?;
+                connection.execute(&statement, &[&message]).await?;
+                return Ok(());
+            }
+            End::Dropped(why) => ("dropped", why),
+            End::Undeliverable(why) => ("undeliverable", why),
+        };
+        let statement = connection.prepare_cached(OTHERWISE).await?;
+        connection.execute(&statement, &[&message, &outcome, &why]).await?;
+        Ok(())
+    }
+}
+
+fn code(row: &Row) -> Code {
+    Code {
+        hash: row.get(4),
+        key_id: row.get(5),
+        length: u8::try_from(row.get::<_, i16>(6)).unwrap_or(u8::MAX),
+        ttl_seconds: u32::try_from(row.get::<_, i32>(7)).unwrap_or(0),
+        superseded: row.get(8),
+        over: row.get(9),
+    }
+}
