@@ -1,1 +1,73 @@
-//! (to come)
+//! I-15: nobody learns from an answer whether an address is new, pending or active.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use crate::{client::Answer, stack::Stack};
+
+const STRANGER: &str = "a stranger's password";
+
+/// Everything about an answer but ids and dates.
+fn shape(answer: &Answer) -> (u16, BTreeSet<String>, String) {
+    let headers = answer.headers.keys().map(ToString::to_string).collect();
+    let mut body = answer.json();
+    for (name, value) in body.as_object_mut().unwrap() {
+        if name.ends_with("_at") || ["registration", "request_id"].contains(&name.as_str()) {
+            *value = json!("…");
+        }
+    }
+    (answer.status, headers, body.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_pending_and_active_addresses_answer_alike() {
+    let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
+    let (_, code) = stack.sign_up("active@example.com").await;
+    assert_eq!(stack.client.activate("active@example.com", &code).await.status, 200);
+    stack.sign_up("pending@example.com").await;
+
+    let mut seen: Vec<Vec<_>> = Vec::new();
+    for (email, mails) in [("new@example.com", 0), ("pending@example.com", 1), ("active@example.com", 2)] {
+        let mut story = Vec::new();
+        let registered = stack.client.register_with(email, STRANGER).await;
+        story.push(shape(&registered));
+        stack.sink.nth_mail_to(email, mails + 1).await;
+        let receipt = stack.client.receipt_when(&registered.registration(), "sent").await;
+        story.push((200, receipt.as_object().unwrap().keys().cloned().collect(), String::new()));
+        // A guess that is wrong for all three: the receipt's owner never saw a code.
+        let real = stack
+            .sink
+            .mails_to(email)
+            .iter()
+            .filter_map(|mail| std::panic::catch_unwind(|| mail.code()).ok())
+            .collect::<Vec<_>>();
+        let guess = (0..).map(|n| format!("{n:04}")).find(|guess| !real.contains(guess)).unwrap();
+        for _ in 0..4 {
+            story.push(shape(&stack.client.activate_with(email, STRANGER, &json!({ "code": guess })).await));
+        }
+        let unknown = stack.client.activate_with(email, "not even that", &json!({ "code": guess })).await;
+        story.push(shape(&unknown));
+        seen.push(story);
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0], seen[2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_answer_alike_while_mail_cannot_be_delivered() {
+    let stack = Stack::start().await;
+    let (_, code) = stack.sign_up("active@example.com").await;
+    assert_eq!(stack.client.activate("active@example.com", &code).await.status, 200);
+    stack.sink.nth_mail_to("active@example.com", 2).await;
+    for email in ["new@example.com", "active@example.com"] {
+        stack.sink.script(
+            email,
+            [crate::sink::behaviour::Behaviour::Reply { at: crate::sink::behaviour::Stage::Rcpt, code: 550 }],
+        );
+        let registration = stack.client.register_with(email, STRANGER).await.registration();
+        stack.client.receipt_when(&registration, "undeliverable").await;
+        let answer = stack.client.activate_with(email, STRANGER, &json!({ "code": "0000" })).await;
+        assert_eq!(answer.problem(), (410, "code-expired".into()));
+    }
+}

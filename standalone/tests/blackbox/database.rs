@@ -46,6 +46,13 @@ impl Database {
         self.client.query_one(sql, &[]).await.unwrap().get(0)
     }
 
+    /// Waits until `count` has this result.
+    pub(crate) async fn becomes(&self, sql: &str, expected: i64) {
+        let wait = async { while self.count(sql).await != expected {} };
+        let patience = std::time::Duration::from_secs(20);
+        tokio::time::timeout(patience, wait).await.unwrap_or_else(|_| panic!("never {expected}: {sql}"));
+    }
+
     /// Lets this much time pass for everything that is in the database.
     pub(crate) async fn age(&self, seconds: i32) {
         let sql = format!(

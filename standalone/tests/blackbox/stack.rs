@@ -1,11 +1,12 @@
 //! The whole service for one test: API and worker as they really are, with a database, an AMQP prefix
 //! and a mail server of their own.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use lapin::{
     Channel, Connection, ConnectionProperties,
-    options::{ExchangeDeleteOptions, QueueDeleteOptions},
+    options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions},
+    types::FieldTable,
 };
 use shared::topology::{RETRY_SECONDS, Topology};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -48,6 +49,9 @@ impl Stack {
 
     /// Everything but the processes.
     pub(crate) async fn prepare(settings: &[(&str, &str)]) -> Self {
+        // With RUST_LOG set, what the processes log is shown for tests that fail.
+        let log = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+        let _ = log.with_test_writer().try_init();
         let (database, sink) = (Database::create().await, Sink::start().await);
         let prefix = format!("test-{}", uuid::Uuid::new_v4().simple());
         let own = [
@@ -87,6 +91,22 @@ impl Stack {
 
     pub(crate) async fn amqp(&self) -> Channel {
         broker().await.create_channel().await.unwrap()
+    }
+
+    /// Waits until so many messages lie in a queue; those in somebody's hands do not count.
+    pub(crate) async fn queue_holds(&self, queue: &str, messages: u32) {
+        let channel = self.amqp().await;
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let wait = async {
+            while channel.queue_declare(queue.into(), passive, FieldTable::default()).await.unwrap().message_count()
+                != messages
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait)
+            .await
+            .unwrap_or_else(|_| panic!("{queue} never holds {messages}"));
     }
 
     /// Registers and waits for the mail: the registration's id and its code.

@@ -3,8 +3,8 @@
 //! lettre takes whatever stands in its buffer for the answer to its last command, and reads a line
 //! of any length. This stream hands it one line at a time, in a form it understands, and a server
 //! that says more than one reply, or says something while it is not its turn (421 to an idle
-//! connection, replies slipped in before the TLS handshake), breaks the connection at our next
-//! write, before that write reaches the server.
+//! connection, replies slipped in before the TLS handshake), breaks the connection before another
+//! word of ours reaches the server.
 
 use std::{
     fmt, io,
@@ -28,20 +28,23 @@ pub(super) struct Turns<S> {
     heard: Box<[u8]>,
     start: usize,
     end: usize,
-    /// How much has come since we last wrote.
+    /// How much has come since we last spoke.
     length: usize,
     /// A line that has not come to its end.
     begun: Vec<u8>,
     /// The line that is being read from this stream, and how far it has been read.
     line: Vec<u8>,
     served: usize,
+    /// What we want to say, and how much of it has been sent.
+    unsaid: Vec<u8>,
+    said: usize,
 }
 
 impl<S> Turns<S> {
     pub(super) fn new(inner: S, peer: SocketAddr) -> Turns<S> {
         let heard = vec![0; 1024].into_boxed_slice();
-        let (begun, line) = (Vec::new(), Vec::new());
-        Turns { inner, peer, heard, start: 0, end: 0, length: 0, begun, line, served: 0 }
+        let (begun, line, unsaid) = (Vec::new(), Vec::new(), Vec::new());
+        Turns { inner, peer, heard, start: 0, end: 0, length: 0, begun, line, served: 0, unsaid, said: 0 }
     }
 
     /// A stream that reads a greeting first. lettre waits for one on every stream it is given, but
@@ -104,9 +107,32 @@ impl<S: AsyncRead + Unpin> Turns<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Turns<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Turns<S> {
+    /// Sends what we have to say, if anything, and lets the server have its turn.
+    fn poll_speak(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.unsaid.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.said == 0 {
+            self.check_silence(cx)?;
+        }
+        while self.said < self.unsaid.len() {
+            self.said += match ready!(Pin::new(&mut self.inner).poll_write(cx, &self.unsaid[self.said..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => written,
+            };
+        }
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        self.unsaid.clear();
+        (self.said, self.length) = (0, 0);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Turns<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.poll_speak(cx))?;
         if this.served == this.line.len() {
             ready!(this.poll_line(cx))?;
         }
@@ -117,16 +143,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Turns<S> {
     }
 }
 
+/// Nothing is sent before we listen: so a mail and the dot lettre writes after it are one packet.
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Turns<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.check_silence(cx)?;
-        this.length = 0;
-        Pin::new(&mut this.inner).poll_write(cx, bytes)
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().unsaid.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
