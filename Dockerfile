@@ -13,7 +13,7 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends inotify-tools \
  && rm -rf /var/lib/apt/lists/*
 RUN if command -v rustup; then rustup component add rustfmt clippy; fi
-ENV CARGO_TARGET_DIR=/target PATH=/target/debug:$PATH
+ENV CARGO_HOME=/cargo CARGO_TARGET_DIR=/target PATH=/target/debug:/cargo/bin:$PATH
 
 
 # Both binaries at once: they have most dependencies in common.
@@ -21,7 +21,7 @@ FROM toolchain AS build
 COPY . .
 # The cache outlives this checkout, and cargo believes timestamps: an older file of another checkout must
 # not pass for what was compiled last. Hence the touch, which leaves only the dependencies to the cache.
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
+RUN --mount=type=cache,target=/usr/local/cargo/registry,id=vestibule-cargo \
     --mount=type=cache,target=/target,id=vestibule-target,sharing=locked \
     find . -type f -exec touch {} + \
  && CARGO_TARGET_DIR=/target cargo build --release --locked -p api -p worker \

@@ -40,7 +40,7 @@ layers: ## Check that every outside crate stays in its room
 	scripts/layers
 
 migrate: ## Bring the schema of the compose database up to date
-	$(compose) run --rm --build api cargo run --package api -- migrate
+	$(compose) run --rm --build api sh -c 'cargo build --package api --package worker && api migrate'
 
 migration: ## Make the file of the next migration: make migration name=add_something
 	@scripts/new-migration '$(name)'

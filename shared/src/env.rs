@@ -15,7 +15,8 @@ pub fn load_from<T: DeserializeOwned>(
     variables: impl IntoIterator<Item = (String, String)>,
     secrets: &[&str],
 ) -> Result<T> {
-    let mut variables: HashMap<_, _> = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let mut variables: HashMap<_, _> = variables.into_iter().collect();
+    variables.retain(|_, value| !value.is_empty());
     for &name in secrets {
         let Some(path) = variables.remove(&format!("{name}_FILE")) else { continue };
         if variables.contains_key(name) {

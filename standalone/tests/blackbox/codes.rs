@@ -64,7 +64,7 @@ async fn a_registration_dies_with_its_day() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_that_was_not_mailed_opens_nothing_and_costs_nothing() {
-    let stack = Stack::prepare(&[]).await;
+    let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
     for guess in 0..5 {

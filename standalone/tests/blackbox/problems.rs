@@ -10,7 +10,7 @@ use crate::{
 const SECRET: &str = "hunter2hunter2";
 
 async fn api() -> (Stack, Client) {
-    let stack = Stack::prepare(&[]).await;
+    let stack = Stack::without_broker().await;
     let client = stack.start_api(&[]).await.client.clone();
     (stack, client)
 }
@@ -105,7 +105,7 @@ async fn trailing_slashes_are_accepted() {
 /// S-28, I-21: without the database nothing is granted, and the answer says that it will pass.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_database_nothing_is_granted() {
-    let stack = Stack::prepare(&[]).await;
+    let stack = Stack::without_broker().await;
     let (proxy, url) = crate::proxy::Proxy::before(&stack.database.url).await;
     let api = stack.start_api(&[("DATABASE_URL", &url)]).await;
     assert_eq!(api.client.register("ada@example.com").await.status, 202);

@@ -8,7 +8,7 @@ use crate::{
 };
 
 async fn api() -> (Stack, crate::client::Client) {
-    let stack = Stack::prepare(&[]).await;
+    let stack = Stack::without_broker().await;
     let client = stack.start_api(&[]).await.client.clone();
     (stack, client)
 }
@@ -118,7 +118,7 @@ async fn passwords_are_neither_cut_nor_endless() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_hash_pool_refuses_and_does_nothing_by_halves() {
-    let stack = Stack::prepare(&[]).await;
+    let stack = Stack::without_broker().await;
     let api = stack.start_api(&[("HASH_THREADS", "1"), ("HASH_QUEUE_MS", "1")]).await;
     let requests = (0..30).map(|n| {
         let client = api.client.clone();

@@ -6,7 +6,7 @@ use crate::stack::Stack;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_spec_names_every_answer() {
-    let stack = Stack::prepare(&[]).await;
+    let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
     let spec = api.client.get("/openapi.json").await.json();
     let statuses = |path: &str, method: &str| -> Vec<String> {
@@ -32,7 +32,7 @@ async fn the_spec_names_every_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_need_nothing_from_outside() {
-    let stack = Stack::prepare(&[]).await;
+    let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
     for path in ["/docs", "/docs/scalar"] {
         let page = api.client.get(path).await;

@@ -23,6 +23,7 @@ pub(crate) struct Stack {
     pub(crate) sink: Sink,
     pub(crate) database: Database,
     pub(crate) topology: Topology,
+    has_broker: bool,
     variables: HashMap<String, String>,
 }
 
@@ -65,7 +66,14 @@ impl Stack {
         ];
         let variables = own.iter().chain(settings).map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let client = Client::new("http://no-api-was-started".into());
-        Self { client, sink, topology: Topology::new(&prefix), database, variables }
+        Self { client, sink, topology: Topology::new(&prefix), database, has_broker: true, variables }
+    }
+
+    /// The same for tests that end at the outbox: no broker is touched.
+    pub(crate) async fn without_broker() -> Self {
+        let mut stack = Self::prepare(&[("AMQP_URL", "amqp://127.0.0.1:1")]).await;
+        stack.has_broker = false;
+        stack
     }
 
     /// One more API, with these settings changed. It runs until it is stopped or the test ends.
@@ -73,14 +81,25 @@ impl Stack {
         let config = api::Config::load_from(self.variables(settings)).unwrap();
         let (listener, ops) = (listen().await, listen().await);
         let (addr, ops_addr) = (listener.local_addr().unwrap(), ops.local_addr().unwrap());
-        Running::new(addr, ops_addr, |stop| api::run(config, listener, ops, stop))
+        let running = Running::new(addr, ops_addr, |stop| api::run(config, listener, ops, stop));
+        self.ready(running, settings).await
     }
 
     pub(crate) async fn start_worker(&self, settings: &[(&str, &str)]) -> Running {
         let config = worker::Config::load_from(self.variables(settings)).unwrap();
         let ops = listen().await;
         let addr = ops.local_addr().unwrap();
-        Running::new(addr, addr, |stop| worker::run(config, ops, stop))
+        let running = Running::new(addr, addr, |stop| worker::run(config, ops, stop));
+        self.ready(running, settings).await
+    }
+
+    /// RabbitMQ 3.10 falls over when queues are deleted at the very moment they are being made, so no
+    /// test may end before its processes have begun. Those that a test keeps from their servers are let be.
+    async fn ready(&self, running: Running, settings: &[(&str, &str)]) -> Running {
+        if self.has_broker && !settings.iter().any(|(name, _)| name.ends_with("_URL")) {
+            running.becomes_ready().await;
+        }
+        running
     }
 
     fn variables(&self, settings: &[(&str, &str)]) -> HashMap<String, String> {
@@ -122,6 +141,9 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
+        if !self.has_broker {
+            return;
+        }
         let topology = self.topology.clone();
         database::finish(async move {
             let Ok(channel) = broker().await.create_channel().await else { return };
@@ -143,6 +165,15 @@ impl Running {
         let task = tokio::spawn(run(stop.clone()));
         let client = |addr| Client::new(format!("http://{addr}"));
         Self { client: client(addr), ops: client(ops), stop, task }
+    }
+
+    pub(crate) async fn becomes_ready(&self) {
+        let asking = async {
+            while self.ops.request("GET", "/health/ready").send().await.unwrap().status() != 200 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), asking).await.expect("ready within 20 s");
     }
 
     /// As SIGTERM does it.

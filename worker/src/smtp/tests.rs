@@ -14,6 +14,7 @@ mod sink;
 mod faults;
 mod kept;
 mod setup;
+mod whole;
 
 use sink::{Sink, behaviour::Behaviour};
 
