@@ -1,72 +1,17 @@
 //! The settings of the API, from its environment.
 
+mod settings;
+
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use shared::{code::Ring, topology::Topology};
 
+use self::settings::Settings;
 use crate::domain::policy::Policy;
 
 const SECRETS: [&str; 3] = ["DATABASE_URL", "AMQP_URL", "CODE_SECRETS"];
-
-/// One flat struct: the names are the variables'. Numbers that are missing have the contract's defaults.
-#[derive(Deserialize)]
-#[serde(default)]
-struct Settings {
-    database_url: SecretString,
-    amqp_url: SecretString,
-    code_secrets: SecretString,
-    environment: String,
-    docs: Option<String>,
-    api_addr: String,
-    ops_addr: String,
-    public_url: String,
-    code_length: u8,
-    code_ttl_seconds: u32,
-    code_max_age_seconds: u32,
-    code_attempts: u8,
-    resend_throttle_seconds: u32,
-    codes_per_hour: u16,
-    codes_per_day: u16,
-    registration_ttl_seconds: u32,
-    password_min_length: u8,
-    hash_threads: Option<u16>,
-    hash_queue_ms: u32,
-    amqp_prefix: String,
-    migrate_on_start: bool,
-    log_format: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            database_url: SecretString::default(),
-            amqp_url: SecretString::default(),
-            code_secrets: SecretString::default(),
-            environment: "development".into(),
-            docs: None,
-            api_addr: "0.0.0.0:8000".into(),
-            ops_addr: "0.0.0.0:9090".into(),
-            public_url: "http://localhost:8000".into(),
-            code_length: 4,
-            code_ttl_seconds: 60,
-            code_max_age_seconds: 600,
-            code_attempts: 3,
-            resend_throttle_seconds: 60,
-            codes_per_hour: 5,
-            codes_per_day: 10,
-            registration_ttl_seconds: 86_400,
-            password_min_length: 8,
-            hash_threads: None,
-            hash_queue_ms: 250,
-            amqp_prefix: "vestibule".into(),
-            migrate_on_start: true,
-            log_format: "text".into(),
-        }
-    }
-}
 
 /// What the settings mean, checked.
 pub struct Config {
@@ -107,7 +52,11 @@ impl Config {
             Some("off") => false,
             Some(_) => bail!("DOCS must be on or off"),
         };
-        let ring = needed("CODE_SECRETS", settings.code_secrets)?;
+        let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
+        let ring = Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
+        if production && ring.has_example() {
+            bail!("CODE_SECRETS holds the secret of .env.example, which everybody knows: make one of your own");
+        }
         Ok(Self {
             database_url: needed("DATABASE_URL", settings.database_url)?,
             amqp_url: needed("AMQP_URL", settings.amqp_url)?,
@@ -115,7 +64,7 @@ impl Config {
             ops_addr: address("OPS_ADDR", &settings.ops_addr)?,
             migrate_on_start: settings.migrate_on_start,
             log_format: settings.log_format,
-            ring: Ring::parse(ring.expose_secret()).map_err(|why| anyhow::anyhow!("CODE_SECRETS: {why}"))?,
+            ring,
             policy,
             topology: Topology::new(&settings.amqp_prefix),
             public_url: public_url(&settings.public_url)?,
@@ -204,6 +153,14 @@ mod tests {
         assert!(config.docs && config.migrate_on_start);
         assert!(!load(&[("ENVIRONMENT", "production")]).unwrap().docs);
         assert!(load(&[("ENVIRONMENT", "production"), ("DOCS", "on")]).unwrap().docs);
+    }
+
+    #[test]
+    fn production_refuses_the_secret_that_everybody_knows() {
+        let example = ("CODE_SECRETS", "x:ZXhhbXBsZS1zZWNyZXQtZG8tbm90LXVzZS1pbi1wcm9k");
+        assert!(load(&[example]).is_ok());
+        let error = load(&[example, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
+        assert!(error.starts_with("CODE_SECRETS holds the secret of .env.example"), "{error}");
     }
 
     #[test]

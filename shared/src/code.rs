@@ -9,6 +9,9 @@ use uuid::Uuid;
 
 const MIN_SECRET_BYTES: usize = 32;
 
+/// The secret of `.env.example`, which everybody knows.
+const EXAMPLE: &[u8] = b"example-secret-do-not-use-in-prod";
+
 /// The secrets of `CODE_SECRETS`, newest first. A code's row names the key it was made with, so that
 /// a new key can be put in front while codes of the old one still live.
 #[derive(Debug)]
@@ -29,6 +32,11 @@ impl Ring {
             return Err("two secrets have the same id".into());
         }
         Ok(Self(keys))
+    }
+
+    /// Whether one of them is the secret of `.env.example`.
+    pub fn has_example(&self) -> bool {
+        self.0.iter().any(|key| key.secret.expose_secret() == EXAMPLE)
     }
 
     /// Makes the codes of today.
@@ -132,6 +140,13 @@ mod tests {
         }
         let secret = BASE64_STANDARD.encode([7_u8; 32]);
         assert_eq!(Ring::parse(&format!("a:{secret},a:{secret}")).unwrap_err(), "two secrets have the same id");
+    }
+
+    #[test]
+    fn the_example_is_recognised() {
+        let settings = include_str!("../../.env.example");
+        let example = settings.lines().find_map(|line| line.strip_prefix("CODE_SECRETS=")).unwrap();
+        assert!(Ring::parse(example).unwrap().has_example() && !ring().has_example());
     }
 
     #[test]

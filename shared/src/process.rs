@@ -101,11 +101,16 @@ async fn overdue(stop: &CancellationToken) {
 mod tests {
     use super::*;
 
+    async fn wait_for(stop: CancellationToken) -> Result<()> {
+        stop.cancelled().await;
+        Ok(())
+    }
+
     #[tokio::test]
     async fn a_part_that_ends_takes_the_others_down() {
         let stop = CancellationToken::new();
         let mut parts = Parts::new(stop.clone());
-        parts.start("the long one", async move { Ok(stop.cancelled().await) });
+        parts.start("the long one", wait_for(stop));
         parts.start("the short one", async { Ok(()) });
         assert_eq!(parts.run().await.unwrap_err().to_string(), "the short one ended by itself");
     }
@@ -130,8 +135,7 @@ mod tests {
     async fn parts_that_end_when_told_to_are_a_success() {
         let stop = CancellationToken::new();
         let mut parts = Parts::new(stop.clone());
-        let told = stop.clone();
-        parts.start("obedient", async move { Ok(told.cancelled().await) });
+        parts.start("obedient", wait_for(stop.clone()));
         stop.cancel();
         parts.run().await.unwrap();
     }

@@ -19,6 +19,7 @@ struct Settings {
     amqp_url: SecretString,
     smtp_url: SecretString,
     code_secrets: SecretString,
+    environment: String,
     ops_addr: String,
     public_url: String,
     mail_from: String,
@@ -35,6 +36,7 @@ impl Default for Settings {
             amqp_url: SecretString::default(),
             smtp_url: SecretString::default(),
             code_secrets: SecretString::default(),
+            environment: "development".into(),
             ops_addr: "0.0.0.0:9090".into(),
             public_url: "http://localhost:8000".into(),
             mail_from: "Vestibule <no-reply@example.com>".into(),
@@ -50,7 +52,7 @@ impl Default for Settings {
 pub struct Config {
     pub ops_addr: SocketAddr,
     pub log_format: String,
-    pub concurrency: usize,
+    pub concurrency: u16,
     pub(crate) migrate_on_start: bool,
     pub(crate) database_url: SecretString,
     pub(crate) amqp_url: SecretString,
@@ -76,15 +78,23 @@ impl Config {
         }
         let smtp_url = needed("SMTP_URL", settings.smtp_url)?;
         let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
+        let ring = Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
+        match settings.environment.as_str() {
+            "production" if ring.has_example() => {
+                bail!("CODE_SECRETS holds the secret of .env.example, which everybody knows: make one of your own")
+            }
+            "production" | "development" => {}
+            _ => bail!("ENVIRONMENT must be development or production"),
+        }
         Ok(Self {
             ops_addr: settings.ops_addr.parse().context("OPS_ADDR must be an address and a port, like 0.0.0.0:9090")?,
             log_format: settings.log_format,
-            concurrency: settings.worker_concurrency.into(),
+            concurrency: settings.worker_concurrency,
             migrate_on_start: settings.migrate_on_start,
             database_url: needed("DATABASE_URL", settings.database_url)?,
             amqp_url: needed("AMQP_URL", settings.amqp_url)?,
             server: Server::parse(smtp_url.expose_secret()).map_err(|why| anyhow!("SMTP_URL {why}"))?,
-            ring: Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?,
+            ring,
             sender: Sender::parse(&settings.mail_from).map_err(|why| anyhow!("MAIL_FROM {why}"))?,
             topology: Topology::new(&settings.amqp_prefix),
             public_url: settings.public_url.trim_end_matches('/').to_owned(),
@@ -121,6 +131,14 @@ mod tests {
     }
 
     #[test]
+    fn production_refuses_the_secret_that_everybody_knows() {
+        let example = ("CODE_SECRETS", "x:ZXhhbXBsZS1zZWNyZXQtZG8tbm90LXVzZS1pbi1wcm9k");
+        assert!(load(&[example]).is_ok());
+        let error = load(&[example, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
+        assert!(error.starts_with("CODE_SECRETS holds the secret of .env.example"), "{error}");
+    }
+
+    #[test]
     fn a_bad_value_is_named_and_no_secret_is_repeated() {
         for (name, value) in [
             ("DATABASE_URL", ""),
@@ -130,6 +148,7 @@ mod tests {
             ("MAIL_FROM", "nobody"),
             ("WORKER_CONCURRENCY", "0"),
             ("WORKER_CONCURRENCY", "many"),
+            ("ENVIRONMENT", "test"),
             ("OPS_ADDR", "9090"),
         ] {
             let error = format!("{:#}", load(&[(name, value)]).err().unwrap());

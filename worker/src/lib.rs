@@ -5,7 +5,6 @@ mod consume;
 mod handle;
 mod judge;
 mod mail;
-mod settle;
 mod smtp;
 mod store;
 
@@ -24,7 +23,7 @@ pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> R
     if config.migrate_on_start {
         postgres::migrate(&config.database_url).await?;
     }
-    let store = Store::new(postgres::pool(&config.database_url, config.concurrency + 1)?);
+    let store = Store::new(postgres::pool(&config.database_url, usize::from(config.concurrency) + 1)?);
     let (database, broker_is_up) = (store.clone(), Arc::new(AtomicBool::new(false)));
     let broker = Arc::clone(&broker_is_up);
     let ready = move || {

@@ -1,5 +1,7 @@
 //! What a client of the API does, in few words.
 
+use std::collections::HashMap;
+
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
 
@@ -117,4 +119,13 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     assert!(headers.contains_key("x-request-id"), "every answer has its id");
     Answer { status, headers, text: response.text().await.unwrap() }
+}
+
+/// How often each status was answered.
+pub(crate) fn count(answers: &[Answer]) -> HashMap<u16, usize> {
+    let mut counts = HashMap::new();
+    for answer in answers {
+        *counts.entry(answer.status).or_default() += 1;
+    }
+    counts
 }

@@ -1,10 +1,11 @@
-//! Guesses, tries, times and budgets of codes.
-
-use std::collections::HashMap;
+//! Guesses, tries and times of codes.
 
 use serde_json::{Value, json};
 
-use crate::{client::PASSWORD, stack::Stack};
+use crate::{
+    client::{PASSWORD, count},
+    stack::Stack,
+};
 
 const ADA: &str = "ada@example.com";
 
@@ -12,14 +13,6 @@ const ADA: &str = "ada@example.com";
 fn other_than(code: &str) -> String {
     let number: u64 = code.parse().unwrap();
     format!("{:0width$}", (number + 1) % 10_u64.pow(code.len() as u32), width = code.len())
-}
-
-fn count(answers: &[crate::client::Answer]) -> HashMap<u16, usize> {
-    let mut counts = HashMap::new();
-    for answer in answers {
-        *counts.entry(answer.status).or_default() += 1;
-    }
-    counts
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -210,44 +203,6 @@ async fn odd_codes_are_refused_before_anything_is_counted() {
     let (other, _) = stack.sign_up("bob@example.com").await;
     let foreign = json!({ "code": "0000", "registration": other });
     assert_eq!(stack.client.activate_with(ADA, PASSWORD, &foreign).await.problem().0, 401);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_resend_waits_for_the_cool_down() {
-    let stack = Stack::start().await;
-    stack.sign_up(ADA).await;
-    let answer = stack.client.resend(ADA).await;
-    assert_eq!(answer.problem(), (429, "too-many-requests".into()));
-    let (body, seconds) = (answer.json(), answer.header("retry-after").parse::<i64>().unwrap());
-    assert_eq!((&body["scope"], &body["retry_after"]), (&json!("address"), &json!(seconds)));
-    assert!((1..=60).contains(&seconds));
-    stack.database.age(60).await;
-    assert_eq!(stack.client.resend(ADA).await.status, 202);
-    assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 2);
-}
-
-/// I-09: over any number of registrations, APIs, and whatever the address is.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_address_gets_five_codes_an_hour_and_ten_a_day() {
-    let stack = Stack::start().await;
-    let other = stack.start_api(&[]).await;
-    let (_, code) = stack.sign_up(ADA).await;
-    assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    let registrations = (0..10).map(|n| {
-        let client = if n % 2 == 0 { stack.client.clone() } else { other.client.clone() };
-        tokio::spawn(async move { client.register_with(ADA, "another password").await })
-    });
-    let answers: Vec<_> = futures_util::future::join_all(registrations).await.into_iter().map(Result::unwrap).collect();
-    assert_eq!(count(&answers), HashMap::from([(202, 4), (429, 6)]));
-    stack.database.age(3_600).await;
-    for n in 6..=10 {
-        assert_eq!(stack.client.register(ADA).await.status, 202, "code {n}");
-    }
-    stack.database.age(3_600).await;
-    let answer = stack.client.register(ADA).await;
-    assert_eq!(answer.problem(), (429, "too-many-requests".into()));
-    assert!(answer.header("retry-after").parse::<i64>().unwrap() > 70_000);
-    assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,7 +93,13 @@ async fn migrated_template() -> String {
 }
 
 fn fresh_name() -> String {
-    format!("vestibule_test_{}", uuid::Uuid::new_v4().simple())
+    format!("vestibule_test_{}", chance())
+}
+
+/// What makes a name unlike all others.
+#[expect(clippy::disallowed_methods, reason = "tests side by side need names that chance makes")]
+pub(crate) fn chance() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
 fn url_of(name: &str) -> String {

@@ -2,7 +2,10 @@
 //!
 //! They need servers at `DATABASE_URL` and `AMQP_URL`; `make test` starts private ones.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected has failed")]
+
 mod alike;
+mod budgets;
 mod client;
 mod codes;
 mod database;
@@ -13,6 +16,7 @@ mod problems;
 mod proxy;
 mod register;
 mod schema;
+#[expect(dead_code, reason = "the worker's own tests use the rest")]
 mod sink;
 mod spec;
 mod stack;

@@ -54,7 +54,7 @@ impl Stack {
         let log = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
         let _ = log.with_test_writer().try_init();
         let (database, sink) = (Database::create().await, Sink::start().await);
-        let prefix = format!("test-{}", uuid::Uuid::new_v4().simple());
+        let prefix = format!("test-{}", database::chance());
         let own = [
             ("DATABASE_URL", database.url.as_str()),
             ("AMQP_URL", &database::server("AMQP_URL")),

@@ -1,0 +1,81 @@
+//! The two connections to the broker, opened until it works.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use backon::{ExponentialBuilder, Retryable};
+use lapin::{
+    Channel, Connection, Consumer,
+    options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions},
+    types::FieldTable,
+};
+use secrecy::SecretString;
+use shared::topology::{self, Topology};
+
+use super::settle::Settler;
+
+const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What is open while all is well. To consume and to publish are two connections: a broker that is
+/// short of memory or disk stops reading from those that publish, and acks must still get through.
+pub(super) struct Open {
+    pub(super) deliveries: Consumer,
+    pub(super) settler: Settler,
+    acks: Channel,
+    consuming: Connection,
+    publishing: Connection,
+}
+
+impl Open {
+    /// Tries again for ever, more and more slowly.
+    pub(super) async fn for_sure(url: &SecretString, topology: &Topology, in_hand: u16) -> Self {
+        let again = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(100))
+            .with_max_delay(Duration::from_secs(5))
+            .with_jitter()
+            .without_max_times();
+        loop {
+            let opening =
+                || async { tokio::time::timeout(OPEN_TIMEOUT, Self::try_once(url, topology, in_hand)).await? };
+            let opened = opening.retry(again).notify(|error: &anyhow::Error, pause| {
+                tracing::warn!(error = format!("{error:#}"), ?pause, "no connection to the broker");
+            });
+            if let Ok(open) = opened.await {
+                return open;
+            }
+        }
+    }
+
+    async fn try_once(url: &SecretString, topology: &Topology, in_hand: u16) -> Result<Self> {
+        let consuming = topology::connect(url, "vestibule worker: consumer").await?;
+        let publishing = topology::connect(url, "vestibule worker: retries").await?;
+        let (acks, channel) = (consuming.create_channel().await?, publishing.create_channel().await?);
+        topology.declare(&channel).await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        acks.basic_qos(in_hand, BasicQosOptions::default()).await?;
+        let queue = topology.queue.as_str().into();
+        let deliveries =
+            acks.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
+        let settler = Settler { channel, topology: topology.clone(), doubt: Arc::default() };
+        Ok(Self { deliveries, settler, acks, consuming, publishing })
+    }
+
+    pub(super) fn is_well(&self) -> bool {
+        let connections = [&self.consuming, &self.publishing].iter().all(|connection| connection.status().connected());
+        connections && [&self.acks, &self.settler.channel].iter().all(|channel| channel.status().connected())
+    }
+
+    /// The broker sends nothing more; what it has sent can still be acked.
+    pub(super) async fn stop_deliveries(&self) {
+        // If it does not answer, the connection that is closed soon after says the same.
+        let cancel = self.acks.basic_cancel(self.deliveries.tag(), BasicCancelOptions::default());
+        let _ = tokio::time::timeout(Duration::from_secs(1), cancel).await;
+    }
+
+    /// Messages that were not acked go back to the queue.
+    pub(super) async fn close(self) {
+        for connection in [&self.consuming, &self.publishing] {
+            let _ = tokio::time::timeout(Duration::from_millis(500), connection.close(200, "bye".into())).await;
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Turns the outcome of a message into what the broker must hear: ack, retry or park.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use lapin::{
+    BasicProperties, Channel, Confirmation,
+    message::Delivery,
+    options::{BasicAckOptions, BasicPublishOptions},
+    types::AMQPValue,
+};
+use shared::topology::{RETRY_SECONDS, Topology};
+use tokio::sync::Notify;
+
+use crate::handle::Outcome;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a message was tried before stands in this header.
+const ATTEMPTS: &str = "x-vestibule-attempts";
+
+/// Why a message was parked stands in this one.
+const WHY: &str = "x-vestibule-why";
+
+#[derive(Clone)]
+pub(super) struct Settler {
+    pub(super) channel: Channel,
+    pub(super) topology: Topology,
+    /// Rung when a message could not be settled: the connections are replaced, and the broker gives
+    /// everything that was not acked to somebody again.
+    pub(super) doubt: Arc<Notify>,
+}
+
+impl Settler {
+    pub(super) async fn settle(&self, delivery: &Delivery, outcome: Outcome) {
+        if let Err(error) = self.try_to_settle(delivery, outcome).await {
+            tracing::warn!(error = format!("{error:#}"), "a message could not be settled: it will come again");
+            self.doubt.notify_one();
+        }
+    }
+
+    async fn try_to_settle(&self, delivery: &Delivery, outcome: Outcome) -> Result<()> {
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Retry(why) => {
+                let attempts = attempts_of(&delivery.properties);
+                let seconds = pause_after(attempts);
+                tracing::warn!(why, attempts, seconds, "will be tried again");
+                let next = AMQPValue::LongUInt(attempts.saturating_add(1));
+                self.publish(&self.topology.retry_queue(seconds), delivery, ATTEMPTS, next).await?;
+            }
+            Outcome::Park(why) => {
+                tracing::error!(why, "parked");
+                self.publish(&self.topology.parked, delivery, WHY, AMQPValue::LongString(why.into())).await?;
+            }
+        }
+        // Only now: whatever happens before this line, the message comes again.
+        let acked = tokio::time::timeout(TIMEOUT, delivery.ack(BasicAckOptions::default())).await??;
+        if acked { Ok(()) } else { bail!("the channel it came on is closed") }
+    }
+
+    /// The same message on another queue, safely there when this returns.
+    async fn publish(&self, queue: &str, delivery: &Delivery, header: &str, value: AMQPValue) -> Result<()> {
+        let mut headers = delivery.properties.headers().clone().unwrap_or_default();
+        headers.insert(header.into(), value);
+        let properties = delivery.properties.clone().with_delivery_mode(2).with_headers(headers);
+        let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
+        let publishing = async {
+            let confirm =
+                self.channel.basic_publish("".into(), queue.into(), mandatory, &delivery.data, properties).await?;
+            anyhow::Ok(confirm.await?)
+        };
+        match tokio::time::timeout(TIMEOUT, publishing).await.context("no confirm in time")?? {
+            Confirmation::Ack(None) => Ok(()),
+            _ => bail!("the broker did not take it for {queue}"),
+        }
+    }
+}
+
+/// Longer with each attempt, then the longest again and again: what ends it is the code's deadline.
+fn pause_after(attempts: u32) -> u32 {
+    let longest = RETRY_SECONDS.len() - 1;
+    RETRY_SECONDS[usize::try_from(attempts).unwrap_or(longest).min(longest)]
+}
+
+fn attempts_of(properties: &BasicProperties) -> u32 {
+    let headers = properties.headers().as_ref();
+    match headers.and_then(|headers| headers.inner().get(ATTEMPTS)) {
+        Some(AMQPValue::LongUInt(attempts)) => *attempts,
+        // The broker may hand a number back in a wider form than it was given.
+        Some(AMQPValue::LongLongInt(attempts)) => u32::try_from(*attempts).unwrap_or(u32::MAX),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_long() {
+        assert_eq!((0..6).map(pause_after).collect::<Vec<_>>(), [1, 5, 15, 60, 60, 60]);
+    }
+}
