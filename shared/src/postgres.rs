@@ -40,7 +40,11 @@ pub fn pool(url: &SecretString, connections: usize) -> Result<Pool> {
 
 /// Brings the schema up to date. Any number of processes may do it at once: one works, the others wait.
 pub async fn migrate(url: &SecretString) -> Result<()> {
-    let (config, tls) = parse(url)?;
+    let (mut config, tls) = parse(url)?;
+    if config.get_options().is_none() {
+        // It may take its time, and need not mention each time that its table is there.
+        config.options("-c client_min_messages=warning");
+    }
     let (mut client, connection) = config.connect(tls).await.context("cannot connect to DATABASE_URL")?;
     let connection = tokio::spawn(connection);
     // The lock is the session's, so it goes with the connection whatever happens in between.
