@@ -11,7 +11,7 @@ mod refused;
 mod routes;
 mod users;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use poem::{
@@ -46,7 +46,11 @@ pub(crate) async fn serve(
     let acceptor = acceptor::NoDelay::new(listener)?;
     let told = stop.clone();
     Server::new_with_acceptor(acceptor)
-        .run_with_graceful_shutdown(endpoint, async move { told.cancelled().await }, Some(DRAIN))
+        .run_with_graceful_shutdown(
+            endpoint,
+            async move { told.cancelled().await },
+            Some(DRAIN.saturating_sub(Duration::from_secs(2))),
+        )
         .await?;
     Ok(())
 }

@@ -6,13 +6,14 @@ use anyhow::{Context, Result, bail};
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::StreamExt;
 use lapin::{
-    Channel, Confirmation, Connection, Event,
+    BasicProperties, Channel, Confirmation, Connection, Event,
     options::{BasicPublishOptions, ConfirmSelectOptions},
+    types::{AMQPValue, FieldTable},
 };
 use secrecy::SecretString;
 use shared::{
     message::Envelope,
-    topology::{self, ROUTING_KEY, Topology},
+    topology::{self, ROUTING_KEY, TRACEPARENT, Topology},
 };
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -25,18 +26,25 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Publisher {
     topology: Topology,
-    channel: watch::Sender<Option<Channel>>,
-    /// Rung when a publish went wrong: the connection is replaced rather than understood.
+    live: Arc<watch::Sender<Option<Live>>>,
+}
+
+/// What publishes go over, as long as it is in order.
+#[derive(Clone)]
+struct Live {
+    channel: Channel,
+    /// Rung when a publish went wrong: the connection is replaced rather than understood. One for each
+    /// connection, so that what failed on the last one does not spoil the next.
     doubt: Arc<Notify>,
 }
 
 impl Publisher {
     pub(crate) fn new(topology: Topology) -> Self {
-        Self { topology, channel: watch::Sender::new(None), doubt: Arc::default() }
+        Self { topology, live: Arc::new(watch::Sender::new(None)) }
     }
 
     pub(crate) fn is_up(&self) -> bool {
-        self.channel.borrow().is_some()
+        self.live.borrow().is_some()
     }
 
     pub(crate) fn outlet(&self) -> Deliver {
@@ -48,11 +56,11 @@ impl Publisher {
     }
 
     async fn publish(&self, envelope: &Envelope) -> Result<()> {
-        let channel = self.channel.borrow().clone().context("no connection to the broker")?;
-        let published = tokio::time::timeout(CONFIRM_TIMEOUT, self.send(&channel, envelope)).await;
+        let live = self.live.borrow().clone().context("no connection to the broker")?;
+        let published = tokio::time::timeout(CONFIRM_TIMEOUT, self.send(&live.channel, envelope)).await;
         let outcome = published.unwrap_or_else(|_| bail!("the broker did not confirm in time"));
         if outcome.is_err() {
-            self.doubt.notify_one();
+            live.doubt.notify_one();
         }
         outcome
     }
@@ -61,13 +69,7 @@ impl Publisher {
         let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
         let (exchange, body) = (self.topology.exchange.as_str(), envelope.message.to_json().to_string());
         let confirm = channel
-            .basic_publish(
-                exchange.into(),
-                ROUTING_KEY.into(),
-                mandatory,
-                body.as_bytes(),
-                topology::properties(envelope),
-            )
+            .basic_publish(exchange.into(), ROUTING_KEY.into(), mandatory, body.as_bytes(), properties(envelope))
             .await?;
         match confirm.await? {
             Confirmation::Ack(None) => Ok(()),
@@ -94,10 +96,11 @@ impl Publisher {
                 () = stop.cancelled() => break,
             };
             tracing::info!("connected to the broker");
-            self.channel.send_replace(Some(channel.clone()));
+            let live = Live { channel, doubt: Arc::default() };
+            self.live.send_replace(Some(live.clone()));
             let why = tokio::select! {
-                why = lost(&connection, &channel) => why,
-                () = self.doubt.notified() => "a publish failed",
+                why = lost(&connection, &live.channel) => why,
+                () = live.doubt.notified() => "a publish failed",
                 () = stop.cancelled() => "stopping",
             };
             if why == "stopping" {
@@ -105,7 +108,7 @@ impl Publisher {
                 linger(&self, &connection).await;
                 break;
             }
-            self.channel.send_replace(None);
+            self.live.send_replace(None);
             tracing::warn!(why, "the connection to the broker is replaced");
             close(&connection).await;
         }
@@ -126,6 +129,19 @@ impl Publisher {
     }
 }
 
+/// How a message travels: persistent, and carrying its id and its trace where tools look for them.
+fn properties(envelope: &Envelope) -> BasicProperties {
+    let properties = BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_content_type("application/json".into())
+        .with_message_id(envelope.message.id.to_string().into());
+    let mut headers = FieldTable::default();
+    if let Some(traceparent) = &envelope.traceparent {
+        headers.insert(TRACEPARENT.into(), AMQPValue::LongString(traceparent.as_str().into()));
+    }
+    properties.with_headers(headers)
+}
+
 /// Returns when the connection or the channel is no good any more. Events tell at once; a look every
 /// second finds what they did not.
 async fn lost(connection: &Connection, channel: &Channel) -> &'static str {
@@ -143,7 +159,7 @@ async fn lost(connection: &Connection, channel: &Channel) -> &'static str {
 /// When stopping, the relay may still have a round in hand: the connection stays until nobody publishes.
 async fn linger(publisher: &Publisher, connection: &Connection) {
     let others_gone = async {
-        while Arc::strong_count(&publisher.doubt) > 1 {
+        while Arc::strong_count(&publisher.live) > 1 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

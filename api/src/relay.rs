@@ -76,7 +76,8 @@ async fn round(store: &Store, deliver: &Deliver) -> Result<Round, Refusal> {
         return Ok(Round::Idle);
     }
     let full = i64::try_from(leased.len()).is_ok_and(|rows| rows == BATCH);
-    let outcomes = join_all(leased.into_iter().map(|(id, row)| deliver_one(deliver, id, row))).await;
+    let deliveries = leased.into_iter().filter_map(|(id, row)| Some((id, readable(id, row)?)));
+    let outcomes = join_all(deliveries.map(async |(id, envelope)| (id, deliver(envelope).await))).await;
 
     let (mut gone, mut back, mut why) = (Vec::new(), Vec::new(), None);
     for (id, outcome) in outcomes {
@@ -102,10 +103,8 @@ async fn round(store: &Store, deliver: &Deliver) -> Result<Round, Refusal> {
     })
 }
 
-async fn deliver_one(deliver: &Deliver, id: Uuid, row: Result<Envelope, &'static str>) -> (Uuid, anyhow::Result<()>) {
-    match row {
-        Ok(envelope) => (id, deliver(envelope).await),
-        // Written by a newer version of us, most likely, which will take it when it is back.
-        Err(why) => (id, Err(anyhow::anyhow!("outbox row {id}: {why}"))),
-    }
+/// A row that we cannot read was written by a newer version of us, most likely, which will take it. It
+/// keeps its lease, so that it holds up nobody and is looked at again when that ends.
+fn readable(id: Uuid, row: Result<Envelope, &'static str>) -> Option<Envelope> {
+    row.inspect_err(|why| tracing::error!(%id, why, "a row of the outbox cannot be read")).ok()
 }

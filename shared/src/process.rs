@@ -2,26 +2,41 @@
 
 use std::{future::Future, time::Duration};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 /// How long the parts may take to finish what they have in hand once they are told to stop.
 pub const DRAIN: Duration = Duration::from_secs(10);
 
 /// Logs to standard error, as text for people or as JSON for machines.
 pub fn start_logging(format: &str) -> Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        "text" => log.with_ansi(false).init(),
-        "json" => log.json().flatten_event(true).init(),
+    let wanted = match std::env::var("RUST_LOG") {
+        Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(wanted).context("RUST_LOG cannot be read")?,
+        _ => EnvFilter::new("info"),
+    };
+    // Whatever is wanted, below INFO only our own code is heard: libraries log there what they carry,
+    // and that may be a password.
+    let fit_to_print = filter_fn(|event| {
+        *event.level() <= tracing::Level::INFO
+            || ["api", "worker", "shared", "vestibule"].contains(&event.target().split("::").next().unwrap_or_default())
+    });
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = match format {
+        "text" => log.with_ansi(false).boxed(),
+        "json" => log.json().flatten_event(true).boxed(),
         other => return Err(anyhow!("LOG_FORMAT is '{other}': it must be text or json")),
-    }
+    };
+    tracing_subscriber::registry().with(log.with_filter(wanted.and(fit_to_print))).init();
     Ok(())
 }
 
@@ -91,10 +106,10 @@ impl Parts {
     }
 }
 
-/// Parts drain within `DRAIN` by themselves; the second more is for them to say so.
+/// Parts drain by themselves, and give up a little earlier than this.
 async fn overdue(stop: &CancellationToken) {
     stop.cancelled().await;
-    tokio::time::sleep(DRAIN + Duration::from_secs(1)).await;
+    tokio::time::sleep(DRAIN).await;
 }
 
 #[cfg(test)]

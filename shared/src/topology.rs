@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use lapin::{
-    BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind,
+    Channel, Connection, ConnectionProperties, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
 use secrecy::{ExposeSecret, SecretString};
-
-use crate::message::Envelope;
 
 /// All kinds of message go through one queue: the kind stands in the body.
 pub const ROUTING_KEY: &str = "send-code";
@@ -107,19 +105,6 @@ pub async fn connect(url: &SecretString, name: &str) -> Result<Connection> {
         .await
         .context("the broker at AMQP_URL did not answer in time")?
         .context("cannot connect to AMQP_URL")
-}
-
-/// How a message travels: persistent, and carrying its id and its trace where tools look for them.
-pub fn properties(envelope: &Envelope) -> BasicProperties {
-    let properties = BasicProperties::default()
-        .with_delivery_mode(2)
-        .with_content_type("application/json".into())
-        .with_message_id(envelope.message.id.to_string().into());
-    let mut headers = FieldTable::default();
-    if let Some(traceparent) = &envelope.traceparent {
-        headers.insert(TRACEPARENT.into(), AMQPValue::LongString(traceparent.as_str().into()));
-    }
-    properties.with_headers(headers)
 }
 
 /// The header that carries the trace.

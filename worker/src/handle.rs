@@ -23,8 +23,10 @@ use crate::{
 pub(crate) enum Outcome {
     /// Its end is on record.
     Done,
-    /// It may succeed later.
+    /// The mail server would not take it now: it may later, so later and later.
     Retry(String),
+    /// Something of ours is away: as soon as that is back.
+    Postpone(String),
     /// It can never succeed: a person has to look at it.
     Park(&'static str),
 }
@@ -43,7 +45,7 @@ impl Handler {
             Err(why) => return Outcome::Park(why),
         };
         // Nothing that fails in here is the message's fault: it comes back.
-        self.work(message, slot).await.unwrap_or_else(|error| Outcome::Retry(format!("{error:#}")))
+        self.work(message, slot).await.unwrap_or_else(|error| Outcome::Postpone(format!("{error:#}")))
     }
 
     async fn work(&self, message: Message, slot: &mut Slot) -> Result<Outcome> {
@@ -61,7 +63,7 @@ impl Handler {
                 // Another worker may have the secret, or this one after its next start. If none has it
                 // before the deadline, the code is dropped like any other that came too late.
                 tracing::error!(why, "CODE_SECRETS of this worker and of the API differ");
-                return Ok(Outcome::Retry(why.to_owned()));
+                return Ok(Outcome::Postpone(why.to_owned()));
             }
         };
         match slot.send(&letter).await {

@@ -112,7 +112,7 @@ async fn a_worker_with_other_secrets_mails_nothing() {
     let wrong = stack.start_worker(&[("CODE_SECRETS", drifted)]).await;
     let registration = api.client.register(ADA).await.registration();
     // It has the message, and sends it to a pause instead of a person.
-    stack.queue_holds(&stack.topology.retry_queue(1), 1).await;
+    stack.queue_holds(&stack.topology.retry_queue(5), 1).await;
     wrong.stop().await.unwrap();
     assert_eq!(stack.sink.count(), 0);
     stack.start_worker(&[]).await;

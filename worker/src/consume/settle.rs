@@ -16,6 +16,9 @@ use crate::handle::Outcome;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// One of `RETRY_SECONDS`.
+const POSTPONED_SECONDS: u32 = 5;
+
 /// How often a message was tried before stands in this header.
 const ATTEMPTS: &str = "x-vestibule-attempts";
 
@@ -48,6 +51,11 @@ impl Settler {
                 tracing::warn!(why, attempts, seconds, "will be tried again");
                 let next = AMQPValue::LongUInt(attempts.saturating_add(1));
                 self.publish(&self.topology.retry_queue(seconds), delivery, ATTEMPTS, next).await?;
+            }
+            Outcome::Postpone(why) => {
+                tracing::warn!(why, "postponed");
+                let attempts = AMQPValue::LongUInt(attempts_of(&delivery.properties));
+                self.publish(&self.topology.retry_queue(POSTPONED_SECONDS), delivery, ATTEMPTS, attempts).await?;
             }
             Outcome::Park(why) => {
                 tracing::error!(why, "parked");
