@@ -1,0 +1,133 @@
+//! The API as a process: how it starts, what it says, how it ends.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected has failed")]
+
+#[expect(dead_code, reason = "the black-box tests use the rest")]
+#[path = "../../standalone/tests/blackbox/database.rs"]
+mod database;
+#[path = "../../standalone/tests/blackbox/process.rs"]
+mod process;
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::Command,
+};
+
+use database::Database;
+use process::Process;
+
+const SECRETS: &str = "test:c2VjcmV0LWNhbmFyeS1zZWNyZXQtY2FuYXJ5LXNlY3JldA==";
+const PASSWORD: &str = "canary horse battery";
+
+fn api(database_url: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_api"));
+    command.env_clear().envs([
+        ("DATABASE_URL", database_url),
+        ("AMQP_URL", "amqp://canary:broker-canary@127.0.0.1:1"),
+        ("CODE_SECRETS", SECRETS),
+        ("API_ADDR", "127.0.0.1:0"),
+        ("OPS_ADDR", "127.0.0.1:0"),
+        ("RUST_LOG", "trace"),
+    ]);
+    command
+}
+
+/// Sends these bytes and returns everything that comes back.
+fn exchange(addr: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn post(addr: &str, path: &str, headers: &str, body: &str) -> String {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n");
+    exchange(addr, &format!("{head}{headers}Content-Length: {}\r\n\r\n{body}", body.len()))
+}
+
+#[test]
+fn a_bad_setting_stops_the_start_and_is_named() {
+    for (name, value) in
+        [("CODE_LENGTH", "3"), ("LOG_FORMAT", "xml"), ("RUST_LOG", "=,="), ("DATABASE_URL", "nonsense")]
+    {
+        let output = api("postgres://u:db-canary@127.0.0.1:1/x").env(name, value).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(name), "{name}: {said}");
+        assert!(!said.contains("canary"), "{said}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_answer_ends_the_start() {
+    let output = api("postgres://u:db-canary@127.0.0.1:1/x").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("DATABASE_URL"), "{said}");
+    assert!(!said.contains("canary"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_does_nothing_else() {
+    let database = Database::create_empty().await;
+    let output = api(&database.url).arg("migrate").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(database.count("SELECT count(*) FROM registrations").await, 0);
+}
+
+/// I-14, S-17: whatever is logged at TRACE, no secret is.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_serves_until_it_is_told_to_stop_and_logs_no_secret() {
+    let database = Database::create().await;
+    for format in ["text", "json"] {
+        let mut api = Process::start(api(&database.url).env("LOG_FORMAT", format));
+        let addr = api.address("api");
+        let email = format!("{format}.canary@example.com");
+        let body = format!(r#"{{"email":"{email}","password":"{PASSWORD}"}}"#);
+        let answer = post(&addr, "/v1/users", "Idempotency-Key: key-1\r\n", &body);
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+        let basic = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("{email}:{PASSWORD}"));
+        let header = format!("Authorization: Basic {basic}\r\n");
+        let answer = post(&addr, "/v1/users/activate", &header, r#"{"code":"9731"}"#);
+        assert!(answer.starts_with("HTTP/1.1 422"), "{answer}");
+        post(&addr, "/v1/users", "", &format!(r#"{{"password":["{PASSWORD}"]}}"#));
+
+        let (code, log) = api.terminate();
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains("answered"), "{log}");
+        for secret in ["canary", "Y2FuYXJ5", &basic, "9731", "$argon2", "c2VjcmV0"] {
+            assert!(!log.contains(secret), "{secret} stands in the log:\n{log}");
+        }
+        let hash = "SELECT password_hash FROM registrations ORDER BY created_at DESC LIMIT 1";
+        let hash: String = database.client().query_one(hash, &[]).await.unwrap().get(0);
+        assert!(!log.contains(&hash));
+        database.execute("UPDATE registrations SET idempotency_key = NULL", &[]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_is_one_clear_sentence() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let database = Database::create().await;
+    let output = api(&database.url).env("API_ADDR", &addr).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains(&format!("API_ADDR: cannot listen on {addr}")), "{said}");
+}
+
+/// The first signal waits for a request that is being sent; the second does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_signal_is_final() {
+    let database = Database::create().await;
+    let mut api = Process::start(&mut api(&database.url));
+    let addr = api.address("api");
+    let mut stream = TcpStream::connect(&addr).unwrap();
+    stream.write_all(b"POST /v1/users HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").unwrap();
+    // The server has read the head once it has answered somebody who came later.
+    post(&addr, "/v1/users", "", "{}");
+    api.signal();
+    api.wait_for("stopping");
+    api.signal();
+    let (code, log) = api.end();
+    assert_eq!(code, Some(130), "{log}");
+}

@@ -1,0 +1,78 @@
+//! A process of ours under test: its log, its signals, its end.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::Duration,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    log: String,
+}
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, lines, log: String::new() }
+    }
+
+    /// Waits until the log has a line with this.
+    pub(crate) fn wait_for(&mut self, what: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("the log never says {what}:\n{}", self.log));
+            self.log.push_str(&line);
+            self.log.push('\n');
+            if line.contains(what) {
+                return line;
+            }
+        }
+    }
+
+    /// The address that the process says it listens on, in either log format.
+    pub(crate) fn address(&mut self, name: &str) -> String {
+        let line = self.wait_for("127.0.0.1:");
+        let after = line.split([' ', ',', '{', '}']).find_map(|field| {
+            field.strip_prefix(&format!("{name}=")).or_else(|| field.strip_prefix(&format!("\"{name}\":")))
+        });
+        after.unwrap_or_else(|| panic!("no address of {name} in {line}")).trim_matches('"').to_owned()
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn signal(&self) {
+        let kill = format!("kill -TERM {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Sends SIGTERM and waits for the end: exit code and whole log.
+    pub(crate) fn terminate(self) -> (Option<i32>, String) {
+        self.signal();
+        self.end()
+    }
+
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+        // The log ends when the process does.
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.log.push_str(&line);
+            self.log.push('\n');
+        }
+        let code = self.child.wait().unwrap().code();
+        (code, std::mem::take(&mut self.log))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // A test that failed must leave nothing behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
