@@ -20,7 +20,7 @@ pub(crate) async fn activate(app: &App, claim: &Claim, guess: &str) -> Result<Us
     let counted = count_attempt(app, claim, &proved).await?;
     let right = |one: &&Registration| one.code.is(guess, app.ring.get(&one.code.key_id));
     match counted.iter().find(right) {
-        Some(registration) => admit(app, claim, registration.id).await,
+        Some(right) => admit(app, claim, right).await,
         None => Err(Refusal::WrongCode { attempts_left: attempts_left_of(&counted) }),
     }
 }
@@ -37,9 +37,10 @@ async fn count_attempt(app: &App, claim: &Claim, proved: &[Registration]) -> Res
     if current.is_empty() {
         return Err(why_not(app, &newest));
     }
-    let counted: Vec<_> = current.iter().map(|one| one.code.id).collect();
-    codes::count_attempt(&transaction, &counted).await?;
+    let live: Vec<_> = current.iter().map(|one| one.code.id).collect();
+    let counted = codes::count_attempt(&transaction, &live).await?;
     transaction.commit().await?;
+    current.retain(|one| counted.contains(&one.code.id));
     for one in &mut current {
         one.code.attempts += 1;
     }
@@ -61,11 +62,11 @@ fn why_not(app: &App, newest: &Registration) -> Refusal {
 }
 
 /// The code was right and the try counted. Whoever gets here first for an address has the account.
-async fn admit(app: &App, claim: &Claim, registration: Uuid) -> Result<User, Refusal> {
+async fn admit(app: &App, claim: &Claim, right: &Registration) -> Result<User, Refusal> {
     let mut connection = app.store.connection().await?;
     let transaction = connection.transaction().await?;
     store::lock(&transaction, &app.address_key(&claim.email)).await?;
-    let winner = registrations::by_ids(&transaction, &[registration]).await?.pop().ok_or(Refusal::Unauthenticated)?;
+    let winner = registrations::by_ids(&transaction, &[right.id]).await?.pop().ok_or(Refusal::Unauthenticated)?;
     claim::check_open(app, &winner)?;
     if users::by_email(&transaction, &claim.email).await?.is_some() {
         return Err(Refusal::RegistrationClosed);
@@ -76,9 +77,12 @@ async fn admit(app: &App, claim: &Claim, registration: Uuid) -> Result<User, Ref
         password_hash: winner.password_hash.clone(),
         activated_at: winner.now,
     };
-    users::insert(&transaction, &user).await?;
+    match users::insert(&transaction, &user).await {
+        Err(error) if store::violates(&error, users::EMAIL_UNIQUE) => return Err(Refusal::RegistrationClosed),
+        inserted => inserted?,
+    }
     registrations::activate(&transaction, &winner, winner.now).await?;
-    codes::consume(&transaction, winner.code.id, winner.now).await?;
+    codes::consume(&transaction, right.code.id, winner.now).await?;
     greet(&transaction, &user, claim).await?;
     transaction.commit().await?;
     app.wake_relay();

@@ -6,7 +6,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
-use shared::{code::Ring, topology::Topology};
+use shared::{
+    code::Ring,
+    env::needed,
+    topology::{self, Topology},
+};
 
 use self::settings::Settings;
 use crate::domain::policy::Policy;
@@ -52,6 +56,8 @@ impl Config {
             Some("off") => false,
             Some(_) => bail!("DOCS must be on or off"),
         };
+        let amqp_url = needed("AMQP_URL", settings.amqp_url)?;
+        topology::check_url(&amqp_url)?;
         let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
         let ring = Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
         if production && ring.has_example() {
@@ -59,7 +65,7 @@ impl Config {
         }
         Ok(Self {
             database_url: needed("DATABASE_URL", settings.database_url)?,
-            amqp_url: needed("AMQP_URL", settings.amqp_url)?,
+            amqp_url,
             api_addr: address("API_ADDR", &settings.api_addr)?,
             ops_addr: address("OPS_ADDR", &settings.ops_addr)?,
             migrate_on_start: settings.migrate_on_start,
@@ -101,13 +107,6 @@ fn policy(settings: &Settings) -> Result<Policy> {
 
 fn within(name: &str, value: u32, least: u32, most: u32) -> Result<()> {
     if (least..=most).contains(&value) { Ok(()) } else { bail!("{name} is {value}: it must be {least} to {most}") }
-}
-
-fn needed(name: &str, value: SecretString) -> Result<SecretString> {
-    if value.expose_secret().is_empty() {
-        bail!("{name} is not set: .env.example has an example of every setting");
-    }
-    Ok(value)
 }
 
 fn address(name: &str, value: &str) -> Result<SocketAddr> {

@@ -73,7 +73,10 @@ pub async fn run_with(
     stop: CancellationToken,
 ) -> Result<()> {
     if config.migrate_on_start {
-        postgres::migrate(&config.database_url).await?;
+        tokio::select! {
+            migrated = postgres::migrate(&config.database_url) => migrated?,
+            () = stop.cancelled() => return Ok(()),
+        }
     }
     let app = Arc::new(App {
         store: Store::new(postgres::pool(&config.database_url, CONNECTIONS)?),

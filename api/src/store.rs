@@ -6,7 +6,7 @@ pub(crate) mod outbox;
 pub(crate) mod registrations;
 pub(crate) mod users;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use deadpool_postgres::{GenericClient, Object, Pool, PoolError};
 use tokio_postgres::{Error, Row, error::SqlState, types::ToSql};
 
@@ -70,16 +70,14 @@ pub(crate) fn violates(error: &Error, constraint: &str) -> bool {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        let away = match error.code() {
+        match error.as_db_error() {
+            // Without its details: those repeat the values of the row.
+            Some(said) => {
+                let brief = anyhow!("Postgres: {} {}: {}", said.severity(), said.code().code(), said.message());
+                if is_passing(said.code()) { Self::Unavailable(brief) } else { Self::Internal(brief) }
+            }
             // No answer from a server at all: it is gone, or the way to it is.
-            None => true,
-            Some(state) => is_passing(state),
-        };
-        let error = Err::<(), _>(error).context("Postgres");
-        match error {
-            Err(error) if away => Self::Unavailable(error),
-            Err(error) => Self::Internal(error),
-            Ok(()) => Self::Internal(anyhow!("no error")),
+            None => Self::Unavailable(anyhow!(error).context("Postgres")),
         }
     }
 }

@@ -30,9 +30,8 @@ where
 {
     let (ready, places) = (Arc::new(ready), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
     loop {
-        let place = Arc::clone(&places).acquire_owned().await?;
-        let accepted =
-            tokio::select! { accepted = listener.accept() => accepted, () = stop.cancelled() => return Ok(()) };
+        let next = async { (Arc::clone(&places).acquire_owned().await, listener.accept().await) };
+        let (place, accepted) = tokio::select! { next = next => next, () = stop.cancelled() => return Ok(()) };
         let Ok((stream, _)) = accepted else {
             // Out of file descriptors, most likely: accepting again at once would only spin.
             tokio::time::sleep(Duration::from_millis(100)).await;

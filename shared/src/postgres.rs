@@ -24,9 +24,9 @@ pub fn pool(url: &SecretString, connections: usize) -> Result<Pool> {
     if config.get_options().is_none() {
         config.options(LIMITS);
     }
-    // A connection is only looked at when it is handed out: one that died with the server is
-    // noticed without a round trip and replaced.
-    let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    // One round trip when a connection is handed out finds those that died, and those on which an
+    // abandoned query still waits for a server that is stuck.
+    let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Verified });
     Ok(Pool::builder(manager)
         .max_size(connections)
         .runtime(Runtime::Tokio1)
@@ -51,6 +51,8 @@ pub async fn migrate(url: &SecretString) -> Result<()> {
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
     let mut runner = embedded::migrations::runner();
     runner.set_migration_table_name("migrations");
+    // A newer version may have been here: while it is rolled out, or after it was rolled back.
+    let runner = runner.set_abort_missing(false);
     let report = runner.run_async(&mut client).await.context("a migration failed")?;
     for migration in report.applied_migrations() {
         tracing::info!(%migration, "migrated");
@@ -62,9 +64,11 @@ pub async fn migrate(url: &SecretString) -> Result<()> {
 fn parse(url: &SecretString) -> Result<(Config, MakeRustlsConnect)> {
     let (url, ca) = without_ca(url.expose_secret());
     // The parser's own error may repeat parts of the URL, and a URL holds a password.
-    let mut config: Config = url
-        .parse()
-        .map_err(|_| anyhow!("DATABASE_URL is not a Postgres URL (postgres://user:password@host/database)"))?;
+    let mut config: Config = url.parse().map_err(|_| {
+        anyhow!(
+            "DATABASE_URL is not a Postgres URL (postgres://user:password@host/database?sslmode=…, disable or require)"
+        )
+    })?;
     // "prefer" would check no certificate, or fail on the self-signed one that Debian's server has: a
     // URL asks for TLS with sslmode=require, and then the certificate must be right.
     if config.get_ssl_mode() != SslMode::Require {

@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{
     EnvFilter, Layer,
-    filter::{FilterExt, filter_fn},
+    filter::{FilterExt, LevelFilter, filter_fn},
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
@@ -20,10 +20,12 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 
 /// Logs to standard error, as text for people or as JSON for machines.
 pub fn start_logging(format: &str) -> Result<()> {
-    let wanted = match std::env::var("RUST_LOG") {
-        Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(wanted).context("RUST_LOG cannot be read")?,
-        _ => EnvFilter::new("info"),
-    };
+    let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty()).unwrap_or_else(|| "info".into());
+    // A word that is no level would pass for the name of a part, and nothing would be logged.
+    if wanted.split(',').any(|one| !one.contains('=') && one.parse::<LevelFilter>().is_err()) {
+        return Err(anyhow!("RUST_LOG must be a level, or a list of part=level"));
+    }
+    let wanted = EnvFilter::try_new(wanted).context("RUST_LOG cannot be read")?;
     // Whatever is wanted, below INFO only our own code is heard: libraries log there what they carry,
     // and that may be a password.
     let fit_to_print = filter_fn(|event| {

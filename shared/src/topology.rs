@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use lapin::{
     Channel, Connection, ConnectionProperties, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
@@ -16,8 +16,9 @@ pub const ROUTING_KEY: &str = "send-code";
 /// The pauses that a message can be sent to before it is tried again.
 pub const RETRY_SECONDS: [u32; 4] = [1, 5, 15, 60];
 
-/// How often a message may come back because its consumer died, before it is parked.
-const DELIVERY_LIMIT: i32 = 20;
+/// How often a message may come back because its consumer died. High, because the deadline of the code
+/// ends that too, on record; but not left out, for then 4.x counts to 20 and parks what can still be sent.
+const DELIVERY_LIMIT: i32 = 10_000;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -50,14 +51,9 @@ impl Topology {
         let mut work = dead_letters_to("", &self.parked);
         work.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
         self.declare_queue(channel, &self.queue, work).await?;
+        let (queue, exchange, plain) = (self.queue.as_str(), self.exchange.as_str(), FieldTable::default());
         channel
-            .queue_bind(
-                self.queue.as_str().into(),
-                self.exchange.as_str().into(),
-                ROUTING_KEY.into(),
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
+            .queue_bind(queue.into(), exchange.into(), ROUTING_KEY.into(), QueueBindOptions::default(), plain)
             .await?;
 
         for seconds in RETRY_SECONDS {
@@ -90,6 +86,12 @@ fn dead_letters_to(exchange: &str, routing_key: &str) -> FieldTable {
         arguments.insert(name.into(), AMQPValue::LongString(value.into()));
     }
     arguments
+}
+
+/// Whether this can be AMQP_URL at all; the error does not repeat it, for it holds a password.
+pub fn check_url(url: &SecretString) -> Result<()> {
+    let parsed = url.expose_secret().parse::<lapin::uri::AMQPUri>();
+    parsed.map(drop).map_err(|_| anyhow!("AMQP_URL is not like amqp://user:password@host:5672/%2f"))
 }
 
 /// Opens a connection that is never mended: whoever holds it replaces it when anything goes wrong.

@@ -5,7 +5,11 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use shared::{code::Ring, topology::Topology};
+use shared::{
+    code::Ring,
+    env::needed,
+    topology::{self, Topology},
+};
 
 use crate::{mail::Sender, smtp::server::Server};
 
@@ -77,6 +81,8 @@ impl Config {
             bail!("WORKER_CONCURRENCY is {}: it must be 1 to 256", settings.worker_concurrency);
         }
         let smtp_url = needed("SMTP_URL", settings.smtp_url)?;
+        let amqp_url = needed("AMQP_URL", settings.amqp_url)?;
+        topology::check_url(&amqp_url)?;
         let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
         let ring = Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
         match settings.environment.as_str() {
@@ -92,21 +98,23 @@ impl Config {
             concurrency: settings.worker_concurrency,
             migrate_on_start: settings.migrate_on_start,
             database_url: needed("DATABASE_URL", settings.database_url)?,
-            amqp_url: needed("AMQP_URL", settings.amqp_url)?,
+            amqp_url,
             server: Server::parse(smtp_url.expose_secret()).map_err(|why| anyhow!("SMTP_URL {why}"))?,
             ring,
             sender: Sender::parse(&settings.mail_from).map_err(|why| anyhow!("MAIL_FROM {why}"))?,
             topology: Topology::new(&settings.amqp_prefix),
-            public_url: settings.public_url.trim_end_matches('/').to_owned(),
+            public_url: public_url(&settings.public_url)?,
         })
     }
 }
 
-fn needed(name: &str, value: SecretString) -> Result<SecretString> {
-    if value.expose_secret().is_empty() {
-        bail!("{name} is not set: .env.example has an example of every setting");
+/// It becomes a link in every mail.
+fn public_url(value: &str) -> Result<String> {
+    let plain = value.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"'".contains(&byte));
+    if !plain || !(value.starts_with("http://") || value.starts_with("https://")) {
+        bail!("PUBLIC_URL must begin with http:// or https://");
     }
-    Ok(value)
+    Ok(value.trim_end_matches('/').to_owned())
 }
 
 #[cfg(test)]
@@ -149,6 +157,8 @@ mod tests {
             ("WORKER_CONCURRENCY", "0"),
             ("WORKER_CONCURRENCY", "many"),
             ("ENVIRONMENT", "test"),
+            ("PUBLIC_URL", "javascript:alert(1)"),
+            ("AMQP_URL", "garbage"),
             ("OPS_ADDR", "9090"),
         ] {
             let error = format!("{:#}", load(&[(name, value)]).err().unwrap());

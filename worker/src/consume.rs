@@ -117,7 +117,7 @@ impl Hands {
             }
         };
         // The rest of the time is for goodbyes.
-        if tokio::time::timeout(DRAIN.saturating_sub(Duration::from_secs(3)), finish).await.is_err() {
+        if tokio::time::timeout(DRAIN.saturating_sub(Duration::from_secs(5)), finish).await.is_err() {
             tracing::warn!(left = self.busy.len(), "messages in hand are given back");
             self.busy.shutdown().await;
         }

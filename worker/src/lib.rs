@@ -21,7 +21,10 @@ use tokio_util::sync::CancellationToken;
 /// Consumes from RabbitMQ until `stop`.
 pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> Result<()> {
     if config.migrate_on_start {
-        postgres::migrate(&config.database_url).await?;
+        tokio::select! {
+            migrated = postgres::migrate(&config.database_url) => migrated?,
+            () = stop.cancelled() => return Ok(()),
+        }
     }
     let store = Store::new(postgres::pool(&config.database_url, usize::from(config.concurrency) + 1)?);
     let (database, broker_is_up) = (store.clone(), Arc::new(AtomicBool::new(false)));

@@ -10,7 +10,9 @@ use crate::domain::policy::Code;
 const SUPERSEDE: &str = "UPDATE codes SET superseded_at = $2 WHERE registration_id = $1 AND superseded_at IS NULL";
 const INSERT: &str = "INSERT INTO codes (id, registration_id, code_hash, key_id, length, attempts_allowed, \
     ttl_seconds, deadline, resend_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-const COUNT_ATTEMPT: &str = "UPDATE codes SET attempts = attempts + 1 WHERE id = ANY($1)";
+// Whoever comes here holds the lock of the address; the condition holds even if somebody forgets.
+const COUNT_ATTEMPT: &str =
+    "UPDATE codes SET attempts = attempts + 1 WHERE id = ANY($1) AND attempts < attempts_allowed RETURNING id";
 const CONSUME: &str = "UPDATE codes SET consumed_at = $2 WHERE id = $1";
 const IS_LATE: &str = "SELECT EXISTS (SELECT FROM codes c WHERE c.sent_at IS NULL AND c.superseded_at IS NULL \
     AND c.deadline > clock_timestamp() AND c.created_at < clock_timestamp() - make_interval(secs => $1) \
@@ -46,8 +48,9 @@ pub(crate) async fn insert(
     .map(drop)
 }
 
-pub(crate) async fn count_attempt(transaction: &Transaction<'_>, codes: &[Uuid]) -> Result<(), Error> {
-    super::execute(transaction, COUNT_ATTEMPT, &[&codes]).await.map(drop)
+/// Takes a try from each of these codes, and returns those that had one.
+pub(crate) async fn count_attempt(transaction: &Transaction<'_>, codes: &[Uuid]) -> Result<Vec<Uuid>, Error> {
+    Ok(super::rows(transaction, COUNT_ATTEMPT, &[&codes]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 pub(crate) async fn consume(transaction: &Transaction<'_>, code: Uuid, now: OffsetDateTime) -> Result<(), Error> {

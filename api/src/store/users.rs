@@ -12,6 +12,9 @@ const BY_EMAIL: &str = "SELECT id, email, password_hash, activated_at FROM users
 const INSERT: &str =
     "INSERT INTO users (id, email, password_hash, activated_at, updated_at) VALUES ($1, $2, $3, $4, $4)";
 
+/// What is violated when an address would have two accounts.
+pub(crate) const EMAIL_UNIQUE: &str = "users_email_unique";
+
 pub(super) const ALL: &[&str] = &[BY_EMAIL, INSERT];
 
 pub(crate) struct User {
