@@ -2,6 +2,7 @@
 //! password waits in for longer than it is worth.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -107,19 +108,23 @@ impl Queue {
             if job.answer.is_closed() {
                 continue;
             }
-            let answer = if now() - job.since > self.patience {
-                Err(Overloaded)
-            } else {
-                memory.resize(job.recipe.memory_blocks().max(memory.len()), Block::default());
-                job.recipe.prove(&job.password, &mut memory).map_err(|error| {
-                    tracing::error!(%error, "a password could not be hashed");
-                    Overloaded
-                })
-            };
+            let answer = if now() - job.since > self.patience { Err(Overloaded) } else { prove(&job, &mut memory) };
             // Gone meanwhile, which is its right.
             let _ = job.answer.send(answer);
         }
     }
+}
+
+/// A panic in the hash function must not cost the pool a thread: it would run dry without a word.
+fn prove(job: &Job, memory: &mut Vec<Block>) -> Result<Proof, Overloaded> {
+    let hash = AssertUnwindSafe(|| {
+        memory.resize(job.recipe.memory_blocks().max(memory.len()), Block::default());
+        job.recipe.prove(&job.password, memory)
+    });
+    catch_unwind(hash).map_err(|_| Overloaded)?.map_err(|error| {
+        tracing::error!(%error, "a password could not be hashed");
+        Overloaded
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long work has waited is this pool's own business")]

@@ -35,7 +35,7 @@ pub(crate) async fn serve(
     // Relative, so that the page works under whatever name it was reached.
     let service =
         OpenApiService::new(apis, "Vestibule", env!("CARGO_PKG_VERSION")).server("/").description(DESCRIPTION);
-    let pages = docs::Pages::of(&service)?;
+    let pages = docs::Pages::of(&service, &app.public_url)?;
     let edge = edge::Edge::new(app, routes::Routes::new(pages.spec(), with_docs));
     let routes = Route::new().nest("/", service);
     let routes = if with_docs { pages.add_to(routes) } else { routes };

@@ -23,7 +23,7 @@ pub use config::Config;
 use domain::{email::EmailAddress, password::Recipe, policy::Policy};
 use hashing::HashPool;
 use publish::Publisher;
-pub use relay::Deliver;
+pub use relay::{Deliver, Outlet};
 use shared::{code::Ring, ops, postgres, process::Parts};
 use store::Store;
 use tokio::{net::TcpListener, sync::Notify};
@@ -39,17 +39,8 @@ pub(crate) struct App {
     policy: Policy,
     hashes: HashPool,
     wake: Arc<Notify>,
-    broker_is_up: BrokerIsUp,
+    outlet: Outlet,
     public_url: String,
-}
-
-/// Whether the way out of the outbox is open just now.
-pub type BrokerIsUp = Arc<dyn Fn() -> bool + Send + Sync>;
-
-/// Where the outbox leads.
-pub struct Outlet {
-    pub deliver: Deliver,
-    pub is_up: BrokerIsUp,
 }
 
 /// The API with RabbitMQ behind its outbox, until `stop`.
@@ -84,16 +75,16 @@ pub async fn run_with(
         policy: config.policy,
         hashes: HashPool::start(config.hash_threads, config.hash_queue).context("cannot start the hash threads")?,
         wake: Arc::default(),
-        broker_is_up: outlet.is_up,
+        outlet: outlet.clone(),
         public_url: config.public_url,
     });
     let asked = Arc::clone(&app);
     let ready = move || {
         let app = Arc::clone(&asked);
-        async move { vec![("postgres", app.store.is_up().await), ("broker", (app.broker_is_up)())] }
+        async move { vec![("postgres", app.store.is_up().await), ("broker", (app.outlet.is_up)())] }
     };
     let mut parts = Parts::new(stop.clone());
-    parts.start("the relay", relay::run(app.store.clone(), outlet.deliver, Arc::clone(&app.wake), stop.clone()));
+    parts.start("the relay", relay::run(app.store.clone(), outlet, Arc::clone(&app.wake), stop.clone()));
     parts.start("the operator's listener", ops::serve(ops, ready, stop.clone()));
     parts.start("the HTTP server", http::serve(app, config.docs, listener, stop));
     parts.run().await

@@ -29,10 +29,9 @@ pub(crate) struct Grant {
     pub(crate) now: OffsetDateTime,
 }
 
-/// Locks the address until the transaction ends, and asks the policy.
+/// Asks the policy. The caller has locked the address.
 pub(crate) async fn grant(app: &App, transaction: &Transaction<'_>, order: &Order<'_>) -> Result<Grant, Refusal> {
     let address = app.address_key(order.email);
-    store::lock(transaction, &address).await?;
     let (minted, now) = budgets::codes(transaction, &address).await?;
     app.policy.may_mint(&minted, now, order.wanted).map_err(too_many)?;
     Ok(Grant { address, minted: app.policy.remember(&minted, now), now })

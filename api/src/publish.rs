@@ -99,8 +99,7 @@ impl Publisher {
             let live = Live { channel, doubt: Arc::default() };
             self.live.send_replace(Some(live.clone()));
             let why = tokio::select! {
-                why = lost(&connection, &live.channel) => why,
-                () = live.doubt.notified() => "a publish failed",
+                why = self.watch(&connection, live) => why,
                 () = stop.cancelled() => "stopping",
             };
             if why == "stopping" {
@@ -113,6 +112,40 @@ impl Publisher {
             close(&connection).await;
         }
         Ok(())
+    }
+
+    /// Returns why the connection is no good any more. One that the broker blocks, being short of memory
+    /// or disk, is in order: it is kept, and nothing is published until it is unblocked. A new one in its
+    /// place would only say the same again, and all of it would be heard in the end.
+    async fn watch(&self, connection: &Connection, mut live: Live) -> &'static str {
+        let mut events = std::pin::pin!(connection.events_listener());
+        let mut look = tokio::time::interval(Duration::from_secs(1));
+        let mut blocked = false;
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Event::ConnectionBlocked(why)) => {
+                        tracing::warn!(why, "the broker takes nothing now: messages wait in the outbox");
+                        blocked = true;
+                        self.live.send_replace(None);
+                    }
+                    Some(Event::ConnectionUnblocked) => {
+                        tracing::info!("the broker takes messages again");
+                        blocked = false;
+                        // What timed out meanwhile says nothing about the connection.
+                        live.doubt = Arc::default();
+                        self.live.send_replace(Some(live.clone()));
+                    }
+                    Some(Event::Error(_)) | None => return "the broker closed it",
+                    Some(_) => {}
+                },
+                () = live.doubt.notified(), if !blocked => return "a publish failed",
+                // Events tell at once; this finds what they did not.
+                _ = look.tick() => if !(connection.status().connected() && live.channel.status().connected()) {
+                    return "it broke";
+                },
+            }
+        }
     }
 
     async fn open(&self, url: &SecretString) -> Result<(Connection, Channel)> {
@@ -140,20 +173,6 @@ fn properties(envelope: &Envelope) -> BasicProperties {
         headers.insert(TRACEPARENT.into(), AMQPValue::LongString(traceparent.as_str().into()));
     }
     properties.with_headers(headers)
-}
-
-/// Returns when the connection or the channel is no good any more. Events tell at once; a look every
-/// second finds what they did not.
-async fn lost(connection: &Connection, channel: &Channel) -> &'static str {
-    let mut events = std::pin::pin!(connection.events_listener());
-    loop {
-        match tokio::time::timeout(Duration::from_secs(1), events.next()).await {
-            Ok(Some(Event::Error(_)) | None) => return "the broker closed it",
-            Ok(Some(_)) => {}
-            Err(_) if connection.status().connected() && channel.status().connected() => {}
-            Err(_) => return "it broke",
-        }
-    }
 }
 
 /// When stopping, the relay may still have a round in hand: the connection stays until nobody publishes.

@@ -17,12 +17,21 @@ use crate::{
 /// well before a lease ends.
 pub type Deliver = Arc<dyn Fn(Envelope) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
 
+/// Where the outbox leads.
+#[derive(Clone)]
+pub struct Outlet {
+    pub deliver: Deliver,
+    /// Whether it is open just now.
+    pub is_up: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
 const BATCH: i64 = 200;
 const LEASE_SECONDS: f64 = 30.0;
 
 /// How long a row waits at most when no signal tells of it: one that another process left behind.
 const POLL: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(7);
 
 enum Round {
     Idle,
@@ -34,13 +43,18 @@ enum Round {
 /// Runs until told to stop; a round that has begun is finished, so that no lease outlives it.
 pub(crate) async fn run(
     store: Store,
-    deliver: Deliver,
+    outlet: Outlet,
     wake: Arc<Notify>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut failing = false;
     while !stop.is_cancelled() {
-        let round = round(&store, &deliver).await.unwrap_or_else(|refusal| Round::Failed(refusal.into()));
+        let round = if (outlet.is_up)() {
+            round(&store, &outlet.deliver).await.unwrap_or_else(|refusal| Round::Failed(refusal.into()))
+        } else {
+            // Leasing would only be followed by giving back.
+            Round::Failed(anyhow::anyhow!("the way out is closed"))
+        };
         let pause = match round {
             Round::Full => continue,
             Round::Idle => POLL,
@@ -68,10 +82,12 @@ pub(crate) async fn run(
 }
 
 async fn round(store: &Store, deliver: &Deliver) -> Result<Round, Refusal> {
-    let connection = store.connection().await?;
-    let leased = outbox::lease(&connection, BATCH, LEASE_SECONDS).await?;
-    // Delivering may take long: nobody should be short of a connection meanwhile.
-    drop(connection);
+    let lease = async {
+        // Delivering may take long: the connection goes back before.
+        let connection = store.connection().await?;
+        Ok(outbox::lease(&connection, BATCH, LEASE_SECONDS).await?)
+    };
+    let leased = soon(lease).await?;
     if leased.is_empty() {
         return Ok(Round::Idle);
     }
@@ -89,13 +105,12 @@ async fn round(store: &Store, deliver: &Deliver) -> Result<Round, Refusal> {
             }
         }
     }
-    let connection = store.connection().await?;
-    if !gone.is_empty() {
+    let settle = async {
+        let connection = store.connection().await?;
         outbox::delete(&connection, &gone).await?;
-    }
-    if !back.is_empty() {
-        outbox::release(&connection, &back).await?;
-    }
+        Ok(outbox::release(&connection, &back).await?)
+    };
+    soon(settle).await?;
     Ok(match why {
         Some(error) => Round::Failed(error),
         None if full => Round::Full,
@@ -107,4 +122,10 @@ async fn round(store: &Store, deliver: &Deliver) -> Result<Round, Refusal> {
 /// keeps its lease, so that it holds up nobody and is looked at again when that ends.
 fn readable(id: Uuid, row: Result<Envelope, &'static str>) -> Option<Envelope> {
     row.inspect_err(|why| tracing::error!(%id, why, "a row of the outbox cannot be read")).ok()
+}
+
+/// A database that says nothing is one that is away.
+async fn soon<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    let late = |_| Refusal::Unavailable(anyhow::anyhow!("Postgres did not answer within {DATABASE_TIMEOUT:?}"));
+    tokio::time::timeout(DATABASE_TIMEOUT, work).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
 }

@@ -7,7 +7,10 @@ use crate::{
     mint::{self, Order},
     receipt::{self, Receipt},
     refusal::Refusal,
-    store::registrations::{self, Registration},
+    store::{
+        self,
+        registrations::{self, Registration},
+    },
 };
 
 pub(crate) async fn resend(app: &App, claim: &Claim) -> Result<Receipt, Refusal> {
@@ -18,11 +21,11 @@ pub(crate) async fn resend(app: &App, claim: &Claim) -> Result<Receipt, Refusal>
 
     let mut connection = app.store.connection().await?;
     let transaction = connection.transaction().await?;
-    let grant = mint::grant(app, &transaction, &order).await;
+    store::lock(&transaction, &app.address_key(&claim.email)).await?;
     let current = registrations::by_ids(&transaction, &[newest.id]).await?.pop().ok_or(Refusal::Unauthenticated)?;
     // What is over is not a matter of waiting: that answer goes before "too many".
     claim::check_open(app, &current)?;
-    let grant = grant?;
+    let grant = mint::grant(app, &transaction, &order).await?;
     let now = grant.now;
     let code = mint::mint(app, &transaction, &order, current.id, grant).await?;
     transaction.commit().await?;

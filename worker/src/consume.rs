@@ -4,6 +4,7 @@ mod open;
 mod settle;
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,7 +20,7 @@ use shared::{
     process::DRAIN,
     topology::{TRACEPARENT, Topology},
 };
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -42,6 +43,10 @@ pub(crate) struct Consumer {
 struct Hands {
     idle: Vec<Slot>,
     busy: JoinSet<Slot>,
+    ids: HashMap<task::Id, String>,
+    /// Messages that are in hand already, come again: after a connection was lost, or published twice.
+    /// They wait, so that no two slots mail the same thing.
+    again: Vec<Delivery>,
 }
 
 impl Consumer {
@@ -49,13 +54,15 @@ impl Consumer {
     /// case: their end is on record even when their ack does not get through.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<()> {
         let idle = (0..self.concurrency).map(|_| Slot::new(Arc::clone(&self.server))).collect();
-        let mut hands = Hands { idle, busy: JoinSet::new() };
+        let mut hands = Hands { idle, busy: JoinSet::new(), ids: HashMap::new(), again: Vec::new() };
         while !stop.is_cancelled() {
             let opening = Open::for_sure(&self.url, &self.topology, self.concurrency);
             let mut open = tokio::select! { open = opening => open, () = stop.cancelled() => break };
             tracing::info!("connected to the broker");
             self.is_up.store(true, Ordering::Relaxed);
             let why = self.work(&mut open, &mut hands, &stop).await;
+            // They were this connection's to ack.
+            hands.again.clear();
             self.is_up.store(false, Ordering::Relaxed);
             if stop.is_cancelled() {
                 open.stop_deliveries().await;
@@ -76,7 +83,11 @@ impl Consumer {
         let mut look = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
-                Some(done) = hands.busy.join_next(), if !hands.busy.is_empty() => self.rest(hands, done),
+                Some(done) = hands.busy.join_next_with_id(), if !hands.busy.is_empty() => {
+                    if !self.rest(open, hands, done) {
+                        return "a message made us panic";
+                    }
+                }
                 delivery = open.deliveries.next(), if !hands.idle.is_empty() => match delivery {
                     Some(Ok(delivery)) => self.take(open, hands, delivery),
                     Some(Err(_)) | None => return "the broker closed the consumer",
@@ -90,21 +101,40 @@ impl Consumer {
     }
 
     fn take(&self, open: &Open, hands: &mut Hands, delivery: Delivery) {
+        let (id, trace) = (id_of(&delivery.properties), trace_of(&delivery.properties));
+        if hands.ids.values().any(|in_hand| *in_hand == id) {
+            hands.again.push(delivery);
+            return;
+        }
         // Without a free slot nothing is taken from the stream; dropped unacked, it would come again.
         let Some(mut slot) = hands.idle.pop() else { return };
         let (handler, settler) = (Arc::clone(&self.handler), open.settler.clone());
-        let (id, trace) = (id_of(&delivery.properties), trace_of(&delivery.properties));
+        let span = tracing::info_span!("message", id, trace);
         let work = async move {
             let outcome = handler.handle(&delivery.data, &mut slot).await;
             settler.settle(&delivery, outcome).await;
             slot
         };
-        hands.busy.spawn(work.instrument(tracing::info_span!("message", id, trace)));
+        let task = hands.busy.spawn(work.instrument(span));
+        hands.ids.insert(task.id(), id);
     }
 
-    fn rest(&self, hands: &mut Hands, done: Result<Slot, JoinError>) {
-        // A panic took the slot with it; its message was not acked and comes again.
-        hands.idle.push(done.unwrap_or_else(|_| Slot::new(Arc::clone(&self.server))));
+    /// Frees a slot, for a repetition of the same message if there is one. False after a panic: it took
+    /// its slot with it, and its message, not acked, comes again on a new connection only.
+    fn rest(&self, open: &Open, hands: &mut Hands, done: Result<(task::Id, Slot), JoinError>) -> bool {
+        let (task, slot) = match done {
+            Ok((task, slot)) => (task, Some(slot)),
+            Err(panic) => (panic.id(), None),
+        };
+        let well = slot.is_some();
+        hands.idle.push(slot.unwrap_or_else(|| Slot::new(Arc::clone(&self.server))));
+        let id = hands.ids.remove(&task);
+        let repetition = hands.again.iter().position(|delivery| Some(id_of(&delivery.properties)) == id);
+        if let Some(repetition) = repetition {
+            let delivery = hands.again.swap_remove(repetition);
+            self.take(open, hands, delivery);
+        }
+        well
     }
 }
 

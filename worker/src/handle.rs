@@ -57,13 +57,23 @@ impl Handler {
             Verdict::Drop(why) => return self.end(message.id, End::Dropped(why)).await,
             Verdict::Send => {}
         }
-        let letter = match self.compose(message, &facts)? {
+        let digits = match facts.code.as_ref().filter(|_| message.kind == Kind::SendCode) {
+            None => None,
+            Some(code) => match self.digits(message.id, code) {
+                Ok(digits) => Some((digits, facts.lifetime_seconds(code))),
+                Err(why) => {
+                    // Another worker may have the secret, or this one after its next start. If none has it
+                    // before the deadline, the code is dropped like any other that came too late.
+                    tracing::error!(why, "CODE_SECRETS of this worker and of the API differ");
+                    return Ok(Outcome::Postpone(why.to_owned()));
+                }
+            },
+        };
+        let letter = match self.compose(message, &facts, digits.as_ref()) {
             Ok(letter) => letter,
-            Err(why) => {
-                // Another worker may have the secret, or this one after its next start. If none has it
-                // before the deadline, the code is dropped like any other that came too late.
-                tracing::error!(why, "CODE_SECRETS of this worker and of the API differ");
-                return Ok(Outcome::Postpone(why.to_owned()));
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "a mail cannot be written");
+                return self.end(message.id, End::Undeliverable("it cannot be written")).await;
             }
         };
         match slot.send(&letter).await {
@@ -73,23 +83,16 @@ impl Handler {
         }
     }
 
-    /// The inner error says why this worker cannot know the code.
-    fn compose(&self, message: Message, facts: &Facts) -> Result<Result<Letter, &'static str>> {
-        let digits;
-        let content = match (message.kind, &facts.code) {
-            (Kind::SendCode, Some(code)) => {
-                digits = match self.digits(message.id, code) {
-                    Ok(digits) => digits,
-                    Err(why) => return Ok(Err(why)),
-                };
-                let lifetime_seconds = facts.lifetime_seconds(code);
-                Content::Code { digits: digits.expose_secret(), lifetime_seconds }
+    fn compose(&self, message: Message, facts: &Facts, digits: Option<&(SecretString, u32)>) -> Result<Letter> {
+        let content = match (message.kind, digits) {
+            (Kind::SendCode, Some((digits, lifetime_seconds))) => {
+                Content::Code { digits: digits.expose_secret(), lifetime_seconds: *lifetime_seconds }
             }
             (Kind::AlreadyRegistered, _) => Content::AlreadyRegistered,
             (Kind::Activated | Kind::SendCode, _) => Content::Activated,
         };
         let mail = Outgoing { id: message.id, to: &facts.email, content };
-        mail::render(&self.sender, &self.public_url, &mail, facts.now).map(Ok)
+        mail::render(&self.sender, &self.public_url, &mail, facts.now)
     }
 
     fn digits(&self, id: Uuid, code: &Code) -> Result<SecretString, &'static str> {

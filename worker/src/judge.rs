@@ -2,6 +2,9 @@
 
 use time::OffsetDateTime;
 
+/// Nobody reads a mail and types its code in less seconds.
+const SHORTEST_LIFE: u32 = 5;
+
 /// What is true about a message at `now`, the database's time.
 pub(crate) struct Facts {
     pub(crate) email: String,
@@ -36,6 +39,7 @@ impl Facts {
             _ if self.recorded => Verdict::Recorded,
             Some(code) if code.superseded => Verdict::Drop("superseded"),
             Some(code) if code.over => Verdict::Drop("registration over"),
+            Some(code) if self.lifetime_seconds(code) < code.ttl_seconds.min(SHORTEST_LIFE) => Verdict::Drop("expired"),
             _ if self.now >= self.deadline => Verdict::Drop("expired"),
             _ => Verdict::Send,
         }
@@ -66,8 +70,11 @@ mod tests {
 
     #[test]
     fn a_dead_code_is_never_sent() {
-        assert_eq!(facts(0.001, Some(code())).judge(), Verdict::Send);
-        assert_eq!(facts(0.0, Some(code())).judge(), Verdict::Drop("expired"));
+        assert_eq!(facts(5.0, Some(code())).judge(), Verdict::Send);
+        assert_eq!(facts(4.9, Some(code())).judge(), Verdict::Drop("expired"));
+        let short = || Code { ttl_seconds: 2, ..code() };
+        assert_eq!(facts(2.0, Some(short())).judge(), Verdict::Send);
+        assert_eq!(facts(1.9, Some(short())).judge(), Verdict::Drop("expired"));
         let superseded = Code { superseded: true, ..code() };
         assert_eq!(facts(9.0, Some(superseded)).judge(), Verdict::Drop("superseded"));
         let over = Code { over: true, ..code() };
@@ -81,7 +88,8 @@ mod tests {
 
     #[test]
     fn a_mail_without_a_code_is_only_a_matter_of_time() {
-        assert_eq!(facts(9.0, None).judge(), Verdict::Send);
+        assert_eq!(facts(0.001, None).judge(), Verdict::Send);
+        assert_eq!(facts(0.0, None).judge(), Verdict::Drop("expired"));
         assert_eq!(facts(-1.0, None).judge(), Verdict::Drop("expired"));
     }
 

@@ -1,8 +1,11 @@
 //! What the worker reads and records in the database.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use deadpool_postgres::Pool;
 use shared::message::{Kind, Message};
+use tokio::time::timeout;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -25,6 +28,9 @@ const DELIVERED: &str = "WITH recorded AS (INSERT INTO deliveries (message_id, o
     FROM recorded WHERE id = $1 AND sent_at IS NULL";
 const OTHERWISE: &str = "INSERT INTO deliveries (message_id, outcome, why) VALUES ($1, $2, $3) \
     ON CONFLICT (message_id) DO NOTHING";
+
+/// A server that says nothing is one that is away.
+const TIMEOUT: Duration = Duration::from_secs(7);
 
 pub(crate) const ALL: &[&str] = &[CODE, USER, DELIVERED, OTHERWISE];
 
@@ -53,6 +59,14 @@ impl Store {
 
     /// What is true about a message now; `None` when what it speaks of is gone.
     pub(crate) async fn facts(&self, message: Message) -> Result<Option<Facts>> {
+        timeout(TIMEOUT, self.read_facts(message)).await.context("Postgres did not answer in time")?
+    }
+
+    pub(crate) async fn record(&self, message: Uuid, end: End<'_>) -> Result<()> {
+        timeout(TIMEOUT, self.write_end(message, end)).await.context("Postgres did not answer in time")?
+    }
+
+    async fn read_facts(&self, message: Message) -> Result<Option<Facts>> {
         let connection = self.0.get().await.context("no connection to Postgres")?;
         let about_code = message.kind != Kind::Activated;
         let statement = connection.prepare_cached(if about_code { CODE } else { USER }).await?;
@@ -66,7 +80,7 @@ impl Store {
         }))
     }
 
-    pub(crate) async fn record(&self, message: Uuid, end: End<'_>) -> Result<()> {
+    async fn write_end(&self, message: Uuid, end: End<'_>) -> Result<()> {
         let connection = self.0.get().await.context("no connection to Postgres")?;
         let (outcome, why) = match end {
             End::Delivered => {

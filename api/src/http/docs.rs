@@ -15,14 +15,18 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub(super) fn of<T: OpenApi>(service: &OpenApiService<T, ()>) -> Result<Self> {
+    pub(super) fn of<T: OpenApi>(service: &OpenApiService<T, ()>, public_url: &str) -> Result<Self> {
         let plain = service.spec();
         let mut spec: Value = serde_json::from_str(&plain).context("the spec is not JSON")?;
-        add_examples(&mut spec);
+        complete_spec(&mut spec, public_url);
         let complete = spec.to_string();
         Ok(Self {
             swagger: service.swagger_ui_html().replace(&plain, &complete),
-            scalar: service.scalar_html().replace(&plain, &complete),
+            // Nothing from outside: by itself the page would fetch its fonts.
+            scalar: service.scalar_html().replace(&plain, &complete).replace(
+                r#"id="api-reference""#,
+                r#"id="api-reference" data-configuration='{"withDefaultFonts":false}'"#,
+            ),
             spec,
         })
     }
@@ -45,11 +49,11 @@ impl Pages {
 }
 
 /// What the framework has no place for: what a person can send at once, and what each problem looks like.
-fn add_examples(spec: &mut Value) {
+fn complete_spec(spec: &mut Value, public_url: &str) {
     let registration = "b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52";
     for (schema, example) in [
         ("Registration", json!({ "email": "ada@example.com", "password": "correct horse battery" })),
-        ("Resending", json!({ "registration": registration })),
+        ("Resending", json!({})),
         ("Activation", json!({ "code": "0042" })),
         (
             "Receipt",
@@ -64,22 +68,24 @@ fn add_examples(spec: &mut Value) {
     }
     let operations = spec["paths"].as_object_mut().into_iter().flatten().flat_map(|(_, path)| path.as_object_mut());
     for response in operations.flatten().filter_map(|(_, operation)| operation["responses"].as_object_mut()).flatten() {
-        add_problems(response.0, response.1);
+        add_problems(response.0, response.1, public_url);
+        add_headers(response.1);
     }
 }
 
 /// The description of a response lists its problems as "`slug`: Title; `slug`: Title".
-fn add_problems(status: &str, response: &mut Value) {
+fn add_problems(status: &str, response: &mut Value, public_url: &str) {
     let description = response["description"].as_str().unwrap_or_default().to_owned();
     let Some(content) = response["content"].get_mut(CONTENT_TYPE) else { return };
     let problems = description.split("; ").filter_map(|problem| problem.strip_prefix('`')?.split_once("`: "));
-    let examples: Map<_, _> = problems.map(|(slug, title)| (slug.to_owned(), example(status, slug, title))).collect();
+    let examples: Map<_, _> =
+        problems.map(|(slug, title)| (slug.to_owned(), example(status, (slug, title), public_url))).collect();
     content["examples"] = examples.into();
 }
 
-fn example(status: &str, slug: &str, title: &str) -> Value {
+fn example(status: &str, (slug, title): (&str, &str), public_url: &str) -> Value {
     let mut problem = json!({
-        "type": format!("http://localhost:8000/problems/{slug}"), "title": title, "status": status.parse::<u16>().ok(),
+        "type": format!("{public_url}/problems/{slug}"), "title": title, "status": status.parse::<u16>().ok(),
         "detail": "What to do about it.", "request_id": "1c5f2a1e-8f4e-4a46-8d4f-64b9d1e7c3a0",
     });
     match slug {
@@ -95,4 +101,14 @@ fn example(status: &str, slug: &str, title: &str) -> Value {
         _ => {}
     }
     json!({ "summary": title, "value": problem })
+}
+
+/// Every answer has its id; and a header is named as it is written everywhere.
+fn add_headers(response: &mut Value) {
+    let id =
+        json!({ "description": "Names this request in our log.", "schema": { "type": "string", "format": "uuid" } });
+    response["headers"]["X-Request-Id"] = id;
+    if let Some(location) = response["headers"].as_object_mut().and_then(|headers| headers.remove("LOCATION")) {
+        response["headers"]["Location"] = location;
+    }
 }

@@ -1,10 +1,15 @@
 //! What every request passes on its way in and out: its id, the limit on its body, errors as problems, one log line.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
 use poem::{
     Endpoint, FromRequest, IntoResponse, Request, RequestBody, Response, Result,
+    error::ReadBodyError,
     http::{HeaderValue, StatusCode, header},
 };
 use tracing::Instrument;
@@ -15,9 +20,15 @@ use super::{
     problem::{Kind, Problem},
     routes::Routes,
 };
-use crate::{App, chance};
+use crate::{App, chance, refusal::Refusal};
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
+
+/// A body of 16 KiB takes no longer, unless somebody wants it to.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whatever a request waits for: after this, a part of the service is away.
+const TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_ID: &str = "x-request-id";
 
 #[derive(Clone)]
@@ -69,12 +80,13 @@ impl Edge {
     async fn answer<E: Endpoint>(inner: Arc<E>, mut request: Request, id: Uuid) -> Result<Response, Problem> {
         request.set_data(Trace(id));
         limit_body(&mut request).await?;
-        match AssertUnwindSafe(inner.call(request)).catch_unwind().await {
-            Ok(Ok(response)) => Ok(response.into_response()),
-            Ok(Err(error)) if error.is_from_response() => Ok(error.into_response()),
-            Ok(Err(error)) => Err(framework::problem(error)),
+        match tokio::time::timeout(TIMEOUT, AssertUnwindSafe(inner.call(request)).catch_unwind()).await {
+            Ok(Ok(Ok(response))) => Ok(response.into_response()),
+            Ok(Ok(Err(error))) if error.is_from_response() => Ok(error.into_response()),
+            Ok(Ok(Err(error))) => Err(framework::problem(error)),
             // The panic hook has logged it.
-            Err(_) => Err(Problem::new(Kind::Internal, "It is in our log under this request_id.")),
+            Ok(Err(_)) => Err(Problem::new(Kind::Internal, "It is in our log under this request_id.")),
+            Err(_) => Err(Refusal::Unavailable(anyhow::anyhow!("no answer within {TIMEOUT:?}")).into()),
         }
     }
 
@@ -93,7 +105,19 @@ fn problem_status(problem: &Problem) -> StatusCode {
 
 /// Chunked or not, a body is read to its end here or not at all.
 async fn limit_body(request: &mut Request) -> Result<(), Problem> {
-    let body = request.take_body().into_bytes_limit(MAX_BODY_BYTES).await.map_err(|error| framework::body(&error))?;
+    let encoded = request.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
+    if encoded {
+        return Err(Problem::new(Kind::UnsupportedMediaType, "Send the body without Content-Encoding."));
+    }
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > MAX_BODY_BYTES as u64) {
+        return Err(framework::body(&ReadBodyError::PayloadTooLarge));
+    }
+    let reading = tokio::time::timeout(BODY_TIMEOUT, request.take_body().into_bytes_limit(MAX_BODY_BYTES)).await;
+    let body = match reading {
+        Ok(read) => read.map_err(|error| framework::body(&error))?,
+        Err(_) => return Err(Problem::new(Kind::MalformedRequest, "The body did not arrive in time.")),
+    };
     if body.is_empty() && !request.headers().contains_key(header::CONTENT_TYPE) {
         // Nothing needs no type: where a body is optional, it may simply be missing.
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -53,7 +53,7 @@ impl Health {
         let late = self.any_late().await;
         let checks = Checks {
             postgres: state(late.is_some()),
-            broker: state((self.app.broker_is_up)()),
+            broker: state((self.app.outlet.is_up)()),
             mail: state(late == Some(false)),
         };
         let well = [checks.postgres, checks.broker, checks.mail].iter().all(|check| *check == State::Ok);

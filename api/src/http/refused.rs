@@ -61,12 +61,12 @@ impl<R: Refusals> ApiResponse for Refused<R> {
 }
 
 fn response(status: u16, description: &'static str) -> MetaResponse {
-    let header = |name: &str| MetaHeader {
+    let header = |name: &str, schema| MetaHeader {
         name: name.into(),
         description: None,
         required: true,
         deprecated: false,
-        schema: <String as Type>::schema_ref(),
+        schema,
     };
     MetaResponse {
         description,
@@ -74,8 +74,8 @@ fn response(status: u16, description: &'static str) -> MetaResponse {
         status_range: None,
         content: vec![MetaMediaType { content_type: CONTENT_TYPE, schema: ProblemBody::schema_ref() }],
         headers: match status {
-            401 => vec![header("WWW-Authenticate")],
-            429 | 503 => vec![header("Retry-After")],
+            401 => vec![header("WWW-Authenticate", String::schema_ref())],
+            429 | 503 => vec![header("Retry-After", u32::schema_ref())],
             _ => vec![],
         },
     }

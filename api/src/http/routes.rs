@@ -17,10 +17,10 @@ impl Routes {
         let documented = paths.map(|(pattern, operations)| {
             let methods: Vec<_> =
                 operations.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase()).collect();
-            Path { pattern: pattern.clone(), methods: methods.join(", ") }
+            Path { pattern: pattern.clone(), methods: methods.join(", ").replace("GET", "GET, HEAD") }
         });
         let pages = if with_docs { &["/docs", "/docs/scalar", "/openapi.json"][..] } else { &[] };
-        let pages = pages.iter().map(|page| Path { pattern: (*page).to_owned(), methods: "GET".into() });
+        let pages = pages.iter().map(|page| Path { pattern: (*page).to_owned(), methods: "GET, HEAD".into() });
         Self(documented.chain(pages).collect())
     }
 
@@ -57,9 +57,9 @@ mod tests {
         }});
         let routes = Routes::new(&spec, false);
         assert_eq!(routes.pattern("/v1/registrations/7/"), Some("/v1/registrations/{id}"));
-        assert_eq!(routes.allowed("/v1/registrations/7"), Some("DELETE, GET"));
+        assert_eq!(routes.allowed("/v1/registrations/7"), Some("DELETE, GET, HEAD"));
         assert_eq!(routes.allowed("/v1/registrations/all"), Some("POST"));
         assert_eq!(routes.pattern("/docs"), None);
-        assert_eq!(Routes::new(&spec, true).allowed("/docs"), Some("GET"));
+        assert_eq!(Routes::new(&spec, true).allowed("/docs"), Some("GET, HEAD"));
     }
 }

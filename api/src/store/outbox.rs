@@ -34,9 +34,15 @@ pub(crate) async fn lease(connection: &Connection, at_most: i64, seconds: f64) -
 }
 
 pub(crate) async fn release(connection: &Connection, ids: &[Uuid]) -> Result<(), Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     super::execute(connection, RELEASE, &[&ids]).await.map(drop)
 }
 
 pub(crate) async fn delete(connection: &Connection, ids: &[Uuid]) -> Result<(), Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     super::execute(connection, DELETE, &[&ids]).await.map(drop)
 }

@@ -207,3 +207,62 @@ async fn told_to_stop_a_worker_finishes_what_it_has_in_hand() {
     assert_eq!(api.client.receipt(&registration).await["status"], "sent");
     api.stop().await.unwrap();
 }
+
+/// However often its workers die, a message is not given up while its code can live.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_outlives_many_workers() {
+    let stack = Stack::prepare(&[]).await;
+    let api = stack.start_api(&[]).await;
+    stack.sink.every_connection(Some(Behaviour::Silence(Stage::Greeting)));
+    let registration = api.client.register(ADA).await.registration();
+    for deaths in 1..=22 {
+        let worker = stack.start_worker(&[]).await;
+        stack.sink.nth_connection(deaths).await;
+        worker.kill().await;
+    }
+    stack.sink.every_connection(None);
+    stack.start_worker(&[]).await;
+    let code = stack.sink.mail_to(ADA).await.code();
+    api.client.receipt_when(&registration, "sent").await;
+    assert_eq!(api.client.activate(ADA, &code).await.status, 200);
+}
+
+/// A message comes again while its mail is on the way out, because the connection to the broker was
+/// lost: it waits for the first of the two, and then there is nothing left to mail.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_comes_again_while_in_hand_is_mailed_once() {
+    let stack = Stack::prepare(&[]).await;
+    let api = stack.start_api(&[]).await;
+    let (proxy, url) = Proxy::before(&crate::database::server("AMQP_URL")).await;
+    let worker = stack.start_worker(&[("AMQP_URL", &url)]).await;
+    worker.becomes_ready().await;
+    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(3))]);
+    let registration = api.client.register(ADA).await.registration();
+    stack.sink.nth_attempt(ADA, 1).await;
+    proxy.set(Way::Cut);
+    proxy.set(Way::Open);
+    worker.becomes_ready().await;
+    api.client.receipt_when(&registration, "sent").await;
+    worker.stop().await.unwrap();
+    stack.queue_holds(&stack.topology.queue, 0).await;
+    assert_eq!((stack.sink.attempts(ADA).len(), stack.sink.mails_to(ADA).len()), (1, 1));
+}
+
+/// An API that rolls out a new secret, and one that does not know it yet, or no longer knows the old one:
+/// tries are counted all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn apis_with_different_secrets_count_the_same_tries() {
+    let stack = Stack::start().await;
+    let (_, code) = stack.sign_up(ADA).await;
+    let other = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,older:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+    let other = stack.start_api(&[("CODE_SECRETS", other)]).await;
+    let wrong = if code == "0000" { "0001" } else { "0000" };
+    let guesses = (0..60).map(|n| {
+        let client = if n % 2 == 0 { stack.client.clone() } else { other.client.clone() };
+        tokio::spawn(async move { client.activate(ADA, wrong).await })
+    });
+    let answers: Vec<_> = futures_util::future::join_all(guesses).await.into_iter().map(Result::unwrap).collect();
+    let counts = crate::client::count(&answers);
+    assert_eq!((counts[&422], counts[&410]), (3, 57), "{counts:?}");
+    assert_eq!(stack.database.count("SELECT sum(attempts) FROM codes").await, 3);
+}

@@ -29,9 +29,9 @@ async fn what_the_framework_complains_about_is_a_problem_too() {
     for (method, path, allow) in [
         ("GET", "/v1/users", "POST"),
         ("DELETE", "/v1/users/activate", "POST"),
-        ("POST", unknown, "GET"),
-        ("PUT", "/health", "GET"),
-        ("POST", "/docs", "GET"),
+        ("POST", unknown, "GET, HEAD"),
+        ("PUT", "/health", "GET, HEAD"),
+        ("POST", "/docs", "GET, HEAD"),
     ] {
         let answer = send(client.request(method, path)).await;
         assert_eq!(answer.problem(), (405, "method-not-allowed".into()), "{method} {path}");
@@ -71,6 +71,9 @@ async fn a_body_has_at_most_sixteen_kibibytes_chunked_or_not() {
         large.into_bytes().chunks(1000).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>();
     let chunked = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
     assert_eq!(post(&client, "application/json", chunked).await.problem(), (413, "payload-too-large".into()));
+    let packed = client.request("POST", "/v1/users").header("Content-Type", "application/json");
+    let answer = send(packed.header("Content-Encoding", "gzip").body("{}")).await;
+    assert_eq!(answer.problem(), (415, "unsupported-media-type".into()));
     let fits = format!(r#"{{"email":"{}"}}"#, "a".repeat(15 * 1024));
     assert_eq!(post(&client, "application/json", fits).await.problem(), (422, "invalid-input".into()));
 }
@@ -119,4 +122,17 @@ async fn without_the_database_nothing_is_granted() {
     proxy.set(crate::proxy::Way::Open);
     let back = api.client.register("bob@example.com").await;
     assert_eq!(back.status, 202, "{back:?}");
+}
+
+/// A database that says nothing at all is as good as none, and somebody who waits is told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_stuck_keeps_nobody_waiting_for_ever() {
+    let stack = Stack::without_broker().await;
+    let (proxy, url) = crate::proxy::Proxy::before(&stack.database.url).await;
+    let api = stack.start_api(&[("DATABASE_URL", &url)]).await;
+    assert_eq!(api.client.register("ada@example.com").await.status, 202);
+    proxy.set(crate::proxy::Way::Held);
+    assert_eq!(api.client.register("bob@example.com").await.problem(), (503, "unavailable".into()));
+    proxy.set(crate::proxy::Way::Open);
+    assert_eq!(api.client.register("bob@example.com").await.status, 202);
 }

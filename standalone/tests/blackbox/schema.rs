@@ -27,3 +27,12 @@ async fn many_processes_may_migrate_at_once() {
     let applied = database.count("SELECT count(*) FROM migrations").await;
     assert_eq!(applied, database.count("SELECT max(version)::bigint FROM migrations").await);
 }
+
+/// While a newer version is rolled out, or after it was rolled back, the older one still starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_schema_does_not_stop_an_older_version() {
+    let database = Database::create().await;
+    let newer = "INSERT INTO migrations (version, name, applied_on, checksum) VALUES (999, 'future', '2026-11-21T00:00:00Z', '1')";
+    database.execute(newer, &[]).await;
+    shared::postgres::migrate(&database.url.clone().into()).await.unwrap();
+}

@@ -135,6 +135,11 @@ impl Sink {
         self.wait(&format!("attempt {n} to {to}"), |state| state.attempts_to(to).nth(n - 1).cloned()).await
     }
 
+    /// Waits until there have been so many connections in all.
+    pub(crate) async fn nth_connection(&self, n: usize) {
+        self.wait(&format!("connection {n}"), |state| (state.connections >= n).then_some(())).await;
+    }
+
     /// What has been accepted for this address until now.
     pub(crate) fn mails_to(&self, to: &str) -> Vec<Mail> {
         self.book.read(|state| state.mails_to(to).cloned().collect())

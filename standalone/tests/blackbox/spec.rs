@@ -25,6 +25,8 @@ async fn the_spec_names_every_answer() {
     let gone = &spec["paths"]["/v1/users/activate"]["post"]["responses"]["410"];
     let examples = gone["content"]["application/problem+json"]["examples"].as_object().unwrap();
     assert_eq!(examples.keys().collect::<Vec<_>>(), ["code-exhausted", "code-expired", "registration-closed"]);
+    let accepted = &spec["paths"]["/v1/users"]["post"]["responses"]["202"]["headers"];
+    assert!(accepted["Location"].is_object() && accepted["X-Request-Id"].is_object(), "{accepted}");
     assert!(spec["components"]["schemas"]["Registration"]["example"]["email"].is_string());
     let body = &spec["paths"]["/v1/users/resend"]["post"]["requestBody"];
     assert_ne!(body["required"], Value::Bool(true), "the body of resend is optional");
@@ -43,6 +45,8 @@ async fn the_pages_need_nothing_from_outside() {
             "{path}"
         );
     }
+    let scalar = api.client.get("/docs/scalar").await.text;
+    assert!(scalar.contains(r#"data-configuration='{"withDefaultFonts":false}'"#), "it would fetch its fonts");
     let closed = stack.start_api(&[("ENVIRONMENT", "production")]).await;
     for path in ["/docs", "/docs/scalar", "/openapi.json"] {
         assert_eq!(closed.client.get(path).await.problem(), (404, "not-found".into()), "{path}");

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use lapin::{
     BasicProperties, Channel, Confirmation,
     message::Delivery,
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::handle::Outcome;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One of `RETRY_SECONDS`.
 const POSTPONED_SECONDS: u32 = 5;
@@ -63,7 +63,7 @@ impl Settler {
             }
         }
         // Only now: whatever happens before this line, the message comes again.
-        let acked = tokio::time::timeout(TIMEOUT, delivery.ack(BasicAckOptions::default())).await??;
+        let acked = tokio::time::timeout(ACK_TIMEOUT, delivery.ack(BasicAckOptions::default())).await??;
         if acked { Ok(()) } else { bail!("the channel it came on is closed") }
     }
 
@@ -73,12 +73,11 @@ impl Settler {
         headers.insert(header.into(), value);
         let properties = delivery.properties.clone().with_delivery_mode(2).with_headers(headers);
         let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
-        let publishing = async {
-            let confirm =
-                self.channel.basic_publish("".into(), queue.into(), mandatory, &delivery.data, properties).await?;
-            anyhow::Ok(confirm.await?)
-        };
-        match tokio::time::timeout(TIMEOUT, publishing).await.context("no confirm in time")?? {
+        // Without a timeout: a broker that takes nothing now, being short of memory or disk, will. One that
+        // is gone misses its heartbeats, and that ends the wait.
+        let confirm =
+            self.channel.basic_publish("".into(), queue.into(), mandatory, &delivery.data, properties).await?;
+        match confirm.await? {
             Confirmation::Ack(None) => Ok(()),
             _ => bail!("the broker did not take it for {queue}"),
         }
