@@ -223,3 +223,17 @@ async fn secrets_can_be_changed_while_codes_live() {
     let rotated = stack.start_api(&[("CODE_SECRETS", both)]).await;
     assert_eq!(rotated.client.activate(ADA, &code).await.status, 200);
 }
+
+/// I-08 does not hang on the lock of the address alone, which two APIs whose secrets differ do not share.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_statement_that_counts_a_try_cannot_count_too_far() {
+    let stack = Stack::without_broker().await;
+    let api = stack.start_api(&[]).await;
+    api.client.register(ADA).await;
+    let code: uuid::Uuid = stack.database.client().query_one("SELECT id FROM codes", &[]).await.unwrap().get(0);
+    let count = api::statements().into_iter().find(|sql| sql.starts_with("UPDATE codes SET attempts")).unwrap();
+    for tried in 0..5 {
+        let granted = stack.database.client().query(count, &[&vec![code]]).await.unwrap().len();
+        assert_eq!(granted, usize::from(tried < 3), "try {tried}");
+    }
+}

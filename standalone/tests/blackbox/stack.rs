@@ -97,7 +97,7 @@ impl Stack {
     /// test may end before its processes have begun. Those that a test keeps from their servers are let be.
     async fn ready(&self, running: Running, settings: &[(&str, &str)]) -> Running {
         if self.has_broker && !settings.iter().any(|(name, _)| name.ends_with("_URL")) {
-            running.becomes_ready().await;
+            running.becomes(200).await;
         }
         running
     }
@@ -167,13 +167,14 @@ impl Running {
         Self { client: client(addr), ops: client(ops), stop, task }
     }
 
-    pub(crate) async fn becomes_ready(&self) {
+    /// Waits until `/health/ready` answers with this status.
+    pub(crate) async fn becomes(&self, status: u16) {
         let asking = async {
-            while self.ops.request("GET", "/health/ready").send().await.unwrap().status() != 200 {
+            while self.ops.request("GET", "/health/ready").send().await.unwrap().status() != status {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), asking).await.expect("ready within 20 s");
+        tokio::time::timeout(Duration::from_secs(20), asking).await.unwrap_or_else(|_| panic!("never {status}"));
     }
 
     /// As SIGTERM does it.
