@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use backon::{ExponentialBuilder, Retryable};
 use secrecy::{ExposeSecret, SecretString};
 use shared::{
@@ -31,6 +31,12 @@ pub(crate) enum Outcome {
     Park(&'static str),
 }
 
+/// Why there is no letter.
+enum Unwritten {
+    OtherSecrets(&'static str),
+    Impossible(anyhow::Error),
+}
+
 pub(crate) struct Handler {
     pub(crate) store: Store,
     pub(crate) ring: Ring,
@@ -57,21 +63,15 @@ impl Handler {
             Verdict::Drop(why) => return self.end(message.id, End::Dropped(why)).await,
             Verdict::Send => {}
         }
-        let digits = match facts.code.as_ref().filter(|_| message.kind == Kind::SendCode) {
-            None => None,
-            Some(code) => match self.digits(message.id, code) {
-                Ok(digits) => Some((digits, facts.lifetime_seconds(code))),
-                Err(why) => {
-                    // Another worker may have the secret, or this one after its next start. If none has it
-                    // before the deadline, the code is dropped like any other that came too late.
-                    tracing::error!(why, "CODE_SECRETS of this worker and of the API differ");
-                    return Ok(Outcome::Postpone(why.to_owned()));
-                }
-            },
-        };
-        let letter = match self.compose(message, &facts, digits.as_ref()) {
+        let letter = match self.compose(message, &facts) {
             Ok(letter) => letter,
-            Err(error) => {
+            Err(Unwritten::OtherSecrets(why)) => {
+                // Another worker may have the secret, or this one after its next start. If none has it
+                // before the deadline, the code is dropped like any other that came too late.
+                tracing::error!(why, "CODE_SECRETS of this worker and of the API differ");
+                return Ok(Outcome::Postpone(why.to_owned()));
+            }
+            Err(Unwritten::Impossible(error)) => {
                 tracing::error!(error = format!("{error:#}"), "a mail cannot be written");
                 return self.end(message.id, End::Undeliverable("it cannot be written")).await;
             }
@@ -83,16 +83,19 @@ impl Handler {
         }
     }
 
-    fn compose(&self, message: Message, facts: &Facts, digits: Option<&(SecretString, u32)>) -> Result<Letter> {
-        let content = match (message.kind, digits) {
-            (Kind::SendCode, Some((digits, lifetime_seconds))) => {
-                Content::Code { digits: digits.expose_secret(), lifetime_seconds: *lifetime_seconds }
+    fn compose(&self, message: Message, facts: &Facts) -> Result<Letter, Unwritten> {
+        let digits;
+        let content = match (message.kind, &facts.code) {
+            (Kind::SendCode, Some(code)) => {
+                digits = self.digits(message.id, code).map_err(Unwritten::OtherSecrets)?;
+                Content::Code { digits: digits.expose_secret(), lifetime_seconds: facts.lifetime_seconds(code) }
             }
-            (Kind::AlreadyRegistered, _) => Content::AlreadyRegistered,
-            (Kind::Activated | Kind::SendCode, _) => Content::Activated,
+            (Kind::AlreadyRegistered, Some(_)) => Content::AlreadyRegistered,
+            (Kind::Activated, None) => Content::Activated,
+            _ => return Err(Unwritten::Impossible(anyhow!("the facts are not those of such a message"))),
         };
         let mail = Outgoing { id: message.id, to: &facts.email, content };
-        mail::render(&self.sender, &self.public_url, &mail, facts.now)
+        mail::render(&self.sender, &self.public_url, &mail, facts.now).map_err(Unwritten::Impossible)
     }
 
     fn digits(&self, id: Uuid, code: &Code) -> Result<SecretString, &'static str> {
