@@ -31,6 +31,7 @@ const LEASE_SECONDS: f64 = 30.0;
 /// How long a row waits at most when no signal tells of it: one that another process left behind.
 const POLL: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+const PAUSE_WHILE_CLOSED: Duration = Duration::from_millis(100);
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(7);
 
 enum Round {
@@ -49,36 +50,35 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let mut failing = false;
     while !stop.is_cancelled() {
-        let round = if (outlet.is_up)() {
-            round(&store, &outlet.deliver).await.unwrap_or_else(|refusal| Round::Failed(refusal.into()))
-        } else {
-            // Leasing would only be followed by giving back.
-            Round::Failed(anyhow::anyhow!("the way out is closed"))
-        };
-        let pause = match round {
-            Round::Full => continue,
-            Round::Idle => POLL,
+        if !(outlet.is_up)() {
+            // Leasing would only be followed by giving back. Whoever runs the outlet has said why.
+            pause(PAUSE_WHILE_CLOSED, &stop).await;
+            continue;
+        }
+        match round(&store, &outlet.deliver).await.unwrap_or_else(|refusal| Round::Failed(refusal.into())) {
             Round::Failed(error) => {
                 // Once an outage, not once a second.
-                if !failing {
+                if !std::mem::replace(&mut failing, true) {
                     tracing::warn!(error = format!("{error:#}"), "messages wait in the outbox");
                 }
-                failing = true;
                 // A signal cannot shorten this one: what failed just now would fail again.
-                tokio::select! { () = tokio::time::sleep(PAUSE_AFTER_FAILURE) => {}, () = stop.cancelled() => {} }
-                continue;
+                pause(PAUSE_AFTER_FAILURE, &stop).await;
             }
-        };
-        if std::mem::take(&mut failing) {
-            tracing::info!("the outbox moves again");
-        }
-        tokio::select! {
-            () = wake.notified() => {}
-            () = tokio::time::sleep(pause) => {}
-            () = stop.cancelled() => {}
+            moved => {
+                if std::mem::take(&mut failing) {
+                    tracing::info!("the outbox moves again");
+                }
+                if let Round::Idle = moved {
+                    tokio::select! { () = wake.notified() => {}, () = pause(POLL, &stop) => {} }
+                }
+            }
         }
     }
     Ok(())
+}
+
+async fn pause(length: Duration, stop: &CancellationToken) {
+    tokio::select! { () = tokio::time::sleep(length) => {}, () = stop.cancelled() => {} }
 }
 
 async fn round(store: &Store, deliver: &Deliver) -> Result<Round, Refusal> {
