@@ -2,35 +2,49 @@
 
 use std::future::Future;
 
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use tokio_postgres::{Client, NoTls, types::ToSql};
 
-static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+/// Made by the first test that is running, gone with the last.
+static TEMPLATE: Mutex<Template> = Mutex::const_new(Template { users: 0, name: None });
+
+struct Template {
+    users: usize,
+    name: Option<String>,
+}
 
 pub(crate) struct Database {
     pub(crate) url: String,
     name: String,
+    from_template: bool,
     client: Client,
 }
 
 impl Database {
     pub(crate) async fn create() -> Self {
-        let template = TEMPLATE.get_or_init(migrated_template).await;
         let name = fresh_name();
-        admin(&format!(r#"CREATE DATABASE "{name}" TEMPLATE "{template}""#)).await;
-        Self::at(name).await
+        {
+            let mut template = TEMPLATE.lock().await;
+            if template.name.is_none() {
+                template.name = Some(migrated_template().await);
+            }
+            let model = template.name.as_deref().unwrap();
+            admin(&format!(r#"CREATE DATABASE "{name}" TEMPLATE "{model}""#)).await;
+            template.users += 1;
+        }
+        Self::at(name, true).await
     }
 
     pub(crate) async fn create_empty() -> Self {
         let name = fresh_name();
         admin(&format!(r#"CREATE DATABASE "{name}""#)).await;
-        Self::at(name).await
+        Self::at(name, false).await
     }
 
-    async fn at(name: String) -> Self {
+    async fn at(name: String, from_template: bool) -> Self {
         let url = url_of(&name);
         let client = connect(&url).await;
-        Self { url, name, client }
+        Self { url, name, from_template, client }
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -68,7 +82,17 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let sql = format!(r#"DROP DATABASE IF EXISTS "{}" WITH (FORCE)"#, self.name);
-        finish(async move { admin(&sql).await });
+        let from_template = self.from_template;
+        finish(async move {
+            admin(&sql).await;
+            let mut template = TEMPLATE.lock().await;
+            template.users -= usize::from(from_template);
+            if template.users == 0
+                && let Some(name) = template.name.take()
+            {
+                admin(&format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#)).await;
+            }
+        });
     }
 }
 
