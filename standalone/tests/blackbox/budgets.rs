@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
-use crate::{client::count, stack::Stack};
+use crate::{
+    client::{at_once, count},
+    stack::Stack,
+};
 
 const ADA: &str = "ada@example.com";
 
@@ -29,12 +32,11 @@ async fn an_address_gets_five_codes_an_hour_and_ten_a_day() {
     let other = stack.start_api(&[]).await;
     let (_, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    let registrations = (0..10).map(|n| {
-        let client = if n % 2 == 0 { stack.client.clone() } else { other.client.clone() };
-        tokio::spawn(async move { client.register_with(ADA, "another password").await })
+    let answers = at_once(10, |n| {
+        let client = if n % 2 == 0 { &stack.client } else { &other.client }.clone();
+        async move { client.register_with(ADA, "another password").await }
     });
-    let answers: Vec<_> = futures_util::future::join_all(registrations).await.into_iter().map(Result::unwrap).collect();
-    assert_eq!(count(&answers), HashMap::from([(202, 4), (429, 6)]));
+    assert_eq!(count(&answers.await), HashMap::from([(202, 4), (429, 6)]));
     stack.database.age(3_600).await;
     for n in 6..=10 {
         assert_eq!(stack.client.register(ADA).await.status, 202, "code {n}");

@@ -129,3 +129,16 @@ pub(crate) fn count(answers: &[Answer]) -> HashMap<u16, usize> {
     }
     counts
 }
+
+/// So many requests at the same time; each is told its number.
+pub(crate) async fn at_once<F>(requests: usize, request: impl Fn(usize) -> F) -> Vec<Answer>
+where
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let sent: Vec<_> = (0..requests).map(|n| tokio::spawn(request(n))).collect();
+    let mut answers = Vec::new();
+    for answer in sent {
+        answers.push(answer.await.unwrap());
+    }
+    answers
+}

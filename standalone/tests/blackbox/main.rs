@@ -5,11 +5,13 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected has failed")]
 
 mod alike;
+mod broker;
 mod budgets;
 mod client;
 mod codes;
 mod database;
-mod faults;
+mod deaths;
+mod guesses;
 mod journey;
 mod mails;
 mod problems;

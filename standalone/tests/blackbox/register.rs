@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    client::{PASSWORD, send},
+    client::{PASSWORD, at_once, send},
     stack::Stack,
 };
 
@@ -74,11 +74,11 @@ async fn the_same_key_has_the_same_receipt_and_no_second_mail() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_at_the_same_time_is_one_registration() {
     let (stack, client) = api().await;
-    let requests = (0..20).map(|_| {
+    let answers = at_once(20, |_| {
         let client = client.clone();
-        tokio::spawn(async move { client.register_once("key-1", "ada@example.com", PASSWORD).await.registration() })
+        async move { client.register_once("key-1", "ada@example.com", PASSWORD).await }
     });
-    let ids: Vec<_> = futures_util::future::join_all(requests).await.into_iter().map(Result::unwrap).collect();
+    let ids: Vec<_> = answers.await.iter().map(|answer| answer.registration()).collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     assert_eq!(stack.database.count("SELECT count(*) FROM registrations").await, 1);
     assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 1);
@@ -120,12 +120,11 @@ async fn passwords_are_neither_cut_nor_endless() {
 async fn a_full_hash_pool_refuses_and_does_nothing_by_halves() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[("HASH_THREADS", "1"), ("HASH_QUEUE_MS", "1")]).await;
-    let requests = (0..30).map(|n| {
+    let answers = at_once(30, |n| {
         let client = api.client.clone();
-        tokio::spawn(async move { client.register(&format!("u{n}@example.com")).await })
+        async move { client.register(&format!("u{n}@example.com")).await }
     });
-    let answers: Vec<_> = futures_util::future::join_all(requests).await.into_iter().map(Result::unwrap).collect();
-    let (taken, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 202);
+    let (taken, refused): (Vec<_>, Vec<_>) = answers.await.into_iter().partition(|answer| answer.status == 202);
     assert!(!refused.is_empty());
     for answer in &refused {
         assert_eq!(answer.problem(), (503, "overloaded".into()));

@@ -1,7 +1,4 @@
-//! Parts that go away, and come back: nothing is lost.
-
-use lapin::{BasicProperties, options::BasicPublishOptions};
-use serde_json::json;
+//! Processes and connections that die at the worst moment: nothing is lost.
 
 use crate::{
     proxy::{Proxy, Way},
@@ -10,58 +7,6 @@ use crate::{
 };
 
 const ADA: &str = "ada@example.com";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn while_the_broker_is_away_registrations_are_taken_and_mailed_later() {
-    let stack = Stack::prepare(&[]).await;
-    let amqp = crate::database::server("AMQP_URL");
-    let (to_api, api_url) = Proxy::before(&amqp).await;
-    let (to_worker, worker_url) = Proxy::before(&amqp).await;
-    let api = stack.start_api(&[("AMQP_URL", &api_url)]).await;
-    stack.start_worker(&[("AMQP_URL", &worker_url)]).await;
-    api.client.register("before@example.com").await;
-    stack.sink.mail_to("before@example.com").await;
-
-    for proxy in [&to_api, &to_worker] {
-        proxy.set(Way::Cut);
-    }
-    let mut registrations = Vec::new();
-    for n in 0..10 {
-        let answer = api.client.register(&format!("during{n}@example.com")).await;
-        assert_eq!(answer.status, 202, "{answer:?}");
-        registrations.push(answer.registration());
-    }
-    let health = api.client.get("/health").await;
-    assert_eq!((health.status, &health.json()["checks"]["broker"]), (503, &json!("failing")));
-    assert_eq!(stack.database.count("SELECT count(*) FROM outbox").await, 10);
-    for proxy in [&to_api, &to_worker] {
-        proxy.set(Way::Open);
-    }
-    for (n, registration) in registrations.iter().enumerate() {
-        let code = stack.sink.mail_to(&format!("during{n}@example.com")).await.code();
-        api.client.receipt_when(registration, "sent").await;
-        assert_eq!(api.client.activate(&format!("during{n}@example.com"), &code).await.status, 200);
-    }
-}
-
-/// A network that swallows everything without a word is noticed too, and publishing goes on elsewhere.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_confirm_that_never_comes_loses_nothing() {
-    let stack = Stack::prepare(&[]).await;
-    let (proxy, url) = Proxy::before(&crate::database::server("AMQP_URL")).await;
-    let api = stack.start_api(&[("AMQP_URL", &url)]).await;
-    stack.start_worker(&[]).await;
-    api.client.register("before@example.com").await;
-    stack.sink.mail_to("before@example.com").await;
-    proxy.set(Way::Held);
-    assert_eq!(api.client.register(ADA).await.status, 202);
-    // Another API's relay shares the outbox: what the first one holds on lease, it gives back.
-    let other = stack.start_api(&[]).await;
-    assert_eq!(other.client.register("other@example.com").await.status, 202);
-    stack.sink.mail_to("other@example.com").await;
-    stack.sink.mail_to(ADA).await;
-    proxy.set(Way::Open);
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_api_left_in_the_outbox_is_delivered_by_the_next() {
@@ -132,43 +77,6 @@ async fn a_worker_killed_between_the_record_and_the_ack_repeats_nothing() {
     assert_eq!(api.client.receipt(&registration).await["expires_at"], expires_at, "redelivery never extends");
 }
 
-/// I-17.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_poison_message_is_parked_and_delays_nobody() {
-    let stack = Stack::start().await;
-    stack.sign_up("first@example.com").await;
-    let channel = stack.amqp().await;
-    let poison: [&[u8]; 4] = [
-        b"\xff\xfe",
-        b"{}",
-        br#"{"v":2,"kind":"send-code","id":"b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52"}"#,
-        br#"{"v":1,"kind":"send-fax","id":"b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52"}"#,
-    ];
-    for body in poison {
-        let (exchange, key) = (stack.topology.exchange.as_str(), shared::topology::ROUTING_KEY);
-        let properties = BasicProperties::default();
-        channel
-            .basic_publish(exchange.into(), key.into(), BasicPublishOptions::default(), body, properties)
-            .await
-            .unwrap();
-    }
-    stack.sign_up(ADA).await;
-    stack.queue_holds(&stack.topology.parked, poison.len() as u32).await;
-}
-
-/// A message about something that is not in the database any more is dropped, on record.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_about_nothing_is_dropped() {
-    let stack = Stack::prepare(&[]).await;
-    let api = stack.start_api(&[]).await;
-    api.client.register(ADA).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
-    stack.database.execute("DELETE FROM registrations", &[]).await;
-    stack.start_worker(&[]).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1).await;
-    assert_eq!(stack.sink.count(), 0);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pool_survives_connections_that_were_ended() {
     let stack = Stack::start().await;
@@ -225,26 +133,4 @@ async fn a_mail_outlives_many_workers() {
     let code = stack.sink.mail_to(ADA).await.code();
     api.client.receipt_when(&registration, "sent").await;
     assert_eq!(api.client.activate(ADA, &code).await.status, 200);
-}
-
-/// A message comes again while its mail is on the way out, because the connection to the broker was
-/// lost: it waits for the first of the two, and then there is nothing left to mail.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_comes_again_while_in_hand_is_mailed_once() {
-    let stack = Stack::prepare(&[]).await;
-    let api = stack.start_api(&[]).await;
-    let (proxy, url) = Proxy::before(&crate::database::server("AMQP_URL")).await;
-    let worker = stack.start_worker(&[("AMQP_URL", &url)]).await;
-    worker.becomes(200).await;
-    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(3))]);
-    let registration = api.client.register(ADA).await.registration();
-    stack.sink.nth_attempt(ADA, 1).await;
-    proxy.set(Way::Cut);
-    worker.becomes(503).await;
-    proxy.set(Way::Open);
-    worker.becomes(200).await;
-    api.client.receipt_when(&registration, "sent").await;
-    worker.stop().await.unwrap();
-    stack.queue_holds(&stack.topology.queue, 0).await;
-    assert_eq!((stack.sink.attempts(ADA).len(), stack.sink.mails_to(ADA).len()), (1, 1));
 }
