@@ -97,7 +97,6 @@ impl Publisher {
             };
             tracing::info!("connected to the broker");
             let live = Live { channel, doubt: Arc::default() };
-            self.live.send_replace(Some(live.clone()));
             let why = tokio::select! {
                 why = self.watch(&connection, live) => why,
                 () = stop.cancelled() => "stopping",
@@ -118,7 +117,9 @@ impl Publisher {
     /// or disk, is in order: it is kept, and nothing is published until it is unblocked. A new one in its
     /// place would only say the same again, and all of it would be heard in the end.
     async fn watch(&self, connection: &Connection, mut live: Live) -> &'static str {
+        // Listening comes first: what is published may be what it is blocked for.
         let mut events = std::pin::pin!(connection.events_listener());
+        self.live.send_replace(Some(live.clone()));
         let mut look = tokio::time::interval(Duration::from_secs(1));
         let mut blocked = false;
         loop {

@@ -81,35 +81,30 @@ impl Parts {
     /// so does one that fails; then the error tells which.
     pub async fn run(mut self) -> Result<()> {
         let mut first_failure = None;
-        while let Some(ended) = self.next_end().await {
-            let failure = match ended {
-                Err(panic) => anyhow!(panic).context("a part panicked"),
-                Ok((name, Err(error))) => error.context(format!("{name} failed")),
-                Ok((name, Ok(()))) if !self.stop.is_cancelled() => anyhow!("{name} ended by itself"),
-                Ok(_) => continue,
+        let mut overdue = std::pin::pin!(overdue(self.stop.clone()));
+        loop {
+            let failure = tokio::select! {
+                ended = self.running.join_next() => match ended {
+                    None => return first_failure.map_or(Ok(()), Err),
+                    Some(Err(panic)) => anyhow!(panic).context("a part panicked"),
+                    Some(Ok((name, Err(error)))) => error.context(format!("{name} failed")),
+                    Some(Ok((name, Ok(())))) if !self.stop.is_cancelled() => anyhow!("{name} ended by itself"),
+                    Some(Ok(_)) => continue,
+                },
+                () = &mut overdue => {
+                    let left = self.running.len();
+                    self.running.abort_all();
+                    return Err(anyhow!("{left} part(s) did not finish within {DRAIN:?} and were cut off"));
+                }
             };
             self.stop.cancel();
             first_failure.get_or_insert(failure);
         }
-        first_failure.map_or(Ok(()), Err)
-    }
-
-    /// `None` when no part is left; an error when they do not end in time.
-    async fn next_end(&mut self) -> Option<Result<(&'static str, Result<()>)>> {
-        let ended = tokio::select! {
-            ended = self.running.join_next() => ended,
-            () = overdue(&self.stop) => {
-                let left = self.running.len();
-                self.running.shutdown().await;
-                return Some(Err(anyhow!("{left} part(s) did not finish within {DRAIN:?} and were cut off")));
-            }
-        };
-        ended.map(|joined| joined.map_err(Into::into))
     }
 }
 
 /// Parts drain by themselves, and give up a little earlier than this.
-async fn overdue(stop: &CancellationToken) {
+async fn overdue(stop: CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(DRAIN).await;
 }
@@ -146,6 +141,20 @@ mod tests {
         parts.start("stubborn", std::future::pending());
         stop.cancel();
         assert!(format!("{:#}", parts.run().await.unwrap_err()).contains("1 part(s) did not finish"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_to_drain_is_for_all_parts_together() {
+        let stop = CancellationToken::new();
+        let mut parts = Parts::new(stop.clone());
+        for seconds in [6, 12] {
+            parts.start("slow", async move {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                Ok(())
+            });
+        }
+        stop.cancel();
+        assert!(parts.run().await.unwrap_err().to_string().starts_with("1 part(s) did not finish"));
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ mod settle;
 
 use std::{
     collections::HashMap,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,7 +14,7 @@ use std::{
 };
 
 use anyhow::Result;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::{BasicProperties, message::Delivery, types::AMQPValue};
 use secrecy::SecretString;
 use shared::{
@@ -26,9 +27,12 @@ use tracing::Instrument;
 
 use self::open::Open;
 use crate::{
-    handle::Handler,
+    handle::{Handler, Outcome},
     smtp::{Slot, server::Server},
 };
+
+/// Between two connections.
+const PAUSE: Duration = Duration::from_millis(500);
 
 pub(crate) struct Consumer {
     pub(crate) url: SecretString,
@@ -71,6 +75,8 @@ impl Consumer {
                 tracing::warn!(why, "the connections to the broker are replaced");
             }
             open.close().await;
+            // Whatever made them break may do so again at once.
+            tokio::select! { () = tokio::time::sleep(PAUSE) => {}, () = stop.cancelled() => {} }
         }
         // Without a broker there may still be mails in hand.
         hands.drain().await;
@@ -83,11 +89,7 @@ impl Consumer {
         let mut look = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
-                Some(done) = hands.busy.join_next_with_id(), if !hands.busy.is_empty() => {
-                    if !self.rest(open, hands, done) {
-                        return "a message made us panic";
-                    }
-                }
+                Some(done) = hands.busy.join_next_with_id(), if !hands.busy.is_empty() => self.rest(open, hands, done),
                 delivery = open.deliveries.next(), if !hands.idle.is_empty() => match delivery {
                     Some(Ok(delivery)) => self.take(open, hands, delivery),
                     Some(Err(_)) | None => return "the broker closed the consumer",
@@ -102,7 +104,7 @@ impl Consumer {
 
     fn take(&self, open: &Open, hands: &mut Hands, delivery: Delivery) {
         let (id, trace) = (id_of(&delivery.properties), trace_of(&delivery.properties));
-        if hands.ids.values().any(|in_hand| *in_hand == id) {
+        if id.as_ref().is_some_and(|id| hands.ids.values().any(|in_hand| in_hand == id)) {
             hands.again.push(delivery);
             return;
         }
@@ -111,30 +113,29 @@ impl Consumer {
         let (handler, settler) = (Arc::clone(&self.handler), open.settler.clone());
         let span = tracing::info_span!("message", id, trace);
         let work = async move {
-            let outcome = handler.handle(&delivery.data, &mut slot).await;
+            // A panic is a bug of ours, and no reason to take the others' connection away.
+            let handling = AssertUnwindSafe(handler.handle(&delivery.data, &mut slot)).catch_unwind();
+            let outcome = handling.await.unwrap_or_else(|_| Outcome::Postpone("a panic, told above".to_owned()));
             settler.settle(&delivery, outcome).await;
             slot
         };
         let task = hands.busy.spawn(work.instrument(span));
-        hands.ids.insert(task.id(), id);
+        hands.ids.extend(id.map(|id| (task.id(), id)));
     }
 
-    /// Frees a slot, for a repetition of the same message if there is one. False after a panic: it took
-    /// its slot with it, and its message, not acked, comes again on a new connection only.
-    fn rest(&self, open: &Open, hands: &mut Hands, done: Result<(task::Id, Slot), JoinError>) -> bool {
+    /// Frees a slot, for a repetition of the same message if there is one.
+    fn rest(&self, open: &Open, hands: &mut Hands, done: Result<(task::Id, Slot), JoinError>) {
         let (task, slot) = match done {
-            Ok((task, slot)) => (task, Some(slot)),
-            Err(panic) => (panic.id(), None),
+            Ok((task, slot)) => (task, slot),
+            Err(panic) => (panic.id(), Slot::new(Arc::clone(&self.server))),
         };
-        let well = slot.is_some();
-        hands.idle.push(slot.unwrap_or_else(|| Slot::new(Arc::clone(&self.server))));
-        let id = hands.ids.remove(&task);
-        let repetition = hands.again.iter().position(|delivery| Some(id_of(&delivery.properties)) == id);
+        hands.idle.push(slot);
+        let Some(id) = hands.ids.remove(&task) else { return };
+        let repetition = hands.again.iter().position(|delivery| id_of(&delivery.properties).as_ref() == Some(&id));
         if let Some(repetition) = repetition {
             let delivery = hands.again.swap_remove(repetition);
             self.take(open, hands, delivery);
         }
-        well
     }
 }
 
@@ -154,8 +155,8 @@ impl Hands {
     }
 }
 
-fn id_of(properties: &BasicProperties) -> String {
-    properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default()
+fn id_of(properties: &BasicProperties) -> Option<String> {
+    properties.message_id().as_ref().map(ToString::to_string)
 }
 
 fn trace_of(properties: &BasicProperties) -> Option<String> {

@@ -115,7 +115,10 @@ impl Handler {
             .with_max_delay(Duration::from_secs(2))
             .with_max_times(20);
         (|| self.store.record(id, end)).retry(patience).await?;
-        tracing::info!(?end, "recorded");
+        match end {
+            End::Undeliverable(_) => tracing::warn!(?end, "recorded"),
+            End::Delivered | End::Dropped(_) => tracing::info!(?end, "recorded"),
+        }
         Ok(Outcome::Done)
     }
 }

@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-/// Nobody reads a mail and types its code in less seconds.
+/// Nobody reads a mail and types its code in fewer seconds.
 const SHORTEST_LIFE: u32 = 5;
 
 /// What is true about a message at `now`, the database's time.

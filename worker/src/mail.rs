@@ -41,8 +41,8 @@ pub(crate) enum Content<'a> {
 impl Sender {
     pub(crate) fn parse(text: &str) -> Result<Sender, String> {
         let mailbox: Mailbox = text.parse().map_err(|_| "is not like `Name <address@domain>`")?;
-        if !is_one_plain_line(text) || !is_plain_address(mailbox.email.as_ref()) {
-            return Err("must be one line with a plain ASCII address".into());
+        if text.len() > 300 || !is_one_plain_line(text) || !is_plain_address(mailbox.email.as_ref()) {
+            return Err("must be one short line with a plain ASCII address".into());
         }
         Ok(Sender(mailbox))
     }

@@ -7,9 +7,17 @@ use shared::{ops, process};
 use tokio::net::TcpListener;
 use worker::Config;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
+fn main() -> ExitCode {
+    let ended = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => {
+            let ended = runtime.block_on(run());
+            // A name server that does not answer must not hold up the end: look-ups cannot be cancelled.
+            runtime.shutdown_background();
+            ended
+        }
+        Err(error) => Err(error.into()),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The log may not have started yet, and then this is all there is to see.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use deadpool_postgres::Pool;
 use shared::message::{Kind, Message};
 use tokio::time::timeout;
@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 use crate::judge::{Code, Facts};
 
+// A server that takes no writes, a standby for example, could not record what was sent.
+const TAKES_WRITES: &str = "SELECT current_setting('transaction_read_only') = 'off'";
 const CODE: &str = "SELECT r.email, d.message_id IS NOT NULL, clock_timestamp(), c.deadline, c.code_hash, c.key_id, \
     c.length, c.ttl_seconds, c.superseded_at IS NOT NULL, \
     c.consumed_at IS NOT NULL OR r.activated_at IS NOT NULL OR r.closed_at IS NOT NULL \
@@ -32,7 +34,7 @@ const OTHERWISE: &str = "INSERT INTO deliveries (message_id, outcome, why) VALUE
 /// A server that says nothing is one that is away.
 const TIMEOUT: Duration = Duration::from_secs(7);
 
-pub(crate) const ALL: &[&str] = &[CODE, USER, DELIVERED, OTHERWISE];
+pub(crate) const ALL: &[&str] = &[TAKES_WRITES, CODE, USER, DELIVERED, OTHERWISE];
 
 /// How a message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +70,10 @@ impl Store {
 
     async fn read_facts(&self, message: Message) -> Result<Option<Facts>> {
         let connection = self.0.get().await.context("no connection to Postgres")?;
+        let takes_writes = connection.prepare_cached(TAKES_WRITES).await?;
+        if !connection.query_one(&takes_writes, &[]).await?.get::<_, bool>(0) {
+            bail!("Postgres takes no writes");
+        }
         let about_code = message.kind != Kind::Activated;
         let statement = connection.prepare_cached(if about_code { CODE } else { USER }).await?;
         let row = connection.query_opt(&statement, &[&message.id]).await?;

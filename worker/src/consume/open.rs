@@ -11,6 +11,7 @@ use lapin::{
 };
 use secrecy::SecretString;
 use shared::topology::{self, Topology};
+use tokio_util::sync::CancellationToken;
 
 use super::settle::Settler;
 
@@ -56,7 +57,8 @@ impl Open {
         let queue = topology.queue.as_str().into();
         let deliveries =
             acks.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
-        let settler = Settler { channel, topology: topology.clone(), doubt: Arc::default() };
+        let settler =
+            Settler { channel, topology: topology.clone(), doubt: Arc::default(), gone: CancellationToken::new() };
         Ok(Self { deliveries, settler, acks, consuming, publishing })
     }
 
@@ -74,6 +76,7 @@ impl Open {
 
     /// Messages that were not acked go back to the queue.
     pub(super) async fn close(self) {
+        self.settler.gone.cancel();
         for connection in [&self.consuming, &self.publishing] {
             let _ = tokio::time::timeout(Duration::from_millis(500), connection.close(200, "bye".into())).await;
         }

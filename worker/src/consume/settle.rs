@@ -11,6 +11,7 @@ use lapin::{
 };
 use shared::topology::{RETRY_SECONDS, Topology};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::handle::Outcome;
 
@@ -32,6 +33,8 @@ pub(super) struct Settler {
     /// Rung when a message could not be settled: the connections are replaced, and the broker gives
     /// everything that was not acked to somebody again.
     pub(super) doubt: Arc<Notify>,
+    /// Cancelled when the connections are given up: lapin then leaves its waiters waiting.
+    pub(super) gone: CancellationToken,
 }
 
 impl Settler {
@@ -73,11 +76,18 @@ impl Settler {
         headers.insert(header.into(), value);
         let properties = delivery.properties.clone().with_delivery_mode(2).with_headers(headers);
         let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
-        // Without a timeout: a broker that takes nothing now, being short of memory or disk, will. One that
-        // is gone misses its heartbeats, and that ends the wait.
-        let confirm =
-            self.channel.basic_publish("".into(), queue.into(), mandatory, &delivery.data, properties).await?;
-        match confirm.await? {
+        // Without a timeout: a broker that takes nothing now, being short of memory or disk, will. What ends
+        // the wait for one that is gone is that the connections are replaced.
+        let publishing = async {
+            let confirm =
+                self.channel.basic_publish("".into(), queue.into(), mandatory, &delivery.data, properties).await?;
+            anyhow::Ok(confirm.await?)
+        };
+        let confirmed = tokio::select! {
+            confirmed = publishing => confirmed?,
+            () = self.gone.cancelled() => bail!("the connection was given up"),
+        };
+        match confirmed {
             Confirmation::Ack(None) => Ok(()),
             _ => bail!("the broker did not take it for {queue}"),
         }

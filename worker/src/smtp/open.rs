@@ -28,7 +28,8 @@ use super::{
 
 pub(super) async fn open(server: &Server) -> Result<AsyncSmtpConnection, Failure> {
     let limit = server.timeouts.step;
-    let (tcp, peer, hello) = connect(server).await?;
+    let (tcp, peer, address) = connect(server).await?;
+    let hello = server.hello.clone().map_or(address, ClientId::Domain);
     let stream: Box<dyn AsyncTokioStream> = match &server.security {
         Security::Plain => Box::new(Turns::new(tcp, peer)),
         Security::Implicit(tls) => Box::new(Turns::new(handshake(tls, tcp, limit).await?, peer)),

@@ -14,6 +14,8 @@ pub(crate) struct Server {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) security: Security,
+    /// What we call ourselves, if not by our address.
+    pub(super) hello: Option<String>,
     pub(super) credentials: Option<Credentials>,
     pub(super) timeouts: Timeouts,
 }
@@ -43,7 +45,7 @@ pub(crate) struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Timeouts {
-        Timeouts { connect: Duration::from_secs(5), step: Duration::from_secs(10), dot: Duration::from_secs(30) }
+        Timeouts { connect: Duration::from_secs(5), step: Duration::from_secs(20), dot: Duration::from_secs(60) }
     }
 }
 
@@ -73,7 +75,7 @@ impl Server {
         };
         let port = url.port().unwrap_or(if url.scheme() == "smtps" { 465 } else { 25 });
         let credentials = credentials(&url)?;
-        Ok(Server { host, port, security, credentials, timeouts: Timeouts::default() })
+        Ok(Server { host, port, security, hello: query.hello, credentials, timeouts: Timeouts::default() })
     }
 }
 
@@ -84,26 +86,35 @@ impl Tls {
     }
 }
 
-/// The two parameters we know; anything else is more likely a slip than a wish.
+/// The parameters we know; anything else is more likely a slip than a wish.
 struct Query {
     tls_required: bool,
     ca: Option<String>,
+    hello: Option<String>,
 }
 
 impl Query {
     fn of(url: &Url) -> Result<Query, String> {
-        let mut query = Query { tls_required: false, ca: None };
+        let mut query = Query { tls_required: false, ca: None, hello: None };
         for (name, value) in url.query_pairs() {
             match (&*name, &*value) {
                 ("tls", "required") => query.tls_required = true,
                 ("tls", _) => return Err("has a tls= that is not tls=required".into()),
                 ("ca", "") => return Err("has an empty ca=".into()),
                 ("ca", path) => query.ca = Some(path.to_owned()),
-                _ => return Err("has a parameter that is neither tls= nor ca=".into()),
+                ("hello", name) if is_host_name(name) => query.hello = Some(name.to_owned()),
+                ("hello", _) => return Err("has a hello= that is not the name of a host".into()),
+                _ => return Err("has a parameter that is none of tls=, ca= and hello=".into()),
             }
         }
         Ok(query)
     }
+}
+
+fn is_host_name(name: &str) -> bool {
+    let label =
+        |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    name.len() <= 253 && name.split('.').all(label)
 }
 
 fn credentials(url: &Url) -> Result<Option<Credentials>, String> {

@@ -23,7 +23,7 @@ use super::{
 pub(super) async fn ask(mut stream: Turns<TcpStream>, hello: &ClientId, limit: Duration) -> Result<TcpStream, Failure> {
     let offers = timeout(limit, greet(&mut stream, hello)).await;
     let offers = offers.unwrap_or(Err(Failure::new(Step::Hello, Fault::Silent)))?;
-    if !offers.lines().any(|line| line.get(4..).is_some_and(|word| word.eq_ignore_ascii_case("STARTTLS"))) {
+    if !offers.lines().any(|line| line.get(4..).is_some_and(|word| word.trim().eq_ignore_ascii_case("STARTTLS"))) {
         return Err(Failure::new(Step::StartTls, Fault::NotOffered));
     }
     let agreed = timeout(limit, exchange(&mut stream, &Starttls.to_string(), Step::StartTls)).await;
