@@ -11,6 +11,7 @@ help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 up: ## Start everything in containers (development form) and wait until it is healthy
+	@echo "The first start compiles for some minutes; make logs s=api shows how far it is, and what is wrong if it does not end."
 	$(compose) up --build --detach --wait
 
 run: ## The same in the foreground, with its log; Ctrl-C stops it

@@ -83,6 +83,7 @@ pub async fn run_with(
         let app = Arc::clone(&asked);
         async move { vec![("postgres", app.store.is_up().await), ("broker", (app.outlet.is_up)())] }
     };
+    tracing::info!("ready: {}", app.public_url);
     let mut parts = Parts::new(stop.clone());
     parts.start("the relay", relay::run(app.store.clone(), outlet, Arc::clone(&app.wake), stop.clone()));
     parts.start("the operator's listener", ops::serve(ops, ready, stop.clone()));

@@ -19,7 +19,7 @@ use crate::{receipt, store::users};
 pub(super) struct Registration {
     /// An address of the form `name@example.com`. It is trimmed and lower-cased.
     pub(super) email: Given,
-    /// 8 to 128 characters; no rules about what they are.
+    /// 8 to 128 characters of any kind; not the address, and not one of those that everybody tries first.
     pub(super) password: Given,
 }
 

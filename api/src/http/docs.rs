@@ -23,9 +23,10 @@ impl Pages {
         Ok(Self {
             swagger: service.swagger_ui_html().replace(&plain, &complete),
             // Nothing from outside: by itself the page would fetch its fonts.
-            scalar: service.scalar_html().replace(&plain, &complete).replace(
+            scalar: service.scalar_html().replace(&plain, &complete).replacen(
                 r#"id="api-reference""#,
                 r#"id="api-reference" data-configuration='{"withDefaultFonts":false}'"#,
+                1,
             ),
             spec,
         })

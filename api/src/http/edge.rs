@@ -12,6 +12,7 @@ use poem::{
     error::ReadBodyError,
     http::{HeaderValue, StatusCode, header},
 };
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -23,6 +24,8 @@ use super::{
 use crate::{App, chance, refusal::Refusal};
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
+
+const MOST_BYTES_HEARD: usize = 1024 * 1024;
 
 /// A body of 16 KiB takes no longer, unless somebody wants it to.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -109,11 +112,7 @@ async fn limit_body(request: &mut Request) -> Result<(), Problem> {
     if encoded {
         return Err(Problem::new(Kind::UnsupportedMediaType, "Send the body without Content-Encoding."));
     }
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > MAX_BODY_BYTES as u64) {
-        return Err(framework::body(&ReadBodyError::PayloadTooLarge));
-    }
-    let reading = tokio::time::timeout(BODY_TIMEOUT, request.take_body().into_bytes_limit(MAX_BODY_BYTES)).await;
+    let reading = tokio::time::timeout(BODY_TIMEOUT, read_body(request.take_body().into_async_read())).await;
     let body = match reading {
         Ok(read) => read.map_err(|error| framework::body(&error))?,
         Err(_) => return Err(Problem::new(Kind::MalformedRequest, "The body did not arrive in time.")),
@@ -124,6 +123,26 @@ async fn limit_body(request: &mut Request) -> Result<(), Problem> {
     }
     request.set_body(body);
     Ok(())
+}
+
+/// Of a body that is too large some more is taken off the wire: who is still sending does not hear the
+/// answer, but a connection that breaks.
+async fn read_body(mut body: impl AsyncRead + Unpin) -> Result<Vec<u8>, ReadBodyError> {
+    let (mut kept, mut chunk, mut read) = (Vec::new(), vec![0; 4096], 0);
+    loop {
+        match body.read(&mut chunk).await? {
+            0 if read <= MAX_BODY_BYTES => return Ok(kept),
+            0 => return Err(ReadBodyError::PayloadTooLarge),
+            more => {
+                read += more;
+                if read <= MAX_BODY_BYTES {
+                    kept.extend_from_slice(&chunk[..more]);
+                } else if read > MOST_BYTES_HEARD {
+                    return Err(ReadBodyError::PayloadTooLarge);
+                }
+            }
+        }
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "for the log line only")]

@@ -127,7 +127,7 @@ impl From<Refusal> for Problem {
                 "Give the e-mail address and the password you registered with. If you registered more than once, name the registration of your receipt.",
             ),
             Refusal::NotFound => Self::new(Kind::NotFound, "There is no such registration."),
-            Refusal::AlreadyActive => Self::new(Kind::AlreadyActive, "There is nothing left to do: sign in."),
+            Refusal::AlreadyActive => Self::new(Kind::AlreadyActive, "There is nothing left to do."),
             Refusal::IdempotencyMismatch => {
                 Self::new(Kind::IdempotencyMismatch, "Use a new Idempotency-Key for a new request.")
             }
@@ -135,8 +135,9 @@ impl From<Refusal> for Problem {
             Refusal::CodeExhausted => Self::new(Kind::CodeExhausted, "It was tried too often. Ask for a new code."),
             Refusal::RegistrationClosed => Self::new(Kind::RegistrationClosed, "Register again."),
             Refusal::WrongCode { attempts_left } => {
-                Self::new(Kind::WrongCode, "Look at the newest mail and try again.")
-                    .with("attempts_left", attempts(attempts_left))
+                let last = "That was the last try. Ask for a new code.";
+                let detail = if attempts_left == 0 { last } else { "Look at the newest mail and try again." };
+                Self::new(Kind::WrongCode, detail).with("attempts_left", attempts(attempts_left))
             }
             Refusal::CodeNotSent { attempts_left } => {
                 Self::new(Kind::WrongCode, "No code has been mailed yet: wait for the mail. No try was counted.")

@@ -86,11 +86,12 @@ fn leak(text: String) -> &'static str {
     text.leak()
 }
 
-/// RFC 9457. Only its schema is used: answers are written at the edge.
+// Only its schema is used: answers are written at the edge.
+/// RFC 9457.
 #[derive(Object)]
 #[oai(rename = "Problem")]
 struct ProblemBody {
-    /// A URL that ends in the slug of this kind of problem.
+    /// Names this kind of problem; it ends in its slug.
     r#type: String,
     title: String,
     status: u16,
@@ -102,7 +103,7 @@ struct ProblemBody {
     errors: Option<Vec<FaultBody>>,
     /// How many tries the code has left (`wrong-code`).
     attempts_left: Option<u8>,
-    /// What was asked for too often: `address`, `network` or `account` (`too-many-requests`).
+    /// Whose limit it is: `address` (`too-many-requests`).
     scope: Option<String>,
     /// Seconds until it is worth trying again (`too-many-requests`).
     retry_after: Option<u32>,

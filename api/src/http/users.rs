@@ -114,6 +114,8 @@ impl Users {
     }
 
     /// Ask for another code
+    ///
+    /// Authorize first, with address and password.
     #[oai(path = "/users/resend", method = "post", operation_id = "resend")]
     async fn resend(
         &self,
@@ -129,7 +131,8 @@ impl Users {
 
     /// Activate
     ///
-    /// Password and code of the same registration make a user, once. Three tries a code.
+    /// Password and code of the same registration make a user, once. Three tries a code. Authorize first,
+    /// with address and password.
     #[oai(path = "/users/activate", method = "post", operation_id = "activate")]
     async fn activate(
         &self,
