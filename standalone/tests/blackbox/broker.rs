@@ -121,3 +121,19 @@ async fn a_message_that_comes_again_while_in_hand_is_mailed_once() {
     stack.queue_holds(&stack.topology.queue, 0).await;
     assert_eq!((stack.sink.attempts(ADA).len(), stack.sink.mails_to(ADA).len()), (1, 1));
 }
+
+/// A bug of ours that one message finds costs that message its turn, and nobody else anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_makes_the_worker_panic_is_postponed() {
+    let stack = Stack::prepare(&[]).await;
+    let api = stack.start_api(&[]).await;
+    assert_eq!(api.client.register(ADA).await.status, 202);
+    // No program of ours writes this, and none can read it.
+    stack.database.execute("UPDATE codes SET deadline = 'infinity'", &[]).await;
+    stack.start_worker(&[]).await;
+    stack.queue_holds(&stack.topology.retry_queue(5), 1).await;
+    assert_eq!(api.client.register("other@example.com").await.status, 202);
+    stack.sink.mail_to("other@example.com").await;
+    stack.database.execute("UPDATE codes SET deadline = created_at + interval '10 min'", &[]).await;
+    stack.sink.mail_to(ADA).await;
+}
