@@ -1,6 +1,6 @@
 //! Whether a mail is still worth sending: pure, from what the database said.
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 /// Nobody reads a mail and types its code in fewer seconds.
 const SHORTEST_LIFE: u32 = 5;
@@ -52,10 +52,15 @@ impl Facts {
     }
 }
 
+/// A welcome that comes a day late is none.
+pub(crate) fn welcome_until(activated_at: OffsetDateTime) -> OffsetDateTime {
+    activated_at + Duration::DAY
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use time::{Duration, macros::datetime};
+    use time::macros::datetime;
 
     const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
@@ -91,6 +96,14 @@ mod tests {
         assert_eq!(facts(0.001, None).judge(), Verdict::Send);
         assert_eq!(facts(0.0, None).judge(), Verdict::Drop("expired"));
         assert_eq!(facts(-1.0, None).judge(), Verdict::Drop("expired"));
+    }
+
+    #[test]
+    fn a_welcome_is_worth_a_day() {
+        assert_eq!(welcome_until(T0), T0 + Duration::DAY);
+        let facts = |age| Facts { deadline: welcome_until(T0 - age), ..facts(0.0, None) };
+        assert_eq!(facts(Duration::DAY - Duration::SECOND).judge(), Verdict::Send);
+        assert_eq!(facts(Duration::DAY).judge(), Verdict::Drop("expired"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::judge::{Code, Facts};
+use crate::judge::{Code, Facts, welcome_until};
 
 // A server that takes no writes, a standby for example, could not record what was sent.
 const TAKES_WRITES: &str = "SELECT current_setting('transaction_read_only') = 'off'";
@@ -18,8 +18,7 @@ const CODE: &str = "SELECT r.email, d.message_id IS NOT NULL, clock_timestamp(),
     c.consumed_at IS NOT NULL OR r.activated_at IS NOT NULL OR r.closed_at IS NOT NULL \
     FROM codes c JOIN registrations r ON r.id = c.registration_id LEFT JOIN deliveries d ON d.message_id = c.id \
     WHERE c.id = $1";
-// A welcome that comes a day late is none.
-const USER: &str = "SELECT u.email, d.message_id IS NOT NULL, clock_timestamp(), u.activated_at + interval '1 day' \
+const USER: &str = "SELECT u.email, d.message_id IS NOT NULL, clock_timestamp(), u.activated_at \
     FROM users u LEFT JOIN deliveries d ON d.message_id = u.id WHERE u.id = $1";
 // The code's minute begins with the record of its delivery. What is recorded once stays: a second
 // delivery of the same mail neither changes the outcome nor lengthens the minute.
@@ -81,7 +80,7 @@ impl Store {
             email: row.get(0),
             recorded: row.get(1),
             now: row.get(2),
-            deadline: row.get(3),
+            deadline: if about_code { row.get(3) } else { welcome_until(row.get(3)) },
             code: about_code.then(|| code(&row)),
         }))
     }

@@ -25,6 +25,7 @@ use crate::{App, chance, refusal::Refusal};
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
+/// How much of a body that is too large is still taken off the wire, and thrown away.
 const MOST_BYTES_HEARD: usize = 1024 * 1024;
 
 /// A body of 16 KiB takes no longer, unless somebody wants it to.
