@@ -23,14 +23,21 @@ pub use config::Config;
 use domain::{email::EmailAddress, password::Recipe, policy::Policy};
 use hashing::HashPool;
 use publish::Publisher;
-pub use relay::{Deliver, Outlet};
-use shared::{code::Ring, ops, postgres, process::Parts};
+pub use relay::{Deliver, Outlet, Undelivered};
+use shared::{
+    code::Ring,
+    ops,
+    postgres::{self, Pool},
+    process::Parts,
+};
 use store::Store;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
 /// Connections to Postgres: hashing is what takes time, and it holds none.
-const CONNECTIONS: usize = 16;
+pub const CONNECTIONS: usize = 16;
+
+const CONFIRMS_IN_FLIGHT: usize = 1_000;
 
 /// What every request shares.
 pub(crate) struct App {
@@ -43,34 +50,41 @@ pub(crate) struct App {
     public_url: String,
 }
 
-/// The API with RabbitMQ behind its outbox, until `stop`.
-pub async fn run(config: Config, listener: TcpListener, ops: TcpListener, stop: CancellationToken) -> Result<()> {
-    let publisher = Publisher::new(config.topology.clone());
-    let mut parts = Parts::new(stop.clone());
-    parts.start("the publisher", publisher.clone().supervise(config.amqp_url.clone(), stop.clone()));
-    let broker = publisher.clone();
-    let outlet = Outlet { deliver: publisher.outlet(), is_up: Arc::new(move || broker.is_up()) };
-    drop(publisher);
-    parts.start("the API", run_with(config, listener, ops, outlet, stop));
-    parts.run().await
+/// What the API stands on. Other parts of the same process may stand on it too.
+pub struct Ground {
+    pub database: Pool,
+    pub outlet: Outlet,
+    pub ops: TcpListener,
 }
 
-/// The API with anything behind its outbox, until `stop`.
-pub async fn run_with(
-    config: Config,
-    listener: TcpListener,
-    ops: TcpListener,
-    outlet: Outlet,
-    stop: CancellationToken,
-) -> Result<()> {
+/// The API as a process of its own, with RabbitMQ behind its outbox, until `stop`.
+pub async fn run(config: Config, listener: TcpListener, ops: TcpListener, stop: CancellationToken) -> Result<()> {
+    let database = postgres::pool(&config.database_url, CONNECTIONS)?;
     if config.migrate_on_start {
         tokio::select! {
-            migrated = postgres::migrate(&config.database_url) => migrated?,
+            migrated = postgres::migrate(&database) => migrated?,
             () = stop.cancelled() => return Ok(()),
         }
     }
+    let mut parts = Parts::new(stop.clone());
+    let outlet = broker(&config, &mut parts, stop.clone())?;
+    parts.start("the API", run_on(Ground { database, outlet, ops }, config, listener, stop));
+    parts.run().await
+}
+
+/// RabbitMQ as an outlet, with the part that keeps the connection to it.
+pub fn broker(config: &Config, parts: &mut Parts, stop: CancellationToken) -> Result<Outlet> {
+    let publisher = Publisher::new(config.topology.clone());
+    parts.start("the publisher", publisher.clone().supervise(config.amqp_url()?, stop));
+    let broker = publisher.clone();
+    Ok(Outlet { deliver: publisher.outlet(), is_up: Arc::new(move || broker.is_up()), in_hand: CONFIRMS_IN_FLIGHT })
+}
+
+/// The API on any ground, with any outlet behind its outbox, until `stop`.
+pub async fn run_on(ground: Ground, config: Config, listener: TcpListener, stop: CancellationToken) -> Result<()> {
+    let Ground { database, outlet, ops } = ground;
     let app = Arc::new(App {
-        store: Store::new(postgres::pool(&config.database_url, CONNECTIONS)?),
+        store: Store::new(database),
         ring: config.ring,
         policy: config.policy,
         hashes: HashPool::start(config.hash_threads, config.hash_queue).context("cannot start the hash threads")?,

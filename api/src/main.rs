@@ -36,7 +36,7 @@ async fn run() -> Result<()> {
         None => serve(config).await,
         Some("migrate") => {
             process::start_logging(&config.log_format)?;
-            postgres::migrate(&config.database_url).await
+            postgres::migrate(&postgres::pool(&config.database_url, 1)?).await
         }
         Some("health") => ops::ask(config.ops_addr).await,
         Some(other) => bail!("unknown command '{other}': there are migrate, health, and none to serve"),

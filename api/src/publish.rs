@@ -18,10 +18,13 @@ use shared::{
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::relay::Deliver;
+use crate::relay::{Deliver, Undelivered};
 
-/// Well below a lease of the relay, and below what a stopping process may take.
+/// Below what a stopping process may take.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a message rests that the broker did not take.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub(crate) struct Publisher {
@@ -51,7 +54,9 @@ impl Publisher {
         let publisher = self.clone();
         Arc::new(move |envelope| {
             let publisher = publisher.clone();
-            Box::pin(async move { publisher.publish(&envelope).await })
+            Box::pin(async move {
+                publisher.publish(&envelope).await.map_err(|why| Undelivered { why, again_after: PAUSE })
+            })
         })
     }
 

@@ -1,21 +1,28 @@
 //! Moves outbox rows to whoever carries them on. Knows nothing of brokers or mail.
 
+mod hands;
+
 use std::{sync::Arc, time::Duration};
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::BoxFuture;
 use shared::message::Envelope;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
+use self::hands::Hands;
 use crate::{
     refusal::Refusal,
     store::{Store, outbox},
 };
 
-/// Takes a message away for good: `Ok` means that it is safely somebody else's. It must give up
-/// well before a lease ends.
-pub type Deliver = Arc<dyn Fn(Envelope) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
+/// Takes a message away for good: `Ok` means that it is safely somebody else's, or over and on record.
+pub type Deliver = Arc<dyn Fn(Envelope) -> BoxFuture<'static, Result<(), Undelivered>> + Send + Sync>;
+
+/// The row stays, and its turn comes again.
+pub struct Undelivered {
+    pub why: anyhow::Error,
+    pub again_after: Duration,
+}
 
 /// Where the outbox leads.
 #[derive(Clone)]
@@ -23,105 +30,122 @@ pub struct Outlet {
     pub deliver: Deliver,
     /// Whether it is open just now.
     pub is_up: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// How many messages it may carry at once.
+    pub in_hand: usize,
 }
 
-const BATCH: i64 = 200;
-const LEASE_SECONDS: f64 = 30.0;
+const BATCH: usize = 200;
+
+/// A row in hand is kept by renewal, so this is how long those of a relay that died must wait.
+const LEASE: Duration = Duration::from_secs(15);
 
 /// How long a row waits at most when no signal tells of it: one that another process left behind.
 const POLL: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
-const PAUSE_WHILE_CLOSED: Duration = Duration::from_millis(100);
+const PAUSE_WITHOUT_ROOM: Duration = Duration::from_millis(100);
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(7);
 
-enum Round {
-    Idle,
-    /// There may be more where these came from.
-    Full,
-    Failed(anyhow::Error),
-}
+/// What is in hand when told to stop has this long to be done.
+const DRAIN: Duration = Duration::from_secs(5);
 
-/// Runs until told to stop; a round that has begun is finished, so that no lease outlives it.
+/// Runs until told to stop; what is in hand then is finished, or given back, so that no lease outlives it.
 pub(crate) async fn run(
     store: Store,
     outlet: Outlet,
     wake: Arc<Notify>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let mut relay = Relay { hands: Hands::new(Arc::clone(&outlet.deliver)), store, outlet };
     let mut failing = false;
     while !stop.is_cancelled() {
-        if !(outlet.is_up)() {
-            // Leasing would only be followed by giving back. Whoever runs the outlet has said why.
-            pause(PAUSE_WHILE_CLOSED, &stop).await;
-            continue;
-        }
-        match round(&store, &outlet.deliver).await.unwrap_or_else(|refusal| Round::Failed(refusal.into())) {
-            Round::Failed(error) => {
-                // Once an outage, not once a second.
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(error = format!("{error:#}"), "messages wait in the outbox");
-                }
-                // A signal cannot shorten this one: what failed just now would fail again.
-                pause(PAUSE_AFTER_FAILURE, &stop).await;
-            }
-            moved => {
+        let pause = match relay.round().await {
+            Ok(pause) => {
                 if std::mem::take(&mut failing) {
                     tracing::info!("the outbox moves again");
                 }
-                if let Round::Idle = moved {
-                    tokio::select! { () = wake.notified() => {}, () = pause(POLL, &stop) => {} }
+                pause
+            }
+            Err(refusal) => {
+                // Once an outage, not once a second.
+                if !std::mem::replace(&mut failing, true) {
+                    let error = anyhow::Error::from(refusal);
+                    tracing::warn!(error = format!("{error:#}"), "messages wait in the outbox");
                 }
+                PAUSE_AFTER_FAILURE
             }
+        };
+        // A signal shortens none but the longest pause: after a failure it would only lead to the next.
+        let listening = pause == POLL && !failing && relay.room() > 0;
+        tokio::select! {
+            () = relay.hands.outcome(), if !failing => {}
+            () = wake.notified(), if listening => {}
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => {}
         }
     }
-    Ok(())
+    relay.drain().await
 }
 
-async fn pause(length: Duration, stop: &CancellationToken) {
-    tokio::select! { () = tokio::time::sleep(length) => {}, () = stop.cancelled() => {} }
+struct Relay {
+    store: Store,
+    outlet: Outlet,
+    hands: Hands,
 }
 
-async fn round(store: &Store, deliver: &Deliver) -> Result<Round, Refusal> {
-    let lease = async {
-        // Delivering may take long: the connection goes back before.
-        let connection = store.connection().await?;
-        Ok(outbox::lease(&connection, BATCH, LEASE_SECONDS).await?)
-    };
-    let leased = soon(lease).await?;
-    if leased.is_empty() {
-        return Ok(Round::Idle);
+impl Relay {
+    fn room(&self) -> usize {
+        if (self.outlet.is_up)() { self.outlet.in_hand.saturating_sub(self.hands.busy()).min(BATCH) } else { 0 }
     }
-    let full = i64::try_from(leased.len()).is_ok_and(|rows| rows == BATCH);
-    let deliveries = leased.into_iter().filter_map(|(id, row)| Some((id, readable(id, row)?)));
-    let outcomes = join_all(deliveries.map(async |(id, envelope)| (id, deliver(envelope).await))).await;
 
-    let (mut gone, mut back, mut why) = (Vec::new(), Vec::new(), None);
-    for (id, outcome) in outcomes {
-        match outcome {
-            Ok(()) => gone.push(id),
-            Err(error) => {
-                back.push(id);
-                why = Some(error);
+    /// Puts on record what became of those in hand, and takes as many as there is room for. Returns how
+    /// long it may take until the next round.
+    async fn round(&mut self) -> Result<Duration, Refusal> {
+        let room = self.room();
+        if room == 0 && !self.hands.have_news() {
+            // Leasing would only be followed by giving back. Whoever runs the outlet has said why it is closed.
+            return Ok(PAUSE_WITHOUT_ROOM);
+        }
+        let leased = soon(async {
+            // Delivering may take long: the connection goes back before.
+            let connection = self.store.connection().await?;
+            self.hands.settle(&connection, LEASE).await?;
+            let room = i64::try_from(room).unwrap_or(i64::MAX);
+            Ok(if room == 0 { vec![] } else { outbox::lease(&connection, room, LEASE).await? })
+        });
+        let leased = leased.await?;
+        let may_be_more = room > 0 && leased.len() == room;
+        for (id, row) in leased {
+            match row {
+                Ok(envelope) => self.hands.take(id, envelope),
+                // A newer version of us wrote it, most likely, and will take it. It keeps its lease, so that
+                // it holds up nobody and is looked at again when that ends.
+                Err(why) => tracing::error!(%id, why, "a row of the outbox cannot be read"),
             }
         }
+        Ok(match room {
+            0 => PAUSE_WITHOUT_ROOM,
+            _ if may_be_more => Duration::ZERO,
+            _ => POLL,
+        })
     }
-    let settle = async {
-        let connection = store.connection().await?;
-        outbox::delete(&connection, &gone).await?;
-        Ok(outbox::release(&connection, &back).await?)
-    };
-    soon(settle).await?;
-    Ok(match why {
-        Some(error) => Round::Failed(error),
-        None if full => Round::Full,
-        None => Round::Idle,
-    })
-}
 
-/// A row that we cannot read was written by a newer version of us, most likely, which will take it. It
-/// keeps its lease, so that it holds up nobody and is looked at again when that ends.
-fn readable(id: Uuid, row: Result<Envelope, &'static str>) -> Option<Envelope> {
-    row.inspect_err(|why| tracing::error!(%id, why, "a row of the outbox cannot be read")).ok()
+    async fn drain(mut self) -> anyhow::Result<()> {
+        let until = Instant::now() + DRAIN;
+        while self.hands.busy() > 0 && tokio::time::timeout_at(until, self.hands.outcome()).await.is_ok() {}
+        self.hands.give_up();
+        if !self.hands.have_news() {
+            return Ok(());
+        }
+        let settled = soon(async {
+            let connection = self.store.connection().await?;
+            Ok(self.hands.settle(&connection, LEASE).await?)
+        });
+        if let Err(refusal) = settled.await {
+            let error = anyhow::Error::from(refusal);
+            tracing::warn!(error = format!("{error:#}"), "some messages will be delivered a second time");
+        }
+        Ok(())
+    }
 }
 
 /// A database that says nothing is one that is away.

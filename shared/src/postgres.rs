@@ -3,11 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime, Timeouts};
 use rustls::{ClientConfig, RootCertStore, pki_types::pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{Config, config::SslMode};
+use tokio_postgres::{Client, Config, config::SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// The connections of a process. Whoever holds one asks for no second: there may be no more than one.
+pub type Pool = deadpool_postgres::Pool;
 
 mod embedded {
     refinery::embed_migrations!("../migrations");
@@ -39,26 +42,31 @@ pub fn pool(url: &SecretString, connections: usize) -> Result<Pool> {
 }
 
 /// Brings the schema up to date. Any number of processes may do it at once: one works, the others wait.
-pub async fn migrate(url: &SecretString) -> Result<()> {
-    let (mut config, tls) = parse(url)?;
-    if config.get_options().is_none() {
-        // It may take its time, and need not mention each time that its table is there.
-        config.options("-c client_min_messages=warning");
+pub async fn migrate(pool: &Pool) -> Result<()> {
+    let mut client = pool.get().await.context("cannot connect to DATABASE_URL")?;
+    let migrated = migrate_over(&mut client).await;
+    if migrated.is_err() {
+        // The lock is the session's: it must not outlive this.
+        drop(Object::take(client));
     }
-    let (mut client, connection) = config.connect(tls).await.context("cannot connect to DATABASE_URL")?;
-    let connection = tokio::spawn(connection);
-    // The lock is the session's, so it goes with the connection whatever happens in between.
+    migrated
+}
+
+async fn migrate_over(client: &mut Client) -> Result<()> {
+    // It may take its time, and need not mention each time that its table is there.
+    let unhurried = "SET statement_timeout = 0; SET lock_timeout = 0; SET client_min_messages = warning";
+    client.batch_execute(unhurried).await?;
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
     let mut runner = embedded::migrations::runner();
     runner.set_migration_table_name("migrations");
     // A newer version may have been here: while it is rolled out, or after it was rolled back.
     let runner = runner.set_abort_missing(false);
-    let report = runner.run_async(&mut client).await.context("a migration failed")?;
+    let report = runner.run_async(client).await.context("a migration failed")?;
     for migration in report.applied_migrations() {
         tracing::info!(%migration, "migrated");
     }
-    drop(client);
-    connection.await?.context("the connection that migrated broke")
+    client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
+    Ok(client.batch_execute("RESET ALL").await?)
 }
 
 fn parse(url: &SecretString) -> Result<(Config, MakeRustlsConnect)> {

@@ -1,6 +1,6 @@
 //! The settings of the worker, from its environment.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
@@ -8,10 +8,11 @@ use serde::Deserialize;
 use shared::{
     code::Ring,
     env::needed,
+    postgres::Pool,
     topology::{self, Topology},
 };
 
-use crate::{mail::Sender, smtp::server::Server};
+use crate::{handle::Handler, mail::Sender, smtp::server::Server, store::Store};
 
 const SECRETS: [&str; 4] = ["DATABASE_URL", "AMQP_URL", "SMTP_URL", "CODE_SECRETS"];
 
@@ -59,8 +60,9 @@ pub struct Config {
     pub concurrency: u16,
     pub(crate) migrate_on_start: bool,
     pub(crate) database_url: SecretString,
-    pub(crate) amqp_url: SecretString,
-    pub(crate) server: Server,
+    /// Empty where messages come another way.
+    amqp_url: SecretString,
+    pub(crate) server: Arc<Server>,
     pub(crate) ring: Ring,
     pub(crate) sender: Sender,
     pub(crate) topology: Topology,
@@ -68,12 +70,23 @@ pub struct Config {
 }
 
 impl Config {
+    /// For the process of its own.
     pub fn load() -> Result<Self> {
-        Self::check(shared::env::load(&SECRETS)?)
+        let config = Self::check(shared::env::load(&SECRETS)?)?;
+        config.amqp_url()?;
+        Ok(config)
     }
 
     pub fn load_from(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         Self::check(shared::env::load_from(variables, &SECRETS)?)
+    }
+
+    pub(crate) fn amqp_url(&self) -> Result<SecretString> {
+        needed("AMQP_URL", self.amqp_url.clone())
+    }
+
+    pub(crate) fn handler(self, database: Pool) -> Handler {
+        Handler { store: Store::new(database), ring: self.ring, sender: self.sender, public_url: self.public_url }
     }
 
     fn check(settings: Settings) -> Result<Self> {
@@ -81,8 +94,10 @@ impl Config {
             bail!("WORKER_CONCURRENCY is {}: it must be 1 to 256", settings.worker_concurrency);
         }
         let smtp_url = needed("SMTP_URL", settings.smtp_url)?;
-        let amqp_url = needed("AMQP_URL", settings.amqp_url)?;
-        topology::check_url(&amqp_url)?;
+        if !settings.amqp_url.expose_secret().is_empty() {
+            topology::check_url(&settings.amqp_url)?;
+        }
+        let server = Server::parse(smtp_url.expose_secret()).map_err(|why| anyhow!("SMTP_URL {why}"))?;
         let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
         let ring = Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
         match settings.environment.as_str() {
@@ -98,8 +113,8 @@ impl Config {
             concurrency: settings.worker_concurrency,
             migrate_on_start: settings.migrate_on_start,
             database_url: needed("DATABASE_URL", settings.database_url)?,
-            amqp_url,
-            server: Server::parse(smtp_url.expose_secret()).map_err(|why| anyhow!("SMTP_URL {why}"))?,
+            amqp_url: settings.amqp_url,
+            server: Arc::new(server),
             ring,
             sender: Sender::parse(&settings.mail_from).map_err(|why| anyhow!("MAIL_FROM {why}"))?,
             topology: Topology::new(&settings.amqp_prefix),

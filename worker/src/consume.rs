@@ -5,7 +5,6 @@ mod settle;
 
 use std::{
     collections::HashMap,
-    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +13,7 @@ use std::{
 };
 
 use anyhow::Result;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use lapin::{BasicProperties, message::Delivery, types::AMQPValue};
 use secrecy::SecretString;
 use shared::{
@@ -27,7 +26,7 @@ use tracing::Instrument;
 
 use self::open::Open;
 use crate::{
-    handle::{Handler, Outcome},
+    handle::Handler,
     smtp::{Slot, server::Server},
 };
 
@@ -113,9 +112,7 @@ impl Consumer {
         let (handler, settler) = (Arc::clone(&self.handler), open.settler.clone());
         let span = tracing::info_span!("message", id, trace);
         let work = async move {
-            // A panic is a bug of ours, and no reason to take the others' connection away.
-            let handling = AssertUnwindSafe(handler.handle(&delivery.data, &mut slot)).catch_unwind();
-            let outcome = handling.await.unwrap_or_else(|_| Outcome::Postpone("a panic, told above".to_owned()));
+            let outcome = handler.handle(&delivery.data, &mut slot).await;
             settler.settle(&delivery, outcome).await;
             slot
         };

@@ -1,13 +1,15 @@
 //! One message, from its bytes to its outcome.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use anyhow::{Result, anyhow};
 use backon::{ExponentialBuilder, Retryable};
+use futures_util::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 use shared::{
     code::Ring,
     message::{Kind, Message},
+    topology::RETRY_SECONDS,
 };
 use uuid::Uuid;
 
@@ -17,6 +19,9 @@ use crate::{
     smtp::{Letter, Sent, Slot},
     store::{End, Store},
 };
+
+/// How long a message rests when something of ours is away; one of `RETRY_SECONDS`.
+pub(crate) const POSTPONED_SECONDS: u32 = 5;
 
 /// What is to be done with a message that was worked on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +51,20 @@ pub(crate) struct Handler {
 
 impl Handler {
     pub(crate) async fn handle(&self, body: &[u8], slot: &mut Slot) -> Outcome {
-        let message = match Message::from_json(body) {
-            Ok(message) => message,
-            Err(why) => return Outcome::Park(why),
-        };
-        // Nothing that fails in here is the message's fault: it comes back.
-        self.work(message, slot).await.unwrap_or_else(|error| Outcome::Postpone(format!("{error:#}")))
+        match Message::from_json(body) {
+            Ok(message) => self.carry(message, slot).await,
+            Err(why) => Outcome::Park(why),
+        }
+    }
+
+    pub(crate) async fn carry(&self, message: Message, slot: &mut Slot) -> Outcome {
+        // A panic is a bug of ours, and no reason to take the work of others down.
+        match AssertUnwindSafe(self.work(message, slot)).catch_unwind().await {
+            Ok(Ok(outcome)) => outcome,
+            // Nothing that fails in there is the message's fault: it comes back.
+            Ok(Err(error)) => Outcome::Postpone(format!("{error:#}")),
+            Err(_) => Outcome::Postpone("a panic, told above".to_owned()),
+        }
     }
 
     async fn work(&self, message: Message, slot: &mut Slot) -> Result<Outcome> {
@@ -120,5 +133,21 @@ impl Handler {
             End::Delivered | End::Dropped(_) => tracing::info!(?end, "recorded"),
         }
         Ok(Outcome::Done)
+    }
+}
+
+/// Longer with each attempt, then the longest again and again: what ends it is the code's deadline.
+pub(crate) fn pause_after(attempts: u32) -> u32 {
+    let longest = RETRY_SECONDS.len() - 1;
+    RETRY_SECONDS[usize::try_from(attempts).unwrap_or(longest).min(longest)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_long() {
+        assert_eq!((0..6).map(pause_after).collect::<Vec<_>>(), [1, 5, 15, 60, 60, 60]);
     }
 }

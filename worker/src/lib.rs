@@ -2,49 +2,62 @@
 
 mod config;
 mod consume;
+mod courier;
 mod handle;
 mod judge;
 mod mail;
 mod smtp;
 mod store;
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use anyhow::Result;
 pub use config::Config;
-use handle::Handler;
-use shared::{ops, postgres, process::Parts};
+pub use courier::{Courier, Later};
+use shared::{
+    ops,
+    postgres::{self, Pool},
+    process::Parts,
+};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Consumes from RabbitMQ until `stop`.
+/// The worker as a process of its own, consuming from RabbitMQ until `stop`.
 pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> Result<()> {
+    let database = postgres::pool(&config.database_url, usize::from(config.concurrency) + 1)?;
     if config.migrate_on_start {
         tokio::select! {
-            migrated = postgres::migrate(&config.database_url) => migrated?,
+            migrated = postgres::migrate(&database) => migrated?,
             () = stop.cancelled() => return Ok(()),
         }
     }
-    let store = Store::new(postgres::pool(&config.database_url, usize::from(config.concurrency) + 1)?);
-    let (database, broker_is_up) = (store.clone(), Arc::new(AtomicBool::new(false)));
+    let (store, broker_is_up) = (Store::new(database.clone()), Arc::new(AtomicBool::new(false)));
     let broker = Arc::clone(&broker_is_up);
     let ready = move || {
-        let (database, broker) = (database.clone(), broker.load(std::sync::atomic::Ordering::Relaxed));
-        async move { vec![("postgres", database.is_up().await), ("broker", broker)] }
-    };
-    let consumer = consume::Consumer {
-        url: config.amqp_url,
-        topology: config.topology,
-        handler: Arc::new(Handler { store, ring: config.ring, sender: config.sender, public_url: config.public_url }),
-        server: Arc::new(config.server),
-        concurrency: config.concurrency,
-        is_up: broker_is_up,
+        let (store, broker) = (store.clone(), broker.load(Ordering::Relaxed));
+        async move { vec![("postgres", store.is_up().await), ("broker", broker)] }
     };
     let mut parts = Parts::new(stop.clone());
     parts.start("the operator's listener", ops::serve(ops, ready, stop.clone()));
-    parts.start("the consumer", consumer.run(stop));
+    parts.start("the consumer", consume(config, database, broker_is_up, stop));
     parts.run().await
+}
+
+/// Consumes from RabbitMQ until `stop`, and tells through `is_up` whether it can.
+pub async fn consume(config: Config, database: Pool, is_up: Arc<AtomicBool>, stop: CancellationToken) -> Result<()> {
+    let consumer = consume::Consumer {
+        url: config.amqp_url()?,
+        concurrency: config.concurrency,
+        is_up,
+        topology: config.topology.clone(),
+        server: Arc::clone(&config.server),
+        handler: Arc::new(config.handler(database)),
+    };
+    consumer.run(stop).await
 }
 
 /// Every statement that this crate sends, for the test that prepares them all.

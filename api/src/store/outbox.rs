@@ -1,5 +1,7 @@
 //! What the world must be told: written with what made it true, leased by relays, gone when delivered.
 
+use std::time::Duration;
+
 use shared::message::{Envelope, Message};
 use tokio_postgres::Error;
 use uuid::Uuid;
@@ -11,10 +13,12 @@ const INSERT: &str = "INSERT INTO outbox (id, message, traceparent) VALUES ($1, 
 const LEASE: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => $2) \
     WHERE id IN (SELECT id FROM outbox WHERE leased_until IS NULL OR leased_until <= clock_timestamp() \
     ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING id, message, traceparent";
-const RELEASE: &str = "UPDATE outbox SET leased_until = NULL WHERE id = ANY($1)";
+const RENEW: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => $2) WHERE id = ANY($1)";
+const RELEASE: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => pause) \
+    FROM unnest($1::uuid[], $2::float8[]) AS released (row_id, pause) WHERE id = row_id";
 const DELETE: &str = "DELETE FROM outbox WHERE id = ANY($1)";
 
-pub(super) const ALL: &[&str] = &[INSERT, LEASE, RELEASE, DELETE];
+pub(super) const ALL: &[&str] = &[INSERT, LEASE, RENEW, RELEASE, DELETE];
 
 /// A row of the outbox; the error says why it cannot be a message.
 pub(crate) type Leased = (Uuid, Result<Envelope, &'static str>);
@@ -24,8 +28,8 @@ pub(crate) async fn insert(transaction: &Transaction<'_>, envelope: &Envelope) -
     super::execute(transaction, INSERT, &[&message.id, &message.to_json(), &envelope.traceparent]).await.map(drop)
 }
 
-pub(crate) async fn lease(connection: &Connection, at_most: i64, seconds: f64) -> Result<Vec<Leased>, Error> {
-    let rows = super::rows(connection, LEASE, &[&at_most, &seconds]).await?;
+pub(crate) async fn lease(connection: &Connection, at_most: i64, length: Duration) -> Result<Vec<Leased>, Error> {
+    let rows = super::rows(connection, LEASE, &[&at_most, &length.as_secs_f64()]).await?;
     let leased = |row: tokio_postgres::Row| {
         let message = Message::from_json(row.get::<_, serde_json::Value>(1).to_string().as_bytes());
         (row.get(0), message.map(|message| Envelope { message, traceparent: row.get(2) }))
@@ -33,11 +37,17 @@ pub(crate) async fn lease(connection: &Connection, at_most: i64, seconds: f64) -
     Ok(rows.into_iter().map(leased).collect())
 }
 
-pub(crate) async fn release(connection: &Connection, ids: &[Uuid]) -> Result<(), Error> {
-    if ids.is_empty() {
+pub(crate) async fn renew(connection: &Connection, ids: &[Uuid], length: Duration) -> Result<(), Error> {
+    super::execute(connection, RENEW, &[&ids, &length.as_secs_f64()]).await.map(drop)
+}
+
+/// Each may be leased again after its pause.
+pub(crate) async fn release(connection: &Connection, pauses: &[(Uuid, Duration)]) -> Result<(), Error> {
+    if pauses.is_empty() {
         return Ok(());
     }
-    super::execute(connection, RELEASE, &[&ids]).await.map(drop)
+    let (ids, pauses): (Vec<_>, Vec<_>) = pauses.iter().map(|(id, pause)| (*id, pause.as_secs_f64())).unzip();
+    super::execute(connection, RELEASE, &[&ids, &pauses]).await.map(drop)
 }
 
 pub(crate) async fn delete(connection: &Connection, ids: &[Uuid]) -> Result<(), Error> {

@@ -112,8 +112,13 @@ async fn migrated_template() -> String {
     // Left by a run that was killed and had the same process id, in a container for example.
     admin(&format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#)).await;
     admin(&format!(r#"CREATE DATABASE "{name}""#)).await;
-    shared::postgres::migrate(&url_of(&name).into()).await.unwrap();
+    migrate(&url_of(&name)).await.unwrap();
     name
+}
+
+/// As a process of ours does it at its start.
+pub(crate) async fn migrate(url: &str) -> anyhow::Result<()> {
+    shared::postgres::migrate(&shared::postgres::pool(&url.to_owned().into(), 1)?).await
 }
 
 fn fresh_name() -> String {

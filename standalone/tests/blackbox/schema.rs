@@ -1,6 +1,6 @@
 //! The schema, and every statement that is sent to it.
 
-use crate::database::Database;
+use crate::database::{Database, migrate};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_statement_can_be_prepared() {
@@ -19,7 +19,7 @@ async fn many_processes_may_migrate_at_once() {
     let database = Database::create_empty().await;
     let migrations = (0..8).map(|_| {
         let url = database.url.clone();
-        tokio::spawn(async move { shared::postgres::migrate(&url.into()).await })
+        tokio::spawn(async move { migrate(&url).await })
     });
     for migrated in futures_util::future::join_all(migrations).await {
         migrated.unwrap().unwrap();
@@ -34,5 +34,5 @@ async fn a_newer_schema_does_not_stop_an_older_version() {
     let database = Database::create().await;
     let newer = "INSERT INTO migrations (version, name, applied_on, checksum) VALUES (999, 'future', '2026-11-21T00:00:00Z', '1')";
     database.execute(newer, &[]).await;
-    shared::postgres::migrate(&database.url.clone().into()).await.unwrap();
+    migrate(&database.url).await.unwrap();
 }

@@ -9,16 +9,13 @@ use lapin::{
     options::{BasicAckOptions, BasicPublishOptions},
     types::AMQPValue,
 };
-use shared::topology::{RETRY_SECONDS, Topology};
+use shared::topology::Topology;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::handle::Outcome;
+use crate::handle::{Outcome, POSTPONED_SECONDS, pause_after};
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// One of `RETRY_SECONDS`.
-const POSTPONED_SECONDS: u32 = 5;
 
 /// How often a message was tried before stands in this header.
 const ATTEMPTS: &str = "x-vestibule-attempts";
@@ -94,12 +91,6 @@ impl Settler {
     }
 }
 
-/// Longer with each attempt, then the longest again and again: what ends it is the code's deadline.
-fn pause_after(attempts: u32) -> u32 {
-    let longest = RETRY_SECONDS.len() - 1;
-    RETRY_SECONDS[usize::try_from(attempts).unwrap_or(longest).min(longest)]
-}
-
 fn attempts_of(properties: &BasicProperties) -> u32 {
     let headers = properties.headers().as_ref();
     match headers.and_then(|headers| headers.inner().get(ATTEMPTS)) {
@@ -107,15 +98,5 @@ fn attempts_of(properties: &BasicProperties) -> u32 {
         // The broker may hand a number back in a wider form than it was given.
         Some(AMQPValue::LongLongInt(attempts)) => u32::try_from(*attempts).unwrap_or(u32::MAX),
         _ => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_stay_long() {
-        assert_eq!((0..6).map(pause_after).collect::<Vec<_>>(), [1, 5, 15, 60, 60, 60]);
     }
 }

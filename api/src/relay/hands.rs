@@ -1,0 +1,116 @@
+//! The messages that a relay has in hand, and what became of the last ones.
+
+use std::{collections::HashSet, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use shared::message::Envelope;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Deliver, Undelivered};
+use crate::{
+    refusal::Refusal,
+    store::{Connection, outbox},
+};
+
+type Outcome = (Uuid, Result<(), Undelivered>);
+
+pub(super) struct Hands {
+    deliver: Deliver,
+    deliveries: FuturesUnordered<BoxFuture<'static, Outcome>>,
+    ids: HashSet<Uuid>,
+    renewed: Instant,
+    /// Delivered, but their rows are still there.
+    gone: Vec<Uuid>,
+    /// To be taken again after so long.
+    back: Vec<(Uuid, Duration)>,
+}
+
+/// So often that a lease never ends under a living relay.
+const RENEWAL: Duration = Duration::from_secs(4);
+
+impl Hands {
+    pub(super) fn new(deliver: Deliver) -> Self {
+        Self {
+            deliver,
+            deliveries: FuturesUnordered::new(),
+            ids: HashSet::new(),
+            renewed: Instant::now(),
+            gone: Vec::new(),
+            back: Vec::new(),
+        }
+    }
+
+    pub(super) fn busy(&self) -> usize {
+        self.deliveries.len()
+    }
+
+    /// Whether there is anything that the database should hear of.
+    pub(super) fn have_news(&self) -> bool {
+        !(self.gone.is_empty() && self.back.is_empty()) || self.must_renew()
+    }
+
+    fn must_renew(&self) -> bool {
+        !self.ids.is_empty() && self.renewed.elapsed() >= RENEWAL
+    }
+
+    pub(super) fn take(&mut self, id: Uuid, envelope: Envelope) {
+        if self.ids.is_empty() {
+            self.renewed = Instant::now();
+        }
+        // A lease that ran out while the database was away brings here what is in hand already.
+        if self.ids.insert(id) {
+            let delivery = (self.deliver)(envelope);
+            self.deliveries.push(delivery.map(move |outcome| (id, outcome)).boxed());
+        }
+    }
+
+    /// Waits for the next outcome, and takes those with it that are there at the same time. Never
+    /// returns when nothing is in hand.
+    pub(super) async fn outcome(&mut self) {
+        let Some(first) = self.deliveries.next().await else { return std::future::pending().await };
+        let mut why = self.note(first);
+        while let Some(Some(next)) = self.deliveries.next().now_or_never() {
+            why = self.note(next).or(why);
+        }
+        if let Some(why) = why {
+            // One line for all that failed together: most likely for the same reason.
+            tracing::warn!(why = format!("{why:#}"), messages = self.back.len(), "undelivered: will be tried again");
+        }
+    }
+
+    fn note(&mut self, (id, outcome): Outcome) -> Option<anyhow::Error> {
+        self.ids.remove(&id);
+        match outcome {
+            Ok(()) => {
+                self.gone.push(id);
+                None
+            }
+            Err(undelivered) => {
+                self.back.push((id, undelivered.again_after));
+                Some(undelivered.why)
+            }
+        }
+    }
+
+    /// Drops what is in hand: somebody may take it at once.
+    pub(super) fn give_up(&mut self) {
+        self.deliveries = FuturesUnordered::new();
+        self.back.extend(self.ids.drain().map(|id| (id, Duration::ZERO)));
+    }
+
+    /// Writes down what became of those that were in hand, and keeps the others.
+    pub(super) async fn settle(&mut self, connection: &Connection, lease: Duration) -> Result<(), Refusal> {
+        // Each list is emptied when the database has it: what fails here is done again the next time.
+        outbox::delete(connection, &self.gone).await?;
+        self.gone.clear();
+        outbox::release(connection, &self.back).await?;
+        self.back.clear();
+        if self.must_renew() {
+            let ids: Vec<_> = self.ids.iter().copied().collect();
+            outbox::renew(connection, &ids, lease).await?;
+            self.renewed = Instant::now();
+        }
+        Ok(())
+    }
+}
