@@ -138,7 +138,7 @@ impl Relay {
         }
         let settled = soon(async {
             let connection = self.store.connection().await?;
-            Ok(self.hands.settle(&connection, LEASE).await?)
+            self.hands.settle(&connection, LEASE).await
         });
         if let Err(refusal) = settled.await {
             let error = anyhow::Error::from(refusal);

@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "the black-box tests use the rest")]
 #[path = "../../standalone/tests/blackbox/database.rs"]
 mod database;
+#[expect(dead_code, reason = "the black-box tests use the rest")]
 #[path = "../../standalone/tests/blackbox/process.rs"]
 mod process;
 

@@ -55,8 +55,7 @@ pub async fn migrate(pool: &Pool) -> Result<()> {
 async fn migrate_over(client: &mut Client) -> Result<()> {
     // It may take its time, and need not mention each time that its table is there.
     let unhurried = "SET statement_timeout = 0; SET lock_timeout = 0; SET client_min_messages = warning";
-    client.batch_execute(unhurried).await?;
-    client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
+    client.batch_execute(&format!("{unhurried}; SELECT pg_advisory_lock({MIGRATION_LOCK})")).await?;
     let mut runner = embedded::migrations::runner();
     runner.set_migration_table_name("migrations");
     // A newer version may have been here: while it is rolled out, or after it was rolled back.
@@ -65,8 +64,7 @@ async fn migrate_over(client: &mut Client) -> Result<()> {
     for migration in report.applied_migrations() {
         tracing::info!(%migration, "migrated");
     }
-    client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
-    Ok(client.batch_execute("RESET ALL").await?)
+    Ok(client.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK}); RESET ALL")).await?)
 }
 
 fn parse(url: &SecretString) -> Result<(Config, MakeRustlsConnect)> {

@@ -26,10 +26,10 @@ pub fn start_logging(format: &str) -> Result<()> {
         return Err(anyhow!("RUST_LOG must be a level, or a list of part=level"));
     }
     let wanted = EnvFilter::try_new(wanted).context("RUST_LOG cannot be read")?;
-    // Whatever is wanted, below INFO only our own code is heard: libraries log there what they carry,
-    // and that may be a password.
+    // Whatever is wanted, of libraries only warnings are heard: below they log what they carry, and that
+    // may be a password or somebody's address.
     let fit_to_print = filter_fn(|event| {
-        *event.level() <= tracing::Level::INFO
+        *event.level() <= tracing::Level::WARN
             || ["api", "worker", "shared", "vestibule"].contains(&event.target().split("::").next().unwrap_or_default())
     });
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

@@ -1,10 +1,11 @@
 //! The messages that a relay has in hand, and what became of the last ones.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, panic::AssertUnwindSafe, time::Duration};
 
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use anyhow::anyhow;
+use futures_util::FutureExt;
 use shared::message::Envelope;
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 use uuid::Uuid;
 
 use super::{Deliver, Undelivered};
@@ -17,7 +18,9 @@ type Outcome = (Uuid, Result<(), Undelivered>);
 
 pub(super) struct Hands {
     deliver: Deliver,
-    deliveries: FuturesUnordered<BoxFuture<'static, Outcome>>,
+    /// Each a task of its own: one that has been promised the only connection must get on while the relay
+    /// itself waits for it.
+    deliveries: JoinSet<Outcome>,
     ids: HashSet<Uuid>,
     renewed: Instant,
     /// Delivered, but their rows are still there.
@@ -29,11 +32,13 @@ pub(super) struct Hands {
 /// So often that a lease never ends under a living relay.
 const RENEWAL: Duration = Duration::from_secs(4);
 
+const AFTER_PANIC: Duration = Duration::from_secs(5);
+
 impl Hands {
     pub(super) fn new(deliver: Deliver) -> Self {
         Self {
             deliver,
-            deliveries: FuturesUnordered::new(),
+            deliveries: JoinSet::new(),
             ids: HashSet::new(),
             renewed: Instant::now(),
             gone: Vec::new(),
@@ -60,18 +65,18 @@ impl Hands {
         }
         // A lease that ran out while the database was away brings here what is in hand already.
         if self.ids.insert(id) {
-            let delivery = (self.deliver)(envelope);
-            self.deliveries.push(delivery.map(move |outcome| (id, outcome)).boxed());
+            let delivery = AssertUnwindSafe((self.deliver)(envelope)).catch_unwind();
+            self.deliveries.spawn(async move { (id, delivery.await.unwrap_or_else(|_| Err(panicked()))) });
         }
     }
 
     /// Waits for the next outcome, and takes those with it that are there at the same time. Never
     /// returns when nothing is in hand.
     pub(super) async fn outcome(&mut self) {
-        let Some(first) = self.deliveries.next().await else { return std::future::pending().await };
-        let mut why = self.note(first);
-        while let Some(Some(next)) = self.deliveries.next().now_or_never() {
-            why = self.note(next).or(why);
+        let Some(first) = self.deliveries.join_next().await else { return std::future::pending().await };
+        let mut why = first.ok().and_then(|first| self.note(first));
+        while let Some(next) = self.deliveries.try_join_next() {
+            why = next.ok().and_then(|next| self.note(next)).or(why);
         }
         if let Some(why) = why {
             // One line for all that failed together: most likely for the same reason.
@@ -95,7 +100,7 @@ impl Hands {
 
     /// Drops what is in hand: somebody may take it at once.
     pub(super) fn give_up(&mut self) {
-        self.deliveries = FuturesUnordered::new();
+        self.deliveries = JoinSet::new();
         self.back.extend(self.ids.drain().map(|id| (id, Duration::ZERO)));
     }
 
@@ -113,4 +118,8 @@ impl Hands {
         }
         Ok(())
     }
+}
+
+fn panicked() -> Undelivered {
+    Undelivered { why: anyhow!("a panic, told above"), again_after: AFTER_PANIC }
 }

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected has failed")]
 
 mod alike;
+mod alone;
 mod broker;
 mod budgets;
 mod client;
@@ -14,11 +15,16 @@ mod deaths;
 mod guesses;
 mod journey;
 mod mails;
+mod mixes;
 mod problems;
+#[expect(dead_code, reason = "the processes' own tests use the rest")]
+mod process;
 mod proxy;
+mod refusals;
 mod register;
 mod schema;
 #[expect(dead_code, reason = "the worker's own tests use the rest")]
 mod sink;
 mod spec;
 mod stack;
+mod vestibule;

@@ -1,9 +1,9 @@
-//! A process of ours under test: its log, its signals, its end.
+//! A process of ours under test: what it says, its signals, its end.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, Sender, channel},
     time::Duration,
 };
 
@@ -17,10 +17,10 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        listen(child.stdout.take().unwrap(), sender.clone());
+        listen(child.stderr.take().unwrap(), sender);
         Self { child, lines, log: String::new() }
     }
 
@@ -52,6 +52,12 @@ impl Process {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
+    /// Sends SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Sends SIGTERM and waits for the end: exit code and whole log.
     pub(crate) fn terminate(self) -> (Option<i32>, String) {
         self.signal();
@@ -67,6 +73,11 @@ impl Process {
         let code = self.child.wait().unwrap().code();
         (code, std::mem::take(&mut self.log))
     }
+}
+
+fn listen(pipe: impl Read + Send + 'static, lines: Sender<String>) {
+    let pipe = BufReader::new(pipe);
+    std::thread::spawn(move || pipe.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
 }
 
 impl Drop for Process {
