@@ -1,50 +1,110 @@
 //! The way in: password and code of the same registration make a user.
 
 use shared::message::{Envelope, Kind, Message};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     App, chance,
     claim::{self, Claim},
-    domain::policy::Standing,
+    domain::{
+        guesses::QUIET,
+        policy::{Scope, Standing, TooMany, attempts_left},
+    },
+    guesser,
     refusal::Refusal,
     store::{
-        self, Transaction, codes, outbox,
+        self, Transaction, codes,
+        guesses::{self, Ledger},
+        outbox,
         registrations::{self, Registration},
         users::{self, User},
     },
+    trial,
 };
 
 pub(crate) async fn activate(app: &App, claim: &Claim, guess: &str) -> Result<User, Refusal> {
+    guesser::check(app, claim.network).await?;
     let proved = claim::prove(app, claim).await?;
     let counted = count_attempt(app, claim, &proved).await?;
     let right = |one: &&Registration| one.code.is(guess, app.ring.get(&one.code.key_id));
-    match counted.iter().find(right) {
-        Some(right) => admit(app, claim, right).await,
-        None => Err(Refusal::WrongCode { attempts_left: attempts_left_of(&counted) }),
+    match counted.registrations.iter().find(right) {
+        Some(right) => admit(app, claim, right, counted.at).await,
+        None => Err(Refusal::WrongCode { attempts_left: counted.attempts_left }),
     }
 }
 
-/// Takes a try from every code that the guess will be compared with, and commits: only what was
-/// counted is compared, so no crash and no rollback gives a try back.
-async fn count_attempt(app: &App, claim: &Claim, proved: &[Registration]) -> Result<Vec<Registration>, Refusal> {
+/// What a guess may be compared with: counted already, as if it were wrong.
+struct Counted {
+    registrations: Vec<Registration>,
+    attempts_left: u8,
+    at: OffsetDateTime,
+}
+
+/// Takes a try from every code that the guess will be compared with, from their registrations, from the
+/// address and from everybody, and commits: only what was counted is compared, so no crash and no
+/// rollback gives a try back.
+async fn count_attempt(app: &App, claim: &Claim, proved: &[Registration]) -> Result<Counted, Refusal> {
     let mut connection = app.store.connection().await?;
     let transaction = connection.transaction().await?;
-    store::lock(&transaction, &app.address_key(&claim.email)).await?;
+    let address = app.address_key(&claim.email);
+    store::lock(&transaction, &address).await?;
     let mut current = registrations::by_ids(&transaction, &ids(proved)).await?;
     let Some(newest) = current.first().cloned() else { return Err(Refusal::Unauthenticated) };
-    current.retain(|one| claim::check_open(app, one).is_ok() && one.code.standing(one.now) == Standing::Live);
+    let ledger = guesses::read(&transaction, &address).await?;
+    retain_comparable(app, &mut current, &ledger)?;
     if current.is_empty() {
         return Err(why_not(app, &newest));
     }
     let live: Vec<_> = current.iter().map(|one| one.code.id).collect();
     let counted = codes::count_attempt(&transaction, &live).await?;
-    transaction.commit().await?;
     current.retain(|one| counted.contains(&one.code.id));
-    for one in &mut current {
-        one.code.attempts += 1;
+    registrations::count_guess(&transaction, &ids(&current)).await?;
+    let attempts_left = count_for_address(app, &transaction, claim, &ledger, &mut current).await?;
+    let at = guesser::count(app, &transaction, claim.network).await?;
+    transaction.commit().await?;
+    Ok(Counted { registrations: current, attempts_left, at })
+}
+
+/// Leaves the registrations whose code is alive and long enough, and no more of them than the address has
+/// guesses left.
+fn retain_comparable(app: &App, current: &mut Vec<Registration>, ledger: &Ledger) -> Result<(), Refusal> {
+    let Ledger { record, spent, now } = ledger;
+    let length = app.policy.guesses.length(record, spent, *now);
+    let comparable = |one: &Registration| {
+        claim::check_open(app, one).is_ok() && one.code.standing(one.now) == Standing::Live && one.code.length >= length
+    };
+    current.retain(comparable);
+    let room = app.policy.guesses.room(record, *now);
+    if room == 0 {
+        let quiet_at = record.last_at.unwrap_or(*now) + QUIET;
+        return Err(TooMany { scope: Scope::Address, retry_after: quiet_at - *now }.into());
     }
-    Ok(current)
+    current.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+    Ok(())
+}
+
+/// Returns how many tries the newest code has left, after this one.
+async fn count_for_address(
+    app: &App,
+    transaction: &Transaction<'_>,
+    claim: &Claim,
+    ledger: &Ledger,
+    current: &mut [Registration],
+) -> Result<u8, Refusal> {
+    let (policy, now) = (&app.policy, ledger.now);
+    let lengths: Vec<_> = current.iter().map(|one| one.code.length).collect();
+    let record = ledger.record.with(u32::try_from(lengths.len()).unwrap_or(u32::MAX), now);
+    guesses::count(transaction, &app.address_key(&claim.email), &record, &lengths, now).await?;
+    // This may have been the last guess at codes of this length: then all of them end with it.
+    let length = policy.guesses.length(&record, &ledger.spent, now);
+    codes::kill_shorter(transaction, &claim.email, length, now).await?;
+    for one in current.iter_mut() {
+        one.code.attempts += 1;
+        one.guesses += 1;
+    }
+    let newest = current.first().filter(|newest| newest.code.length >= length);
+    Ok(newest.map_or(0, |newest| attempts_left(&newest.code, newest.guesses)))
 }
 
 /// Nothing could be compared: what the newest registration lacks is the answer.
@@ -55,19 +115,20 @@ fn why_not(app: &App, newest: &Registration) -> Refusal {
     match newest.code.standing(newest.now) {
         Standing::Exhausted => Refusal::CodeExhausted,
         Standing::Waiting if !newest.dropped && !newest.undeliverable => {
-            Refusal::CodeNotSent { attempts_left: newest.code.attempts_left() }
+            Refusal::CodeNotSent { attempts_left: attempts_left(&newest.code, newest.guesses) }
         }
         Standing::Waiting | Standing::Expired | Standing::Live => Refusal::CodeExpired,
     }
 }
 
 /// The code was right and the try counted. Whoever gets here first for an address has the account.
-async fn admit(app: &App, claim: &Claim, right: &Registration) -> Result<User, Refusal> {
+async fn admit(app: &App, claim: &Claim, right: &Registration, counted_at: OffsetDateTime) -> Result<User, Refusal> {
     let mut connection = app.store.connection().await?;
     let transaction = connection.transaction().await?;
-    store::lock(&transaction, &app.address_key(&claim.email)).await?;
+    let address = app.address_key(&claim.email);
+    store::lock(&transaction, &address).await?;
     let winner = registrations::by_ids(&transaction, &[right.id]).await?.pop().ok_or(Refusal::Unauthenticated)?;
-    claim::check_open(app, &winner)?;
+    claim::check_undecided(app, &winner)?;
     if users::by_email(&transaction, &claim.email).await?.is_some() {
         return Err(Refusal::RegistrationClosed);
     }
@@ -83,6 +144,9 @@ async fn admit(app: &App, claim: &Claim, right: &Registration) -> Result<User, R
     }
     registrations::activate(&transaction, &winner, winner.now).await?;
     codes::consume(&transaction, right.code.id, winner.now).await?;
+    guesses::forgive(&transaction, &address, right.code.length, counted_at).await?;
+    guesser::forgive(app, &transaction, claim.network, counted_at).await?;
+    trial::let_in(app, &transaction, &claim.email, claim.network).await?;
     greet(&transaction, &user, claim).await?;
     transaction.commit().await?;
     app.wake_relay();
@@ -96,8 +160,4 @@ async fn greet(transaction: &Transaction<'_>, user: &User, claim: &Claim) -> Res
 
 fn ids(registrations: &[Registration]) -> Vec<Uuid> {
     registrations.iter().map(|one| one.id).collect()
-}
-
-fn attempts_left_of(counted: &[Registration]) -> u8 {
-    counted.first().map_or(0, |newest| newest.code.attempts_left())
 }

@@ -4,12 +4,14 @@ use uuid::Uuid;
 
 use crate::{
     App,
-    domain::{email::EmailAddress, password::Password},
+    domain::{email::EmailAddress, network::Network, password::Password, policy::Policy},
     refusal::Refusal,
     store::{
+        self,
         registrations::{self, Registration},
         users::{self, User},
     },
+    trial::{self, Ending, Trial},
 };
 
 /// Credentials, and the registration they are meant for when the client names one.
@@ -17,6 +19,7 @@ pub(crate) struct Claim {
     pub(crate) email: EmailAddress,
     pub(crate) password: Password,
     pub(crate) registration: Option<Uuid>,
+    pub(crate) network: Network,
     pub(crate) traceparent: String,
 }
 
@@ -24,43 +27,80 @@ pub(crate) struct Claim {
 /// the address, or the named one in whatever state it is.
 pub(crate) type Proved = Vec<Registration>;
 
+/// What must be known before the password is hashed.
+struct Looked {
+    user: Option<User>,
+    candidates: Vec<Registration>,
+    trial: Trial,
+}
+
 /// One password is hashed, whatever there is: all hashes of an address share one recipe, so the
 /// result is compared with each of them, and time tells nothing.
 pub(crate) async fn prove(app: &App, claim: &Claim) -> Result<Proved, Refusal> {
-    let (user, candidates) = candidates(app, claim).await?;
+    // Before anything is written: an overload must cost nothing.
+    app.hashes.check_room()?;
+    let Looked { user, candidates, trial } = look(app, claim).await?;
     let user_hash = user.map(|user| user.password_hash);
     let hashes = candidates.iter().map(|one| &one.password_hash).chain(user_hash.iter());
     let recipe = app.recipe(&claim.email, hashes);
-    let proof = app.hashes.prove(claim.password.clone(), recipe).await?;
-
+    let proof = match app.hashes.prove(claim.password.clone(), recipe).await {
+        Ok(proof) => proof,
+        Err(overloaded) => {
+            settle(app, claim, &trial, Ending::Untried).await?;
+            return Err(overloaded.into());
+        }
+    };
     if user_hash.is_some_and(|hash| proof.matches(&hash)) {
+        settle(app, claim, &trial, Ending::LetIn).await?;
         return Err(Refusal::AlreadyActive);
     }
     let proved: Proved = candidates.into_iter().filter(|one| proof.matches(&one.password_hash)).collect();
-    if proved.is_empty() { Err(Refusal::Unauthenticated) } else { Ok(proved) }
+    if proved.is_empty() {
+        return Err(Refusal::Unauthenticated);
+    }
+    settle(app, claim, &trial, Ending::Right).await?;
+    Ok(proved)
 }
 
 /// The connection goes back before the password is hashed.
-async fn candidates(app: &App, claim: &Claim) -> Result<(Option<User>, Vec<Registration>), Refusal> {
-    let connection = app.store.connection().await?;
-    let user = users::by_email(&connection, &claim.email).await?;
+async fn look(app: &App, claim: &Claim) -> Result<Looked, Refusal> {
+    let mut connection = app.store.connection().await?;
+    let transaction = connection.transaction().await?;
+    store::lock(&transaction, &app.address_key(&claim.email)).await?;
+    let trial = trial::begin(app, &transaction, &claim.email, claim.network).await?;
+    let user = users::by_email(&transaction, &claim.email).await?;
     let candidates = match claim.registration {
         Some(named) => {
-            let mut named = registrations::by_ids(&connection, &[named]).await?;
+            let mut named = registrations::by_ids(&transaction, &[named]).await?;
             named.retain(|one| one.email == claim.email);
             named
         }
         None => {
-            let mut open = registrations::open_of(&connection, &claim.email).await?;
+            let mut open = registrations::open_of(&transaction, &claim.email).await?;
             open.retain(|one| !app.policy.is_over(one.created_at, one.now));
             open
         }
     };
-    Ok((user, candidates))
+    transaction.commit().await?;
+    Ok(Looked { user, candidates, trial })
+}
+
+async fn settle(app: &App, claim: &Claim, trial: &Trial, ending: Ending) -> Result<(), Refusal> {
+    let mut connection = app.store.connection().await?;
+    let transaction = connection.transaction().await?;
+    store::lock(&transaction, &app.address_key(&claim.email)).await?;
+    trial::end(&transaction, trial, ending).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// Whether a registration can still be activated, or have another code.
 pub(crate) fn check_open(app: &App, registration: &Registration) -> Result<(), Refusal> {
+    check_undecided(app, registration)?;
+    if Policy::is_guessed_out(registration.guesses) { Err(Refusal::RegistrationClosed) } else { Ok(()) }
+}
+
+/// The same, whatever was guessed: the guess that counted last may be right.
+pub(crate) fn check_undecided(app: &App, registration: &Registration) -> Result<(), Refusal> {
     if registration.activated_at.is_some() {
         Err(Refusal::AlreadyActive)
     } else if registration.closed_at.is_some() || app.policy.is_over(registration.created_at, registration.now) {

@@ -13,7 +13,12 @@ use shared::{
 };
 
 use self::settings::Settings;
-use crate::domain::policy::Policy;
+use crate::domain::{
+    guesses::Guesses,
+    network::TrustedProxies,
+    policy::{Policy, WRONG_CODES_FROM},
+    share::Share,
+};
 
 const SECRETS: [&str; 3] = ["DATABASE_URL", "AMQP_URL", "CODE_SECRETS"];
 
@@ -30,6 +35,7 @@ pub struct Config {
     pub(crate) policy: Policy,
     pub(crate) topology: Topology,
     pub(crate) public_url: String,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) docs: bool,
     pub(crate) hash_threads: usize,
     pub(crate) hash_queue: Duration,
@@ -58,12 +64,7 @@ impl Config {
             "development" => false,
             _ => bail!("ENVIRONMENT must be development or production"),
         };
-        let docs = match settings.docs.as_deref() {
-            None => !production,
-            Some("on") => true,
-            Some("off") => false,
-            Some(_) => bail!("DOCS must be on or off"),
-        };
+        let docs = settings.docs.as_deref().map_or(Ok(!production), |docs| on("DOCS", docs))?;
         if !settings.amqp_url.expose_secret().is_empty() {
             topology::check_url(&settings.amqp_url)?;
         }
@@ -83,6 +84,8 @@ impl Config {
             policy,
             topology: Topology::new(&settings.amqp_prefix),
             public_url: public_url(&settings.public_url)?,
+            trusted_proxies: TrustedProxies::parse(&settings.trusted_proxies)
+                .map_err(|why| anyhow!("TRUSTED_PROXIES: {why}"))?,
             docs,
             hash_threads: threads(settings.hash_threads)?,
             hash_queue: Duration::from_millis(settings.hash_queue_ms.into()),
@@ -98,24 +101,43 @@ fn policy(settings: &Settings) -> Result<Policy> {
     within("CODE_ATTEMPTS", settings.code_attempts.into(), 1, 10)?;
     within("CODES_PER_HOUR", settings.codes_per_hour.into(), 1, 1_000)?;
     within("CODES_PER_DAY", settings.codes_per_day.into(), 1, 1_000)?;
+    within("REGISTRATIONS_PER_NETWORK_PER_HOUR", settings.registrations_per_network_per_hour.into(), 0, 10_000)?;
     within("RESEND_THROTTLE_SECONDS", settings.resend_throttle_seconds, 0, 86_400)?;
     within("REGISTRATION_TTL_SECONDS", settings.registration_ttl_seconds, 1, 31_536_000)?;
     within("PASSWORD_MIN_LENGTH", settings.password_min_length.into(), 8, 64)?;
     Ok(Policy {
-        code_length: settings.code_length,
+        guesses: Guesses::new(settings.code_length, on("CODE_ESCALATION", &settings.code_escalation)?),
         code_ttl: seconds(settings.code_ttl_seconds),
         code_max_age: seconds(settings.code_max_age_seconds),
         code_attempts: settings.code_attempts,
         resend_throttle: seconds(settings.resend_throttle_seconds),
-        codes_per_hour: settings.codes_per_hour.into(),
-        codes_per_day: settings.codes_per_day.into(),
+        codes: codes(settings.codes_per_hour.into(), settings.codes_per_day.into()),
+        // 3 of 5 and 5 of 10, or as much of other numbers.
+        codes_from: codes((settings.codes_per_hour * 3 / 5).max(1).into(), (settings.codes_per_day / 2).max(1).into()),
+        wrong_codes_from: Share::new(&WRONG_CODES_FROM),
+        registrations_from: match settings.registrations_per_network_per_hour {
+            0 => None,
+            limit => Some(Share::new(&[(limit.into(), time::Duration::HOUR)])),
+        },
         registration_ttl: seconds(settings.registration_ttl_seconds),
         password_min_length: settings.password_min_length.into(),
     })
 }
 
+fn codes(per_hour: usize, per_day: usize) -> Share {
+    Share::new(&[(per_hour, time::Duration::HOUR), (per_day, time::Duration::DAY)])
+}
+
 fn within(name: &str, value: u32, least: u32, most: u32) -> Result<()> {
     if (least..=most).contains(&value) { Ok(()) } else { bail!("{name} is {value}: it must be {least} to {most}") }
+}
+
+fn on(name: &str, value: &str) -> Result<bool> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => bail!("{name} must be on or off"),
+    }
 }
 
 fn address(name: &str, value: &str) -> Result<SocketAddr> {
@@ -156,7 +178,7 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_contract() {
         let config = load(&[]).unwrap();
-        assert_eq!((config.policy.code_length, config.policy.code_attempts), (4, 3));
+        assert_eq!((config.policy.guesses.ladder(), config.policy.code_attempts), (&[4, 6, 8][..], 3));
         assert_eq!(config.policy.code_ttl, time::Duration::MINUTE);
         assert!(config.docs && config.migrate_on_start);
         assert!(!load(&[("ENVIRONMENT", "production")]).unwrap().docs);
@@ -190,6 +212,9 @@ mod tests {
             ("CODE_ATTEMPTS", "-1"),
             ("ENVIRONMENT", "test"),
             ("DOCS", "yes"),
+            ("CODE_ESCALATION", "maybe"),
+            ("TRUSTED_PROXIES", "10.0.0.0/40"),
+            ("REGISTRATIONS_PER_NETWORK_PER_HOUR", "-1"),
             ("API_ADDR", "8000"),
             ("PUBLIC_URL", "localhost"),
             ("HASH_THREADS", "0"),

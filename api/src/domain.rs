@@ -2,5 +2,9 @@
 
 pub(crate) mod common_passwords;
 pub(crate) mod email;
+pub(crate) mod guesses;
+pub(crate) mod lockout;
+pub(crate) mod network;
 pub(crate) mod password;
 pub(crate) mod policy;
+pub(crate) mod share;

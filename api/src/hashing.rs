@@ -54,6 +54,11 @@ impl HashPool {
         Ok(Self(Arc::new(Handle(queue))))
     }
 
+    /// The answer that `prove` would give now to whoever comes now.
+    pub(crate) fn check_room(&self) -> Result<(), Overloaded> {
+        self.0.0.state().check_room(self.0.0.patience, now())
+    }
+
     /// Dropping the future takes the password out of the queue, as far as anybody can tell.
     pub(crate) async fn prove(&self, password: Password, recipe: Recipe) -> Result<Proof, Overloaded> {
         let (answer, proof) = oneshot::channel();
@@ -69,6 +74,14 @@ impl Drop for Handle {
     }
 }
 
+impl State {
+    fn check_room(&self, patience: Duration, now: Instant) -> Result<(), Overloaded> {
+        // The oldest has waited too long already: whoever comes now would wait longer.
+        let late = self.waiting.front().is_some_and(|first| now.saturating_duration_since(first.since) > patience);
+        if late || self.waiting.len() >= MAX_WAITING { Err(Overloaded) } else { Ok(()) }
+    }
+}
+
 impl Queue {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         // The state is whole between any two lines of ours, so a panic elsewhere spoils nothing.
@@ -77,11 +90,7 @@ impl Queue {
 
     fn push(&self, job: Job) -> Result<(), Overloaded> {
         let mut state = self.state();
-        // The oldest has waited too long already: whoever comes now would wait longer.
-        let late = state.waiting.front().is_some_and(|first| job.since - first.since > self.patience);
-        if late || state.waiting.len() >= MAX_WAITING {
-            return Err(Overloaded);
-        }
+        state.check_room(self.patience, job.since)?;
         state.waiting.push_back(job);
         drop(state);
         self.changed.notify_one();

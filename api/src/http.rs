@@ -2,10 +2,12 @@
 
 mod acceptor;
 mod body;
+mod caller;
 mod docs;
 mod edge;
 mod framework;
 mod health;
+mod policy;
 mod problem;
 mod refused;
 mod routes;
@@ -31,7 +33,11 @@ pub(crate) async fn serve(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<()> {
-    let apis = (users::Users { app: Arc::clone(&app) }, health::Health { app: Arc::clone(&app) });
+    let apis = (
+        users::Users { app: Arc::clone(&app) },
+        policy::Policies { app: Arc::clone(&app) },
+        health::Health { app: Arc::clone(&app) },
+    );
     // Relative, so that the page works under whatever name it was reached.
     let service =
         OpenApiService::new(apis, "Vestibule", env!("CARGO_PKG_VERSION")).server("/").description(DESCRIPTION);

@@ -5,6 +5,7 @@ mod chance;
 mod claim;
 mod config;
 mod domain;
+mod guesser;
 mod hashing;
 mod http;
 mod mint;
@@ -15,12 +16,18 @@ mod register;
 mod relay;
 mod resend;
 mod store;
+mod trial;
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 pub use config::Config;
-use domain::{email::EmailAddress, password::Recipe, policy::Policy};
+use domain::{
+    email::EmailAddress,
+    network::{Network, TrustedProxies},
+    password::Recipe,
+    policy::Policy,
+};
 use hashing::HashPool;
 use publish::Publisher;
 pub use relay::{Deliver, Outlet, Undelivered};
@@ -48,6 +55,7 @@ pub(crate) struct App {
     wake: Arc<Notify>,
     outlet: Outlet,
     public_url: String,
+    trusted_proxies: TrustedProxies,
 }
 
 /// What the API stands on. Other parts of the same process may stand on it too.
@@ -91,6 +99,7 @@ pub async fn run_on(ground: Ground, config: Config, listener: TcpListener, stop:
         wake: Arc::default(),
         outlet: outlet.clone(),
         public_url: config.public_url,
+        trusted_proxies: config.trusted_proxies,
     });
     let asked = Arc::clone(&app);
     let ready = move || {
@@ -109,6 +118,15 @@ impl App {
     /// Under this name an address stands in the budgets, and is locked.
     fn address_key(&self, email: &EmailAddress) -> [u8; 32] {
         self.ring.oldest().pseudonym("address", email.as_str())
+    }
+
+    /// An address together with a network that asks for it.
+    fn address_at(&self, email: &EmailAddress, network: Network) -> [u8; 32] {
+        self.ring.oldest().pseudonym("address at network", &format!("{} {}", email.as_str(), network.name()))
+    }
+
+    fn network_key(&self, network: Network) -> [u8; 32] {
+        self.ring.oldest().pseudonym("network", &network.name())
     }
 
     /// The recipe for an address: that of the first of its hashes, so that all have the same one.

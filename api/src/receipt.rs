@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     App,
-    domain::policy::{Policy, Standing},
+    domain::policy::{Policy, Standing, attempts_left},
     refusal::Refusal,
     store::registrations::{self, Registration},
 };
@@ -47,7 +47,7 @@ pub(crate) fn of(registration: &Registration, policy: &Policy) -> Receipt {
         expires_at: code.expires_at,
         resend_at: code.resend_at,
         code_length: code.length,
-        attempts_left: code.attempts_left(),
+        attempts_left: attempts_left(code, registration.guesses),
     }
 }
 
@@ -55,7 +55,8 @@ fn status(registration: &Registration, policy: &Policy) -> Status {
     if registration.activated_at.is_some() {
         return Status::Activated;
     }
-    if registration.closed_at.is_some() || policy.is_over(registration.created_at, registration.now) {
+    let over = policy.is_over(registration.created_at, registration.now);
+    if registration.closed_at.is_some() || over || Policy::is_guessed_out(registration.guesses) {
         return Status::Closed;
     }
     if registration.undeliverable {

@@ -1,6 +1,9 @@
 //! Why a request was not granted: a closed list, because callers act on the difference.
 
-use crate::{domain::policy::Fault, hashing::Overloaded};
+use crate::{
+    domain::policy::{Fault, TooMany},
+    hashing::Overloaded,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -24,8 +27,8 @@ pub(crate) enum Refusal {
     WrongCode { attempts_left: u8 },
     #[error("no mail server has the code yet")]
     CodeNotSent { attempts_left: u8 },
-    #[error("too many requests for one address")]
-    TooManyForAddress { retry_after: time::Duration },
+    #[error("too many requests")]
+    TooMany(TooMany),
     #[error("no thread is free to hash a password")]
     Overloaded,
     /// A part of the service is away. Nothing was half done.
@@ -34,6 +37,12 @@ pub(crate) enum Refusal {
     /// A bug of ours, or a broken database.
     #[error("internal error")]
     Internal(#[source] anyhow::Error),
+}
+
+impl From<TooMany> for Refusal {
+    fn from(too_many: TooMany) -> Self {
+        Self::TooMany(too_many)
+    }
 }
 
 impl From<Overloaded> for Refusal {

@@ -4,6 +4,7 @@ use crate::{
     App, chance,
     domain::{
         email::EmailAddress,
+        network::Network,
         password::{Password, Proof, Recipe},
         policy::{IDEMPOTENCY_TTL, Wanted},
     },
@@ -21,6 +22,7 @@ pub(crate) struct Registering {
     pub(crate) email: EmailAddress,
     pub(crate) password: Password,
     pub(crate) idempotency_key: Option<String>,
+    pub(crate) network: Network,
     pub(crate) traceparent: String,
 }
 
@@ -91,6 +93,7 @@ async fn append(app: &App, wish: &Registering, proof: &Proof) -> Result<Option<R
         inserted => inserted?,
     }
     let code = mint::mint(app, &transaction, &order(wish), id, grant).await?;
+    mint::count_registration(app, &transaction, wish.network).await?;
     transaction.commit().await?;
     app.wake_relay();
 
@@ -101,6 +104,7 @@ async fn append(app: &App, wish: &Registering, proof: &Proof) -> Result<Option<R
         created_at: now,
         activated_at: None,
         closed_at: None,
+        guesses: 0,
         undeliverable: false,
         dropped: false,
         code,
@@ -110,5 +114,6 @@ async fn append(app: &App, wish: &Registering, proof: &Proof) -> Result<Option<R
 }
 
 fn order(wish: &Registering) -> Order<'_> {
-    Order { email: &wish.email, wanted: Wanted::Registration, traceparent: &wish.traceparent }
+    let (wanted, traceparent) = (Wanted::Registration, wish.traceparent.as_str());
+    Order { email: &wish.email, network: wish.network, wanted, traceparent }
 }

@@ -17,7 +17,8 @@ pub(crate) async fn resend(app: &App, claim: &Claim) -> Result<Receipt, Refusal>
     let proved = claim::prove(app, claim).await?;
     // Newest first: that is the one which is meant when none was named.
     let newest = proved.first().ok_or(Refusal::Unauthenticated)?;
-    let order = Order { email: &claim.email, wanted: Wanted::Resend, traceparent: &claim.traceparent };
+    let (wanted, traceparent) = (Wanted::Resend, claim.traceparent.as_str());
+    let order = Order { email: &claim.email, network: claim.network, wanted, traceparent };
 
     let mut connection = app.store.connection().await?;
     let transaction = connection.transaction().await?;

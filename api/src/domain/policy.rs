@@ -4,6 +4,11 @@ use shared::code::Key;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use super::{
+    guesses::{Guesses, STEP},
+    share::Share,
+};
+
 /// What is wrong with one field of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -20,19 +25,52 @@ impl Fault {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    pub(crate) code_length: u8,
+    pub(crate) guesses: Guesses,
     pub(crate) code_ttl: Duration,
     pub(crate) code_max_age: Duration,
     pub(crate) code_attempts: u8,
     pub(crate) resend_throttle: Duration,
-    pub(crate) codes_per_hour: usize,
-    pub(crate) codes_per_day: usize,
+    /// What an address may have.
+    pub(crate) codes: Share,
+    /// What one network may take of that.
+    pub(crate) codes_from: Share,
+    pub(crate) wrong_codes_from: Share,
+    pub(crate) registrations_from: Option<Share>,
     pub(crate) registration_ttl: Duration,
     pub(crate) password_min_length: usize,
 }
 
+/// Wrong passwords for an address: from one network, and from all that it never let in.
+pub(crate) const WRONG_PASSWORDS_FROM: usize = 5;
+pub(crate) const WRONG_PASSWORDS: usize = 50;
+
+/// Wrong codes from one network.
+pub(crate) const WRONG_CODES_FROM: [(usize, Duration); 2] = [(10, Duration::minutes(10)), (30, Duration::DAY)];
+
 /// How long an `Idempotency-Key` is remembered.
 pub(crate) const IDEMPOTENCY_TTL: Duration = Duration::hours(24);
+
+/// Whose limit it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Address,
+    Network,
+    Account,
+}
+
+/// Too many: it is worth trying again after this long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany {
+    pub(crate) scope: Scope,
+    pub(crate) retry_after: Duration,
+}
+
+/// When an address had its last codes, oldest first: all, and those that one network asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Minted {
+    pub(crate) all: Vec<OffsetDateTime>,
+    pub(crate) here: Vec<OffsetDateTime>,
+}
 
 /// What a new code is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,10 +118,6 @@ impl Code {
         }
     }
 
-    pub(crate) fn attempts_left(&self) -> u8 {
-        self.attempts_allowed.saturating_sub(self.attempts)
-    }
-
     /// Compares. The attempt must have been counted, and committed, before.
     pub(crate) fn is(&self, guess: &str, key: Option<&Key>) -> bool {
         key.is_some_and(|key| key.verifies(self.id, guess, &self.hash))
@@ -91,48 +125,65 @@ impl Code {
 }
 
 impl Policy {
-    /// Whether an address may have another code, given when it had its last ones; else when it may.
-    pub(crate) fn may_mint(
-        &self,
-        minted: &[OffsetDateTime],
-        now: OffsetDateTime,
-        wanted: Wanted,
-    ) -> Result<(), Duration> {
+    /// Whether an address may have another code for this network; else when.
+    pub(crate) fn may_mint(&self, minted: &Minted, now: OffsetDateTime, wanted: Wanted) -> Result<(), TooMany> {
         let throttle = if wanted == Wanted::Resend { self.throttled_until(minted) } else { None };
-        match throttle.into_iter().chain(self.spent_until(minted)).max() {
-            Some(free_at) if now < free_at => Err(free_at - now),
+        let of_address = throttle.into_iter().chain(self.codes.free_at(&minted.all)).max();
+        let of_network = self.codes_from.free_at(&minted.here);
+        let limits = [(Scope::Address, of_address), (Scope::Network, of_network)];
+        let longest = limits.into_iter().filter_map(|(scope, at)| Some((at?, scope))).max_by_key(|&(at, _)| at);
+        match longest {
+            Some((free_at, scope)) if now < free_at => Err(TooMany { scope, retry_after: free_at - now }),
             _ => Ok(()),
         }
     }
 
+    /// Whether a network that registered at these times may do so once more.
+    pub(crate) fn may_register(&self, registered: &[OffsetDateTime], now: OffsetDateTime) -> Result<(), TooMany> {
+        let too_many = |retry_after| TooMany { scope: Scope::Network, retry_after };
+        self.registrations_from.as_ref().map_or(Ok(()), |share| share.check(registered, now).map_err(too_many))
+    }
+
     /// When the owner of the newest of these codes may ask for another.
-    pub(crate) fn resend_at(&self, minted: &[OffsetDateTime], now: OffsetDateTime) -> OffsetDateTime {
-        self.throttled_until(minted).into_iter().chain(self.spent_until(minted)).fold(now, OffsetDateTime::max)
+    pub(crate) fn resend_at(&self, minted: &Minted, now: OffsetDateTime) -> OffsetDateTime {
+        let limits =
+            [self.throttled_until(minted), self.codes.free_at(&minted.all), self.codes_from.free_at(&minted.here)];
+        limits.into_iter().flatten().fold(now, OffsetDateTime::max)
     }
 
     /// The minting times that still matter, with the one of now.
-    pub(crate) fn remember(&self, minted: &[OffsetDateTime], now: OffsetDateTime) -> Vec<OffsetDateTime> {
-        let longest = Duration::DAY.max(self.resend_throttle);
-        minted.iter().copied().filter(|&at| now < at + longest).chain([now]).collect()
+    pub(crate) fn remember(&self, minted: &Minted, now: OffsetDateTime) -> Minted {
+        Minted { all: self.codes.with(&minted.all, now), here: self.codes_from.with(&minted.here, now) }
+    }
+
+    /// How many codes an address can have in a year.
+    pub(crate) fn codes_a_year(&self) -> u32 {
+        let whole = |window: Duration| Duration::days(365).whole_seconds() / window.whole_seconds().max(1);
+        let most = |&(limit, window): &(usize, Duration)| {
+            i64::try_from(limit).unwrap_or(i64::MAX).saturating_mul(whole(window))
+        };
+        let codes = self.codes.windows().iter().map(most).min().unwrap_or(i64::MAX);
+        u32::try_from(codes).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a registration was guessed at too often, over all its codes.
+    pub(crate) fn is_guessed_out(guesses: u32) -> bool {
+        guesses >= STEP
     }
 
     pub(crate) fn is_over(&self, registered_at: OffsetDateTime, now: OffsetDateTime) -> bool {
         now >= registered_at + self.registration_ttl
     }
 
-    fn throttled_until(&self, minted: &[OffsetDateTime]) -> Option<OffsetDateTime> {
-        minted.last().map(|&last| last + self.resend_throttle)
+    fn throttled_until(&self, minted: &Minted) -> Option<OffsetDateTime> {
+        minted.all.last().map(|&last| last + self.resend_throttle)
     }
+}
 
-    /// When the oldest of the last N leaves its window, one more fits; for both windows, the later.
-    fn spent_until(&self, minted: &[OffsetDateTime]) -> Option<OffsetDateTime> {
-        let windows = [(self.codes_per_hour, Duration::HOUR), (self.codes_per_day, Duration::DAY)];
-        let free_at = |(limit, window)| {
-            let filling = minted.len().checked_sub(limit).and_then(|oldest| minted.get(oldest));
-            filling.map(|&at| at + window)
-        };
-        windows.into_iter().filter_map(free_at).max()
-    }
+/// What is left of the tries of a code, and of those of its registration, which was guessed at so often.
+pub(crate) fn attempts_left(code: &Code, guesses: u32) -> u8 {
+    let of_registration = u8::try_from(STEP.saturating_sub(guesses)).unwrap_or(u8::MAX);
+    code.attempts_allowed.saturating_sub(code.attempts).min(of_registration)
 }
 
 /// Digits as a person types them: blanks around them are forgiven, nothing else.

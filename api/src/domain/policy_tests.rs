@@ -6,13 +6,15 @@ const T0: OffsetDateTime = time::macros::datetime!(2026-11-21 12:00 UTC);
 
 fn policy() -> Policy {
     Policy {
-        code_length: 4,
+        guesses: Guesses::new(4, true),
         code_ttl: Duration::seconds(60),
         code_max_age: Duration::seconds(600),
         code_attempts: 3,
         resend_throttle: Duration::seconds(60),
-        codes_per_hour: 5,
-        codes_per_day: 10,
+        codes: Share::new(&[(5, Duration::HOUR), (10, Duration::DAY)]),
+        codes_from: Share::new(&[(3, Duration::HOUR), (5, Duration::DAY)]),
+        wrong_codes_from: Share::new(&WRONG_CODES_FROM),
+        registrations_from: Some(Share::new(&[(60, Duration::HOUR)])),
         registration_ttl: Duration::DAY,
         password_min_length: 8,
     }
@@ -57,14 +59,38 @@ fn a_code_that_no_mail_server_took_waits_until_its_deadline() {
 
 #[test]
 fn the_last_allowed_attempt_leaves_nothing() {
-    assert_eq!((code(Some(T0), 2).standing(T0), code(Some(T0), 2).attempts_left()), (Standing::Live, 1));
-    assert_eq!((code(Some(T0), 3).standing(T0), code(Some(T0), 3).attempts_left()), (Standing::Exhausted, 0));
+    assert_eq!((code(Some(T0), 2).standing(T0), attempts_left(&code(Some(T0), 2), 2)), (Standing::Live, 1));
+    assert_eq!((code(Some(T0), 3).standing(T0), attempts_left(&code(Some(T0), 3), 3)), (Standing::Exhausted, 0));
+}
+
+#[test]
+fn a_registration_has_nine_tries_over_all_its_codes() {
+    assert_eq!([6, 7, 8, 9].map(|guesses| attempts_left(&code(Some(T0), 0), guesses)), [3, 2, 1, 0]);
+    assert!(!Policy::is_guessed_out(8) && Policy::is_guessed_out(9));
+}
+
+fn address(seconds: u64) -> Result<(), TooMany> {
+    Err(TooMany { scope: Scope::Address, retry_after: Duration::seconds(seconds.cast_signed()) })
+}
+
+fn network(seconds: u64) -> Result<(), TooMany> {
+    Err(TooMany { scope: Scope::Network, retry_after: Duration::seconds(seconds.cast_signed()) })
+}
+
+/// Codes that other networks asked for.
+fn elsewhere(all: Vec<OffsetDateTime>) -> Minted {
+    Minted { all, here: vec![] }
+}
+
+/// Codes that this network asked for.
+fn here(all: Vec<OffsetDateTime>) -> Minted {
+    Minted { here: all.clone(), all }
 }
 
 #[test]
 fn a_resend_waits_for_the_cool_down_but_a_registration_does_not() {
-    let minted = [T0];
-    assert_eq!(policy().may_mint(&minted, after(59.0), Wanted::Resend), Err(Duration::SECOND));
+    let minted = here(vec![T0]);
+    assert_eq!(policy().may_mint(&minted, after(59.0), Wanted::Resend), address(1));
     assert_eq!(policy().may_mint(&minted, after(60.0), Wanted::Resend), Ok(()));
     assert_eq!(policy().may_mint(&minted, after(0.0), Wanted::Registration), Ok(()));
     assert_eq!(policy().resend_at(&minted, T0), after(60.0));
@@ -72,10 +98,10 @@ fn a_resend_waits_for_the_cool_down_but_a_registration_does_not() {
 
 #[test]
 fn five_codes_an_hour_and_not_one_more() {
-    let minted = every(60, 5);
-    assert_eq!(policy().may_mint(&minted[..4], after(240.0), Wanted::Registration), Ok(()));
+    let minted = elsewhere(every(60, 5));
+    assert_eq!(policy().may_mint(&elsewhere(every(60, 4)), after(240.0), Wanted::Registration), Ok(()));
     for wanted in [Wanted::Registration, Wanted::Resend] {
-        assert_eq!(policy().may_mint(&minted, after(3599.0), wanted), Err(Duration::SECOND));
+        assert_eq!(policy().may_mint(&minted, after(3599.0), wanted), address(1));
         assert_eq!(policy().may_mint(&minted, after(3600.0), wanted), Ok(()));
     }
     assert_eq!(policy().resend_at(&minted, after(240.0)), after(3600.0));
@@ -83,16 +109,44 @@ fn five_codes_an_hour_and_not_one_more() {
 
 #[test]
 fn ten_codes_a_day_and_not_one_more() {
-    let minted = every(3600, 10);
+    let minted = elsewhere(every(3600, 10));
     let day = Duration::DAY.as_seconds_f64();
-    assert_eq!(policy().may_mint(&minted, after(day - 1.0), Wanted::Registration), Err(Duration::SECOND));
+    assert_eq!(policy().may_mint(&minted, after(day - 1.0), Wanted::Registration), address(1));
     assert_eq!(policy().may_mint(&minted, after(day), Wanted::Registration), Ok(()));
 }
 
 #[test]
+fn one_network_takes_three_of_them_an_hour_and_five_a_day() {
+    let minted = here(every(60, 3));
+    assert_eq!(policy().may_mint(&minted, after(3599.0), Wanted::Registration), network(1));
+    assert_eq!(policy().may_mint(&minted, after(3600.0), Wanted::Registration), Ok(()));
+    assert_eq!(policy().resend_at(&minted, after(120.0)), after(3600.0));
+    let minted = here(every(3600, 5));
+    assert_eq!(policy().may_mint(&minted, after(86_399.0), Wanted::Resend), network(1));
+    assert_eq!(policy().may_mint(&minted, after(86_400.0), Wanted::Resend), Ok(()));
+}
+
+#[test]
+fn one_network_registers_sixty_times_an_hour() {
+    assert_eq!(policy().may_register(&every(1, 59), T0), Ok(()));
+    assert_eq!(policy().may_register(&every(1, 60), after(3599.0)), network(1));
+    assert_eq!(policy().may_register(&every(1, 60), after(3600.0)), Ok(()));
+    let unlimited = Policy { registrations_from: None, ..policy() };
+    assert_eq!(unlimited.may_register(&every(1, 1_000), T0), Ok(()));
+}
+
+#[test]
 fn only_the_last_day_is_remembered() {
-    let minted = policy().remember(&[T0 - Duration::DAY, T0 - Duration::DAY + Duration::SECOND], T0);
-    assert_eq!(minted, [T0 - Duration::DAY + Duration::SECOND, T0]);
+    let minted = here(vec![T0 - Duration::DAY, T0 - Duration::DAY + Duration::SECOND]);
+    let minted = policy().remember(&minted, T0);
+    assert_eq!((&minted.all, &minted.here), (&minted.here, &vec![T0 - Duration::DAY + Duration::SECOND, T0]));
+}
+
+#[test]
+fn a_year_has_as_many_codes_as_its_days_allow() {
+    assert_eq!(policy().codes_a_year(), 3_650);
+    let scarce = Policy { codes: Share::new(&[(1, Duration::DAY), (10, Duration::DAY)]), ..policy() };
+    assert_eq!(scarce.codes_a_year(), 365);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::FutureExt;
 use poem::{
-    Endpoint, FromRequest, IntoResponse, Request, RequestBody, Response, Result,
+    Endpoint, IntoResponse, Request, Response, Result,
     error::ReadBodyError,
     http::{HeaderValue, StatusCode, header},
 };
@@ -17,11 +17,12 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
+    caller::Caller,
     framework,
     problem::{Kind, Problem},
     routes::Routes,
 };
-use crate::{App, chance, refusal::Refusal};
+use crate::{App, refusal::Refusal};
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
@@ -41,35 +42,18 @@ pub(super) struct Edge {
     routes: Arc<Routes>,
 }
 
-/// The id of a request is also the id of the trace that it begins.
-#[derive(Clone, Copy)]
-pub(super) struct Trace(Uuid);
-
-impl Trace {
-    pub(super) fn traceparent(self) -> String {
-        let parent = chance::id().as_u64_pair().0;
-        format!("00-{}-{parent:016x}-01", self.0.simple())
-    }
-}
-
-impl<'a> FromRequest<'a> for Trace {
-    async fn from_request(request: &'a Request, _: &mut RequestBody) -> Result<Self> {
-        let missing = || Problem::new(Kind::Internal, "It is in our log under this request_id.").into();
-        request.data::<Self>().copied().ok_or_else(missing)
-    }
-}
-
 impl Edge {
     pub(super) fn new(app: Arc<App>, routes: Routes) -> Self {
         Self { app, routes: Arc::new(routes) }
     }
 
     pub(super) async fn pass<E: Endpoint>(&self, inner: Arc<E>, request: Request) -> Response {
-        let (id, begun) = (chance::id(), now());
+        let (caller, begun) = (Caller::of(&request, &self.app.trusted_proxies), now());
+        let id = caller.id;
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let pattern = self.routes.pattern(&path).unwrap_or("-");
         let span = tracing::info_span!("request", %id, %method, path = pattern);
-        let outcome = Self::answer(inner, request, id).instrument(span.clone()).await;
+        let outcome = Self::answer(inner, request, caller).instrument(span.clone()).await;
         let mut response = outcome.unwrap_or_else(|problem| self.refuse(problem, &path, id));
         if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
             response.headers_mut().insert(REQUEST_ID, id);
@@ -81,8 +65,8 @@ impl Edge {
         response
     }
 
-    async fn answer<E: Endpoint>(inner: Arc<E>, mut request: Request, id: Uuid) -> Result<Response, Problem> {
-        request.set_data(Trace(id));
+    async fn answer<E: Endpoint>(inner: Arc<E>, mut request: Request, caller: Caller) -> Result<Response, Problem> {
+        request.set_data(caller);
         limit_body(&mut request).await?;
         match tokio::time::timeout(TIMEOUT, AssertUnwindSafe(inner.call(request)).catch_unwind()).await {
             Ok(Ok(Ok(response))) => Ok(response.into_response()),

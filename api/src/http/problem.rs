@@ -8,7 +8,10 @@ use poem::{
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::{domain::policy::Fault, refusal::Refusal};
+use crate::{
+    domain::policy::{Fault, Scope, TooMany},
+    refusal::Refusal,
+};
 
 pub(super) const CONTENT_TYPE: &str = "application/problem+json";
 const CHALLENGE: &str = r#"Basic realm="vestibule", charset="UTF-8""#;
@@ -143,7 +146,7 @@ impl From<Refusal> for Problem {
                 Self::new(Kind::WrongCode, "No code has been mailed yet: wait for the mail. No try was counted.")
                     .with("attempts_left", attempts(attempts_left))
             }
-            Refusal::TooManyForAddress { retry_after } => too_many("address", retry_after),
+            Refusal::TooMany(limit) => too_many(limit),
             Refusal::Overloaded => Self::new(Kind::Overloaded, "Nothing was done. Try again in a moment."),
             Refusal::Unavailable(_) => Self::new(Kind::Unavailable, "Nothing was half done. Try again in a moment."),
             Refusal::Internal(_) => Self::new(Kind::Internal, "It is in our log under this request_id."),
@@ -151,12 +154,16 @@ impl From<Refusal> for Problem {
     }
 }
 
-fn too_many(scope: &str, retry_after: time::Duration) -> Problem {
+fn too_many(TooMany { scope, retry_after }: TooMany) -> Problem {
+    let (scope, detail) = match scope {
+        Scope::Address => ("address", "This address has had its share for now. Wait, then try again."),
+        Scope::Network => ("network", "Your network has had its share for now. Wait, then try again."),
+        Scope::Account => ("account", "The password was wrong too often. Wait, then try again."),
+    };
     // Rounded up: a client that comes back exactly then is welcome.
     let seconds = retry_after.whole_seconds() + i64::from(retry_after.subsec_nanoseconds() > 0);
-    let mut problem = Problem::new(Kind::TooManyRequests, "Wait, then try again.")
-        .with("scope", scope.into())
-        .with("retry_after", seconds.into());
+    let mut problem =
+        Problem::new(Kind::TooManyRequests, detail).with("scope", scope.into()).with("retry_after", seconds.into());
     problem.headers.push((header::RETRY_AFTER, seconds.into()));
     problem
 }

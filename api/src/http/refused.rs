@@ -103,7 +103,7 @@ struct ProblemBody {
     errors: Option<Vec<FaultBody>>,
     /// How many tries the code has left (`wrong-code`).
     attempts_left: Option<u8>,
-    /// Whose limit it is: `address` (`too-many-requests`).
+    /// Whose limit it is: `address`, `network` or `account` (`too-many-requests`).
     scope: Option<String>,
     /// Seconds until it is worth trying again (`too-many-requests`).
     retry_after: Option<u32>,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     body,
-    edge::Trace,
+    caller::Caller,
     problem::{Kind, Problem},
     refused::{Refusals, Refused},
 };
@@ -75,7 +75,7 @@ refusals! {
     Resends: MalformedRequest, Unauthenticated, AlreadyActive, RegistrationClosed, PayloadTooLarge,
         UnsupportedMediaType, InvalidInput, TooManyRequests, Internal, Overloaded, Unavailable;
     Activates: MalformedRequest, Unauthenticated, AlreadyActive, CodeExpired, CodeExhausted, RegistrationClosed,
-        PayloadTooLarge, UnsupportedMediaType, InvalidInput, WrongCode, Internal, Overloaded, Unavailable;
+        PayloadTooLarge, UnsupportedMediaType, InvalidInput, WrongCode, TooManyRequests, Internal, Overloaded, Unavailable;
 }
 
 #[OpenApi(prefix_path = "/v1")]
@@ -86,7 +86,7 @@ impl Users {
     #[oai(path = "/users", method = "post", operation_id = "register")]
     async fn register(
         &self,
-        trace: Trace,
+        caller: Caller,
         headers: &HeaderMap,
         /// The same request again with the same key has the same receipt and no second mail. 1 to 255
         /// visible characters, remembered for 24 hours.
@@ -99,7 +99,8 @@ impl Users {
         let min_length = self.app.policy.password_min_length;
         let password = Password::choose(body.password.text(), email.as_ref().ok(), min_length);
         let (email, password) = both(email, password)?;
-        let wish = Registering { email, password, idempotency_key, traceparent: trace.traceparent() };
+        let (network, traceparent) = (caller.network, caller.traceparent());
+        let wish = Registering { email, password, idempotency_key, network, traceparent };
         let receipt = register::register(&self.app, &wish).await?;
         let location = format!("/v1/registrations/{}", receipt.registration);
         Ok(Accepted::Receipt(Json(receipt.into()), location))
@@ -119,13 +120,13 @@ impl Users {
     #[oai(path = "/users/resend", method = "post", operation_id = "resend")]
     async fn resend(
         &self,
-        trace: Trace,
+        caller: Caller,
         basic: Basic,
         body: Json<Option<body::Resending>>,
     ) -> Result<Resent, Refused<Resends>> {
         let named = body.0.as_ref().and_then(|body| body.registration.as_ref());
         let registration = registration(named).map_err(Refusal::from)?;
-        let claim = claim(basic, registration, &trace)?;
+        let claim = claim(basic, registration, caller)?;
         Ok(Resent::Receipt(Json(resend::resend(&self.app, &claim).await?.into())))
     }
 
@@ -136,12 +137,12 @@ impl Users {
     #[oai(path = "/users/activate", method = "post", operation_id = "activate")]
     async fn activate(
         &self,
-        trace: Trace,
+        caller: Caller,
         basic: Basic,
         body: Json<body::Activation>,
     ) -> Result<Json<body::User>, Refused<Activates>> {
         let (code, registration) = both(read_code(body.code.text()), registration(body.registration.as_ref()))?;
-        let claim = claim(basic, registration, &trace)?;
+        let claim = claim(basic, registration, caller)?;
         Ok(Json(activate::activate(&self.app, &claim, code).await?.into()))
     }
 }
@@ -165,11 +166,11 @@ fn registration(given: Option<&body::Given>) -> Result<Option<Uuid>, Fault> {
 }
 
 /// What cannot be anybody's address or password is nobody's: no need to hash it.
-fn claim(Basic(given): Basic, registration: Option<Uuid>, trace: &Trace) -> Result<Claim, Refusal> {
+fn claim(Basic(given): Basic, registration: Option<Uuid>, caller: Caller) -> Result<Claim, Refusal> {
     let (email, password) = (EmailAddress::parse(&given.username), SecretString::from(given.password));
     let password = Password::given(password.expose_secret()).ok_or(Refusal::Unauthenticated)?;
     let email = email.map_err(|_| Refusal::Unauthenticated)?;
-    Ok(Claim { email, password, registration, traceparent: trace.traceparent() })
+    Ok(Claim { email, password, registration, network: caller.network, traceparent: caller.traceparent() })
 }
 
 /// Read here and not by the framework, which drops what is not text without a word.

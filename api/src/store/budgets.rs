@@ -7,30 +7,57 @@ use tokio_postgres::Error;
 use super::Transaction;
 
 const READ: &str = "SELECT b.used_at, clock_timestamp() \
-    FROM (VALUES ($1::bytea, $2::text)) AS asked (subject, kind) LEFT JOIN budgets b USING (subject, kind)";
+    FROM unnest($1::bytea[], $2::text[]) WITH ORDINALITY AS asked (subject, kind, place) \
+    LEFT JOIN budgets b USING (subject, kind) ORDER BY asked.place";
 const WRITE: &str = "INSERT INTO budgets (subject, kind, used_at) VALUES ($1, $2, $3) \
     ON CONFLICT (subject, kind) DO UPDATE SET used_at = EXCLUDED.used_at";
 
 pub(super) const ALL: &[&str] = &[READ, WRITE];
 
-/// The codes that were minted for an address.
-const CODES: &str = "codes";
-
-/// When codes were minted for this address, oldest first, and what time it is now.
-pub(crate) async fn codes(
-    client: &impl GenericClient,
-    address: &[u8; 32],
-) -> Result<(Vec<OffsetDateTime>, OffsetDateTime), Error> {
-    let statement = client.prepare_cached(READ).await?;
-    let row = client.query_one(&statement, &[&address.as_slice(), &CODES]).await?;
-    Ok((row.get::<_, Option<_>>(0).unwrap_or_default(), row.get(1)))
+/// What is used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// The codes of an address: all, and those that one network asked for.
+    Codes,
+    CodesFrom,
+    /// What one network did.
+    RegistrationsFrom,
+    WrongCodesFrom,
+    /// When an account was last entered from a network.
+    LetIn,
 }
 
-/// The caller holds the lock of the address.
-pub(crate) async fn set_codes(
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Codes => "codes",
+            Self::CodesFrom => "codes-from",
+            Self::RegistrationsFrom => "registrations-from",
+            Self::WrongCodesFrom => "wrong-codes-from",
+            Self::LetIn => "let-in",
+        }
+    }
+}
+
+/// When each of these was used, oldest first, and what time it is now.
+pub(crate) async fn used<const N: usize>(
+    client: &impl GenericClient,
+    asked: [(&[u8; 32], Kind); N],
+) -> Result<([Vec<OffsetDateTime>; N], OffsetDateTime), Error> {
+    let (subjects, kinds): (Vec<_>, Vec<_>) =
+        asked.iter().map(|(subject, kind)| (subject.as_slice(), kind.name())).unzip();
+    let rows = super::rows(client, READ, &[&subjects, &kinds]).await?;
+    let now = rows.first().map_or(OffsetDateTime::UNIX_EPOCH, |row| row.get(1));
+    let used = |place: usize| rows.get(place).and_then(|row| row.get::<_, Option<_>>(0)).unwrap_or_default();
+    Ok((std::array::from_fn(used), now))
+}
+
+/// The caller holds the lock of the subject, or of the address that it is a part of.
+pub(crate) async fn set(
     transaction: &Transaction<'_>,
-    address: &[u8; 32],
-    minted: &[OffsetDateTime],
+    subject: &[u8; 32],
+    kind: Kind,
+    used: &[OffsetDateTime],
 ) -> Result<(), Error> {
-    super::execute(transaction, WRITE, &[&address.as_slice(), &CODES, &minted]).await.map(drop)
+    super::execute(transaction, WRITE, &[&subject.as_slice(), &kind.name(), &used]).await.map(drop)
 }

@@ -13,7 +13,7 @@ macro_rules! select {
         concat!(
             "SELECT r.id, r.email, r.password_hash, r.created_at, r.activated_at, r.closed_at, d.outcome, \
              clock_timestamp(), c.id, c.code_hash, c.key_id, c.length, c.attempts, c.attempts_allowed, c.deadline, \
-             c.sent_at, c.expires_at, c.resend_at \
+             c.sent_at, c.expires_at, c.resend_at, r.guesses \
              FROM registrations r JOIN codes c ON c.registration_id = r.id AND c.superseded_at IS NULL \
              LEFT JOIN deliveries d ON d.message_id = c.id WHERE ",
             $condition
@@ -30,10 +30,11 @@ const INSERT: &str = "INSERT INTO registrations (id, email, password_hash, idemp
 const FORGET_KEY: &str =
     "UPDATE registrations SET idempotency_key = NULL WHERE idempotency_key = $1 AND created_at <= $2";
 const ACTIVATE: &str = "UPDATE registrations SET activated_at = $2 WHERE id = $1";
+const COUNT_GUESS: &str = "UPDATE registrations SET guesses = guesses + 1 WHERE id = ANY($1)";
 const CLOSE_OPEN_OF: &str = "UPDATE registrations SET closed_at = $2 \
     WHERE email = $1 AND activated_at IS NULL AND closed_at IS NULL";
 
-pub(super) const ALL: &[&str] = &[BY_IDS, OPEN_OF, BY_KEY, INSERT, FORGET_KEY, ACTIVATE, CLOSE_OPEN_OF];
+pub(super) const ALL: &[&str] = &[BY_IDS, OPEN_OF, BY_KEY, INSERT, FORGET_KEY, ACTIVATE, COUNT_GUESS, CLOSE_OPEN_OF];
 
 /// What is violated when two requests with one key arrive together.
 pub(crate) const IDEMPOTENCY_KEY_UNIQUE: &str = "registrations_idempotency_key_unique";
@@ -47,6 +48,8 @@ pub(crate) struct Registration {
     pub(crate) created_at: OffsetDateTime,
     pub(crate) activated_at: Option<OffsetDateTime>,
     pub(crate) closed_at: Option<OffsetDateTime>,
+    /// Over all its codes.
+    pub(crate) guesses: u32,
     /// How the mail with its code ended, when it did not end with a mail server taking it.
     pub(crate) undeliverable: bool,
     pub(crate) dropped: bool,
@@ -68,6 +71,7 @@ impl From<Row> for Registration {
             undeliverable: outcome == Some("undeliverable"),
             dropped: outcome == Some("dropped"),
             now: row.get(7),
+            guesses: u32::try_from(row.get::<_, i32>(18)).unwrap_or(u32::MAX),
             code: Code {
                 id: row.get(8),
                 registration: row.get(0),
@@ -115,6 +119,11 @@ pub(crate) async fn insert(transaction: &Transaction<'_>, new: &New<'_>, now: Of
 /// Frees a key that was last used before `before`.
 pub(crate) async fn forget_key(transaction: &Transaction<'_>, key: &str, before: OffsetDateTime) -> Result<(), Error> {
     super::execute(transaction, FORGET_KEY, &[&key, &before]).await.map(drop)
+}
+
+/// Before it is known whether the guess is right.
+pub(crate) async fn count_guess(transaction: &Transaction<'_>, ids: &[Uuid]) -> Result<(), Error> {
+    super::execute(transaction, COUNT_GUESS, &[&ids]).await.map(drop)
 }
 
 /// Marks the one that won, and closes what else is open at its address.

@@ -1,6 +1,10 @@
 //! What a client of the API does, in few words.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    net::Ipv4Addr,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
@@ -11,7 +15,12 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) struct Client {
     base: String,
     http: reqwest::Client,
+    network: Option<String>,
 }
+
+/// Unless a test says where it is, each request comes from a network of its own: fair shares are about
+/// those that come from one.
+static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -22,12 +31,19 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(base: String) -> Self {
-        Self { base, http: reqwest::Client::new() }
+        Self { base, http: reqwest::Client::new(), network: None }
+    }
+
+    /// The same client at one address of the net.
+    pub(crate) fn at(&self, address: &str) -> Self {
+        Self { network: Some(address.to_owned()), ..self.clone() }
     }
 
     pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        self.http.request(method, format!("{}{path}", self.base))
+        let anywhere = || Ipv4Addr::from_bits(0x0A00_0000 + NETWORKS.fetch_add(1, Ordering::Relaxed)).to_string();
+        let network = self.network.clone().unwrap_or_else(anywhere);
+        self.http.request(method, format!("{}{path}", self.base)).header("X-Forwarded-For", network)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

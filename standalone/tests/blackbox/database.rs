@@ -73,6 +73,10 @@ impl Database {
             "UPDATE registrations SET created_at = created_at - i FROM (VALUES (interval '{seconds} s')) AS t (i);
              UPDATE codes SET created_at = created_at - i, deadline = deadline - i, resend_at = resend_at - i,
                  sent_at = sent_at - i, expires_at = expires_at - i FROM (VALUES (interval '{seconds} s')) AS t (i);
+             UPDATE guesses SET last_at = last_at - interval '{seconds} s';
+             UPDATE guesses_by_hour SET hour = hour - interval '{seconds} s';
+             UPDATE lockouts SET until = until - interval '{seconds} s',
+                 failures = ARRAY (SELECT at - interval '{seconds} s' FROM unnest(failures) AS at);
              UPDATE budgets SET used_at = ARRAY (SELECT at - interval '{seconds} s' FROM unnest(used_at) AS at);"
         );
         self.client.batch_execute(&sql).await.unwrap();

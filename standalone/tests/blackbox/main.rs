@@ -12,6 +12,7 @@ mod client;
 mod codes;
 mod database;
 mod deaths;
+mod escalation;
 mod guesses;
 mod journey;
 mod mails;
@@ -23,6 +24,7 @@ mod proxy;
 mod refusals;
 mod register;
 mod schema;
+mod shares;
 #[expect(dead_code, reason = "the worker's own tests use the rest")]
 mod sink;
 mod spec;

@@ -16,7 +16,7 @@ async fn the_spec_names_every_answer() {
     assert_eq!(statuses("/v1/registrations/{id}", "get"), ["200", "400", "404", "500", "503"]);
     let resend = ["202", "400", "401", "409", "410", "413", "415", "422", "429", "500", "503"];
     assert_eq!(statuses("/v1/users/resend", "post"), resend);
-    let activate = ["200", "400", "401", "409", "410", "413", "415", "422", "500", "503"];
+    let activate = ["200", "400", "401", "409", "410", "413", "415", "422", "429", "500", "503"];
     assert_eq!(statuses("/v1/users/activate", "post"), activate);
     assert_eq!(statuses("/health", "get"), ["200", "503"]);
 

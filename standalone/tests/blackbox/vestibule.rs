@@ -45,6 +45,7 @@ impl Home {
         }
         // Tests run side by side on few cores: patience is not what they are about.
         command.envs([("PUBLIC_URL", "http://localhost:8000"), ("HASH_QUEUE_MS", "60000")]);
+        command.env("TRUSTED_PROXIES", "127.0.0.1");
         command.envs(settings.iter().copied());
         // Where the embedded Postgres unpacks itself: once for all tests.
         command.envs(std::env::var_os("HOME").map(|home| ("HOME", home)));

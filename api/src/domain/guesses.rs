@@ -1,0 +1,189 @@
+//! How many wrong codes an address, and everybody together, may give, and how long codes are in answer.
+
+use time::{Duration, OffsetDateTime};
+
+/// After so many wrong guesses an address gets longer codes, and a registration is closed.
+pub(crate) const STEP: u32 = 9;
+
+/// Without longer codes: so many wrong guesses for an address, ever.
+pub(crate) const LIFETIME_CAP: u32 = 15;
+
+/// An address that nobody guessed at for so long begins anew.
+pub(crate) const QUIET: Duration = Duration::days(365);
+
+/// When everybody together guessed wrong so often in a day at codes of this length, all get longer ones.
+const INSTANCE_BUDGETS: [(u8, u32); 2] = [(4, 200), (6, 2_000)];
+
+/// The lengths above the one that is set.
+const LONGER: [u8; 2] = [6, 8];
+
+/// The rules for one setting of `CODE_LENGTH` and `CODE_ESCALATION`.
+#[derive(Clone, Debug)]
+pub(crate) struct Guesses {
+    /// The lengths of codes, step by step; never empty.
+    ladder: Vec<u8>,
+    escalates: bool,
+}
+
+/// What stands against an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) wrong: u32,
+    pub(crate) last_at: Option<OffsetDateTime>,
+}
+
+/// The wrong guesses of the last day, by everybody, at codes of one length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spent {
+    pub(crate) length: u8,
+    pub(crate) wrong: u32,
+}
+
+impl Record {
+    pub(crate) fn wrong_at(&self, now: OffsetDateTime) -> u32 {
+        if self.last_at.is_some_and(|last| now < last + QUIET) { self.wrong } else { 0 }
+    }
+
+    /// With so many more.
+    pub(crate) fn with(&self, more: u32, now: OffsetDateTime) -> Self {
+        Self { wrong: self.wrong_at(now).saturating_add(more), last_at: Some(now) }
+    }
+}
+
+impl Guesses {
+    pub(crate) fn new(code_length: u8, escalates: bool) -> Self {
+        let longer = LONGER.into_iter().filter(|&length| escalates && length > code_length);
+        Self { ladder: std::iter::once(code_length).chain(longer).collect(), escalates }
+    }
+
+    /// How long a code for this address must be now: shorter ones are neither made nor accepted.
+    pub(crate) fn length(&self, record: &Record, spent: &[Spent], now: OffsetDateTime) -> u8 {
+        let own = self.ladder[self.step(record.wrong_at(now))];
+        let open = |length: u8| !spent_out(length, spent);
+        let last = self.ladder[self.ladder.len() - 1];
+        self.ladder.iter().copied().find(|&length| length >= own && open(length)).unwrap_or(last)
+    }
+
+    /// How many codes one more guess may be compared with. 0 means: this address is not guessed at any more.
+    pub(crate) fn room(&self, record: &Record, now: OffsetDateTime) -> u32 {
+        let wrong = record.wrong_at(now);
+        if !self.escalates {
+            return LIFETIME_CAP.saturating_sub(wrong);
+        }
+        if self.step(wrong) + 1 < self.ladder.len() { STEP - wrong % STEP } else { u32::MAX }
+    }
+
+    /// How likely somebody who never reads the mail gets into one given address within a year, at most,
+    /// when `codes` can be had in that time and each be tried `attempts` times.
+    pub(crate) fn bound(&self, codes: u32, attempts: u8) -> f64 {
+        let chance = |length: u8| 0.1_f64.powi(length.into());
+        let tries = f64::from(codes) * f64::from(attempts);
+        if !self.escalates {
+            return tries.min(LIFETIME_CAP.into()) * chance(self.ladder[0]);
+        }
+        let (last, before) = (self.ladder[self.ladder.len() - 1], &self.ladder[..self.ladder.len() - 1]);
+        before.iter().map(|&length| f64::from(STEP) * chance(length)).sum::<f64>() + tries * chance(last)
+    }
+
+    pub(crate) fn ladder(&self) -> &[u8] {
+        &self.ladder
+    }
+
+    /// The wrong guesses that an address may see at codes of one length.
+    pub(crate) fn per_address(&self) -> u32 {
+        if self.escalates { STEP } else { LIFETIME_CAP }
+    }
+
+    /// What everybody together may guess wrong in a day, for each length that has a limit.
+    pub(crate) fn instance_budgets(&self) -> impl Iterator<Item = (u8, u32)> {
+        let before_last = &self.ladder[..self.ladder.len() - 1];
+        before_last.iter().filter_map(|&length| Some((length, instance_budget(length)?)))
+    }
+
+    fn step(&self, wrong: u32) -> usize {
+        usize::try_from(wrong / STEP).unwrap_or(usize::MAX).min(self.ladder.len() - 1)
+    }
+}
+
+fn instance_budget(length: u8) -> Option<u32> {
+    // A length between two counts as the shorter one.
+    INSTANCE_BUDGETS.into_iter().rev().find(|&(from, _)| length >= from && length < 8).map(|(_, budget)| budget)
+}
+
+fn spent_out(length: u8, spent: &[Spent]) -> bool {
+    let wrong: u32 = spent.iter().filter(|spent| spent.length == length).map(|spent| spent.wrong).sum();
+    instance_budget(length).is_some_and(|budget| wrong >= budget)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+
+    fn wrong(wrong: u32) -> Record {
+        Record { wrong, last_at: Some(T0) }
+    }
+
+    fn length(record: &Record, spent: &[(u8, u32)]) -> u8 {
+        let spent: Vec<_> = spent.iter().map(|&(length, wrong)| Spent { length, wrong }).collect();
+        Guesses::new(4, true).length(record, &spent, T0)
+    }
+
+    #[test]
+    fn nine_wrong_guesses_make_longer_codes_and_nine_more_still_longer_ones() {
+        let lengths = [0, 8, 9, 17, 18, 1_000].map(|guesses| length(&wrong(guesses), &[]));
+        assert_eq!(lengths, [4, 4, 6, 6, 8, 8]);
+    }
+
+    #[test]
+    fn a_year_of_quiet_forgets() {
+        let guesses = Guesses::new(4, true);
+        assert_eq!(guesses.length(&wrong(9), &[], T0 + QUIET - Duration::SECOND), 6);
+        assert_eq!(guesses.length(&wrong(9), &[], T0 + QUIET), 4);
+        assert_eq!(Record::default().wrong_at(T0), 0);
+    }
+
+    #[test]
+    fn what_everybody_guesses_counts_for_everybody() {
+        assert_eq!(length(&wrong(0), &[(4, 199)]), 4);
+        assert_eq!(length(&wrong(0), &[(4, 200), (6, 1_999)]), 6);
+        assert_eq!(length(&wrong(0), &[(4, 200), (6, 2_000), (8, 9_999_999)]), 8);
+        assert_eq!(length(&wrong(9), &[(6, 2_000)]), 8, "its own step is spent by everybody");
+        assert_eq!(length(&wrong(0), &[(6, 2_000)]), 4, "while the shorter length is not");
+    }
+
+    #[test]
+    fn no_guess_is_compared_with_more_codes_than_the_step_has_left() {
+        let room = |guesses| Guesses::new(4, true).room(&wrong(guesses), T0);
+        assert_eq!([0, 1, 8, 9, 17].map(room), [9, 8, 1, 9, 1]);
+        assert_eq!(room(18), u32::MAX);
+    }
+
+    #[test]
+    fn without_longer_codes_there_is_an_end() {
+        let strict = Guesses::new(4, false);
+        assert_eq!([0, 14, 15, 16].map(|guesses| strict.room(&wrong(guesses), T0)), [15, 1, 0, 0]);
+        assert_eq!(strict.length(&wrong(15), &[Spent { length: 4, wrong: 1_000 }], T0), 4);
+        assert_eq!(strict.room(&wrong(15), T0 + QUIET), 15);
+    }
+
+    #[test]
+    fn a_longer_code_to_begin_with_has_fewer_steps() {
+        let ladder = |length| Guesses::new(length, true).ladder().to_vec();
+        assert_eq!((ladder(4), ladder(5), ladder(6)), (vec![4, 6, 8], vec![5, 6, 8], vec![6, 8]));
+        assert_eq!((ladder(7), ladder(8), ladder(10)), (vec![7, 8], vec![8], vec![10]));
+        let budgets: Vec<_> = Guesses::new(4, true).instance_budgets().collect();
+        assert_eq!(budgets, [(4, 200), (6, 2_000)]);
+    }
+
+    #[test]
+    fn the_bound_is_what_is_promised() {
+        // 9 at 4 digits, 9 at 6, and for the rest of the year 10 mails a day at 8: 0.09 % and a little.
+        let bound = Guesses::new(4, true).bound(3_650, 3);
+        assert!((bound - (9e-4 + 9e-6 + 1.095e-4)).abs() < 1e-12, "{bound}");
+        let strict = Guesses::new(4, false).bound(3_650, 3);
+        assert!((strict - 15e-4).abs() < 1e-12, "{strict}");
+    }
+}

@@ -1,0 +1,125 @@
+//! How often a wrong password may be given before the next one is not even looked at.
+
+use time::{Duration, OffsetDateTime};
+
+/// What failed lately, and what it led to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lockout {
+    /// The failures that count toward the next lock, oldest first.
+    pub(crate) failures: Vec<OffsetDateTime>,
+    /// How many locks there have been, until it was quiet.
+    pub(crate) locks: u16,
+    pub(crate) until: Option<OffsetDateTime>,
+}
+
+/// Failures older than this do not count.
+pub(crate) const WINDOW: Duration = Duration::minutes(15);
+
+/// The first lock; each further one is twice as long.
+pub(crate) const FIRST: Duration = Duration::minutes(15);
+pub(crate) const LONGEST: Duration = Duration::DAY;
+
+impl Lockout {
+    /// Takes the right to try a password, as a failure until it is known to be right. An error says how
+    /// long to wait.
+    pub(crate) fn reserve(&mut self, limit: usize, now: OffsetDateTime) -> Result<(), Duration> {
+        if let Some(until) = self.until.filter(|until| now < *until) {
+            return Err(until - now);
+        }
+        if self.until.is_some_and(|until| now >= until + LONGEST) {
+            *self = Self::default();
+        }
+        self.failures.retain(|&at| now < at + WINDOW);
+        self.failures.push(now);
+        if self.failures.len() >= limit {
+            self.failures.clear();
+            let length = FIRST * 2_i32.pow(u32::from(self.locks).min(10));
+            self.until = Some(now + length.min(LONGEST));
+            self.locks = self.locks.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Takes a reservation back that was made at `at`, between `before` and `after`: exactly if nothing
+    /// came in between, and without touching what others did if something has.
+    pub(crate) fn give_back(&mut self, before: &Self, after: &Self, at: OffsetDateTime) {
+        if self == after {
+            self.clone_from(before);
+        } else if let Some(own) = self.failures.iter().position(|&failure| failure == at) {
+            self.failures.remove(own);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+
+    fn minutes(minutes: i64) -> OffsetDateTime {
+        T0 + Duration::minutes(minutes)
+    }
+
+    /// Tries five times at this minute: how many were let through, and how long to wait then.
+    fn five(lockout: &mut Lockout, minute: i64) -> (usize, i64) {
+        let tried: Vec<_> = (0..6).map(|_| lockout.reserve(5, minutes(minute))).collect();
+        let wait = tried.iter().find_map(|tried| tried.err()).unwrap();
+        (tried.iter().filter(|tried| tried.is_ok()).count(), wait.whole_minutes())
+    }
+
+    #[test]
+    fn five_failures_lock_for_a_quarter_of_an_hour_then_twice_as_long_up_to_a_day() {
+        let mut lockout = Lockout::default();
+        let (mut at, mut waits) = (0, vec![]);
+        for _ in 0..9 {
+            let (tried, wait) = five(&mut lockout, at);
+            assert_eq!(tried, 5);
+            waits.push(wait);
+            at += wait;
+        }
+        assert_eq!(waits, [15, 30, 60, 120, 240, 480, 960, 1440, 1440]);
+    }
+
+    #[test]
+    fn failures_that_are_old_do_not_count() {
+        let mut lockout = Lockout::default();
+        for minute in [0, 1, 2, 3] {
+            lockout.reserve(5, minutes(minute)).unwrap();
+        }
+        lockout.reserve(5, minutes(15)).unwrap();
+        assert_eq!((lockout.failures.len(), lockout.until), (4, None));
+        lockout.reserve(5, minutes(15)).unwrap();
+        assert!(lockout.reserve(5, minutes(15)).is_err());
+    }
+
+    #[test]
+    fn a_day_after_the_last_lock_it_begins_anew() {
+        let mut lockout = Lockout::default();
+        assert_eq!(five(&mut lockout, 0), (5, 15));
+        assert_eq!(five(&mut lockout, 15 + 24 * 60 - 1), (5, 30));
+        assert_eq!(five(&mut lockout, 3 * 24 * 60), (5, 15));
+    }
+
+    #[test]
+    fn the_right_password_takes_back_its_own_failure_and_no_other() {
+        let mut lockout = Lockout::default();
+        for minute in 0..4 {
+            lockout.reserve(5, minutes(minute)).unwrap();
+        }
+        let before = lockout.clone();
+        lockout.reserve(5, minutes(4)).unwrap();
+        let after = lockout.clone();
+        assert!(after.until.is_some(), "until it is known to be right, it counts");
+        lockout.give_back(&before, &after, minutes(4));
+        assert_eq!(lockout, before);
+
+        let (mut raced, before, mut after) = (Lockout::default(), Lockout::default(), Lockout::default());
+        after.reserve(5, T0).unwrap();
+        raced.reserve(5, T0).unwrap();
+        raced.reserve(5, minutes(1)).unwrap();
+        raced.give_back(&before, &after, T0);
+        assert_eq!(raced.failures, [minutes(1)]);
+    }
+}

@@ -1,0 +1,122 @@
+//! Where a request comes from: the part of the net that one client has for itself.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+/// An IPv4 address, or the /64 of an IPv6 address: who has one address of those has all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Network(IpAddr);
+
+impl Network {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Self(v4.into()),
+            IpAddr::V6(v6) => Self(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into()),
+        }
+    }
+
+    /// Under this name it is written down, after hashing.
+    pub(crate) fn name(self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// The proxies before us whose word about their clients is believed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// A list of networks, like `10.0.0.0/8, 2001:db8::1`.
+    pub(crate) fn parse(list: &str) -> Result<Self, String> {
+        let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        let parse = |entry: &str| {
+            let one = || entry.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+            entry
+                .parse::<IpNet>()
+                .or_else(|_| one())
+                .map_err(|_| format!("'{entry}' is neither an address nor a network"))
+        };
+        entries.map(parse).collect::<Result<_, _>>().map(Self)
+    }
+
+    pub(crate) fn trust(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// The client: the socket's other end, unless that is a proxy of ours. Each proxy appends who it heard
+    /// from to `X-Forwarded-For`, so it is read from the right, and only as far as proxies of ours wrote it.
+    pub(crate) fn client<'a>(&self, socket: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
+        let mut client = socket.to_canonical();
+        let hops = forwarded_for.flat_map(|header| header.split(',')).collect::<Vec<_>>();
+        for hop in hops.into_iter().rev() {
+            if !self.trust(client) {
+                break;
+            }
+            // What cannot be read was not written by a proxy of ours: the last one that can be is it.
+            let Some(address) = address(hop.trim()) else { break };
+            client = address.to_canonical();
+        }
+        client
+    }
+}
+
+/// Some proxies append the port.
+fn address(hop: &str) -> Option<IpAddr> {
+    let bare = hop.strip_prefix('[').and_then(|hop| hop.split_once(']')).map(|(address, _)| address);
+    bare.unwrap_or(hop).parse().ok().or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(address: &str) -> String {
+        Network::of(address.parse().unwrap()).name()
+    }
+
+    #[test]
+    fn a_client_has_an_ipv4_address_or_a_64() {
+        assert_eq!(network("203.0.113.7"), "203.0.113.7");
+        assert_eq!(network("::ffff:203.0.113.7"), "203.0.113.7");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(network("2001:db8:1:2:ffff::1"), network("2001:db8:1:2::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+    }
+
+    fn client(proxies: &str, socket: &str, headers: &[&str]) -> String {
+        let proxies = TrustedProxies::parse(proxies).unwrap();
+        proxies.client(socket.parse().unwrap(), headers.iter().copied()).to_string()
+    }
+
+    #[test]
+    fn nobody_is_believed_unless_trusted() {
+        assert_eq!(client("", "203.0.113.7", &["198.51.100.1"]), "203.0.113.7");
+        assert_eq!(client("10.0.0.0/8", "203.0.113.7", &["198.51.100.1"]), "203.0.113.7");
+    }
+
+    #[test]
+    fn a_proxy_is_believed_about_the_one_it_heard_from_only() {
+        let proxies = "10.0.0.0/8, 2001:db8::1";
+        assert_eq!(client(proxies, "10.0.0.1", &["6.6.6.6, 198.51.100.1"]), "198.51.100.1");
+        assert_eq!(client(proxies, "10.0.0.1", &["6.6.6.6, 198.51.100.1, 10.0.0.2"]), "198.51.100.1");
+        assert_eq!(client(proxies, "10.0.0.1", &["6.6.6.6", "198.51.100.1", "10.0.0.2"]), "198.51.100.1");
+        assert_eq!(client(proxies, "2001:db8::1", &["::ffff:198.51.100.1"]), "198.51.100.1");
+        assert_eq!(client(proxies, "::ffff:10.0.0.1", &["198.51.100.1:4711"]), "198.51.100.1");
+        assert_eq!(client(proxies, "10.0.0.1", &["[2001:db8:9::1]:4711"]), "2001:db8:9::1");
+    }
+
+    #[test]
+    fn what_cannot_be_read_ends_the_reading() {
+        assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["198.51.100.1, unknown"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["198.51.100.1, garbage, 10.0.0.2"]), "10.0.0.2");
+        assert_eq!(client("10.0.0.0/8", "10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_bad_list_is_refused() {
+        assert!(TrustedProxies::parse("10.0.0.0/8,, 10.0.0.1").is_ok());
+        assert!(TrustedProxies::parse("10.0.0.0/40").unwrap_err().contains("10.0.0.0/40"));
+    }
+}

@@ -1,0 +1,42 @@
+//! Who asks: the network that a request comes from, and the id under which it is known.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use poem::{FromRequest, Request, RequestBody, Result};
+use uuid::Uuid;
+
+use super::problem::{Kind, Problem};
+use crate::{
+    chance,
+    domain::network::{Network, TrustedProxies},
+};
+
+#[derive(Clone, Copy)]
+pub(super) struct Caller {
+    pub(super) network: Network,
+    /// The id of a request is also the id of the trace that it begins.
+    pub(super) id: Uuid,
+}
+
+impl Caller {
+    /// The network is what the socket and the proxies of ours tell, and nobody else.
+    pub(super) fn of(request: &Request, proxies: &TrustedProxies) -> Self {
+        let socket = request.remote_addr().as_socket_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |addr| addr.ip());
+        let forwarded = request.headers().get_all("x-forwarded-for").iter();
+        // What is not text was not written by a proxy of ours, and ends the reading like any such thing.
+        let forwarded: Vec<_> = forwarded.map(|value| value.to_str().unwrap_or("?")).collect();
+        Self { network: Network::of(proxies.client(socket, forwarded.into_iter())), id: chance::id() }
+    }
+
+    pub(super) fn traceparent(self) -> String {
+        let parent = chance::id().as_u64_pair().0;
+        format!("00-{}-{parent:016x}-01", self.id.simple())
+    }
+}
+
+impl<'a> FromRequest<'a> for Caller {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> Result<Self> {
+        let missing = || Problem::new(Kind::Internal, "It is in our log under this request_id.").into();
+        request.data::<Self>().copied().ok_or_else(missing)
+    }
+}

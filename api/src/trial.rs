@@ -1,0 +1,113 @@
+//! The right to have a password looked at: taken as a failure before, given back when it was right.
+
+use time::{Duration, OffsetDateTime};
+
+use crate::{
+    App,
+    domain::{
+        email::EmailAddress,
+        lockout::Lockout,
+        network::Network,
+        policy::{Scope, TooMany, WRONG_PASSWORDS, WRONG_PASSWORDS_FROM},
+    },
+    refusal::Refusal,
+    store::{
+        Transaction,
+        budgets::{self, Kind},
+        lockouts,
+    },
+};
+
+/// Networks that an account was entered from keep their way in for so long, whatever others do.
+const REMEMBERED: Duration = Duration::days(90);
+
+/// What was taken, and how it was before.
+pub(crate) struct Trial {
+    /// From this network.
+    here: Taken,
+    /// From everywhere; not counted where the account was entered from before.
+    everywhere: Option<Taken>,
+    at: OffsetDateTime,
+}
+
+struct Taken {
+    subject: [u8; 32],
+    before: Lockout,
+    after: Lockout,
+}
+
+/// How a trial ended, if not with a wrong password.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The password was never looked at.
+    Untried,
+    /// It opens a registration.
+    Right,
+    /// It opens an account.
+    LetIn,
+}
+
+/// The caller has locked the address, and commits.
+pub(crate) async fn begin(
+    app: &App,
+    transaction: &Transaction<'_>,
+    email: &EmailAddress,
+    network: Network,
+) -> Result<Trial, Refusal> {
+    let (here, everywhere) = (app.address_at(email, network), app.address_key(email));
+    let ([let_in], _) = budgets::used(transaction, [(&here, Kind::LetIn)]).await?;
+    let ([of_network, of_address], now) = lockouts::read(transaction, [&here, &everywhere]).await?;
+    let known = let_in.last().is_some_and(|&last| now < last + REMEMBERED);
+    let here = take(transaction, here, of_network, WRONG_PASSWORDS_FROM, now).await?;
+    let everywhere =
+        if known { None } else { Some(take(transaction, everywhere, of_address, WRONG_PASSWORDS, now).await?) };
+    Ok(Trial { here, everywhere, at: now })
+}
+
+async fn take(
+    transaction: &Transaction<'_>,
+    subject: [u8; 32],
+    before: Lockout,
+    limit: usize,
+    now: OffsetDateTime,
+) -> Result<Taken, Refusal> {
+    let mut after = before.clone();
+    let locked = |retry_after| TooMany { scope: Scope::Account, retry_after };
+    after.reserve(limit, now).map_err(locked)?;
+    lockouts::write(transaction, &subject, &after).await?;
+    Ok(Taken { subject, before, after })
+}
+
+/// Somebody came in from here. The caller has locked the address, and commits.
+pub(crate) async fn let_in(
+    app: &App,
+    transaction: &Transaction<'_>,
+    email: &EmailAddress,
+    network: Network,
+) -> Result<(), Refusal> {
+    let here = app.address_at(email, network);
+    let (_, now) = lockouts::read(transaction, [&here, &here]).await?;
+    lockouts::write(transaction, &here, &Lockout::default()).await?;
+    Ok(budgets::set(transaction, &here, Kind::LetIn, &[now]).await?)
+}
+
+/// The caller has locked the address, and commits.
+pub(crate) async fn end(transaction: &Transaction<'_>, trial: &Trial, ending: Ending) -> Result<(), Refusal> {
+    let Trial { here, everywhere, at } = trial;
+    let other = everywhere.as_ref().unwrap_or(here);
+    let ([mut of_network, mut of_address], now) = lockouts::read(transaction, [&here.subject, &other.subject]).await?;
+    match ending {
+        // Who opens a registration of his own may still be guessing the password of another's account.
+        Ending::Untried | Ending::Right => of_network.give_back(&here.before, &here.after, *at),
+        Ending::LetIn => of_network = Lockout::default(),
+    }
+    lockouts::write(transaction, &here.subject, &of_network).await?;
+    if let Some(everywhere) = everywhere {
+        of_address.give_back(&everywhere.before, &everywhere.after, *at);
+        lockouts::write(transaction, &everywhere.subject, &of_address).await?;
+    }
+    if ending == Ending::LetIn {
+        budgets::set(transaction, &here.subject, Kind::LetIn, &[now]).await?;
+    }
+    Ok(())
+}
