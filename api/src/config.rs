@@ -70,8 +70,12 @@ impl Config {
         }
         let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
         let ring = Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
-        if production && ring.has_example() {
-            bail!("CODE_SECRETS holds the secret of .env.example, which everybody knows: make one of your own");
+        if production {
+            if ring.has_example() {
+                bail!("CODE_SECRETS holds the secret of .env.example, which everybody knows: make one of your own");
+            }
+            refuse_known_login("DATABASE_URL", &settings.database_url)?;
+            refuse_known_login("AMQP_URL", &settings.amqp_url)?;
         }
         Ok(Self {
             database_url: needed("DATABASE_URL", settings.database_url)?,
@@ -91,6 +95,15 @@ impl Config {
             hash_queue: Duration::from_millis(settings.hash_queue_ms.into()),
         })
     }
+}
+
+/// A login that everybody knows is none.
+fn refuse_known_login(name: &str, url: &SecretString) -> Result<()> {
+    let known = ["://guest:guest@", "://vestibule:vestibule@"];
+    if known.iter().any(|login| url.expose_secret().contains(login)) {
+        bail!("{name} holds a login that everybody knows: production wants one of your own");
+    }
+    Ok(())
 }
 
 fn policy(settings: &Settings) -> Result<Policy> {
@@ -191,6 +204,17 @@ mod tests {
         assert!(load(&[example]).is_ok());
         let error = load(&[example, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
         assert!(error.starts_with("CODE_SECRETS holds the secret of .env.example"), "{error}");
+    }
+
+    #[test]
+    fn production_refuses_the_logins_that_everybody_knows() {
+        let (broker, database) =
+            (("AMQP_URL", "amqp://guest:guest@h"), ("DATABASE_URL", "postgres://vestibule:vestibule@h/x"));
+        for login in [broker, database] {
+            assert!(load(&[login]).is_ok());
+            let error = load(&[login, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
+            assert!(error.starts_with(&format!("{} holds a login", login.0)), "{error}");
+        }
     }
 
     #[test]

@@ -101,10 +101,17 @@ impl Config {
         let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
         let ring = Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
         match settings.environment.as_str() {
-            "production" if ring.has_example() => {
-                bail!("CODE_SECRETS holds the secret of .env.example, which everybody knows: make one of your own")
+            "production" => {
+                if ring.has_example() {
+                    bail!("CODE_SECRETS holds the secret of .env.example, which everybody knows: make one of your own")
+                }
+                refuse_known_login("DATABASE_URL", &settings.database_url)?;
+                refuse_known_login("AMQP_URL", &settings.amqp_url)?;
+                if server.shows_credentials() {
+                    bail!("SMTP_URL sends user and password in plain text: use smtps://, or ?tls=required")
+                }
             }
-            "production" | "development" => {}
+            "development" => {}
             _ => bail!("ENVIRONMENT must be development or production"),
         }
         Ok(Self {
@@ -121,6 +128,15 @@ impl Config {
             public_url: public_url(&settings.public_url)?,
         })
     }
+}
+
+/// A login that everybody knows is none.
+fn refuse_known_login(name: &str, url: &SecretString) -> Result<()> {
+    let known = ["://guest:guest@", "://vestibule:vestibule@"];
+    if known.iter().any(|login| url.expose_secret().contains(login)) {
+        bail!("{name} holds a login that everybody knows: production wants one of your own");
+    }
+    Ok(())
 }
 
 /// It becomes a link in every mail.
@@ -159,6 +175,22 @@ mod tests {
         assert!(load(&[example]).is_ok());
         let error = load(&[example, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
         assert!(error.starts_with("CODE_SECRETS holds the secret of .env.example"), "{error}");
+    }
+
+    #[test]
+    fn production_refuses_what_everybody_knows_or_can_hear() {
+        for (setting, sentence) in [
+            (("AMQP_URL", "amqp://guest:guest@h"), "AMQP_URL holds a login"),
+            (("DATABASE_URL", "postgres://vestibule:vestibule@h/x"), "DATABASE_URL holds a login"),
+            (("SMTP_URL", "smtp://u:hunter2@mail.example.com"), "SMTP_URL sends user and password"),
+        ] {
+            assert!(load(&[setting]).is_ok());
+            let error = load(&[setting, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
+            assert!(error.starts_with(sentence) && !error.contains("hunter2"), "{error}");
+        }
+        let alone = ("SMTP_URL", "smtp://mail.example.com");
+        assert!(load(&[alone, ("ENVIRONMENT", "production")]).is_ok());
+        assert!(load(&[("ENVIRONMENT", "production")]).is_ok());
     }
 
     #[test]

@@ -50,6 +50,11 @@ impl Default for Timeouts {
 }
 
 impl Server {
+    /// Whether everybody on the way could read the login.
+    pub(crate) fn shows_credentials(&self) -> bool {
+        self.credentials.is_some() && matches!(self.security, Security::Plain)
+    }
+
     /// The errors say what is wrong with the URL without showing any of it: it holds a password.
     pub(crate) fn parse(url: &str) -> Result<Server, String> {
         let url = Url::parse(url).map_err(|_| {
