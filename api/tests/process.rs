@@ -76,9 +76,9 @@ async fn migrate_does_nothing_else() {
     assert_eq!(database.count("SELECT count(*) FROM registrations").await, 0);
 }
 
-/// I-14, S-17: whatever is logged at TRACE, no secret is.
+/// I-14: whatever is logged at TRACE, no secret is.
 #[tokio::test(flavor = "multi_thread")]
-async fn it_serves_until_it_is_told_to_stop_and_logs_no_secret() {
+async fn s_17_it_serves_until_it_is_told_to_stop_and_logs_no_secret() {
     let database = Database::create().await;
     for format in ["text", "json"] {
         let mut api = Process::start(api(&database.url).env("LOG_FORMAT", format));
@@ -104,6 +104,40 @@ async fn it_serves_until_it_is_told_to_stop_and_logs_no_secret() {
         assert!(!log.contains(&hash));
         database.execute("UPDATE registrations SET idempotency_key = NULL", &[]).await;
     }
+}
+
+/// I-16.
+#[tokio::test(flavor = "multi_thread")]
+async fn s_19_a_thousand_at_once_take_no_more_memory_than_the_threads_have_and_health_answers() {
+    const THREADS: u64 = 2;
+    let database = Database::create().await;
+    let settings =
+        [("HASH_THREADS", &*THREADS.to_string()), ("RUST_LOG", "info"), ("REGISTRATIONS_PER_NETWORK_PER_HOUR", "0")];
+    let mut api = Process::start(api(&database.url).envs(settings));
+    let addr = api.address("api");
+    let get = "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    exchange(&addr, get);
+    let before = api.memory_kib("VmRSS");
+
+    let (answers, health) = std::thread::scope(|scope| {
+        let flood: Vec<_> = (0..1_000)
+            .map(|n| {
+                let addr = &addr;
+                scope.spawn(move || {
+                    let body = format!(r#"{{"email":"u{n}@example.com","password":"{PASSWORD}"}}"#);
+                    post(addr, "/v1/users", "", &body)
+                })
+            })
+            .collect();
+        let asked: Vec<_> = (0..20).map(|_| exchange(&addr, get)).collect();
+        (flood.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>(), asked)
+    });
+    assert!(answers.iter().all(|answer| answer.contains(" 202 ") || answer.contains(" 503 ")));
+    assert!(answers.iter().any(|answer| answer.contains(" 503 ")), "nobody was refused");
+    assert!(health.iter().all(|answer| answer.contains(r#""postgres":"ok""#)), "{health:?}");
+    // 19 MiB for each thread, and 32 for a thousand connections and their requests.
+    let grown = api.memory_kib("VmHWM") - before;
+    assert!(grown < (THREADS * 19 + 32) * 1024, "{grown} KiB");
 }
 
 #[tokio::test(flavor = "multi_thread")]

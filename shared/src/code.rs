@@ -167,9 +167,9 @@ mod tests {
         assert!(!ring.oldest().verifies(id, "0042", &verifier));
     }
 
-    /// S-29: chi-squared over the four digit places of 20 000 codes, and every length keeps its zeros.
+    /// Chi-squared over the four digit places of 20 000 codes, and every length keeps its zeros.
     #[test]
-    fn digits_are_uniform_and_keep_their_leading_zeros() {
+    fn s_29_digits_are_uniform_and_keep_their_leading_zeros() {
         let ring = ring();
         let mut seen = [[0_u32; 10]; 4];
         for n in 0..20_000_u128 {

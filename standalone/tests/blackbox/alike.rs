@@ -21,7 +21,7 @@ fn shape(answer: &Answer) -> (u16, BTreeSet<String>, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn new_pending_and_active_addresses_answer_alike() {
+async fn s_06_new_pending_and_active_addresses_answer_alike() {
     let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
     let (_, code) = stack.sign_up("active@example.com").await;
     assert_eq!(stack.client.activate("active@example.com", &code).await.status, 200);
@@ -55,7 +55,7 @@ async fn new_pending_and_active_addresses_answer_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn they_answer_alike_while_mail_cannot_be_delivered() {
+async fn s_06_they_answer_alike_while_mail_cannot_be_delivered() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up("active@example.com").await;
     assert_eq!(stack.client.activate("active@example.com", &code).await.status, 200);

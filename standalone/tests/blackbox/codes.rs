@@ -44,9 +44,9 @@ async fn a_code_that_was_not_mailed_opens_nothing_and_costs_nothing() {
     assert_eq!(stack.database.count("SELECT sum(attempts) FROM codes").await, 0);
 }
 
-/// I-12, S-21: whoever registers the same address, before or after, is in nobody's way.
+/// I-12: whoever registers the same address, before or after, is in nobody's way.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_at_the_same_address_is_in_nobodys_way() {
+async fn s_21_a_stranger_at_the_same_address_is_in_nobodys_way() {
     let stack = Stack::start().await;
     let early = stack.client.register_with(ADA, "the early stranger").await.registration();
     let (_, code) = {

@@ -29,9 +29,9 @@ async fn the_third_wrong_code_kills_even_the_right_one() {
     assert_eq!((&receipt["status"], &receipt["attempts_left"]), (&json!("expired"), &json!(0)));
 }
 
-/// I-07, I-13, S-03.
+/// I-07, I-13.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_hundred_right_codes_at_once_one_wins() {
+async fn s_03_of_a_hundred_right_codes_at_once_one_wins() {
     let stack = Stack::start().await;
     let other = stack.start_api(&[]).await;
     let (_, code) = stack.sign_up(ADA).await;
@@ -46,9 +46,9 @@ async fn of_a_hundred_right_codes_at_once_one_wins() {
     assert_eq!(stack.database.count("SELECT count(*) FROM users").await, 1);
 }
 
-/// I-08, S-02.
+/// I-08.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_hundred_wrong_codes_at_once_three_are_compared() {
+async fn s_02_of_two_hundred_wrong_codes_at_once_three_are_compared() {
     let stack = Stack::start().await;
     let other = stack.start_api(&[]).await;
     let (_, code) = stack.sign_up(ADA).await;
@@ -63,9 +63,8 @@ async fn of_two_hundred_wrong_codes_at_once_three_are_compared() {
     assert_eq!(stack.client.activate(ADA, &code).await.status, 410);
 }
 
-/// S-20.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_password_nobody_burns_a_try() {
+async fn s_20_without_the_password_nobody_burns_a_try() {
     let stack = Stack::start().await;
     let (registration, code) = stack.sign_up(ADA).await;
     for body in
@@ -97,9 +96,8 @@ async fn a_guess_counts_at_every_code_it_is_compared_with() {
     assert_eq!(stack.database.count("SELECT sum(attempts) FROM codes").await, 3);
 }
 
-/// S-04.
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_codes_are_refused_before_anything_is_counted() {
+async fn s_04_odd_codes_are_refused_before_anything_is_counted() {
     let stack = Stack::start().await;
     let (registration, _) = stack.sign_up(ADA).await;
     let refused: [(Value, u16); 8] = [

@@ -6,8 +6,10 @@
 
 mod alike;
 mod alone;
+mod attacks;
 mod broker;
 mod budgets;
+mod canaries;
 mod client;
 mod codes;
 mod database;
@@ -29,4 +31,5 @@ mod shares;
 mod sink;
 mod spec;
 mod stack;
+mod timing;
 mod vestibule;

@@ -78,9 +78,8 @@ async fn a_body_has_at_most_sixteen_kibibytes_chunked_or_not() {
     assert_eq!(post(&client, "application/json", fits).await.problem(), (422, "invalid-input".into()));
 }
 
-/// S-27.
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_credentials_are_simply_wrong() {
+async fn s_27_odd_credentials_are_simply_wrong() {
     let (_stack, client) = api().await;
     for header in
         ["", "Basic", "Basic ", "Basic %%%", "Basic YWRh", "Basic Og==", "Bearer abc", "Basic //79", "Digest x"]
@@ -105,9 +104,9 @@ async fn trailing_slashes_are_accepted() {
     assert_eq!(client.get("/docs/").await.status, 200);
 }
 
-/// S-28, I-21: without the database nothing is granted, and the answer says that it will pass.
+/// I-21: without the database nothing is granted, and the answer says that it will pass.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_database_nothing_is_granted() {
+async fn s_28_without_the_database_nothing_is_granted() {
     let stack = Stack::without_broker().await;
     let (proxy, url) = crate::proxy::Proxy::before(&stack.database.url).await;
     let api = stack.start_api(&[("DATABASE_URL", &url)]).await;

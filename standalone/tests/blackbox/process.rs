@@ -46,6 +46,13 @@ impl Process {
         after.unwrap_or_else(|| panic!("no address of {name} in {line}")).trim_matches('"').to_owned()
     }
 
+    /// A line of what the system says about its memory.
+    pub(crate) fn memory_kib(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn signal(&self) {
         let kill = format!("kill -TERM {}", self.child.id());

@@ -35,9 +35,8 @@ async fn all_faults_are_told_at_once() {
     assert_eq!(stack.database.count("SELECT count(*) FROM registrations").await, 0);
 }
 
-/// S-08, S-10: one person, one address, however it is written.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_has_one_form() {
+async fn s_08_s_09_s_10_an_address_has_one_form_however_it_is_written() {
     let (stack, client) = api().await;
     for email in ["ada@example.com", " ADA@EXAMPLE.COM ", "Ada@Example.com"] {
         assert_eq!(client.register(email).await.status, 202);
@@ -96,9 +95,9 @@ async fn a_key_that_cannot_be_read_is_refused() {
     }
 }
 
-/// S-18: the 73rd byte counts, and nothing endless is hashed.
+/// The 73rd byte counts, and nothing endless is hashed.
 #[tokio::test(flavor = "multi_thread")]
-async fn passwords_are_neither_cut_nor_endless() {
+async fn s_18_passwords_are_neither_cut_nor_endless() {
     let stack = Stack::start().await;
     let long = "a1".repeat(64);
     let answer = stack.client.register_with("ada@example.com", &long).await;

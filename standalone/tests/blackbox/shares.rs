@@ -38,9 +38,8 @@ async fn one_network_takes_three_codes_an_hour_of_an_address_and_leaves_two_to_o
     assert_eq!(here.register(ADA).await.status, 202);
 }
 
-/// S-15.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_network_is_an_ipv4_address_or_a_64_and_nobody_else_says_where_he_is() {
+async fn s_15_a_network_is_an_ipv4_address_or_a_64_and_nobody_else_says_where_he_is() {
     let stack = Stack::prepare(&[("REGISTRATIONS_PER_NETWORK_PER_HOUR", "1")]).await;
     let client = stack.start_api(&[]).await.client;
     let mut n = 0;

@@ -124,7 +124,7 @@ fn the_same_message_is_the_same_mail() {
 }
 
 #[test]
-fn line_breaks_and_nul_are_refused_in_every_field() {
+fn s_12_line_breaks_and_nul_are_refused_in_every_field() {
     let good = "Vestibule <no-reply@example.com>";
     for bad in ["\r", "\n", "\0", "\r\nBcc: eve@example.org", "\r\n.\r\n"] {
         let to = format!("ann@example.org{bad}");
