@@ -39,6 +39,7 @@ test-compose: ## Bring the real stack up by compose, sign somebody up, bring it 
 lint: ## Check format and clippy, warnings being errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	scripts/common-passwords --check
 
 layers: ## Check that every outside crate stays in its room
 	scripts/layers

@@ -41,6 +41,10 @@ impl EmailAddress {
     pub(crate) fn local(&self) -> &str {
         self.0.split('@').next().unwrap_or_default()
     }
+
+    pub(crate) fn domain(&self) -> &str {
+        self.0.split('@').nth(1).unwrap_or_default()
+    }
 }
 
 /// RFC 5322's dot-atom: atoms of its `atext`, joined by single dots.
@@ -69,8 +73,7 @@ fn domain_part(domain: &str) -> Option<String> {
 
 impl fmt::Debug for EmailAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (first, domain) = (self.0.chars().next().unwrap_or('?'), self.0.split('@').nth(1).unwrap_or_default());
-        write!(f, "{first}***@{domain}")
+        write!(f, "{}***@{}", self.0.chars().next().unwrap_or('?'), self.domain())
     }
 }
 

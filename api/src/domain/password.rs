@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-use super::{common_passwords, email::EmailAddress, policy::Fault};
+mod choice;
 
 const MAX_CHARACTERS: usize = 128;
 const MAX_BYTES: usize = 512;
@@ -20,35 +20,6 @@ const MAX_BYTES: usize = 512;
 pub(crate) struct Password(SecretString);
 
 impl Password {
-    /// A password somebody wants to have.
-    pub(crate) fn choose(given: &str, email: Option<&EmailAddress>, min_length: usize) -> Result<Self, Fault> {
-        let fault = |code, message: String| Err(Fault { field: "password", code, message });
-        if given.is_empty() {
-            return fault("required", "A password is needed.".into());
-        }
-        let Some(password) = Self::given(given) else {
-            return fault(
-                "too-long",
-                format!("A password has at most {MAX_CHARACTERS} characters and {MAX_BYTES} bytes."),
-            );
-        };
-        let text = password.0.expose_secret();
-        if text.chars().any(char::is_control) {
-            return fault("control-character", "A password must not hold control characters.".into());
-        }
-        if text.chars().count() < min_length {
-            return fault("too-short", format!("A password has at least {min_length} characters."));
-        }
-        let lower = text.to_lowercase();
-        if email.is_some_and(|email| lower == email.as_str() || lower == email.local()) {
-            return fault("is-address", "The password must not be the e-mail address.".into());
-        }
-        if common_passwords::contains(&lower) {
-            return fault("too-common", "This is one of the passwords that everybody tries first.".into());
-        }
-        Ok(password)
-    }
-
     /// A password somebody claims to have; `None` when it cannot be anybody's.
     pub(crate) fn given(given: &str) -> Option<Self> {
         // The limit comes first: normalising something endless would cost more than it may.
@@ -132,39 +103,9 @@ impl fmt::Debug for Proof {
 mod tests {
     use super::*;
 
-    fn choose(given: &str) -> Result<(), &'static str> {
-        let email = EmailAddress::parse("ada.lovelace@example.com").unwrap();
-        Password::choose(given, Some(&email), 8).map(drop).map_err(|fault| fault.code)
-    }
-
     fn prove(password: &str, recipe: &Recipe) -> Proof {
         let mut memory = vec![Block::default(); recipe.memory_blocks()];
         recipe.prove(&Password::given(password).unwrap(), &mut memory).unwrap()
-    }
-
-    #[test]
-    fn a_good_password_needs_no_composition() {
-        for given in ["correct horse", "ünïcödé!", "zzzzyyyy", &"长".repeat(128)] {
-            assert_eq!(choose(given), Ok(()), "{given}");
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_password_is_said() {
-        let (too_many_characters, too_many_bytes) = ("a".repeat(129), "😀".repeat(129));
-        for (given, code) in [
-            ("", "required"),
-            ("1234567", "too-short"),
-            ("password", "too-common"),
-            ("PassWord1", "too-common"),
-            ("ada.lovelace@example.com", "is-address"),
-            ("Ada.Lovelace", "is-address"),
-            ("with\ttab and more", "control-character"),
-            (too_many_characters.as_str(), "too-long"),
-            (too_many_bytes.as_str(), "too-long"),
-        ] {
-            assert_eq!(choose(given), Err(code), "{given}");
-        }
     }
 
     #[test]
