@@ -27,17 +27,14 @@ pub fn pool(url: &SecretString, connections: usize) -> Result<Pool> {
     if config.get_options().is_none() {
         config.options(LIMITS);
     }
+    let create = config.get_connect_timeout().copied();
     // One round trip when a connection is handed out finds those that died, and those on which an
     // abandoned query still waits for a server that is stuck.
     let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Verified });
     Ok(Pool::builder(manager)
         .max_size(connections)
         .runtime(Runtime::Tokio1)
-        .timeouts(Timeouts {
-            wait: Some(Duration::from_secs(2)),
-            create: Some(Duration::from_secs(5)),
-            recycle: Some(Duration::from_secs(2)),
-        })
+        .timeouts(Timeouts { wait: Some(Duration::from_secs(2)), create, recycle: Some(Duration::from_secs(2)) })
         .build()?)
 }
 
@@ -80,11 +77,11 @@ fn parse(url: &SecretString) -> Result<(Config, MakeRustlsConnect)> {
     if config.get_ssl_mode() != SslMode::Require {
         config.ssl_mode(SslMode::Disable);
     }
-    config
-        .application_name("vestibule")
-        .connect_timeout(Duration::from_secs(5))
-        .tcp_user_timeout(Duration::from_secs(10))
-        .keepalives_idle(Duration::from_secs(30));
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(Duration::from_secs(5));
+    }
+    let (silence, idle) = (Duration::from_secs(10), Duration::from_secs(30));
+    config.application_name("vestibule").tcp_user_timeout(silence).keepalives_idle(idle);
     Ok((config, MakeRustlsConnect::new(tls_config(ca.as_deref())?)))
 }
 

@@ -20,8 +20,9 @@ impl Embedded {
         tokio::task::spawn_blocking(move || open(&folder)).await?
     }
 
+    /// A connection is a Postgres that starts: half a second's work, on a busy machine many seconds'.
     pub(crate) fn url(&self) -> String {
-        self.server.connection_string().to_owned()
+        format!("{}&connect_timeout=120", self.server.connection_string())
     }
 
     /// Everything that was committed is with the operating system when this returns.

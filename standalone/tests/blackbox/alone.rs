@@ -114,6 +114,24 @@ async fn the_inbox_is_cleared_as_that_of_maildev() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_says_what_there_is_and_chooses_the_port() {
+    let home = Home::new();
+    let help = home.command(&[]).arg("--help").output().unwrap();
+    let said = String::from_utf8(help.stdout).unwrap();
+    assert!(help.status.success());
+    for part in ["--port N", "--data DIR", "--ephemeral", "DATABASE_URL", "AMQP_URL", "SMTP_URL", "INBOX_ADDR"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // 0 lets the system choose: no test may be in another's way.
+    let mut command = home.command(&[]);
+    command.env_remove("PUBLIC_URL").args(["--port", "0", "--ephemeral"]);
+    let running = Vestibule::start(&mut command);
+    let port = running.client.port();
+    assert_eq!(running.client.get("/health").await.status, 200);
+    assert!(running.banner.join("\n").contains(&format!("http://localhost:{port}/docs")), "{:?}", running.banner);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_ephemeral_one_leaves_nothing_behind() {
     let home = Home::new();
     let temporary = home.path("tmp");

@@ -34,6 +34,10 @@ impl Client {
         Self { base, http: reqwest::Client::new(), network: None }
     }
 
+    pub(crate) fn port(&self) -> &str {
+        self.base.rsplit_once(':').unwrap().1
+    }
+
     /// The same client at one address of the net.
     pub(crate) fn at(&self, address: &str) -> Self {
         Self { network: Some(address.to_owned()), ..self.clone() }
