@@ -24,6 +24,8 @@ use crate::{
 };
 
 pub(crate) async fn activate(app: &App, claim: &Claim, guess: &str) -> Result<User, Refusal> {
+    // Before anything else: an overload must cost nothing.
+    app.hashes.check_room()?;
     guesser::check(app, claim.network).await?;
     let proved = claim::prove(app, claim).await?;
     let counted = count_attempt(app, claim, &proved).await?;
@@ -60,10 +62,12 @@ async fn count_attempt(app: &App, claim: &Claim, proved: &[Registration]) -> Res
     let counted = codes::count_attempt(&transaction, &live).await?;
     current.retain(|one| counted.contains(&one.code.id));
     registrations::count_guess(&transaction, &ids(&current)).await?;
+    let lengths: Vec<_> = current.iter().map(|one| one.code.length).collect();
     let attempts_left = count_for_address(app, &transaction, claim, &ledger, &mut current).await?;
-    let at = guesser::count(app, &transaction, claim.network).await?;
+    guesser::count(app, &transaction, claim.network, lengths.len(), ledger.now).await?;
+    guesses::count_for_all(&transaction, &lengths, ledger.now).await?;
     transaction.commit().await?;
-    Ok(Counted { registrations: current, attempts_left, at })
+    Ok(Counted { registrations: current, attempts_left, at: ledger.now })
 }
 
 /// Leaves the registrations whose code is alive and long enough, and no more of them than the address has
@@ -93,9 +97,8 @@ async fn count_for_address(
     current: &mut [Registration],
 ) -> Result<u8, Refusal> {
     let (policy, now) = (&app.policy, ledger.now);
-    let lengths: Vec<_> = current.iter().map(|one| one.code.length).collect();
-    let record = ledger.record.with(u32::try_from(lengths.len()).unwrap_or(u32::MAX), now);
-    guesses::count(transaction, &app.address_key(&claim.email), &record, &lengths, now).await?;
+    let record = ledger.record.with(u32::try_from(current.len()).unwrap_or(u32::MAX), now);
+    guesses::count(transaction, &app.address_key(&claim.email), &record, now).await?;
     // This may have been the last guess at codes of this length: then all of them end with it.
     let length = policy.guesses.length(&record, &ledger.spent, now);
     codes::kill_shorter(transaction, &claim.email, length, now).await?;
@@ -144,10 +147,11 @@ async fn admit(app: &App, claim: &Claim, right: &Registration, counted_at: Offse
     }
     registrations::activate(&transaction, &winner, winner.now).await?;
     codes::consume(&transaction, right.code.id, winner.now).await?;
-    guesses::forgive(&transaction, &address, right.code.length, counted_at).await?;
-    guesser::forgive(app, &transaction, claim.network, counted_at).await?;
+    guesses::forgive(&transaction, &address).await?;
     trial::let_in(app, &transaction, &claim.email, claim.network).await?;
     greet(&transaction, &user, claim).await?;
+    guesser::forgive(app, &transaction, claim.network, counted_at).await?;
+    guesses::forgive_for_all(&transaction, right.code.length, counted_at).await?;
     transaction.commit().await?;
     app.wake_relay();
     Ok(user)

@@ -8,11 +8,6 @@ pub(crate) fn id() -> Uuid {
     uuid::Builder::from_random_bytes(rng().random()).into_uuid()
 }
 
-/// A hash that belongs to no code.
-pub(crate) fn bytes() -> [u8; 32] {
-    rng().random()
-}
-
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 fn rng() -> impl Rng {
     rand::rng()

@@ -46,19 +46,19 @@ pub(crate) async fn prove(app: &App, claim: &Claim) -> Result<Proved, Refusal> {
     let proof = match app.hashes.prove(claim.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
-            settle(app, claim, &trial, Ending::Untried).await?;
+            trial::settle(app, &claim.email, &trial, Ending::Untried).await?;
             return Err(overloaded.into());
         }
     };
     if user_hash.is_some_and(|hash| proof.matches(&hash)) {
-        settle(app, claim, &trial, Ending::LetIn).await?;
+        trial::settle(app, &claim.email, &trial, Ending::LetIn).await?;
         return Err(Refusal::AlreadyActive);
     }
     let proved: Proved = candidates.into_iter().filter(|one| proof.matches(&one.password_hash)).collect();
     if proved.is_empty() {
         return Err(Refusal::Unauthenticated);
     }
-    settle(app, claim, &trial, Ending::Right).await?;
+    trial::settle(app, &claim.email, &trial, Ending::Right).await?;
     Ok(proved)
 }
 
@@ -75,22 +75,10 @@ async fn look(app: &App, claim: &Claim) -> Result<Looked, Refusal> {
             named.retain(|one| one.email == claim.email);
             named
         }
-        None => {
-            let mut open = registrations::open_of(&transaction, &claim.email).await?;
-            open.retain(|one| !app.policy.is_over(one.created_at, one.now));
-            open
-        }
+        None => registrations::open_of(&transaction, &claim.email, app.policy.registration_ttl).await?,
     };
     transaction.commit().await?;
     Ok(Looked { user, candidates, trial })
-}
-
-async fn settle(app: &App, claim: &Claim, trial: &Trial, ending: Ending) -> Result<(), Refusal> {
-    let mut connection = app.store.connection().await?;
-    let transaction = connection.transaction().await?;
-    store::lock(&transaction, &app.address_key(&claim.email)).await?;
-    trial::end(&transaction, trial, ending).await?;
-    Ok(transaction.commit().await?)
 }
 
 /// Whether a registration can still be activated, or have another code.

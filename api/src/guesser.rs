@@ -22,20 +22,23 @@ pub(crate) async fn check(app: &App, network: Network) -> Result<(), Refusal> {
     judge(app, &wrong, now)
 }
 
-/// Counts a guess as a wrong one, until it is known to be right. Returns under which time.
+/// Counts a guess that is compared with so many codes as that many wrong ones, until it is known to be right.
 pub(crate) async fn count(
     app: &App,
     transaction: &Transaction<'_>,
     network: Network,
-) -> Result<OffsetDateTime, Refusal> {
+    codes: usize,
+    now: OffsetDateTime,
+) -> Result<(), Refusal> {
     let guesser = app.network_key(network);
     // After the lock of an address, never before.
     store::lock(transaction, &guesser).await?;
-    let ([wrong], now) = budgets::used(transaction, [(&guesser, Kind::WrongCodesFrom)]).await?;
+    let ([mut wrong], _) = budgets::used(transaction, [(&guesser, Kind::WrongCodesFrom)]).await?;
     judge(app, &wrong, now)?;
-    let wrong = app.policy.wrong_codes_from.with(&wrong, now);
-    budgets::set(transaction, &guesser, Kind::WrongCodesFrom, &wrong).await?;
-    Ok(now)
+    for _ in 0..codes {
+        wrong = app.policy.wrong_codes_from.with(&wrong, now);
+    }
+    Ok(budgets::set(transaction, &guesser, Kind::WrongCodesFrom, &wrong).await?)
 }
 
 /// The guess that was counted at this time was right.

@@ -30,6 +30,7 @@ use domain::{
 };
 use hashing::HashPool;
 use publish::Publisher;
+use refusal::Refusal;
 pub use relay::{Deliver, Outlet, Undelivered};
 use shared::{
     code::Ring,
@@ -101,6 +102,7 @@ pub async fn run_on(ground: Ground, config: Config, listener: TcpListener, stop:
         public_url: config.public_url,
         trusted_proxies: config.trusted_proxies,
     });
+    app.check_names().await?;
     let asked = Arc::clone(&app);
     let ready = move || {
         let app = Arc::clone(&asked);
@@ -115,6 +117,19 @@ pub async fn run_on(ground: Ground, config: Config, listener: TcpListener, stop:
 }
 
 impl App {
+    /// Names are for ever: with another key every limit would begin anew, and nobody would notice.
+    async fn check_names(&self) -> Result<()> {
+        let connection = self.store.connection().await?;
+        let sample = self.ring.oldest().pseudonym("sample", "");
+        let same = store::names::are_made_like(&connection, &sample).await.map_err(Refusal::from)?;
+        anyhow::ensure!(
+            same,
+            "CODE_SECRETS: its last key is not the one that this database was begun with, and that names addresses \
+             in every limit: put it back as the last one"
+        );
+        Ok(())
+    }
+
     /// Under this name an address stands in the budgets, and is locked.
     fn address_key(&self, email: &EmailAddress) -> [u8; 32] {
         self.ring.oldest().pseudonym("address", email.as_str())

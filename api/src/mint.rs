@@ -1,7 +1,10 @@
 //! Makes a code for a registration, and the message that has it mailed.
 
 use secrecy::ExposeSecret;
-use shared::message::{self, Envelope, Message};
+use shared::{
+    code::DECOY,
+    message::{self, Envelope, Message},
+};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -84,11 +87,11 @@ pub(crate) async fn mint(
     let Grant { length, minted, now } = grant;
     let has_account = users::by_email(transaction, order.email).await?.is_some();
     let (id, key, policy) = (chance::id(), app.ring.newest(), &app.policy);
-    let verifier = key.verifier(id, key.digits(id, length).expose_secret());
+    let digits = if has_account { DECOY.to_owned().into() } else { key.digits(id, length) };
     let code = Code {
         id,
         registration,
-        hash: if has_account { chance::bytes().to_vec() } else { verifier.to_vec() },
+        hash: key.verifier(id, digits.expose_secret()).to_vec(),
         key_id: key.id.clone(),
         length,
         attempts: 0,

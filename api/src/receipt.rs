@@ -7,7 +7,10 @@ use crate::{
     App,
     domain::policy::{Policy, Standing, attempts_left},
     refusal::Refusal,
-    store::registrations::{self, Registration},
+    store::{
+        guesses,
+        registrations::{self, Registration},
+    },
 };
 
 pub(crate) struct Receipt {
@@ -33,8 +36,15 @@ pub(crate) enum Status {
 
 pub(crate) async fn read(app: &App, id: Uuid) -> Result<Receipt, Refusal> {
     let connection = app.store.connection().await?;
-    let found = registrations::by_ids(&connection, &[id]).await?;
-    found.first().map(|registration| of(registration, &app.policy)).ok_or(Refusal::NotFound)
+    let found = registrations::by_ids(&connection, &[id]).await?.pop().ok_or(Refusal::NotFound)?;
+    let ledger = guesses::read(&connection, &app.address_key(&found.email)).await?;
+    let length = app.policy.guesses.length(&ledger.record, &ledger.spent, ledger.now);
+    let mut receipt = of(&found, &app.policy);
+    // While everybody needs longer codes, this one opens nothing any more.
+    if found.code.length < length && [Status::Queued, Status::Sent].contains(&receipt.status) {
+        receipt.status = Status::Expired;
+    }
+    Ok(receipt)
 }
 
 pub(crate) fn of(registration: &Registration, policy: &Policy) -> Receipt {

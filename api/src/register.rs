@@ -16,6 +16,7 @@ use crate::{
         registrations::{self, Registration},
         users,
     },
+    trial::{self, Ending},
 };
 
 pub(crate) struct Registering {
@@ -27,39 +28,55 @@ pub(crate) struct Registering {
 }
 
 pub(crate) async fn register(app: &App, wish: &Registering) -> Result<Receipt, Refusal> {
-    let seen = look(app, wish).await?;
-    let proof = app.hashes.prove(wish.password.clone(), seen.recipe).await?;
-    if let Some(before) = seen.same_key {
-        return replay(app, wish, &before, &proof);
+    // Before anything else: an overload must cost nothing.
+    app.hashes.check_room()?;
+    if let Some(before) = before(app, wish).await? {
+        return repeat(app, wish, &before).await;
     }
+    let recipe = look(app, wish).await?;
+    let proof = app.hashes.prove(wish.password.clone(), recipe).await?;
     match append(app, wish, &proof).await? {
         Some(receipt) => Ok(receipt),
         // Another request with the same key committed in between: this one is its repetition.
-        None => Box::pin(register(app, wish)).await,
+        None => {
+            let before = before(app, wish).await?.ok_or(Refusal::IdempotencyMismatch)?;
+            replay(app, wish, &before, &proof)
+        }
     }
+}
+
+/// The registration that this key made, while the key is remembered.
+async fn before(app: &App, wish: &Registering) -> Result<Option<Registration>, Refusal> {
+    let Some(key) = &wish.idempotency_key else { return Ok(None) };
+    let connection = app.store.connection().await?;
+    let before = registrations::by_key(&connection, key).await?;
+    Ok(before.filter(|before| before.now < before.created_at + IDEMPOTENCY_TTL))
+}
+
+/// Whether it is the same request is told after hashing, whoever's request it was. A password is compared
+/// here, so it counts like one that is given to come in.
+async fn repeat(app: &App, wish: &Registering, before: &Registration) -> Result<Receipt, Refusal> {
+    let trial = trial::take(app, &wish.email, wish.network).await?;
+    let recipe = app.recipe(&wish.email, std::iter::once(&before.password_hash));
+    let proof = match app.hashes.prove(wish.password.clone(), recipe).await {
+        Ok(proof) => proof,
+        Err(overloaded) => {
+            trial::settle(app, &wish.email, &trial, Ending::Untried).await?;
+            return Err(overloaded.into());
+        }
+    };
+    let receipt = replay(app, wish, before, &proof)?;
+    trial::settle(app, &wish.email, &trial, Ending::Right).await?;
+    Ok(receipt)
 }
 
 /// What must be known before the password is hashed.
-struct Seen {
-    same_key: Option<Registration>,
-    recipe: Recipe,
-}
-
-async fn look(app: &App, wish: &Registering) -> Result<Seen, Refusal> {
+async fn look(app: &App, wish: &Registering) -> Result<Recipe, Refusal> {
     let connection = app.store.connection().await?;
-    if let Some(key) = &wish.idempotency_key
-        && let Some(before) = registrations::by_key(&connection, key).await?
-        && before.now < before.created_at + IDEMPOTENCY_TTL
-    {
-        // Whether it is the same request is told after hashing, whoever's request it was: by time, too.
-        let recipe = app.recipe(&wish.email, std::iter::once(&before.password_hash));
-        return Ok(Seen { same_key: Some(before), recipe });
-    }
     mint::foresee(app, &connection, &order(wish)).await?;
     let user = users::by_email(&connection, &wish.email).await?.map(|user| user.password_hash);
-    let open = registrations::open_of(&connection, &wish.email).await?;
-    let recipe = app.recipe(&wish.email, user.iter().chain(open.iter().map(|one| &one.password_hash)));
-    Ok(Seen { same_key: None, recipe })
+    let open = registrations::open_of(&connection, &wish.email, app.policy.registration_ttl).await?;
+    Ok(app.recipe(&wish.email, user.iter().chain(open.iter().map(|one| &one.password_hash))))
 }
 
 /// The same request again has the same receipt, and no second mail.

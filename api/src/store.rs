@@ -4,6 +4,7 @@ pub(crate) mod budgets;
 pub(crate) mod codes;
 pub(crate) mod guesses;
 pub(crate) mod lockouts;
+pub(crate) mod names;
 pub(crate) mod outbox;
 pub(crate) mod registrations;
 pub(crate) mod users;
@@ -50,8 +51,18 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 
 /// Every statement of this crate, for the test that prepares them all.
 pub(crate) fn statements() -> Vec<&'static str> {
-    [&[LOCK], budgets::ALL, codes::ALL, guesses::ALL, lockouts::ALL, outbox::ALL, registrations::ALL, users::ALL]
-        .concat()
+    [
+        &[LOCK],
+        budgets::ALL,
+        codes::ALL,
+        guesses::ALL,
+        lockouts::ALL,
+        names::ALL,
+        outbox::ALL,
+        registrations::ALL,
+        users::ALL,
+    ]
+    .concat()
 }
 
 async fn rows(client: &impl GenericClient, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {

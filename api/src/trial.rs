@@ -12,7 +12,7 @@ use crate::{
     },
     refusal::Refusal,
     store::{
-        Transaction,
+        self, Transaction,
         budgets::{self, Kind},
         lockouts,
     },
@@ -25,7 +25,7 @@ const REMEMBERED: Duration = Duration::days(90);
 pub(crate) struct Trial {
     /// From this network.
     here: Taken,
-    /// From everywhere; not counted where the account was entered from before.
+    /// From everywhere; not counted in networks that have their own way in.
     everywhere: Option<Taken>,
     at: OffsetDateTime,
 }
@@ -47,6 +47,25 @@ pub(crate) enum Ending {
     LetIn,
 }
 
+/// `begin`, in a transaction of its own.
+pub(crate) async fn take(app: &App, email: &EmailAddress, network: Network) -> Result<Trial, Refusal> {
+    let mut connection = app.store.connection().await?;
+    let transaction = connection.transaction().await?;
+    store::lock(&transaction, &app.address_key(email)).await?;
+    let trial = begin(app, &transaction, email, network).await?;
+    transaction.commit().await?;
+    Ok(trial)
+}
+
+/// `end`, in a transaction of its own.
+pub(crate) async fn settle(app: &App, email: &EmailAddress, trial: &Trial, ending: Ending) -> Result<(), Refusal> {
+    let mut connection = app.store.connection().await?;
+    let transaction = connection.transaction().await?;
+    store::lock(&transaction, &app.address_key(email)).await?;
+    end(&transaction, trial, ending).await?;
+    Ok(transaction.commit().await?)
+}
+
 /// The caller has locked the address, and commits.
 pub(crate) async fn begin(
     app: &App,
@@ -55,16 +74,20 @@ pub(crate) async fn begin(
     network: Network,
 ) -> Result<Trial, Refusal> {
     let (here, everywhere) = (app.address_at(email, network), app.address_key(email));
-    let ([let_in], _) = budgets::used(transaction, [(&here, Kind::LetIn)]).await?;
+    let asked = [(&here, Kind::LetIn), (&here, Kind::CodesFrom)];
+    let ([let_in, codes], _) = budgets::used(transaction, asked).await?;
     let ([of_network, of_address], now) = lockouts::read(transaction, [&here, &everywhere]).await?;
-    let known = let_in.last().is_some_and(|&last| now < last + REMEMBERED);
-    let here = take(transaction, here, of_network, WRONG_PASSWORDS_FROM, now).await?;
+    // Who asked for a code from here today is not held up by what others do, either: there can be only as
+    // many such networks as an address has codes.
+    let known = let_in.last().is_some_and(|&last| now < last + REMEMBERED)
+        || codes.last().is_some_and(|&last| now < last + Duration::DAY);
+    let here = reserve(transaction, here, of_network, WRONG_PASSWORDS_FROM, now).await?;
     let everywhere =
-        if known { None } else { Some(take(transaction, everywhere, of_address, WRONG_PASSWORDS, now).await?) };
+        if known { None } else { Some(reserve(transaction, everywhere, of_address, WRONG_PASSWORDS, now).await?) };
     Ok(Trial { here, everywhere, at: now })
 }
 
-async fn take(
+async fn reserve(
     transaction: &Transaction<'_>,
     subject: [u8; 32],
     before: Lockout,

@@ -12,6 +12,10 @@ const MIN_SECRET_BYTES: usize = 32;
 /// The secret of `.env.example`, which everybody knows.
 const EXAMPLE: &[u8] = b"example-secret-do-not-use-in-prod";
 
+/// In the place of digits for the code of an address that has an account: nobody can type it, and whoever
+/// has the key can tell that it is the key.
+pub const DECOY: &str = "decoy";
+
 /// The secrets of `CODE_SECRETS`, newest first. A code's row names the key it was made with, so that
 /// a new key can be put in front while codes of the old one still live.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use lapin::{
     Channel, Connection, ConnectionProperties, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
@@ -89,9 +89,12 @@ fn dead_letters_to(exchange: &str, routing_key: &str) -> FieldTable {
 }
 
 /// Whether this can be AMQP_URL at all; the error does not repeat it, for it holds a password.
-pub fn check_url(url: &SecretString) -> Result<()> {
-    let parsed = url.expose_secret().parse::<lapin::uri::AMQPUri>();
-    parsed.map(drop).map_err(|_| anyhow!("AMQP_URL is not like amqp://user:password@host:5672/%2f"))
+pub fn check_url(url: &SecretString, production: bool) -> Result<()> {
+    let bad = |_| anyhow!("AMQP_URL is not like amqp://user:password@host:5672/%2f");
+    // Without a login in it, it is guest:guest.
+    let login = url.expose_secret().parse::<lapin::uri::AMQPUri>().map_err(bad)?.authority.userinfo;
+    ensure!(!production || login.username != login.password, "AMQP_URL holds a login that everybody knows");
+    Ok(())
 }
 
 /// Opens a connection that is never mended: whoever holds it replaces it when anything goes wrong.

@@ -93,26 +93,26 @@ impl Config {
         if !(1..=256).contains(&settings.worker_concurrency) {
             bail!("WORKER_CONCURRENCY is {}: it must be 1 to 256", settings.worker_concurrency);
         }
+        let production = match settings.environment.as_str() {
+            "production" => true,
+            "development" => false,
+            _ => bail!("ENVIRONMENT must be development or production"),
+        };
         let smtp_url = needed("SMTP_URL", settings.smtp_url)?;
         if !settings.amqp_url.expose_secret().is_empty() {
-            topology::check_url(&settings.amqp_url)?;
+            topology::check_url(&settings.amqp_url, production)?;
         }
         let server = Server::parse(smtp_url.expose_secret()).map_err(|why| anyhow!("SMTP_URL {why}"))?;
         let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
         let ring = Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
-        match settings.environment.as_str() {
-            "production" => {
-                if ring.has_example() {
-                    bail!("CODE_SECRETS holds the secret of .env.example, which everybody knows: make one of your own")
-                }
-                refuse_known_login("DATABASE_URL", &settings.database_url)?;
-                refuse_known_login("AMQP_URL", &settings.amqp_url)?;
-                if server.shows_credentials() {
-                    bail!("SMTP_URL sends user and password in plain text: use smtps://, or ?tls=required")
-                }
+        if production {
+            if ring.has_example() {
+                bail!("CODE_SECRETS holds the secret of .env.example, which everybody knows: make one of your own");
             }
-            "development" => {}
-            _ => bail!("ENVIRONMENT must be development or production"),
+            refuse_known_login(&settings.database_url)?;
+            if server.shows_credentials() {
+                bail!("SMTP_URL sends user and password in plain text: use smtps://, or ?tls=required");
+            }
         }
         Ok(Self {
             ops_addr: settings.ops_addr.parse().context("OPS_ADDR must be an address and a port, like 0.0.0.0:9090")?,
@@ -130,11 +130,10 @@ impl Config {
     }
 }
 
-/// A login that everybody knows is none.
-fn refuse_known_login(name: &str, url: &SecretString) -> Result<()> {
-    let known = ["://guest:guest@", "://vestibule:vestibule@"];
-    if known.iter().any(|login| url.expose_secret().contains(login)) {
-        bail!("{name} holds a login that everybody knows: production wants one of your own");
+/// The login of .env.example is none.
+fn refuse_known_login(url: &SecretString) -> Result<()> {
+    if url.expose_secret().contains("://vestibule:vestibule@") {
+        bail!("DATABASE_URL holds a login that everybody knows: production wants one of your own");
     }
     Ok(())
 }
@@ -154,7 +153,7 @@ mod tests {
 
     const GOOD: [(&str, &str); 4] = [
         ("DATABASE_URL", "postgres://u:hunter2@h/x"),
-        ("AMQP_URL", "amqp://h"),
+        ("AMQP_URL", "amqp://u:hunter2@h"),
         ("SMTP_URL", "smtp://u:hunter2@mail.example.com:587?tls=required"),
         ("CODE_SECRETS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
     ];
@@ -181,6 +180,7 @@ mod tests {
     fn production_refuses_what_everybody_knows_or_can_hear() {
         for (setting, sentence) in [
             (("AMQP_URL", "amqp://guest:guest@h"), "AMQP_URL holds a login"),
+            (("AMQP_URL", "AMQP://h"), "AMQP_URL holds a login"),
             (("DATABASE_URL", "postgres://vestibule:vestibule@h/x"), "DATABASE_URL holds a login"),
             (("SMTP_URL", "smtp://u:hunter2@mail.example.com"), "SMTP_URL sends user and password"),
         ] {

@@ -7,7 +7,7 @@ use backon::{ExponentialBuilder, Retryable};
 use futures_util::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 use shared::{
-    code::Ring,
+    code::{DECOY, Ring},
     message::{Kind, Message},
     topology::RETRY_SECONDS,
 };
@@ -22,6 +22,8 @@ use crate::{
 
 /// How long a message rests when something of ours is away; one of `RETRY_SECONDS`.
 pub(crate) const POSTPONED_SECONDS: u32 = 5;
+
+const NO_KEY: &str = "the code was made with a key that is not here";
 
 /// What is to be done with a message that was worked on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +105,12 @@ impl Handler {
                 digits = self.digits(message.id, code).map_err(Unwritten::OtherSecrets)?;
                 Content::Code { digits: digits.expose_secret(), lifetime_seconds: facts.lifetime_seconds(code) }
             }
-            (Kind::AlreadyRegistered, Some(_)) => Content::AlreadyRegistered,
+            (Kind::AlreadyRegistered, Some(code)) => {
+                // Nothing of it is mailed; but if codes must wait for a secret, so must this, or the wait would
+                // tell who has an account.
+                self.check_key(message.id, code, DECOY).map_err(Unwritten::OtherSecrets)?;
+                Content::AlreadyRegistered
+            }
             (Kind::Activated, None) => Content::Activated,
             _ => return Err(Unwritten::Impossible(anyhow!("the facts are not those of such a message"))),
         };
@@ -112,13 +119,15 @@ impl Handler {
     }
 
     fn digits(&self, id: Uuid, code: &Code) -> Result<SecretString, &'static str> {
-        let key = self.ring.get(&code.key_id).ok_or("the code was made with a key that is not here")?;
+        let key = self.ring.get(&code.key_id).ok_or(NO_KEY)?;
         let digits = key.digits(id, code.length);
-        if key.verifies(id, digits.expose_secret(), &code.hash) {
-            Ok(digits)
-        } else {
-            Err("the key makes other digits")
-        }
+        self.check_key(id, code, digits.expose_secret())?;
+        Ok(digits)
+    }
+
+    fn check_key(&self, id: Uuid, code: &Code, digits: &str) -> Result<(), &'static str> {
+        let key = self.ring.get(&code.key_id).ok_or(NO_KEY)?;
+        if key.verifies(id, digits, &code.hash) { Ok(()) } else { Err("the key makes other digits") }
     }
 
     /// Tries for a while: a mail that is out but not on record would go out again.

@@ -31,11 +31,9 @@ impl TrustedProxies {
     pub(crate) fn parse(list: &str) -> Result<Self, String> {
         let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let parse = |entry: &str| {
-            let one = || entry.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
-            entry
-                .parse::<IpNet>()
-                .or_else(|_| one())
-                .map_err(|_| format!("'{entry}' is neither an address nor a network"))
+            let network = entry.parse::<IpNet>().ok().filter(|network| !is_mapped(network));
+            let address = || entry.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()));
+            network.or_else(address).ok_or_else(|| format!("'{entry}' is neither an address nor a network"))
         };
         entries.map(parse).collect::<Result<_, _>>().map(Self)
     }
@@ -60,6 +58,11 @@ impl TrustedProxies {
         }
         client
     }
+}
+
+/// A network of mapped addresses would hold nobody: clients are compared as what they are.
+fn is_mapped(network: &IpNet) -> bool {
+    network.addr().to_canonical() != network.addr()
 }
 
 /// Some proxies append the port.
@@ -118,5 +121,7 @@ mod tests {
     fn a_bad_list_is_refused() {
         assert!(TrustedProxies::parse("10.0.0.0/8,, 10.0.0.1").is_ok());
         assert!(TrustedProxies::parse("10.0.0.0/40").unwrap_err().contains("10.0.0.0/40"));
+        assert!(TrustedProxies::parse("::ffff:10.0.0.0/104").is_err());
+        assert_eq!(client("::ffff:10.0.0.1", "10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
     }
 }

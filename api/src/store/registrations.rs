@@ -1,8 +1,8 @@
 //! Registrations, each with the code that counts for it.
 
 use deadpool_postgres::GenericClient;
-use time::OffsetDateTime;
-use tokio_postgres::{Error, Row};
+use time::{Duration, OffsetDateTime};
+use tokio_postgres::{Error, Row, types::ToSql};
 use uuid::Uuid;
 
 use super::Transaction;
@@ -22,8 +22,10 @@ macro_rules! select {
 }
 
 const BY_IDS: &str = select!("r.id = ANY($1) ORDER BY r.created_at DESC");
-const OPEN_OF: &str =
-    select!("r.email = $1 AND r.activated_at IS NULL AND r.closed_at IS NULL ORDER BY r.created_at DESC");
+const OPEN_OF: &str = select!(
+    "r.email = $1 AND r.activated_at IS NULL AND r.closed_at IS NULL \
+        AND r.created_at > clock_timestamp() - make_interval(secs => $2) ORDER BY r.created_at DESC"
+);
 const BY_KEY: &str = select!("r.idempotency_key = $1");
 const INSERT: &str = "INSERT INTO registrations (id, email, password_hash, idempotency_key, created_at) \
     VALUES ($1, $2, $3, $4, $5)";
@@ -94,9 +96,14 @@ pub(crate) async fn by_ids(client: &impl GenericClient, ids: &[Uuid]) -> Result<
     Ok(super::rows(client, BY_IDS, &[&ids]).await?.into_iter().map(Into::into).collect())
 }
 
-/// Those of an address that nobody activated or closed; whether one is over is for the policy to say.
-pub(crate) async fn open_of(client: &impl GenericClient, email: &EmailAddress) -> Result<Vec<Registration>, Error> {
-    Ok(super::rows(client, OPEN_OF, &[&email.as_str()]).await?.into_iter().map(Into::into).collect())
+/// Those of an address that nobody activated or closed, and that are younger than this.
+pub(crate) async fn open_of(
+    client: &impl GenericClient,
+    email: &EmailAddress,
+    younger_than: Duration,
+) -> Result<Vec<Registration>, Error> {
+    let values: [&(dyn ToSql + Sync); 2] = [&email.as_str(), &younger_than.as_seconds_f64()];
+    Ok(super::rows(client, OPEN_OF, &values).await?.into_iter().map(Into::into).collect())
 }
 
 pub(crate) async fn by_key(client: &impl GenericClient, key: &str) -> Result<Option<Registration>, Error> {
@@ -111,7 +118,7 @@ pub(crate) struct New<'a> {
 }
 
 pub(crate) async fn insert(transaction: &Transaction<'_>, new: &New<'_>, now: OffsetDateTime) -> Result<(), Error> {
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+    let values: [&(dyn ToSql + Sync); 5] =
         [&new.id, &new.email.as_str(), &new.password_hash, &new.idempotency_key, &now];
     super::execute(transaction, INSERT, &values).await.map(drop)
 }

@@ -8,11 +8,15 @@ use crate::stack::Stack;
 const ADA: &str = "ada.canary@example.com";
 const PASSWORD: &str = "canary:horse battery";
 
-/// As it is, and as programs like to write it.
-fn spellings(secret: &str) -> [String; 4] {
+/// As it is, and as programs like to write it: base64 has three forms, by where in a text it begins.
+fn spellings(secret: &str) -> [String; 6] {
     let hex = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
     let url = secret.replace(':', "%3A").replace(' ', "%20").replace('@', "%40");
-    [secret.to_owned(), STANDARD.encode(secret).trim_end_matches('=').to_owned(), hex, url]
+    let base64 = |skipped: usize| {
+        let rest = &secret.as_bytes()[skipped..];
+        STANDARD.encode(&rest[..rest.len() / 3 * 3])
+    };
+    [secret.to_owned(), hex, url, base64(0), base64(1), base64(2)]
 }
 
 /// All rows of all tables but these, as text.

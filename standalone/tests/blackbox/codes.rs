@@ -105,3 +105,39 @@ async fn secrets_can_be_changed_while_codes_live() {
     let rotated = stack.start_api(&[("CODE_SECRETS", both)]).await;
     assert_eq!(rotated.client.activate(ADA, &code).await.status, 200);
 }
+
+/// Else all limits would silently begin anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_secret_stays_for_it_names_addresses_in_every_limit() {
+    let stack = Stack::start().await;
+    let other = api::Config::load_from(
+        stack.variables(&[("CODE_SECRETS", "new:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=")]),
+    );
+    let listen = || tokio::net::TcpListener::bind("127.0.0.1:0");
+    let (listener, ops) = (listen().await.unwrap(), listen().await.unwrap());
+    let ended = api::run(other.unwrap(), listener, ops, tokio_util::sync::CancellationToken::new()).await;
+    let error = format!("{:#}", ended.unwrap_err());
+    assert!(error.contains("CODE_SECRETS: its last key is not the one"), "{error}");
+}
+
+/// I-15: an account's owner is not written to while others wait for a secret, or the receipts would tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_without_the_secret_holds_up_everybody_alike() {
+    let stack = Stack::start().await;
+    let (_, code) = stack.sign_up(ADA).await;
+    assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
+    stack.sink.nth_mail_to(ADA, 2).await;
+
+    let both = "new:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=,test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let rotated = stack.start_api(&[("CODE_SECRETS", both)]).await;
+    let mut receipts = vec![];
+    for email in [ADA, "new@example.com"] {
+        receipts.push(rotated.client.register_with(email, "a stranger's password").await.registration());
+    }
+    // Both have been looked at when both wait for their next turn.
+    stack.queue_holds(&stack.topology.retry_queue(5), 2).await;
+    for receipt in &receipts {
+        assert_eq!(rotated.client.receipt(receipt).await["status"], "queued");
+    }
+    stack.start_worker(&[("CODE_SECRETS", both)]).await;
+}

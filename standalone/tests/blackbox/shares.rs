@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Answer, Client},
+    client::{Answer, Client, PASSWORD, at_once, count},
     guesses::other_than,
     stack::Stack,
 };
@@ -122,6 +122,55 @@ async fn five_wrong_passwords_lock_an_address_for_one_network_longer_each_time()
             .execute(&format!("UPDATE lockouts SET until = until - interval '{locked_seconds} s'"), &[])
             .await;
     }
+    assert_eq!(here.activate(ADA, &code).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_fifty_wrong_passwords_at_once_five_are_looked_at_and_of_twenty_registrations_three_are_taken() {
+    let stack = Stack::start_with(&[("REGISTRATIONS_PER_NETWORK_PER_HOUR", "3")]).await;
+    let here = stack.client.at(HERE);
+    let registered = at_once(20, |n| {
+        let here = here.clone();
+        async move { here.register(&format!("ada{n}@example.com")).await }
+    });
+    assert_eq!(count(&registered.await), [(202, 3), (429, 17)].into());
+    let tried = at_once(50, |_| {
+        let here = here.clone();
+        async move { wrong_password(&here, ADA).await }
+    });
+    assert_eq!(count(&tried.await), [(401, 5), (429, 45)].into());
+}
+
+/// Whoever knows the key that somebody registered with could try passwords for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn repeating_a_registration_with_other_passwords_counts_as_giving_wrong_ones() {
+    let stack = Stack::start().await;
+    let here = stack.client.at(HERE);
+    assert_eq!(here.register_once("her key", ADA, PASSWORD).await.problem().1, "malformed-request");
+    assert_eq!(here.register_once("her-key", ADA, PASSWORD).await.status, 202);
+    for n in 0..5 {
+        let repeated = here.register_once("her-key", ADA, &format!("guess number {n}")).await;
+        assert_eq!(repeated.problem(), (409, "idempotency-mismatch".into()));
+    }
+    assert_eq!(scope(&here.register_once("her-key", ADA, PASSWORD).await), (429, json!("account")));
+    let there = stack.client.at(THERE);
+    for _ in 0..9 {
+        assert_eq!(there.register_once("her-key", ADA, PASSWORD).await.status, 202, "the right one does not count");
+    }
+    assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asked_for_a_code_here_is_not_held_up_by_those_who_guess_elsewhere() {
+    let stack = Stack::start().await;
+    let here = stack.client.at(HERE);
+    let registration = here.register(ADA).await.registration();
+    let code = stack.sink.mail_to(ADA).await.code();
+    here.receipt_when(&registration, "sent").await;
+    for _ in 0..50 {
+        assert_eq!(wrong_password(&stack.client, ADA).await.status, 401);
+    }
+    assert_eq!(stack.client.activate(ADA, &code).await.status, 429);
     assert_eq!(here.activate(ADA, &code).await.status, 200);
 }
 

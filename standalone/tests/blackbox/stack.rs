@@ -73,7 +73,7 @@ impl Stack {
 
     /// The same for tests that end at the outbox: no broker is touched.
     pub(crate) async fn without_broker() -> Self {
-        let mut stack = Self::prepare(&[("AMQP_URL", "amqp://127.0.0.1:1")]).await;
+        let mut stack = Self::prepare(&[("AMQP_URL", "amqp://u:p@127.0.0.1:1")]).await;
         stack.has_broker = false;
         stack
     }
@@ -104,7 +104,7 @@ impl Stack {
         running
     }
 
-    fn variables(&self, settings: &[(&str, &str)]) -> HashMap<String, String> {
+    pub(crate) fn variables(&self, settings: &[(&str, &str)]) -> HashMap<String, String> {
         let mut variables = self.variables.clone();
         variables.extend(settings.iter().map(|(name, value)| (name.to_string(), value.to_string())));
         variables
