@@ -21,19 +21,13 @@ use crate::{
 /// Networks that an account was entered from keep their way in for so long, whatever others do.
 const REMEMBERED: Duration = Duration::days(90);
 
-/// What was taken, and how it was before.
+/// What was taken.
 pub(crate) struct Trial {
     /// From this network.
-    here: Taken,
+    here: [u8; 32],
     /// From everywhere; not counted in networks that have their own way in.
-    everywhere: Option<Taken>,
+    everywhere: Option<[u8; 32]>,
     at: OffsetDateTime,
-}
-
-struct Taken {
-    subject: [u8; 32],
-    before: Lockout,
-    after: Lockout,
 }
 
 /// How a trial ended, if not with a wrong password.
@@ -81,24 +75,23 @@ pub(crate) async fn begin(
     // many such networks as an address has codes.
     let known = let_in.last().is_some_and(|&last| now < last + REMEMBERED)
         || codes.last().is_some_and(|&last| now < last + Duration::DAY);
-    let here = reserve(transaction, here, of_network, WRONG_PASSWORDS_FROM, now).await?;
-    let everywhere =
-        if known { None } else { Some(reserve(transaction, everywhere, of_address, WRONG_PASSWORDS, now).await?) };
-    Ok(Trial { here, everywhere, at: now })
+    reserve(transaction, &here, of_network, WRONG_PASSWORDS_FROM, now).await?;
+    if !known {
+        reserve(transaction, &everywhere, of_address, WRONG_PASSWORDS, now).await?;
+    }
+    Ok(Trial { here, everywhere: (!known).then_some(everywhere), at: now })
 }
 
 async fn reserve(
     transaction: &Transaction<'_>,
-    subject: [u8; 32],
-    before: Lockout,
+    subject: &[u8; 32],
+    mut lockout: Lockout,
     limit: usize,
     now: OffsetDateTime,
-) -> Result<Taken, Refusal> {
-    let mut after = before.clone();
+) -> Result<(), Refusal> {
     let locked = |retry_after| TooMany { scope: Scope::Account, retry_after };
-    after.reserve(limit, now).map_err(locked)?;
-    lockouts::write(transaction, &subject, &after).await?;
-    Ok(Taken { subject, before, after })
+    lockout.reserve(limit, now).map_err(locked)?;
+    Ok(lockouts::write(transaction, subject, &lockout).await?)
 }
 
 /// Somebody came in from here. The caller has locked the address, and commits.
@@ -118,19 +111,19 @@ pub(crate) async fn let_in(
 pub(crate) async fn end(transaction: &Transaction<'_>, trial: &Trial, ending: Ending) -> Result<(), Refusal> {
     let Trial { here, everywhere, at } = trial;
     let other = everywhere.as_ref().unwrap_or(here);
-    let ([mut of_network, mut of_address], now) = lockouts::read(transaction, [&here.subject, &other.subject]).await?;
+    let ([mut of_network, mut of_address], now) = lockouts::read(transaction, [here, other]).await?;
     match ending {
         // Who opens a registration of his own may still be guessing the password of another's account.
-        Ending::Untried | Ending::Right => of_network.give_back(&here.before, &here.after, *at),
+        Ending::Untried | Ending::Right => of_network.give_back(WRONG_PASSWORDS_FROM, *at),
         Ending::LetIn => of_network = Lockout::default(),
     }
-    lockouts::write(transaction, &here.subject, &of_network).await?;
+    lockouts::write(transaction, here, &of_network).await?;
     if let Some(everywhere) = everywhere {
-        of_address.give_back(&everywhere.before, &everywhere.after, *at);
-        lockouts::write(transaction, &everywhere.subject, &of_address).await?;
+        of_address.give_back(WRONG_PASSWORDS, *at);
+        lockouts::write(transaction, everywhere, &of_address).await?;
     }
     if ending == Ending::LetIn {
-        budgets::set(transaction, &here.subject, Kind::LetIn, &[now]).await?;
+        budgets::set(transaction, here, Kind::LetIn, &[now]).await?;
     }
     Ok(())
 }

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use lexopt::{Arg, Parser, ValueExt};
 
+use crate::drill;
+
 pub(crate) enum Wanted {
     Service(Arguments),
+    Drill(drill::arguments::Arguments),
     Text(String),
 }
 
@@ -21,6 +24,7 @@ Vestibule: people sign up with e-mail and password and come in with the code tha
 API, queue, worker, database and an inbox for the mails, all in this process.
 
 Usage: vestibule [--port N] [--data DIR | --ephemeral]        (cargo run -- [...])
+       vestibule drill URL        attacks a running one; vestibule drill --help
 
   --port N      the port of the API; 8000 unless API_ADDR says otherwise
   --data DIR    where secrets, database and mails are kept; ./data if not given
@@ -41,8 +45,10 @@ place of what is embedded, in any mix:
 impl Arguments {
     pub(crate) fn parse(mut parser: Parser) -> Result<Wanted, lexopt::Error> {
         let (mut data, mut ephemeral, mut port) = (None, false, None);
+        let mut first = true;
         while let Some(argument) = parser.next()? {
             match argument {
+                Arg::Value(command) if first && command == "drill" => return parse_drill(&mut parser),
                 Arg::Long("data") => data = Some(PathBuf::from(parser.value()?)),
                 Arg::Long("ephemeral") => ephemeral = true,
                 Arg::Short('p') | Arg::Long("port") => port = Some(parser.value()?.parse()?),
@@ -52,12 +58,18 @@ impl Arguments {
                 }
                 other => return Err(other.unexpected()),
             }
+            first = false;
         }
         if ephemeral && data.is_some() {
             return Err("--data and --ephemeral exclude each other".into());
         }
         Ok(Wanted::Service(Self { data: data.unwrap_or_else(|| "data".into()), ephemeral, port }))
     }
+}
+
+fn parse_drill(parser: &mut Parser) -> Result<Wanted, lexopt::Error> {
+    let arguments = drill::arguments::Arguments::parse(parser)?;
+    Ok(arguments.map_or_else(|| Wanted::Text(drill::arguments::HELP.to_owned()), Wanted::Drill))
 }
 
 #[cfg(test)]
@@ -68,6 +80,7 @@ mod tests {
         match Arguments::parse(Parser::from_args(arguments)).map_err(|error| error.to_string())? {
             Wanted::Service(arguments) => Ok(arguments),
             Wanted::Text(text) => Err(text),
+            Wanted::Drill(arguments) => Err(arguments.target.to_string()),
         }
     }
 
@@ -82,6 +95,13 @@ mod tests {
         assert_eq!(parse(&["--data=/srv/v", "--port", "8001"]), Ok(said));
         assert!(parse(&["--ephemeral"]).unwrap().ephemeral);
         assert_eq!(parse(&["--help"]).unwrap_err(), HELP);
+    }
+
+    #[test]
+    fn the_drill_is_a_command_of_its_own() {
+        assert_eq!(parse(&["drill", "http://localhost:8000"]).unwrap_err(), "http://localhost:8000");
+        assert_eq!(parse(&["drill", "--help"]).unwrap_err(), drill::arguments::HELP);
+        assert!(parse(&["--ephemeral", "drill", "http://localhost"]).unwrap_err().contains("drill"));
     }
 
     #[test]

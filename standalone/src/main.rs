@@ -4,6 +4,7 @@ mod arguments;
 mod banner;
 mod data;
 mod database;
+mod drill;
 mod inbox;
 mod outlet;
 mod ports;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
             let _ = std::io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }
+        Ok(Wanted::Drill(arguments)) => return drill(arguments),
         Err(error) => return failed(&format!("{error}; --help says what there is"), 2),
     };
     let ended = match tokio::runtime::Runtime::new() {
@@ -36,6 +38,16 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("{error:#}"), 1),
+    }
+}
+
+/// Ends with 1 when a promise was broken, and with 2 when that could not be found out.
+fn drill(arguments: drill::arguments::Arguments) -> ExitCode {
+    let ended = tokio::runtime::Runtime::new().map_err(Into::into);
+    match ended.and_then(|runtime| runtime.block_on(drill::run(arguments))) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => failed(&format!("{error:#}"), 2),
     }
 }
 

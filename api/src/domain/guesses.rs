@@ -89,9 +89,13 @@ impl Guesses {
         &self.ladder
     }
 
-    /// The wrong guesses that an address may see at codes of one length.
-    pub(crate) fn per_address(&self) -> u32 {
-        if self.escalates { STEP } else { LIFETIME_CAP }
+    /// The wrong guesses that an address may see at codes of one length; at the longest, there is no such number.
+    pub(crate) fn per_address(&self) -> Option<u32> {
+        match self.ladder.len() {
+            _ if !self.escalates => Some(LIFETIME_CAP),
+            1 => None,
+            _ => Some(STEP),
+        }
     }
 
     /// What everybody together may guess wrong in a day, for each length that has a limit.

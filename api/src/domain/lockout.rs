@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 /// What failed lately, and what it led to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lockout {
-    /// The failures that count toward the next lock, oldest first.
+    /// The failures that count toward the next lock, or led to the one that stands; oldest first.
     pub(crate) failures: Vec<OffsetDateTime>,
     /// How many locks there have been, until it was quiet.
     pub(crate) locks: u16,
@@ -23,16 +23,14 @@ impl Lockout {
     /// Takes the right to try a password, as a failure until it is known to be right. An error says how
     /// long to wait.
     pub(crate) fn reserve(&mut self, limit: usize, now: OffsetDateTime) -> Result<(), Duration> {
-        if let Some(until) = self.until.filter(|until| now < *until) {
-            return Err(until - now);
+        match self.until {
+            Some(until) if now < until => return Err(until - now),
+            Some(until) if now >= until + LONGEST => *self = Self::default(),
+            Some(_) => (self.until, self.failures) = (None, vec![]),
+            None => self.failures.retain(|&at| now < at + WINDOW),
         }
-        if self.until.is_some_and(|until| now >= until + LONGEST) {
-            *self = Self::default();
-        }
-        self.failures.retain(|&at| now < at + WINDOW);
         self.failures.push(now);
         if self.failures.len() >= limit {
-            self.failures.clear();
             let length = FIRST * 2_i32.pow(u32::from(self.locks).min(10));
             self.until = Some(now + length.min(LONGEST));
             self.locks = self.locks.saturating_add(1);
@@ -40,13 +38,13 @@ impl Lockout {
         Ok(())
     }
 
-    /// Takes a reservation back that was made at `at`, between `before` and `after`: exactly if nothing
-    /// came in between, and without touching what others did if something has.
-    pub(crate) fn give_back(&mut self, before: &Self, after: &Self, at: OffsetDateTime) {
-        if self == after {
-            self.clone_from(before);
-        } else if let Some(own) = self.failures.iter().position(|&failure| failure == at) {
-            self.failures.remove(own);
+    /// It was no failure. A lock that it led to is one no more.
+    pub(crate) fn give_back(&mut self, limit: usize, at: OffsetDateTime) {
+        let Some(own) = self.failures.iter().position(|&failure| failure == at) else { return };
+        self.failures.remove(own);
+        if self.until.is_some() && self.failures.len() < limit {
+            self.until = None;
+            self.locks = self.locks.saturating_sub(1);
         }
     }
 }
@@ -103,23 +101,25 @@ mod tests {
     }
 
     #[test]
-    fn the_right_password_takes_back_its_own_failure_and_no_other() {
+    fn the_right_password_takes_back_its_own_failure_and_the_lock_it_led_to() {
         let mut lockout = Lockout::default();
-        for minute in 0..4 {
+        for minute in 0..5 {
             lockout.reserve(5, minutes(minute)).unwrap();
         }
-        let before = lockout.clone();
-        lockout.reserve(5, minutes(4)).unwrap();
-        let after = lockout.clone();
-        assert!(after.until.is_some(), "until it is known to be right, it counts");
-        lockout.give_back(&before, &after, minutes(4));
-        assert_eq!(lockout, before);
+        assert!(lockout.reserve(5, minutes(5)).is_err(), "until it is known to be right, it counts");
+        lockout.give_back(5, minutes(2));
+        assert_eq!((lockout.failures.len(), lockout.locks, lockout.until), (4, 0, None));
+        lockout.reserve(5, minutes(5)).unwrap();
+        assert_eq!(lockout.until, Some(minutes(20)));
+    }
 
-        let (mut raced, before, mut after) = (Lockout::default(), Lockout::default(), Lockout::default());
-        after.reserve(5, T0).unwrap();
-        raced.reserve(5, T0).unwrap();
-        raced.reserve(5, minutes(1)).unwrap();
-        raced.give_back(&before, &after, T0);
-        assert_eq!(raced.failures, [minutes(1)]);
+    #[test]
+    fn many_at_once_that_are_right_leave_nothing_behind() {
+        let mut lockout = Lockout::default();
+        let tried: Vec<_> =
+            (0..9).map(|n| T0 + Duration::seconds(n)).filter(|&at| lockout.reserve(5, at).is_ok()).collect();
+        assert_eq!(tried.len(), 5);
+        tried.iter().rev().for_each(|&at| lockout.give_back(5, at));
+        assert_eq!(lockout, Lockout::default());
     }
 }

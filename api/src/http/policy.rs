@@ -49,8 +49,10 @@ struct Codes {
 #[derive(Object)]
 struct WrongCodes {
     per_registration: u32,
-    /// After so many at codes of one length, the address gets longer ones; or none, if there are no longer ones.
-    per_address: u32,
+    /// After so many at codes of one length the address gets longer ones; without longer codes, none at all. At
+    /// the longest codes only their number and that of their tries is a limit.
+    #[oai(skip_serializing_if_is_none)]
+    per_address: Option<u32>,
     /// They are forgotten when nobody guessed for so long.
     forgotten_after: i64,
     per_network: Vec<Window>,

@@ -38,6 +38,10 @@ impl Client {
         self.base.rsplit_once(':').unwrap().1
     }
 
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The same client at one address of the net.
     pub(crate) fn at(&self, address: &str) -> Self {
         Self { network: Some(address.to_owned()), ..self.clone() }

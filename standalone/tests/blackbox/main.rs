@@ -14,6 +14,7 @@ mod client;
 mod codes;
 mod database;
 mod deaths;
+mod drill;
 mod escalation;
 mod guesses;
 mod journey;

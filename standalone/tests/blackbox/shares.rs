@@ -141,6 +141,21 @@ async fn of_fifty_wrong_passwords_at_once_five_are_looked_at_and_of_twenty_regis
     assert_eq!(count(&tried.await), [(401, 5), (429, 45)].into());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_right_passwords_at_once_leave_no_failures_behind() {
+    let stack = Stack::start().await;
+    let (_, code) = stack.sign_up(ADA).await;
+    let client = stack.client.clone();
+    at_once(60, |_| {
+        let client = client.clone();
+        async move { client.resend(ADA).await }
+    })
+    .await;
+    assert_eq!(stack.database.count("SELECT count(*) FROM lockouts").await, 0);
+    assert_eq!(wrong_password(&stack.client, ADA).await.status, 401);
+    assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
+}
+
 /// Whoever knows the key that somebody registered with could try passwords for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn repeating_a_registration_with_other_passwords_counts_as_giving_wrong_ones() {
