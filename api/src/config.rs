@@ -1,6 +1,7 @@
 //! The settings of the API, from its environment.
 
 mod settings;
+mod transport;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -19,6 +20,7 @@ use crate::domain::{
     policy::{Policy, WRONG_CODES_FROM},
     share::Share,
 };
+use crate::http::Transport;
 
 const SECRETS: [&str; 3] = ["DATABASE_URL", "AMQP_URL", "CODE_SECRETS"];
 
@@ -36,7 +38,7 @@ pub struct Config {
     pub(crate) topology: Topology,
     pub(crate) public_url: String,
     pub(crate) trusted_proxies: TrustedProxies,
-    pub(crate) docs: bool,
+    pub(crate) transport: Transport,
     pub(crate) hash_threads: usize,
     pub(crate) hash_queue: Duration,
 }
@@ -64,7 +66,7 @@ impl Config {
             "development" => false,
             _ => bail!("ENVIRONMENT must be development or production"),
         };
-        let docs = settings.docs.as_deref().map_or(Ok(!production), |docs| on("DOCS", docs))?;
+        let transport = transport::check(&settings, production)?;
         if !settings.amqp_url.expose_secret().is_empty() {
             topology::check_url(&settings.amqp_url, production)?;
         }
@@ -89,7 +91,7 @@ impl Config {
             public_url: public_url(&settings.public_url)?,
             trusted_proxies: TrustedProxies::parse(&settings.trusted_proxies)
                 .map_err(|why| anyhow!("TRUSTED_PROXIES: {why}"))?,
-            docs,
+            transport,
             hash_threads: threads(settings.hash_threads)?,
             hash_queue: Duration::from_millis(settings.hash_queue_ms.into()),
         })
@@ -191,9 +193,9 @@ mod tests {
         let config = load(&[]).unwrap();
         assert_eq!((config.policy.guesses.ladder(), config.policy.code_attempts), (&[4, 6, 8][..], 3));
         assert_eq!(config.policy.code_ttl, time::Duration::MINUTE);
-        assert!(config.docs && config.migrate_on_start);
-        assert!(!load(&[("ENVIRONMENT", "production")]).unwrap().docs);
-        assert!(load(&[("ENVIRONMENT", "production"), ("DOCS", "on")]).unwrap().docs);
+        assert!(config.transport.docs && config.migrate_on_start);
+        assert!(!load(&[("ENVIRONMENT", "production")]).unwrap().transport.docs);
+        assert!(load(&[("ENVIRONMENT", "production"), ("DOCS", "on")]).unwrap().transport.docs);
     }
 
     #[test]
@@ -234,6 +236,9 @@ mod tests {
             ("CODE_ATTEMPTS", "-1"),
             ("ENVIRONMENT", "test"),
             ("DOCS", "yes"),
+            ("ALLOWED_ORIGINS", "*"),
+            ("MAX_CONNECTIONS", "0"),
+            ("TLS_CERT", "hunter2"),
             ("CODE_ESCALATION", "maybe"),
             ("TRUSTED_PROXIES", "10.0.0.0/40"),
             ("REGISTRATIONS_PER_NETWORK_PER_HOUR", "-1"),

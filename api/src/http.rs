@@ -1,38 +1,77 @@
 //! The HTTP surface: which path leads where.
 
-mod acceptor;
 mod body;
 mod caller;
+mod connection;
+pub(crate) mod cors;
+mod csp;
 mod docs;
 mod edge;
 mod framework;
+mod headers;
 mod health;
+mod places;
 mod policy;
 mod problem;
+mod progress;
 mod refused;
 mod routes;
+mod serve;
+pub(crate) mod tls;
 mod users;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
 use anyhow::Result;
 use poem::{
-    EndpointExt, Route, Server,
+    Endpoint, EndpointExt, IntoResponse, Route,
     middleware::{NormalizePath, TrailingSlash},
 };
 use poem_openapi::OpenApiService;
-use shared::process::DRAIN;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::{cors::Origins, headers::Headers, places::Places, serve::House, tls::Tls};
 use crate::App;
+
+/// What is set about the way to us, not about what happens here.
+pub(crate) struct Transport {
+    pub(crate) docs: bool,
+    pub(crate) max_connections: usize,
+    pub(crate) origins: Origins,
+    pub(crate) tls: Option<Tls>,
+}
 
 pub(crate) async fn serve(
     app: Arc<App>,
-    with_docs: bool,
+    transport: Transport,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<()> {
+    let Transport { docs, max_connections, origins, tls } = transport;
+    let proxies = app.trusted_proxies.clone();
+    // Many may come through a proxy, and from this machine comes whoever runs it.
+    let counts = move |address: IpAddr| !address.to_canonical().is_loopback() && !proxies.trust(address);
+    let house = House {
+        endpoint: Arc::new(endpoint(app, docs, origins)?),
+        places: Places::new(max_connections, counts),
+        tls: tls.clone(),
+    };
+    let certificate = async {
+        match &tls {
+            Some(tls) => tls.keep_up().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = serve::run(listener, house, stop) => Ok(()),
+        never = certificate => match never {},
+    }
+}
+
+/// From the outside in: headers for browsers; the edge; preflights; the paths.
+fn endpoint(app: Arc<App>, with_docs: bool, origins: Origins) -> Result<impl Endpoint + 'static> {
+    let headers = Headers::new(&app.public_url);
     let apis = (
         users::Users { app: Arc::clone(&app) },
         policy::Policies { app: Arc::clone(&app) },
@@ -45,20 +84,27 @@ pub(crate) async fn serve(
     let edge = edge::Edge::new(app, routes::Routes::new(pages.spec(), with_docs));
     let routes = Route::new().nest("/", service);
     let routes = if with_docs { pages.add_to(routes) } else { routes };
-    let endpoint = routes.with(NormalizePath::new(TrailingSlash::Trim)).around(move |inner, request| {
-        let edge = edge.clone();
-        async move { Ok(edge.pass(inner, request).await) }
+    let asked = origins.clone();
+    let routes = routes.with(NormalizePath::new(TrailingSlash::Trim)).around(move |inner, request| {
+        let preflight = asked.preflight(&request);
+        async move {
+            match preflight {
+                Some(answer) => Ok(answer),
+                None => inner.call(request).await.map(IntoResponse::into_response),
+            }
+        }
     });
-    let acceptor = acceptor::NoDelay::new(listener)?;
-    let told = stop.clone();
-    Server::new_with_acceptor(acceptor)
-        .run_with_graceful_shutdown(
-            endpoint,
-            async move { told.cancelled().await },
-            Some(DRAIN.saturating_sub(Duration::from_secs(2))),
-        )
-        .await?;
-    Ok(())
+    Ok(routes.around(move |inner, request| {
+        let (edge, origin) = (edge.clone(), origins.of(&request));
+        async move {
+            let mut response = edge.pass(inner, request).await;
+            headers.complete(&mut response);
+            if let Some(origin) = origin {
+                cors::open(&mut response, origin);
+            }
+            Ok(response)
+        }
+    }))
 }
 
 const DESCRIPTION: &str = "People register with e-mail and password, get a code by mail, and activate with HTTP Basic \

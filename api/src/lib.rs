@@ -112,7 +112,7 @@ pub async fn run_on(ground: Ground, config: Config, listener: TcpListener, stop:
     let mut parts = Parts::new(stop.clone());
     parts.start("the relay", relay::run(app.store.clone(), outlet, Arc::clone(&app.wake), stop.clone()));
     parts.start("the operator's listener", ops::serve(ops, ready, stop.clone()));
-    parts.start("the HTTP server", http::serve(app, config.docs, listener, stop));
+    parts.start("the HTTP server", http::serve(app, config.transport, listener, stop));
     parts.run().await
 }
 

@@ -44,7 +44,8 @@ impl Settings {
 
     pub(crate) fn complete(&mut self, ports: &Ports, data: Option<&Data>) -> Result<()> {
         if !self.has("PUBLIC_URL") {
-            self.set("PUBLIC_URL", format!("http://localhost:{}", ports.api.local_addr()?.port()));
+            let scheme = if self.has("TLS_CERT") { "https" } else { "http" };
+            self.set("PUBLIC_URL", format!("{scheme}://localhost:{}", ports.api.local_addr()?.port()));
         }
         if let Some(inbox) = &ports.inbox {
             self.set("SMTP_URL", format!("smtp://{}", inbox.smtp.local_addr()?));

@@ -2,11 +2,14 @@
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use poem::{IntoResponse, Route, endpoint::make_sync, get};
+use poem::{IntoResponse, Route, endpoint::make_sync, get, http::header};
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Map, Value, json};
 
-use super::problem::CONTENT_TYPE;
+use super::{
+    csp::{self, Styles},
+    problem::CONTENT_TYPE,
+};
 
 pub(super) struct Pages {
     spec: Value,
@@ -38,14 +41,18 @@ impl Pages {
 
     pub(super) fn add_to(self, routes: Route) -> Route {
         // One copy of each for all who ask: the pages are megabytes.
-        let page = |content: String, content_type: &'static str| {
-            let content = Bytes::from(content);
-            get(make_sync(move |_| content.clone().with_content_type(content_type)))
+        let page = |content: String, styles| {
+            let (policy, content) = (csp::of(&content, styles), Bytes::from(content));
+            get(make_sync(move |_| {
+                let page = content.clone().with_content_type("text/html; charset=utf-8");
+                page.with_header(header::CONTENT_SECURITY_POLICY, policy.as_str())
+            }))
         };
+        let spec = Bytes::from(self.spec.to_string());
         routes
-            .at("/docs", page(self.swagger, "text/html; charset=utf-8"))
-            .at("/docs/scalar", page(self.scalar, "text/html; charset=utf-8"))
-            .at("/openapi.json", page(self.spec.to_string(), "application/json"))
+            .at("/docs", page(self.swagger, Styles::Own))
+            .at("/docs/scalar", page(self.scalar, Styles::Any))
+            .at("/openapi.json", get(make_sync(move |_| spec.clone().with_content_type("application/json"))))
     }
 }
 
