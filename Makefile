@@ -5,7 +5,7 @@ env_file := $(firstword $(wildcard .env) .env.example)
 compose  := docker compose --env-file $(env_file)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs run test test-security test-coverage test-compose lint layers migrate migration bench clean
+.PHONY: help up down logs run test test-security test-coverage test-compose test-schema fuzz lint layers deny audit migrate migration bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,13 @@ test-coverage: ## Run every test and show which lines they reach (needs cargo-ll
 test-compose: ## Bring the real stack up by compose, sign somebody up, bring it down; both forms
 	scripts/test-compose
 
+test-schema: ## Have Schemathesis attack a real service by its spec (needs Python with venv)
+	scripts/test-schema
+
+TIME ?= 60
+fuzz: ## Run each fuzzer for a minute, or for TIME=seconds
+	scripts/fuzz $(TIME)
+
 lint: ## Check format and clippy, warnings being errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -43,6 +50,12 @@ lint: ## Check format and clippy, warnings being errors
 
 layers: ## Check that every outside crate stays in its room
 	scripts/layers
+
+deny: ## Check licences, sources and duplicates of all that is compiled in (deny.toml)
+	scripts/deny licenses bans sources
+
+audit: ## Look for known vulnerabilities, if the database of advisories can be had
+	scripts/deny advisories
 
 migrate: ## Bring the schema of the compose database up to date
 	$(compose) run --rm --build api sh -c 'cargo build --package api --package worker && api migrate'

@@ -8,6 +8,8 @@ mod csp;
 mod docs;
 mod edge;
 mod framework;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod headers;
 mod health;
 mod places;
@@ -80,7 +82,7 @@ fn endpoint(app: Arc<App>, with_docs: bool, origins: Origins) -> Result<impl End
     // Relative, so that the page works under whatever name it was reached.
     let service =
         OpenApiService::new(apis, "Vestibule", env!("CARGO_PKG_VERSION")).server("/").description(DESCRIPTION);
-    let pages = docs::Pages::of(&service, &app.public_url)?;
+    let pages = docs::Pages::of(&service, &app)?;
     let edge = edge::Edge::new(app, routes::Routes::new(pages.spec(), with_docs));
     let routes = Route::new().nest("/", service);
     let routes = if with_docs { pages.add_to(routes) } else { routes };

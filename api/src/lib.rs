@@ -29,6 +29,8 @@ use domain::{
     policy::Policy,
 };
 use hashing::HashPool;
+#[cfg(any(test, fuzzing))]
+pub use http::fuzzing;
 use publish::Publisher;
 use refusal::Refusal;
 pub use relay::{Deliver, Outlet, Undelivered};

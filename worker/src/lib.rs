@@ -22,6 +22,8 @@ use shared::{
     postgres::{self, Pool},
     process::Parts,
 };
+#[cfg(any(test, fuzzing))]
+pub use smtp::fuzzing;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

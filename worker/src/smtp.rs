@@ -24,6 +24,8 @@ use self::{
 };
 
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod open;
 mod reply;
 pub(crate) mod server;

@@ -10,6 +10,7 @@ use super::{
     csp::{self, Styles},
     problem::CONTENT_TYPE,
 };
+use crate::App;
 
 pub(super) struct Pages {
     spec: Value,
@@ -18,10 +19,12 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub(super) fn of<T: OpenApi>(service: &OpenApiService<T, ()>, public_url: &str) -> Result<Self> {
+    pub(super) fn of<T: OpenApi>(service: &OpenApiService<T, ()>, app: &App) -> Result<Self> {
         let plain = service.spec();
         let mut spec: Value = serde_json::from_str(&plain).context("the spec is not JSON")?;
-        complete_spec(&mut spec, public_url);
+        complete_spec(&mut spec, &app.public_url);
+        add_bounds(&mut spec, app.policy.password_min_length);
+        add_links(&mut spec);
         let complete = spec.to_string();
         Ok(Self {
             swagger: service.swagger_ui_html().replace(&plain, &complete),
@@ -78,6 +81,45 @@ fn complete_spec(spec: &mut Value, public_url: &str) {
     for response in operations.flatten().filter_map(|(_, operation)| operation["responses"].as_object_mut()).flatten() {
         add_problems(response.0, response.1, public_url);
         add_headers(response.1);
+    }
+}
+
+/// What is judged where all faults are collected, and not by the framework.
+fn add_bounds(spec: &mut Value, password_min_length: usize) {
+    // A form sends an empty field where nothing was filled in.
+    let id = json!({ "pattern": "^([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?$", "nullable": true });
+    for (schema, member, bounds) in [
+        ("Registration", "email", json!({ "format": "email", "maxLength": 254 })),
+        ("Registration", "password", json!({ "minLength": password_min_length, "maxLength": 128 })),
+        ("Activation", "code", json!({ "pattern": "^[0-9]{4,10}$" })),
+        ("Activation", "registration", id.clone()),
+        ("Resending", "registration", id),
+    ] {
+        add_members(&mut spec["components"]["schemas"][schema]["properties"][member], bounds);
+    }
+    // Nothing, and the JSON that says nothing, are the same.
+    spec["components"]["schemas"]["Resending"]["nullable"] = true.into();
+    let parameters = spec["paths"]["/v1/users"]["post"]["parameters"].as_array_mut();
+    for key in parameters.into_iter().flatten().filter(|parameter| parameter["name"] == "Idempotency-Key") {
+        add_members(&mut key["schema"], json!({ "pattern": "^[!-~]{1,255}$" }));
+    }
+}
+
+fn add_members(object: &mut Value, members: Value) {
+    if let (Value::Object(object), Value::Object(members)) = (object, members) {
+        object.extend(members);
+    }
+}
+
+/// What can be done with a receipt. The code comes by mail, and who it is by Basic.
+fn add_links(spec: &mut Value) {
+    let id = "$response.body#/registration";
+    for path in ["/v1/users", "/v1/users/resend"] {
+        spec["paths"][path]["post"]["responses"]["202"]["links"] = json!({
+            "receipt": { "operationId": "read_registration", "parameters": { "id": id } },
+            "activate": { "operationId": "activate", "requestBody": { "registration": id } },
+            "resend": { "operationId": "resend", "requestBody": { "registration": id } },
+        });
     }
 }
 

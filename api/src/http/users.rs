@@ -38,7 +38,7 @@ pub(super) struct Users {
 /// E-mail address and password of the registration.
 #[derive(SecurityScheme)]
 #[oai(ty = "basic", rename = "Basic")]
-struct Basic(poem_openapi::auth::Basic);
+pub(super) struct Basic(pub(super) poem_openapi::auth::Basic);
 
 #[derive(ApiResponse)]
 enum Accepted {
@@ -166,7 +166,7 @@ fn registration(given: Option<&body::Given>) -> Result<Option<Uuid>, Fault> {
 }
 
 /// What cannot be anybody's address or password is nobody's: no need to hash it.
-fn claim(Basic(given): Basic, registration: Option<Uuid>, caller: Caller) -> Result<Claim, Refusal> {
+pub(super) fn claim(Basic(given): Basic, registration: Option<Uuid>, caller: Caller) -> Result<Claim, Refusal> {
     let (email, password) = (EmailAddress::parse(&given.username), SecretString::from(given.password));
     let password = Password::given(password.expose_secret()).ok_or(Refusal::Unauthenticated)?;
     let email = email.map_err(|_| Refusal::Unauthenticated)?;

@@ -33,6 +33,31 @@ async fn the_spec_names_every_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_spec_says_what_is_taken_and_what_comes_next() {
+    let stack = Stack::without_broker().await;
+    let api = stack.start_api(&[("PASSWORD_MIN_LENGTH", "12")]).await;
+    let spec = api.client.get("/openapi.json").await.json();
+    let schemas = &spec["components"]["schemas"];
+    let password = &schemas["Registration"]["properties"]["password"];
+    assert_eq!((&password["minLength"], &password["maxLength"]), (&12.into(), &128.into()));
+    assert_eq!(schemas["Registration"]["properties"]["email"]["format"], "email");
+    assert_eq!(schemas["Activation"]["properties"]["code"]["pattern"], "^[0-9]{4,10}$");
+    let id = schemas["Resending"]["properties"]["registration"]["pattern"].as_str().unwrap();
+    assert!(id.starts_with("^(") && id.ends_with(")?$"), "{id}: an empty one is none");
+    let optional = [&schemas["Resending"], &schemas["Activation"]["properties"]["registration"]];
+    assert!(optional.iter().all(|schema| schema["nullable"] == true), "{schemas}");
+    let key = &spec["paths"]["/v1/users"]["post"]["parameters"][0];
+    assert_eq!((&key["name"], &key["schema"]["pattern"]), (&"Idempotency-Key".into(), &"^[!-~]{1,255}$".into()));
+
+    for path in ["/v1/users", "/v1/users/resend"] {
+        let links = &spec["paths"][path]["post"]["responses"]["202"]["links"];
+        assert_eq!(links["receipt"]["parameters"]["id"], "$response.body#/registration", "{path}");
+        let next: Vec<_> = ["receipt", "activate", "resend"].map(|link| links[link]["operationId"].as_str()).into();
+        assert_eq!(next, [Some("read_registration"), Some("activate"), Some("resend")], "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_pages_need_nothing_from_outside() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;

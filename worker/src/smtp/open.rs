@@ -38,7 +38,17 @@ pub(super) async fn open(server: &Server) -> Result<AsyncSmtpConnection, Failure
             Box::new(Turns::greeted(handshake(tls, tcp, limit).await?, peer))
         }
     };
-    let connecting = AsyncSmtpConnection::connect_with_transport(stream, &hello);
+    greet(server, stream, &hello).await
+}
+
+/// The dialogue up to where mail can go, on a stream whose protection is settled.
+pub(super) async fn greet(
+    server: &Server,
+    stream: Box<dyn AsyncTokioStream>,
+    hello: &ClientId,
+) -> Result<AsyncSmtpConnection, Failure> {
+    let limit = server.timeouts.step;
+    let connecting = AsyncSmtpConnection::connect_with_transport(stream, hello);
     let mut connection = within(Step::Hello, limit, connecting).await?;
     if let Some(credentials) = &server.credentials {
         let reply = within(Step::Auth, limit, connection.auth(DEFAULT_MECHANISMS, credentials)).await?;

@@ -15,6 +15,10 @@ pub(super) fn plain_line(line: &[u8]) -> Vec<u8> {
         [] => plain.push(b' '),
         text => plain.extend(text.iter().take(LONGEST_LINE).map(|byte| if byte.is_ascii() { *byte } else { b'?' })),
     }
+    // lettre panics at an extension whose name is nothing but blanks.
+    while plain.len() > 4 && plain.last().is_some_and(|byte| char::from(*byte).is_whitespace()) {
+        plain.pop();
+    }
     plain.extend_from_slice(b"\r\n");
     plain
 }
@@ -46,6 +50,15 @@ mod tests {
     fn a_bare_code_gets_its_space() {
         assert_eq!(plain(b"250\r\n"), "250 \r\n");
         assert_eq!(plain(b"250-\r\n"), "250-\r\n");
+    }
+
+    /// Found by the fuzzer: at a line of blanks in the answer to EHLO lettre panics.
+    #[test]
+    fn a_text_of_blanks_is_no_text() {
+        assert_eq!(plain(b"250    \r\n"), "250 \r\n");
+        assert_eq!(plain(b"250-\t\x0b \r\n"), "250-\r\n");
+        assert_eq!(plain(&[b"250 ".as_slice(), &[b' '; 600], b"x\r\n"].concat()), "250 \r\n");
+        assert_eq!(plain(b"250-SIZE 1 \r\n"), "250-SIZE 1\r\n");
     }
 
     #[test]

@@ -10,8 +10,7 @@ use lettre::transport::smtp::{
     extension::ClientId,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
 
@@ -20,7 +19,12 @@ use super::{
     turns::Turns,
 };
 
-pub(super) async fn ask(mut stream: Turns<TcpStream>, hello: &ClientId, limit: Duration) -> Result<TcpStream, Failure> {
+/// What the dialogue goes over.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+pub(super) async fn ask<S: Stream>(mut stream: Turns<S>, hello: &ClientId, limit: Duration) -> Result<S, Failure> {
     let offers = timeout(limit, greet(&mut stream, hello)).await;
     let offers = offers.unwrap_or(Err(Failure::new(Step::Hello, Fault::Silent)))?;
     if !offers.lines().any(|line| line.get(4..).is_some_and(|word| word.trim().eq_ignore_ascii_case("STARTTLS"))) {
@@ -31,18 +35,18 @@ pub(super) async fn ask(mut stream: Turns<TcpStream>, hello: &ClientId, limit: D
     stream.into_inner().map_err(|error| Failure::lost(Step::StartTls, &error))
 }
 
-async fn greet(stream: &mut Turns<TcpStream>, hello: &ClientId) -> Result<String, Failure> {
+async fn greet<S: Stream>(stream: &mut Turns<S>, hello: &ClientId) -> Result<String, Failure> {
     reply(stream, Step::Hello).await?;
     exchange(stream, &Ehlo::new(hello.clone()).to_string(), Step::Hello).await
 }
 
-async fn exchange(stream: &mut Turns<TcpStream>, command: &str, step: Step) -> Result<String, Failure> {
+async fn exchange<S: Stream>(stream: &mut Turns<S>, command: &str, step: Step) -> Result<String, Failure> {
     stream.write_all(command.as_bytes()).await.map_err(|error| Failure::lost(step, &error))?;
     reply(stream, step).await
 }
 
-/// Reads one reply, which must be a positive one.
-async fn reply(stream: &mut Turns<TcpStream>, step: Step) -> Result<String, Failure> {
+/// Reads one reply, which must be a positive one, all of it: all its lines have one code.
+async fn reply<S: Stream>(stream: &mut Turns<S>, step: Step) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     while !is_whole(&bytes) {
         let read = stream.read_buf(&mut bytes).await.map_err(|error| Failure::lost(step, &error))?;
@@ -51,7 +55,8 @@ async fn reply(stream: &mut Turns<TcpStream>, step: Step) -> Result<String, Fail
         }
     }
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    match text.get(..3).and_then(|code| code.parse().ok()) {
+    let code = text.get(..3).filter(|code| text.lines().all(|line| line.starts_with(code)));
+    match code.and_then(|code| code.parse().ok()) {
         Some(200..300) => Ok(text),
         Some(code) => Err(Failure::new(step, Fault::refused(code, text.get(4..).unwrap_or_default()))),
         None => Err(Failure::lost(step, &ErrorKind::InvalidData.into())),

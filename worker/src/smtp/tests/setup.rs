@@ -99,6 +99,19 @@ async fn words_slipped_in_before_the_handshake_are_not_believed() {
     assert_eq!(sent, later("STARTTLS: connection aborted"));
 }
 
+/// Found by the fuzzer: the first line spoke for all of them.
+#[tokio::test]
+async fn a_reply_of_two_minds_is_not_an_agreement() {
+    for (at, bytes) in [
+        (Stage::Ehlo, b"250-here\r\n550 STARTTLS\r\n".as_slice()),
+        (Stage::StartTls, b"220-go on\r\n554 or rather not\r\n"),
+    ] {
+        let sink = sink(Protection::StartTls).await;
+        let sent = send_into(&sink, Behaviour::Raw { at, bytes }).await;
+        assert!(matches!(&sent, Sent::Later(why) if why.ends_with("invalid data")), "{at:?}: {sent:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_login_is_given_as_it_was_before_percent_encoding() {
     for (mechanisms, protection) in

@@ -1,0 +1,10 @@
+//! A message from the queue: what is read is what would be written.
+#![no_main]
+
+use shared::message::Message;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Ok(message) = Message::from_json(bytes) {
+        assert_eq!(Message::from_json(message.to_json().to_string().as_bytes()), Ok(message));
+    }
+});
