@@ -130,7 +130,8 @@ async fn a_new_certificate_is_taken_without_a_restart_and_a_broken_one_is_not() 
     let mut files = Files::new();
     let settings = files.settings();
     let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let mut vestibule = Home::new().start(&settings);
+    let home = Home::new();
+    let mut vestibule = home.start(&settings);
     let listens = vestibule.client.request("GET", "/").build().unwrap().url().socket_addrs(|| None).unwrap()[0];
     let (old, stream) = (files.certificate(), files.connect(listens, "h2").await.unwrap());
     let (mut client, connection) = conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
