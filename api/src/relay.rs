@@ -61,7 +61,8 @@ pub(crate) async fn run(
     while !stop.is_cancelled() {
         let pause = match relay.round().await {
             Ok(pause) => {
-                if std::mem::take(&mut failing) {
+                // A round without room may not have asked Postgres for anything.
+                if pause != PAUSE_WITHOUT_ROOM && std::mem::take(&mut failing) {
                     tracing::info!("the outbox moves again");
                 }
                 pause

@@ -1,6 +1,6 @@
 //! What a mail client says to the inbox. `vestibule` is a program, which cannot be linked: its files are taken.
 #![no_main]
-#![allow(dead_code, reason = "the program uses the rest of them")]
+#![expect(dead_code, reason = "the program uses the rest of them")]
 
 #[path = "../../standalone/src/inbox"]
 mod inbox {
