@@ -21,6 +21,7 @@ mod https;
 mod journey;
 mod mails;
 mod mixes;
+mod passwords;
 mod problems;
 #[expect(dead_code, reason = "the processes' own tests use the rest")]
 mod process;
