@@ -5,7 +5,7 @@ env_file := $(firstword $(wildcard .env) .env.example)
 compose  := docker compose --env-file $(env_file)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs run test test-security test-coverage test-compose test-schema fuzz lint layers deny audit migrate migration bench clean
+.PHONY: help up down logs run test test-faults test-security test-coverage test-compose test-schema fuzz lint layers deny audit migrate migration bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ logs: ## Follow the log; s=api for that of one service
 test: ## Run every test, with private servers unless DATABASE_URL and AMQP_URL are set
 	scripts/with-servers cargo test --workspace
 
+test-faults: ## Kill, cut off and stall everything under load; FULL=1 takes more than an hour
+	@scripts/test-faults
+
 test-security: ## Run the tests of the numbered attacks only (S-01 to S-29)
 	scripts/with-servers cargo test --workspace -- $(foreach n,01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29,s_$(n)_)
 
@@ -45,7 +48,7 @@ fuzz: ## Run each fuzzer for a minute, or for TIME=seconds
 
 lint: ## Check format and clippy, warnings being errors
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	scripts/common-passwords --check
 
 layers: ## Check that every outside crate stays in its room

@@ -67,6 +67,7 @@ async fn count_attempt(app: &App, claim: &Claim, proved: &[Registration]) -> Res
     guesser::count(app, &transaction, claim.network, lengths.len(), ledger.now).await?;
     guesses::count_for_all(&transaction, &lengths, ledger.now).await?;
     transaction.commit().await?;
+    failpoint::point("activate-after-counting");
     Ok(Counted { registrations: current, attempts_left, at: ledger.now })
 }
 
@@ -153,6 +154,7 @@ async fn admit(app: &App, claim: &Claim, right: &Registration, counted_at: Offse
     guesser::forgive(app, &transaction, claim.network, counted_at).await?;
     guesses::forgive_for_all(&transaction, right.code.length, counted_at).await?;
     transaction.commit().await?;
+    failpoint::point("activate-after-consuming");
     app.wake_relay();
     Ok(user)
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::StreamExt;
 use lapin::{
@@ -39,6 +39,8 @@ struct Live {
     /// Rung when a publish went wrong: the connection is replaced rather than understood. One for each
     /// connection, so that what failed on the last one does not spoil the next.
     doubt: Arc<Notify>,
+    /// Whether the broker, being short of memory or disk, reads nothing of ours just now.
+    blocked: Arc<watch::Sender<bool>>,
 }
 
 impl Publisher {
@@ -62,8 +64,10 @@ impl Publisher {
 
     async fn publish(&self, envelope: &Envelope) -> Result<()> {
         let live = self.live.borrow().clone().context("no connection to the broker")?;
-        let published = tokio::time::timeout(CONFIRM_TIMEOUT, self.send(&live.channel, envelope)).await;
-        let outcome = published.unwrap_or_else(|_| bail!("the broker did not confirm in time"));
+        let outcome = tokio::select! {
+            outcome = self.send(&live.channel, envelope) => outcome,
+            () = live.overdue() => Err(anyhow!("the broker did not confirm in time")),
+        };
         if outcome.is_err() {
             live.doubt.notify_one();
         }
@@ -76,6 +80,7 @@ impl Publisher {
         let confirm = channel
             .basic_publish(exchange.into(), ROUTING_KEY.into(), mandatory, body.as_bytes(), properties(envelope))
             .await?;
+        failpoint::point("relay-after-publish");
         match confirm.await? {
             Confirmation::Ack(None) => Ok(()),
             // A message that found no queue is "acknowledged" too.
@@ -101,11 +106,13 @@ impl Publisher {
                 () = stop.cancelled() => break,
             };
             tracing::info!("connected to the broker");
-            let live = Live { channel, doubt: Arc::default() };
+            let live = Live { channel, doubt: Arc::default(), blocked: Arc::new(watch::Sender::new(false)) };
             let why = tokio::select! {
-                why = self.watch(&connection, live) => why,
+                why = self.watch(&connection, &live) => why,
                 () = stop.cancelled() => "stopping",
             };
+            // Who still waits for a confirm waits no longer than on any other connection.
+            live.blocked.send_replace(false);
             if why == "stopping" {
                 // The relay finishes its round with the channel it has.
                 linger(&self, &connection).await;
@@ -121,31 +128,28 @@ impl Publisher {
     /// Returns why the connection is no good any more. One that the broker blocks, being short of memory
     /// or disk, is in order: it is kept, and nothing is published until it is unblocked. A new one in its
     /// place would only say the same again, and all of it would be heard in the end.
-    async fn watch(&self, connection: &Connection, mut live: Live) -> &'static str {
+    async fn watch(&self, connection: &Connection, live: &Live) -> &'static str {
         // Listening comes first: what is published may be what it is blocked for.
         let mut events = std::pin::pin!(connection.events_listener());
         self.live.send_replace(Some(live.clone()));
         let mut look = tokio::time::interval(Duration::from_secs(1));
-        let mut blocked = false;
         loop {
             tokio::select! {
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(why)) => {
                         tracing::warn!(why, "the broker takes nothing now: messages wait in the outbox");
-                        blocked = true;
+                        live.blocked.send_replace(true);
                         self.live.send_replace(None);
                     }
                     Some(Event::ConnectionUnblocked) => {
                         tracing::info!("the broker takes messages again");
-                        blocked = false;
-                        // What timed out meanwhile says nothing about the connection.
-                        live.doubt = Arc::default();
+                        live.blocked.send_replace(false);
                         self.live.send_replace(Some(live.clone()));
                     }
                     Some(Event::Error(_)) | None => return "the broker closed it",
                     Some(_) => {}
                 },
-                () = live.doubt.notified(), if !blocked => return "a publish failed",
+                () = live.doubt.notified(), if !*live.blocked.borrow() => return "a publish failed",
                 // Events tell at once; this finds what they did not.
                 _ = look.tick() => if !(connection.status().connected() && live.channel.status().connected()) {
                     return "it broke";
@@ -165,6 +169,19 @@ impl Publisher {
         let channel =
             tokio::time::timeout(CONFIRM_TIMEOUT * 2, preparing).await.context("the broker is too slow")??;
         Ok((connection, channel))
+    }
+}
+
+impl Live {
+    /// Returns when a confirm is overdue. What the broker reads later is not late: to publish it once more
+    /// would only have it mailed twice.
+    async fn overdue(&self) {
+        let mut blocked = self.blocked.subscribe();
+        while blocked.wait_for(|blocked| !blocked).await.is_ok() {
+            if tokio::time::timeout(CONFIRM_TIMEOUT, blocked.wait_for(|blocked| *blocked)).await.is_err() {
+                return;
+            }
+        }
     }
 }
 

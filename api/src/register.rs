@@ -111,7 +111,9 @@ async fn append(app: &App, wish: &Registering, proof: &Proof) -> Result<Option<R
     }
     let code = mint::mint(app, &transaction, &order(wish), id, grant).await?;
     mint::count_registration(app, &transaction, wish.network).await?;
+    failpoint::point("register-before-commit");
     transaction.commit().await?;
+    failpoint::point("register-after-commit");
     app.wake_relay();
 
     let registration = Registration {

@@ -115,6 +115,9 @@ impl Relay {
             Ok(if room == 0 { vec![] } else { outbox::lease(&connection, room, LEASE).await? })
         });
         let leased = leased.await?;
+        if !leased.is_empty() {
+            failpoint::point("relay-after-lease");
+        }
         let may_be_more = room > 0 && leased.len() == room;
         for (id, row) in leased {
             match row {

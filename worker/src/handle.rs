@@ -70,6 +70,7 @@ impl Handler {
     }
 
     async fn work(&self, message: Message, slot: &mut Slot) -> Result<Outcome> {
+        failpoint::point("worker-after-delivery");
         let Some(facts) = self.store.facts(message).await? else {
             return self.end(message.id, End::Dropped("gone")).await;
         };
@@ -92,7 +93,10 @@ impl Handler {
             }
         };
         match slot.send(&letter).await {
-            Sent::Accepted => self.end(message.id, End::Delivered).await,
+            Sent::Accepted => {
+                failpoint::point("worker-after-250");
+                self.end(message.id, End::Delivered).await
+            }
             Sent::Never(why) => self.end(message.id, End::Undeliverable(&why)).await,
             Sent::Later(why) => Ok(Outcome::Retry(why)),
         }
@@ -137,6 +141,7 @@ impl Handler {
             .with_max_delay(Duration::from_secs(2))
             .with_max_times(20);
         (|| self.store.record(id, end)).retry(patience).await?;
+        failpoint::point("worker-after-record");
         match end {
             End::Undeliverable(_) => tracing::warn!(?end, "recorded"),
             End::Delivered | End::Dropped(_) => tracing::info!(?end, "recorded"),

@@ -88,6 +88,7 @@ impl Hands {
         self.ids.remove(&id);
         match outcome {
             Ok(()) => {
+                failpoint::point("relay-after-confirm");
                 self.gone.push(id);
                 None
             }

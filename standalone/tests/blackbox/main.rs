@@ -25,6 +25,7 @@ mod passwords;
 mod problems;
 #[expect(dead_code, reason = "the processes' own tests use the rest")]
 mod process;
+#[expect(dead_code, reason = "the tests of faults use the rest")]
 mod proxy;
 mod refusals;
 mod register;

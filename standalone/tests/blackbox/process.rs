@@ -46,6 +46,10 @@ impl Process {
         after.unwrap_or_else(|| panic!("no address of {name} in {line}")).trim_matches('"').to_owned()
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A line of what the system says about its memory.
     pub(crate) fn memory_kib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

@@ -1,0 +1,56 @@
+//! kill -9 of an API at each point where it holds something of somebody's.
+
+use crate::{
+    node::Part,
+    scene::{May, Scene, form},
+};
+
+/// An API dies at this point, as often as the form says, and another one takes its place.
+async fn dies_at(point: &str, name: &str, may: May) {
+    Scene::start()
+        .await
+        .survives(name, may, async |scene| {
+            for passage in 1..=form().times {
+                let victim = scene.launch(Part::Api, &[("FAIL_AT", &format!("{point}:{passage}"))]);
+                victim.dies().await;
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_dies_before_the_commit_of_a_registration() {
+    dies_at("register-before-commit", "API killed before COMMIT", May::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_dies_after_the_commit_and_before_the_answer() {
+    dies_at("register-after-commit", "API killed after COMMIT, before the answer", May::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_dies_after_counting_an_attempt() {
+    dies_at("activate-after-counting", "API killed after counting an attempt", May::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_dies_after_consuming_a_code() {
+    dies_at("activate-after-consuming", "API killed after consuming the code", May::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_dies_after_leasing() {
+    dies_at("relay-after-lease", "relay killed after the lease", May::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_dies_after_publishing() {
+    let may = May::duplicate(form().times as usize);
+    dies_at("relay-after-publish", "relay killed after the publish", may).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_dies_after_the_confirm() {
+    let may = May::duplicate(form().times as usize);
+    dies_at("relay-after-confirm", "relay killed after the confirm", may).await;
+}

@@ -1,0 +1,117 @@
+//! Compares what was promised, what the database holds and what was mailed, id by id.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::{
+    history::{History, What},
+    load,
+    sink::mail::Mail,
+};
+
+/// Every message there was, with the address it was for and how it ended.
+const MESSAGES: &str = "SELECT m.id, m.email, d.outcome FROM \
+    (SELECT c.id, r.email FROM codes c JOIN registrations r ON r.id = c.registration_id \
+    UNION ALL SELECT id, email FROM users) m LEFT JOIN deliveries d ON d.message_id = m.id";
+const REGISTRATIONS: &str = "SELECT id, email FROM registrations";
+const USERS: &str = "SELECT email FROM users";
+
+/// A mail that comes so late is one that its owner has waited for.
+const PROMPT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) attempts: usize,
+    pub(crate) acknowledged: usize,
+    pub(crate) ok: usize,
+    pub(crate) lost: Vec<String>,
+    pub(crate) duplicated: usize,
+    pub(crate) unexpected: Vec<String>,
+    /// Messages that ended without a mail, on record, by their outcome.
+    pub(crate) ended: BTreeMap<String, usize>,
+}
+
+struct Message {
+    email: String,
+    outcome: Option<String>,
+}
+
+pub(crate) async fn check(history: &History, client: &Client, mails: &[Mail]) -> Report {
+    let mut report = Report::default();
+    let messages = messages(client).await;
+    check_answers(&mut report, history, client).await;
+    check_mails(&mut report, &messages, mails);
+    report
+}
+
+async fn messages(client: &Client) -> HashMap<Uuid, Message> {
+    let rows = client.query(MESSAGES, &[]).await.unwrap();
+    rows.iter().map(|row| (row.get(0), Message { email: row.get(1), outcome: row.get(2) })).collect()
+}
+
+/// What was acknowledged is committed (I-01), once (I-20), and nothing was given up.
+async fn check_answers(report: &mut Report, history: &History, client: &Client) {
+    let rows = client.query(REGISTRATIONS, &[]).await.unwrap();
+    let registrations: HashMap<Uuid, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let users: HashSet<String> = client.query(USERS, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    for event in history.events() {
+        let email = load::email(event.who);
+        match event.what {
+            What::Began => report.attempts += 1,
+            What::Acknowledged(id) => {
+                report.acknowledged += 1;
+                match registrations.get(&id) {
+                    Some(owner) if *owner == email => {}
+                    Some(owner) => report.unexpected.push(format!("{email} was told of the registration of {owner}")),
+                    None => report.lost.push(format!("registration {id} of {email}")),
+                }
+            }
+            What::Activated if !users.contains(&email) => report.lost.push(format!("the account of {email}")),
+            What::Failed(status) => report.unexpected.push(format!("{email} was given up after {status}")),
+            _ => {}
+        }
+    }
+    let owners: HashSet<_> = registrations.values().collect();
+    if owners.len() != registrations.len() {
+        report.unexpected.push(format!("{} registrations of {} people", registrations.len(), owners.len()));
+    }
+}
+
+/// Each message was mailed, or ended otherwise and on record (I-03); what was mailed more than once is the
+/// same mail (I-06), and no mail is about something else (I-11).
+fn check_mails(report: &mut Report, messages: &HashMap<Uuid, Message>, mails: &[Mail]) {
+    let mut mailed: HashMap<Uuid, Vec<&Mail>> = HashMap::new();
+    for mail in mails {
+        let id = mail.message_id.trim_start_matches('<').split('@').next().unwrap_or_default();
+        match id.parse().ok().and_then(|id| Some((id, messages.get(&id)?))) {
+            Some((id, message)) if message.email == mail.to => mailed.entry(id).or_default().push(mail),
+            _ => report.unexpected.push(format!("a mail {} to {}", mail.message_id, mail.to)),
+        }
+    }
+    for (id, message) in messages {
+        let copies = mailed.get(id).map_or(&[][..], Vec::as_slice);
+        report.duplicated += copies.len().saturating_sub(1);
+        if copies.iter().any(|copy| copy.text != copies[0].text) {
+            report.unexpected.push(format!("mails {id} that are not alike"));
+        }
+        match message.outcome.as_deref() {
+            Some("delivered") if !copies.is_empty() => report.ok += 1,
+            Some("delivered") => report.lost.push(format!("the mail {id} that is on record as delivered")),
+            Some(other) => *report.ended.entry(other.to_owned()).or_default() += 1,
+            None => report.lost.push(format!("the message {id}: nothing is on record")),
+        }
+    }
+}
+
+/// How many of those who came in this time had their mail promptly, as a share.
+pub(crate) fn prompt(history: &History, from: Instant, until: Instant) -> f64 {
+    let mails = history.mails_of(from, until);
+    let prompt = mails.iter().filter(|(began, mailed)| mailed.is_some_and(|mailed| mailed - *began <= PROMPT));
+    prompt.count() as f64 / mails.len().max(1) as f64
+}

@@ -1,0 +1,44 @@
+//! A RabbitMQ of three nodes that loses its leader, and one that falls apart.
+
+use tokio::time::sleep;
+
+use crate::{
+    scene::{IN_HAND, May, Scene, form},
+    servers::rabbitmq::RabbitMq,
+};
+
+async fn on(broker: &RabbitMq) -> Scene {
+    // Past the proxy, which knows one node only.
+    let mut scene = Scene::prepare().await;
+    scene.set("AMQP_URL", &broker.url());
+    scene.people(2, 2).await;
+    scene
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_of_three_nodes_is_killed() {
+    let mut broker = RabbitMq::cluster(3).await;
+    let scene = on(&broker).await;
+    let fault = async |scene: &mut Scene| {
+        let leader = broker.leader_of(&format!("{}.send-code", scene.prefix));
+        broker.kill(leader);
+        sleep(form().outage).await;
+        broker.restart(leader).await;
+    };
+    scene.survives("cluster of three: the leader killed", May::duplicate(4 * IN_HAND), fault).await;
+}
+
+/// The leader finds itself alone: the other two go on without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_are_partitioned() {
+    let broker = RabbitMq::cluster(3).await;
+    let scene = on(&broker).await;
+    let fault = async |scene: &mut Scene| {
+        let leader = broker.leader_of(&format!("{}.send-code", scene.prefix));
+        let others: Vec<_> = (0..3).filter(|node| *node != leader).collect();
+        others.iter().for_each(|other| broker.divide(leader, *other, true));
+        sleep(form().outage).await;
+        others.iter().for_each(|other| broker.divide(leader, *other, false));
+    };
+    scene.survives("cluster of three: the leader cut off", May::duplicate(4 * IN_HAND), fault).await;
+}

@@ -1,0 +1,30 @@
+//! Faults: real processes on real servers, killed, cut off and stalled under load. `make test-faults` runs them.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected has failed")]
+
+mod api_killed;
+mod broker_fails;
+mod checker;
+mod cluster_fails;
+#[expect(dead_code, reason = "the black-box tests use the rest")]
+#[path = "../blackbox/database.rs"]
+mod database;
+mod history;
+mod links_fail;
+mod load;
+mod mail_fails;
+mod node;
+mod postgres_fails;
+#[expect(dead_code, reason = "the black-box tests use the rest")]
+#[path = "../blackbox/process.rs"]
+mod process;
+#[path = "../blackbox/proxy.rs"]
+mod proxy;
+mod scene;
+mod servers;
+#[expect(dead_code, reason = "the black-box tests use the rest")]
+#[path = "../blackbox/sink.rs"]
+mod sink;
+mod table;
+mod upkeep;
+mod worker_killed;

@@ -1,0 +1,109 @@
+//! A process of ours in a scene: an API or a worker, killed and started as a test likes.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex},
+};
+
+use crate::{process::Process, servers};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Api,
+    Worker,
+}
+
+/// Where the APIs of a scene can be knocked at, as a balancer before them would know it.
+#[derive(Clone, Default)]
+pub(crate) struct Doors(Arc<Mutex<Vec<String>>>);
+
+impl Doors {
+    /// The one whose turn it is; `None` while there is none.
+    pub(crate) fn pick(&self, turn: usize) -> Option<String> {
+        let doors = self.0.lock().unwrap();
+        (!doors.is_empty()).then(|| doors[turn % doors.len()].clone())
+    }
+
+    fn open(&self, door: &str) {
+        self.0.lock().unwrap().push(door.to_owned());
+    }
+
+    fn close(&self, door: &str) {
+        self.0.lock().unwrap().retain(|one| one != door);
+    }
+}
+
+pub(crate) struct Node {
+    process: Process,
+    door: String,
+    ops: String,
+    doors: Doors,
+}
+
+/// One of our two programs, as it was built beside this test.
+pub(crate) fn command(program: &str, settings: &HashMap<String, String>) -> Command {
+    let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_vestibule")).with_file_name(program));
+    command.env_clear().envs(settings).env("API_ADDR", "127.0.0.1:0").env("OPS_ADDR", "127.0.0.1:0");
+    command
+}
+
+impl Node {
+    /// Starts it, and returns when it says where it listens.
+    pub(crate) fn start(part: Part, settings: &HashMap<String, String>, doors: &Doors) -> Self {
+        let mut command = command(if part == Part::Api { "api" } else { "worker" }, settings);
+        tokio::task::block_in_place(|| {
+            let mut process = Process::start(&mut command);
+            let line = process.wait_for("127.0.0.1:");
+            let address = |name: &str| {
+                let found = line.split([' ', ',']).find_map(|field| field.strip_prefix(&format!("{name}=")));
+                found.map(|address| format!("http://{address}")).unwrap_or_default()
+            };
+            let (door, ops) = (address("api"), address("ops"));
+            if part == Part::Api {
+                doors.open(&door);
+            }
+            Self { process, door, ops, doors: doors.clone() }
+        })
+    }
+
+    /// Waits until it has all it needs.
+    pub(crate) async fn ready(&self) {
+        let asked = format!("{}/health/ready", self.ops);
+        let asking = async || reqwest::get(&asked).await.is_ok_and(|answer| answer.status() == 200);
+        servers::until("the process is ready", asking).await;
+    }
+
+    /// kill -9, from outside.
+    pub(crate) fn kill(self) {
+        self.doors.close(&self.door);
+        self.process.kill();
+    }
+
+    pub(crate) fn door(&self) -> &str {
+        &self.door
+    }
+
+    /// Waits until it has come to the place where it was told to be killed.
+    pub(crate) async fn dies(self) {
+        let doors = self.doors.clone();
+        let (code, log) = tokio::task::spawn_blocking(move || self.process.end()).await.unwrap();
+        doors.close(&self.door);
+        assert_eq!(code, None, "it was to be killed, and ended:\n{log}");
+    }
+
+    /// SIGTERM. It may take its time, and ends with 0.
+    pub(crate) async fn stops(self) {
+        let (code, log) = tokio::task::spawn_blocking(move || self.process.terminate()).await.unwrap();
+        self.doors.close(&self.door);
+        assert_eq!(code, Some(0), "{log}");
+    }
+
+    /// SIGSTOP and SIGCONT: a machine that stands still for a while.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        use rustix::process::{Pid, Signal, kill_process};
+        let signal = if frozen { Signal::STOP } else { Signal::CONT };
+        kill_process(Pid::from_raw(self.process.id().cast_signed()).unwrap(), signal).unwrap();
+    }
+}

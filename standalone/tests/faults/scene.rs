@@ -1,0 +1,228 @@
+//! The whole service as it is run, several processes of each kind, with links that can fail between any two
+//! parts; and a fault that happens to it under load.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tokio_postgres::{Client, NoTls};
+
+use crate::{
+    checker::{self, Report},
+    database::{self, Database},
+    history::History,
+    load::{Crowd, Load},
+    node::{self, Doors, Node, Part},
+    proxy::Proxy,
+    servers,
+    sink::Sink,
+    table,
+};
+
+/// The servers that a scene stands on.
+pub(crate) struct Ground {
+    pub(crate) database_url: String,
+    pub(crate) amqp_url: String,
+}
+
+pub(crate) struct Scene {
+    pub(crate) to_postgres: Proxy,
+    pub(crate) to_broker: Proxy,
+    pub(crate) to_mail: Proxy,
+    pub(crate) sink: Arc<Sink>,
+    pub(crate) history: History,
+    pub(crate) prefix: String,
+    pub(crate) apis: Vec<Node>,
+    pub(crate) workers: Vec<Node>,
+    doors: Doors,
+    settings: HashMap<String, String>,
+    /// For the checker, past all links. Several, when one may take the place of another.
+    pub(crate) database_url: String,
+    _database: Option<Database>,
+}
+
+/// How long it goes on, and how often things happen in it.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    pub(crate) before: Duration,
+    pub(crate) settle: Duration,
+    pub(crate) after: Duration,
+    pub(crate) a_second: u32,
+    /// How often a fault that takes a moment is repeated, and for how long one lasts that takes its time.
+    pub(crate) times: u32,
+    pub(crate) outage: Duration,
+}
+
+/// What a fault may cost. Nothing, by default.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct May {
+    /// faults × what is in hand (I-06).
+    pub(crate) duplicate: usize,
+    /// Messages that end without a mail, on record.
+    pub(crate) refuse: bool,
+}
+
+impl May {
+    pub(crate) fn duplicate(at_most: usize) -> Self {
+        Self { duplicate: at_most, ..Self::default() }
+    }
+}
+
+/// Who comes right before the fault meets it.
+const EVE: Duration = Duration::from_millis(500);
+
+/// What one worker has in hand at most.
+pub(crate) const IN_HAND: usize = 8;
+
+pub(crate) fn form() -> Form {
+    let seconds = Duration::from_secs;
+    if std::env::var_os("FULL").is_some_and(|full| full == "1") {
+        let (before, settle, after) = (seconds(10), seconds(10), seconds(20));
+        Form { before, settle, after, a_second: 12, times: 20, outage: seconds(120) }
+    } else {
+        let (before, settle, after) = (seconds(2), seconds(5), seconds(2));
+        Form { before, settle, after, a_second: 8, times: 2, outage: seconds(6) }
+    }
+}
+
+impl Scene {
+    /// Two APIs and two workers on the servers that all scenes share.
+    pub(crate) async fn start() -> Self {
+        let mut scene = Self::prepare().await;
+        scene.people(2, 2).await;
+        scene
+    }
+
+    /// The same without the processes.
+    pub(crate) async fn prepare() -> Self {
+        Self::with_broker(&database::server("AMQP_URL")).await
+    }
+
+    pub(crate) async fn with_broker(amqp_url: &str) -> Self {
+        let database = Database::create().await;
+        let ground = Ground { database_url: database.url.clone(), amqp_url: amqp_url.to_owned() };
+        let mut scene = Self::on(ground).await;
+        scene._database = Some(database);
+        scene
+    }
+
+    /// On servers that the test may kill.
+    pub(crate) async fn on(ground: Ground) -> Self {
+        let sink = Sink::start().await;
+        let (to_postgres, database_url) = Proxy::before(&ground.database_url).await;
+        let (to_broker, amqp_url) = Proxy::before(&ground.amqp_url).await;
+        let (to_mail, smtp_url) = Proxy::before(&sink.url()).await;
+        let prefix = format!("faults-{}", database::chance());
+        let settings = [
+            ("DATABASE_URL", database_url.as_str()),
+            ("AMQP_URL", &amqp_url),
+            ("SMTP_URL", &smtp_url),
+            ("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            ("AMQP_PREFIX", &prefix),
+            ("TRUSTED_PROXIES", "127.0.0.1"),
+            // Scenes run side by side on few cores, and what is asked here is not how fast they are.
+            ("HASH_QUEUE_MS", "60000"),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        Self {
+            to_postgres,
+            to_broker,
+            to_mail,
+            sink: Arc::new(sink),
+            history: History::default(),
+            prefix,
+            apis: Vec::new(),
+            workers: Vec::new(),
+            doors: Doors::default(),
+            settings,
+            database_url: ground.database_url,
+            _database: None,
+        }
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.settings.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub(crate) async fn people(&mut self, apis: usize, workers: usize) {
+        for _ in 0..apis {
+            self.apis.push(self.start_one(Part::Api, &[]).await);
+        }
+        for _ in 0..workers {
+            self.workers.push(self.start_one(Part::Worker, &[]).await);
+        }
+    }
+
+    pub(crate) async fn start_one(&self, part: Part, settings: &[(&str, &str)]) -> Node {
+        let node = self.launch(part, settings);
+        node.ready().await;
+        node
+    }
+
+    /// Without waiting until it is ready: it may be one that dies before.
+    pub(crate) fn launch(&self, part: Part, settings: &[(&str, &str)]) -> Node {
+        Node::start(part, &self.variables(settings), &self.doors)
+    }
+
+    pub(crate) fn variables(&self, settings: &[(&str, &str)]) -> HashMap<String, String> {
+        let mut variables = self.settings.clone();
+        variables.extend(settings.iter().map(|(name, value)| (name.to_string(), value.to_string())));
+        variables
+    }
+
+    /// A command of the operator's, beside the running processes.
+    pub(crate) fn operator(&self, program: &str, arguments: &[&str]) -> String {
+        servers::run(node::command(program, &self.variables(&[])).args(arguments))
+    }
+
+    /// A fault and its repair under load, and everything that must hold afterwards.
+    pub(crate) async fn survives(mut self, name: &str, may: May, fault: impl AsyncFnOnce(&mut Self)) {
+        let form = form();
+        let crowd = Crowd::new(self.doors.clone(), Arc::clone(&self.sink), self.history.clone());
+        let load = Load::begin(crowd, form.a_second);
+        let began = Instant::now();
+        sleep(form.before).await;
+        let struck = Instant::now();
+        fault(&mut self).await;
+        let repaired = Instant::now();
+        sleep(form.settle + form.after).await;
+        let ended = Instant::now();
+        load.end().await;
+
+        let client = self.quiesce().await;
+        let report = checker::check(&self.history, &client, &self.sink.mails()).await;
+        let before = checker::prompt(&self.history, began, struck - EVE);
+        let after = checker::prompt(&self.history, repaired + form.settle, ended);
+        table::print(name, &report, after / before, repaired - struck);
+        judge(&report, may, after / before);
+    }
+
+    /// Waits until every message is somewhere for good.
+    async fn quiesce(&self) -> Client {
+        let client = self.client().await;
+        let left = "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM (SELECT id FROM codes \
+            UNION ALL SELECT id FROM users) m WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = m.id))";
+        let quiet = async {
+            while client.query_one(left, &[]).await.unwrap().get::<_, i64>(0) != 0 {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        // What does not become quiet is what was lost: the checker tells it by id.
+        let _ = tokio::time::timeout(servers::PATIENCE * 2, quiet).await;
+        client
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        let (client, connection) = tokio_postgres::connect(&self.database_url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+}
+
+fn judge(report: &Report, may: May, rate: f64) {
+    assert!(report.lost.is_empty(), "lost: {:?}", report.lost);
+    assert!(report.unexpected.is_empty(), "unexpected: {:?}", report.unexpected);
+    assert_eq!(report.acknowledged, report.attempts, "everybody was acknowledged in the end");
+    assert!(report.duplicated <= may.duplicate, "{} duplicates, at most {}", report.duplicated, may.duplicate);
+    assert!(may.refuse || report.ended.is_empty(), "without a mail: {:?}", report.ended);
+    assert!(rate >= 0.95, "the rate after is {rate:.2} of the rate before");
+}
