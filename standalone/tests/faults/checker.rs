@@ -22,6 +22,30 @@ const MESSAGES: &str = "SELECT m.id, m.email, d.outcome FROM \
 const REGISTRATIONS: &str = "SELECT id, email FROM registrations";
 const USERS: &str = "SELECT email FROM users";
 
+/// What must not be in the database, ever, and the invariant that says so.
+const NEVER: [(&str, &str); 5] = [
+    (
+        "I-02: a registration without a code",
+        "SELECT count(*) FROM registrations r WHERE NOT EXISTS (SELECT FROM codes WHERE registration_id = r.id)",
+    ),
+    ("I-08: a code compared too often", "SELECT count(*) FROM codes WHERE attempts > attempts_allowed"),
+    (
+        "I-10: a code that lives longer than from its first delivery on record",
+        "SELECT count(*) FROM codes c JOIN deliveries d ON d.message_id = c.id \
+         WHERE c.expires_at > d.at + make_interval(secs => c.ttl_seconds)",
+    ),
+    (
+        "I-12: an account without a registration that a code opened",
+        "SELECT count(*) FROM users u WHERE NOT EXISTS (SELECT FROM registrations r JOIN codes c \
+         ON c.registration_id = r.id WHERE r.email = u.email AND r.activated_at IS NOT NULL AND c.consumed_at IS NOT NULL)",
+    ),
+    (
+        "I-13: two registrations of one address that became an account",
+        "SELECT count(*) FROM (SELECT FROM registrations WHERE activated_at IS NOT NULL GROUP BY email \
+         HAVING count(*) > 1) twice",
+    ),
+];
+
 /// A mail that comes so late is one that its owner has waited for.
 const PROMPT: Duration = Duration::from_secs(5);
 
@@ -47,6 +71,12 @@ pub(crate) async fn check(history: &History, client: &Client, mails: &[Mail]) ->
     let messages = messages(client).await;
     check_answers(&mut report, history, client).await;
     check_mails(&mut report, &messages, mails);
+    for (what, sql) in NEVER {
+        let found: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
+        if found != 0 {
+            report.unexpected.push(format!("{found} × {what}"));
+        }
+    }
     report
 }
 
