@@ -8,11 +8,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
-use shared::{
-    code::Ring,
-    env::needed,
-    topology::{self, Topology},
-};
+use shared::{broker, code::Ring, env::needed, topology::Topology};
 
 use self::settings::Settings;
 use crate::{
@@ -66,7 +62,7 @@ impl Config {
         };
         let transport = transport::check(&settings, production)?;
         if !settings.amqp_url.expose_secret().is_empty() {
-            topology::check_url(&settings.amqp_url, production)?;
+            broker::url::check(&settings.amqp_url, production)?;
         }
         let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
         let ring = Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;

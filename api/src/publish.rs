@@ -12,8 +12,9 @@ use lapin::{
 };
 use secrecy::SecretString;
 use shared::{
+    broker::{self, Link},
     message::Envelope,
-    topology::{self, ROUTING_KEY, TRACEPARENT, Topology},
+    topology::{ROUTING_KEY, TRACEPARENT, Topology},
 };
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -101,26 +102,28 @@ impl Publisher {
             let opening = (|| self.open(&url)).retry(again).notify(|error, pause| {
                 tracing::warn!(error = format!("{error:#}"), ?pause, "no connection to the broker");
             });
-            let (connection, channel) = tokio::select! {
+            let (link, channel) = tokio::select! {
                 opened = opening => opened?,
                 () = stop.cancelled() => break,
             };
             tracing::info!("connected to the broker");
             let live = Live { channel, doubt: Arc::default(), blocked: Arc::new(watch::Sender::new(false)) };
             let why = tokio::select! {
-                why = self.watch(&connection, &live) => why,
+                why = self.watch(&link.connection, &live) => why,
                 () = stop.cancelled() => "stopping",
             };
             // Who still waits for a confirm waits no longer than on any other connection.
             live.blocked.send_replace(false);
             if why == "stopping" {
                 // The relay finishes its round with the channel it has.
-                linger(&self, &connection).await;
+                self.linger().await;
+                link.close().await;
                 break;
             }
             self.live.send_replace(None);
             tracing::warn!(why, "the connection to the broker is replaced");
-            close(&connection).await;
+            // Nothing is lost with it: what was not confirmed is still in the outbox.
+            link.close().await;
         }
         Ok(())
     }
@@ -158,17 +161,27 @@ impl Publisher {
         }
     }
 
-    async fn open(&self, url: &SecretString) -> Result<(Connection, Channel)> {
-        let connection = topology::connect(url, "vestibule api: publisher").await?;
+    async fn open(&self, url: &SecretString) -> Result<(Link, Channel)> {
+        let link = broker::connect(url, "vestibule api: publisher").await?;
         let preparing = async {
-            let channel = connection.create_channel().await?;
+            let channel = link.connection.create_channel().await?;
             self.topology.declare(&channel).await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             anyhow::Ok(channel)
         };
         let channel =
             tokio::time::timeout(CONFIRM_TIMEOUT * 2, preparing).await.context("the broker is too slow")??;
-        Ok((connection, channel))
+        Ok((link, channel))
+    }
+
+    /// When stopping, the relay may still have a round in hand: the connection stays until nobody publishes.
+    async fn linger(&self) {
+        let others_gone = async {
+            while Arc::strong_count(&self.live) > 1 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(CONFIRM_TIMEOUT, others_gone).await;
     }
 }
 
@@ -196,20 +209,4 @@ fn properties(envelope: &Envelope) -> BasicProperties {
         headers.insert(TRACEPARENT.into(), AMQPValue::LongString(traceparent.as_str().into()));
     }
     properties.with_headers(headers)
-}
-
-/// When stopping, the relay may still have a round in hand: the connection stays until nobody publishes.
-async fn linger(publisher: &Publisher, connection: &Connection) {
-    let others_gone = async {
-        while Arc::strong_count(&publisher.live) > 1 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let _ = tokio::time::timeout(CONFIRM_TIMEOUT, others_gone).await;
-    close(connection).await;
-}
-
-async fn close(connection: &Connection) {
-    // Nothing is lost with it: what was not confirmed is still in the outbox.
-    let _ = tokio::time::timeout(Duration::from_secs(1), connection.close(200, "bye".into())).await;
 }

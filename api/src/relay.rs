@@ -11,8 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::hands::Hands;
 use crate::{
+    chance,
     refusal::Refusal,
-    store::{Store, outbox},
+    store::{
+        Store,
+        outbox::{self, Lease},
+    },
 };
 
 /// Takes a message away for good: `Ok` means that it is safely somebody else's, or over and on record.
@@ -37,7 +41,7 @@ pub struct Outlet {
 const BATCH: usize = 200;
 
 /// A row in hand is kept by renewal, so this is how long those of a relay that died must wait.
-const LEASE: Duration = Duration::from_secs(15);
+const LEASE_LENGTH: Duration = Duration::from_secs(15);
 
 /// How long a row waits at most when no signal tells of it: one that another process left behind.
 const POLL: Duration = Duration::from_secs(1);
@@ -56,7 +60,8 @@ pub(crate) async fn run(
     wake: Arc<Notify>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut relay = Relay { hands: Hands::new(Arc::clone(&outlet.deliver)), store, outlet };
+    let lease = Lease { by: chance::id(), length: LEASE_LENGTH };
+    let mut relay = Relay { hands: Hands::new(Arc::clone(&outlet.deliver)), store, outlet, lease };
     let mut failing = false;
     while !stop.is_cancelled() {
         let pause = match relay.round().await {
@@ -92,6 +97,7 @@ struct Relay {
     store: Store,
     outlet: Outlet,
     hands: Hands,
+    lease: Lease,
 }
 
 impl Relay {
@@ -110,9 +116,9 @@ impl Relay {
         let leased = soon(async {
             // Delivering may take long: the connection goes back before.
             let connection = self.store.connection().await?;
-            self.hands.settle(&connection, LEASE).await?;
+            self.hands.settle(&connection, self.lease).await?;
             let room = i64::try_from(room).unwrap_or(i64::MAX);
-            Ok(if room == 0 { vec![] } else { outbox::lease(&connection, room, LEASE).await? })
+            Ok(if room == 0 { vec![] } else { outbox::lease(&connection, room, self.lease).await? })
         });
         let leased = leased.await?;
         if !leased.is_empty() {
@@ -143,7 +149,7 @@ impl Relay {
         }
         let settled = soon(async {
             let connection = self.store.connection().await?;
-            self.hands.settle(&connection, LEASE).await
+            self.hands.settle(&connection, self.lease).await
         });
         if !tokio::time::timeout(LAST_WORDS, settled).await.is_ok_and(|settled| settled.is_ok()) {
             tracing::warn!("Postgres does not take it down: some messages will be delivered a second time");

@@ -65,11 +65,9 @@ impl Key {
             return Err("the id of a secret must have 1 to 32 characters".into());
         }
         let secret = BASE64_STANDARD.decode(secret.trim()).map_err(|_| format!("the secret '{id}' is not base64"))?;
-        if secret.len() < MIN_SECRET_BYTES {
-            return Err(format!(
-                "the secret '{id}' has {} bytes, at least {MIN_SECRET_BYTES} are needed",
-                secret.len()
-            ));
+        let bytes = secret.len();
+        if bytes < MIN_SECRET_BYTES {
+            return Err(format!("the secret '{id}' has {bytes} bytes, at least {MIN_SECRET_BYTES} are needed"));
         }
         Ok(Self { id: id.to_owned(), secret: secret.into() })
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 const VERSION: u64 = 1;
 
 /// A message carries no address and no code: only which mail to send, about what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Message {
     pub kind: Kind,
     /// `SendCode` and `AlreadyRegistered` name a code, `Activated` names a user.
@@ -29,13 +29,6 @@ pub struct Envelope {
     pub traceparent: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Wire {
-    v: u64,
-    kind: Kind,
-    id: Uuid,
-}
-
 impl Message {
     pub fn to_json(self) -> serde_json::Value {
         serde_json::json!({ "v": VERSION, "kind": self.kind, "id": self.id })
@@ -49,8 +42,7 @@ impl Message {
             Some(_) => return Err("a version this worker does not know"),
             None => return Err("no version"),
         }
-        let wire: Wire = serde_json::from_value(value).map_err(|_| "an unknown kind or a bad id")?;
-        Ok(Self { kind: wire.kind, id: wire.id })
+        serde_json::from_value(value).map_err(|_| "an unknown kind or a bad id")
     }
 }
 

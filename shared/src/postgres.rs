@@ -67,11 +67,9 @@ async fn migrate_over(client: &mut Client) -> Result<()> {
 fn parse(url: &SecretString) -> Result<(Config, MakeRustlsConnect)> {
     let (url, ca) = without_ca(url.expose_secret());
     // The parser's own error may repeat parts of the URL, and a URL holds a password.
-    let mut config: Config = url.parse().map_err(|_| {
-        anyhow!(
-            "DATABASE_URL is not a Postgres URL (postgres://user:password@host/database?sslmode=…, disable or require)"
-        )
-    })?;
+    let like = "postgres://user:password@host/database?sslmode=…, disable or require";
+    let bad = |_| anyhow!("DATABASE_URL is not a Postgres URL ({like})");
+    let mut config: Config = url.parse().map_err(bad)?;
     // "prefer" would check no certificate, or fail on the self-signed one that Debian's server has: a
     // URL asks for TLS with sslmode=require, and then the certificate must be right.
     if config.get_ssl_mode() != SslMode::Require {

@@ -1,14 +1,11 @@
-//! The names in RabbitMQ, how they are declared, and how a connection to it is opened.
+//! The names in RabbitMQ, and how they are declared.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result};
 use lapin::{
-    Channel, Connection, ConnectionProperties, ExchangeKind,
+    Channel, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
-use secrecy::{ExposeSecret, SecretString};
 
 /// All kinds of message go through one queue: the kind stands in the body.
 pub const ROUTING_KEY: &str = "send-code";
@@ -19,8 +16,6 @@ pub const RETRY_SECONDS: [u32; 4] = [1, 5, 15, 60];
 /// How often a message may come back because its consumer died. High, because the deadline of the code
 /// ends that too, on record; but not left out, for then 4.x counts to 20 and parks what can still be sent.
 const DELIVERY_LIMIT: i32 = 10_000;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub struct Topology {
@@ -86,30 +81,6 @@ fn dead_letters_to(exchange: &str, routing_key: &str) -> FieldTable {
         arguments.insert(name.into(), AMQPValue::LongString(value.into()));
     }
     arguments
-}
-
-/// Whether this can be AMQP_URL at all; the error does not repeat it, for it holds a password.
-pub fn check_url(url: &SecretString, production: bool) -> Result<()> {
-    let bad = |_| anyhow!("AMQP_URL is not like amqp://user:password@host:5672/%2f");
-    // Without a login in it, it is guest:guest.
-    let login = url.expose_secret().parse::<lapin::uri::AMQPUri>().map_err(bad)?.authority.userinfo;
-    ensure!(!production || login.username != login.password, "AMQP_URL holds a login that everybody knows");
-    Ok(())
-}
-
-/// Opens a connection that is never mended: whoever holds it replaces it when anything goes wrong.
-pub async fn connect(url: &SecretString, name: &str) -> Result<Connection> {
-    // A broker that is gone without a word must be noticed: beat every ten seconds unless the URL says else.
-    let mut url = url.expose_secret().to_owned();
-    if !url.contains("heartbeat=") {
-        url.push_str(if url.contains('?') { "&heartbeat=10" } else { "?heartbeat=10" });
-    }
-    let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connecting = Connection::connect(&url, properties);
-    tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-        .await
-        .context("the broker at AMQP_URL did not answer in time")?
-        .context("cannot connect to AMQP_URL")
 }
 
 /// The header that carries the trace.

@@ -11,7 +11,10 @@ use uuid::Uuid;
 use super::{Deliver, Undelivered};
 use crate::{
     refusal::Refusal,
-    store::{Connection, outbox},
+    store::{
+        Connection,
+        outbox::{self, Lease},
+    },
 };
 
 type Outcome = (Uuid, Result<(), Undelivered>);
@@ -106,13 +109,16 @@ impl Hands {
     }
 
     /// Writes down what became of those that were in hand, and keeps the others.
-    pub(super) async fn settle(&mut self, connection: &Connection, lease: Duration) -> Result<(), Refusal> {
+    pub(super) async fn settle(&mut self, connection: &Connection, lease: Lease) -> Result<(), Refusal> {
         // Each list is emptied when the database has it: what fails here is done again the next time.
         outbox::delete(connection, &self.gone).await?;
         self.gone.clear();
-        outbox::release(connection, &self.back).await?;
+        outbox::release(connection, &self.back, lease.by).await?;
         self.back.clear();
         if self.must_renew() {
+            // A row that another relay has taken meanwhile, because we or the database stood still, is its own
+            // now. Ours goes on here all the same: it is under way already, most likely delivered, and if so
+            // the row goes with it.
             let ids: Vec<_> = self.ids.iter().copied().collect();
             outbox::renew(connection, &ids, lease).await?;
             self.renewed = Instant::now();

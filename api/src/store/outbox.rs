@@ -10,12 +10,14 @@ use super::{Connection, Transaction};
 
 const INSERT: &str = "INSERT INTO outbox (id, message, traceparent) VALUES ($1, $2, $3)";
 // SKIP LOCKED lets any number of relays work side by side; a lease that ran out is that of a dead one.
-const LEASE: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => $2) \
+const LEASE: &str = "UPDATE outbox SET leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $2) \
     WHERE id IN (SELECT id FROM outbox WHERE leased_until IS NULL OR leased_until <= clock_timestamp() \
     ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING id, message, traceparent";
-const RENEW: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => $2) WHERE id = ANY($1)";
+const RENEW: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => $2) \
+    WHERE id = ANY($1) AND leased_by = $3";
 const RELEASE: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => pause) \
-    FROM unnest($1::uuid[], $2::float8[]) AS released (row_id, pause) WHERE id = row_id";
+    FROM unnest($1::uuid[], $2::float8[]) AS released (row_id, pause) WHERE id = row_id AND leased_by = $3";
+// Whoever has it on lease by now: it is delivered.
 const DELETE: &str = "DELETE FROM outbox WHERE id = ANY($1)";
 
 pub(super) const ALL: &[&str] = &[INSERT, LEASE, RENEW, RELEASE, DELETE];
@@ -23,13 +25,20 @@ pub(super) const ALL: &[&str] = &[INSERT, LEASE, RENEW, RELEASE, DELETE];
 /// A row of the outbox; the error says why it cannot be a message.
 pub(crate) type Leased = (Uuid, Result<Envelope, &'static str>);
 
+/// How a relay holds what it takes: under its own id, for so long.
+#[derive(Clone, Copy)]
+pub(crate) struct Lease {
+    pub(crate) by: Uuid,
+    pub(crate) length: Duration,
+}
+
 pub(crate) async fn insert(transaction: &Transaction<'_>, envelope: &Envelope) -> Result<(), Error> {
     let message = envelope.message;
     super::execute(transaction, INSERT, &[&message.id, &message.to_json(), &envelope.traceparent]).await.map(drop)
 }
 
-pub(crate) async fn lease(connection: &Connection, at_most: i64, length: Duration) -> Result<Vec<Leased>, Error> {
-    let rows = super::rows(connection, LEASE, &[&at_most, &length.as_secs_f64()]).await?;
+pub(crate) async fn lease(connection: &Connection, at_most: i64, lease: Lease) -> Result<Vec<Leased>, Error> {
+    let rows = super::rows(connection, LEASE, &[&at_most, &lease.length.as_secs_f64(), &lease.by]).await?;
     let leased = |row: tokio_postgres::Row| {
         let message = Message::from_json(row.get::<_, serde_json::Value>(1).to_string().as_bytes());
         (row.get(0), message.map(|message| Envelope { message, traceparent: row.get(2) }))
@@ -37,17 +46,18 @@ pub(crate) async fn lease(connection: &Connection, at_most: i64, length: Duratio
     Ok(rows.into_iter().map(leased).collect())
 }
 
-pub(crate) async fn renew(connection: &Connection, ids: &[Uuid], length: Duration) -> Result<(), Error> {
-    super::execute(connection, RENEW, &[&ids, &length.as_secs_f64()]).await.map(drop)
+/// Those that are still held so.
+pub(crate) async fn renew(connection: &Connection, ids: &[Uuid], lease: Lease) -> Result<(), Error> {
+    super::execute(connection, RENEW, &[&ids, &lease.length.as_secs_f64(), &lease.by]).await.map(drop)
 }
 
-/// Each may be leased again after its pause.
-pub(crate) async fn release(connection: &Connection, pauses: &[(Uuid, Duration)]) -> Result<(), Error> {
+/// Each may be leased again after its pause; those that another relay holds by now are its own to release.
+pub(crate) async fn release(connection: &Connection, pauses: &[(Uuid, Duration)], by: Uuid) -> Result<(), Error> {
     if pauses.is_empty() {
         return Ok(());
     }
     let (ids, pauses): (Vec<_>, Vec<_>) = pauses.iter().map(|(id, pause)| (*id, pause.as_secs_f64())).unzip();
-    super::execute(connection, RELEASE, &[&ids, &pauses]).await.map(drop)
+    super::execute(connection, RELEASE, &[&ids, &pauses, &by]).await.map(drop)
 }
 
 pub(crate) async fn delete(connection: &Connection, ids: &[Uuid]) -> Result<(), Error> {

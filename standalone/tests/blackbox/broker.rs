@@ -122,6 +122,31 @@ async fn a_message_that_comes_again_while_in_hand_is_mailed_once() {
     assert_eq!((stack.sink.attempts(ADA).len(), stack.sink.mails_to(ADA).len()), (1, 1));
 }
 
+/// The same when the first of the two fails. The message itself is there again, so no copy of it for a
+/// retry queue may be made, over whichever connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_fails_after_its_connection_was_lost_is_not_multiplied() {
+    let stack = Stack::prepare(&[]).await;
+    let api = stack.start_api(&[]).await;
+    let (proxy, url) = Proxy::before(&crate::database::server("AMQP_URL")).await;
+    let worker = stack.start_worker(&[("AMQP_URL", &url)]).await;
+    worker.becomes(200).await;
+    stack.sink.next_connection(Behaviour::Slow(Stage::Greeting, std::time::Duration::from_secs(3)));
+    stack.sink.script(ADA, [Behaviour::Reply { at: Stage::Dot, code: 451 }]);
+    let registration = api.client.register(ADA).await.registration();
+    stack.sink.nth_connection(1).await;
+    proxy.set(Way::Cut);
+    worker.becomes(503).await;
+    proxy.set(Way::Open);
+    worker.becomes(200).await;
+    api.client.receipt_when(&registration, "sent").await;
+    worker.stop().await.unwrap();
+    // A copy would come from the one to the other, and stay there.
+    stack.queue_holds(&stack.topology.retry_queue(1), 0).await;
+    stack.queue_holds(&stack.topology.queue, 0).await;
+    assert_eq!((stack.sink.attempts(ADA).len(), stack.sink.mails_to(ADA).len()), (2, 1));
+}
+
 /// A bug of ours that one message finds costs that message its turn, and nobody else anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_makes_the_worker_panic_is_postponed() {

@@ -5,12 +5,15 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use backon::{ExponentialBuilder, Retryable};
 use lapin::{
-    Channel, Connection, Consumer,
+    Channel, Consumer,
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions},
     types::FieldTable,
 };
 use secrecy::SecretString;
-use shared::topology::{self, Topology};
+use shared::{
+    broker::{self, Link},
+    topology::Topology,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::settle::Settler;
@@ -23,8 +26,8 @@ pub(super) struct Open {
     pub(super) deliveries: Consumer,
     pub(super) settler: Settler,
     acks: Channel,
-    consuming: Connection,
-    publishing: Connection,
+    consuming: Link,
+    publishing: Link,
 }
 
 impl Open {
@@ -48,9 +51,10 @@ impl Open {
     }
 
     async fn try_once(url: &SecretString, topology: &Topology, in_hand: u16) -> Result<Self> {
-        let consuming = topology::connect(url, "vestibule worker: consumer").await?;
-        let publishing = topology::connect(url, "vestibule worker: retries").await?;
-        let (acks, channel) = (consuming.create_channel().await?, publishing.create_channel().await?);
+        let consuming = broker::connect(url, "vestibule worker: consumer").await?;
+        let publishing = broker::connect(url, "vestibule worker: retries").await?;
+        let (acks, channel) =
+            (consuming.connection.create_channel().await?, publishing.connection.create_channel().await?);
         topology.declare(&channel).await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         acks.basic_qos(in_hand, BasicQosOptions::default()).await?;
@@ -63,7 +67,7 @@ impl Open {
     }
 
     pub(super) fn is_well(&self) -> bool {
-        let connections = [&self.consuming, &self.publishing].iter().all(|connection| connection.status().connected());
+        let connections = [&self.consuming, &self.publishing].iter().all(|link| link.connection.status().connected());
         connections && [&self.acks, &self.settler.channel].iter().all(|channel| channel.status().connected())
     }
 
@@ -77,8 +81,8 @@ impl Open {
     /// Messages that were not acked go back to the queue.
     pub(super) async fn close(self) {
         self.settler.gone.cancel();
-        for connection in [&self.consuming, &self.publishing] {
-            let _ = tokio::time::timeout(Duration::from_millis(500), connection.close(200, "bye".into())).await;
+        for link in [self.consuming, self.publishing] {
+            link.close().await;
         }
     }
 }

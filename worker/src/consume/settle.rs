@@ -81,8 +81,10 @@ impl Settler {
             anyhow::Ok(confirm.await?)
         };
         let confirmed = tokio::select! {
-            confirmed = publishing => confirmed?,
+            // First: the message itself comes again by now, and a copy of it would only be one more.
+            biased;
             () = self.gone.cancelled() => bail!("the connection was given up"),
+            confirmed = publishing => confirmed?,
         };
         match confirmed {
             Confirmation::Ack(None) => Ok(()),

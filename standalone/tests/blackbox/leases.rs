@@ -1,0 +1,87 @@
+//! Relays that take the outbox from each other.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::anyhow;
+use api::{Ground, Outlet, Undelivered};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::stack::Stack;
+
+/// What it takes waits until it may fail.
+struct Relay {
+    takes_more: Arc<AtomicBool>,
+    may_fail: Arc<Semaphore>,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Relay {
+    async fn start(stack: &Stack) -> Self {
+        let (takes_more, may_fail) = (Arc::new(AtomicBool::new(true)), Arc::new(Semaphore::new(0)));
+        let (is_up, waiting) = (Arc::clone(&takes_more), Arc::clone(&may_fail));
+        let outlet = Outlet {
+            deliver: Arc::new(move |_| {
+                let waiting = Arc::clone(&waiting);
+                Box::pin(async move {
+                    waiting.acquire().await.unwrap().forget();
+                    Err(Undelivered { why: anyhow!("the test wants it so"), again_after: Duration::ZERO })
+                })
+            }),
+            is_up: Arc::new(move || is_up.load(Ordering::Relaxed)),
+            in_hand: 10,
+        };
+        let database = shared::postgres::pool(&stack.database.url.clone().into(), 2).unwrap();
+        let config = api::Config::load_from(stack.variables(&[])).unwrap();
+        let (ops, listener) =
+            (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(api::run_on(Ground { database, outlet, ops }, config, listener, stop.clone()));
+        Self { takes_more, may_fail, stop, task }
+    }
+}
+
+/// A relay that stood still for too long must not shorten the lease of the one that took over: a third
+/// would publish the message yet again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_touches_no_lease_but_its_own() {
+    let stack = Stack::without_broker().await;
+    let database = &stack.database;
+    let first = Relay::start(&stack).await;
+    let rows = "INSERT INTO outbox (id, message, traceparent) SELECT id, jsonb_build_object('v', 1, 'kind', 'activated', \
+        'id', id), name FROM (VALUES (gen_random_uuid(), 'kept'), (gen_random_uuid(), 'lost')) AS t (id, name)";
+    database.execute(rows, &[]).await;
+    database.becomes("SELECT count(*) FROM outbox WHERE leased_until IS NOT NULL", 2).await;
+    first.takes_more.store(false, Ordering::Relaxed);
+
+    let lapsed = "UPDATE outbox SET leased_until = clock_timestamp() WHERE traceparent = 'lost'";
+    database.execute(lapsed, &[]).await;
+    let second = Relay::start(&stack).await;
+    database.becomes("SELECT count(DISTINCT leased_by) FROM outbox", 2).await;
+    // It dies with a lease that nobody can take for one that was renewed.
+    second.task.abort();
+    let _ = second.task.await;
+    let (soon, far) = ("clock_timestamp() + interval '8 s'", "clock_timestamp() + interval '30 min'");
+    let long = "UPDATE outbox SET leased_until = CASE traceparent WHEN 'lost' THEN clock_timestamp() + \
+        interval '1 h' ELSE clock_timestamp() + interval '5 s' END";
+    database.execute(long, &[]).await;
+    let taken_over = format!("SELECT count(*) FROM outbox WHERE traceparent = 'lost' AND leased_until > {far}");
+
+    database
+        .becomes(&format!("SELECT count(*) FROM outbox WHERE traceparent = 'kept' AND leased_until > {soon}"), 1)
+        .await;
+    assert_eq!(database.count(&taken_over).await, 1, "a renewal touched it");
+    first.may_fail.add_permits(2);
+    first.stop.cancel();
+    first.task.await.unwrap().unwrap();
+    let given_back = "SELECT count(*) FROM outbox WHERE traceparent = 'kept' AND leased_until <= clock_timestamp()";
+    assert_eq!(database.count(given_back).await, 1);
+    assert_eq!(database.count(&taken_over).await, 1, "a release touched it");
+}
