@@ -6,9 +6,10 @@ mod transport;
 
 use std::{net::SocketAddr, time::Duration};
 
+use amqp::topology::Topology;
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
-use shared::{broker, code::Ring, env::needed, topology::Topology};
+use shared::{code::Ring, env::needed};
 
 use self::settings::Settings;
 use crate::{
@@ -62,7 +63,7 @@ impl Config {
         };
         let transport = transport::check(&settings, production)?;
         if !settings.amqp_url.expose_secret().is_empty() {
-            broker::url::check(&settings.amqp_url, production)?;
+            amqp::url::check(&settings.amqp_url, production)?;
         }
         let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
         let ring = Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;

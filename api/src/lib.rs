@@ -11,11 +11,13 @@ mod http;
 mod mint;
 mod publish;
 mod receipt;
+mod reemit;
 mod refusal;
 mod register;
 mod relay;
 mod resend;
 mod store;
+mod tools;
 mod trial;
 
 use std::sync::Arc;
@@ -43,6 +45,7 @@ use shared::{
 use store::Store;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
+pub use tools::{Command, Tool, USAGE, answer};
 
 /// Connections to Postgres: hashing is what takes time, and it holds none.
 pub const CONNECTIONS: usize = 16;

@@ -1,16 +1,21 @@
-//! The API's process: `api`, `api migrate`, `api health`.
+//! The API's process, and the tools that are run beside it: `api help` lists them.
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
-use anyhow::{Context, Result, bail};
-use api::Config;
+use anyhow::{Context, Result};
+use api::{Command, Config};
 use shared::{ops, postgres, process};
 use tokio::net::TcpListener;
 
 fn main() -> ExitCode {
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let Some(command) = Command::parse(words) else {
+        say(api::USAGE);
+        return ExitCode::from(2);
+    };
     let ended = match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
-            let ended = runtime.block_on(run());
+            let ended = runtime.block_on(run(command));
             // A name server that does not answer must not hold up the end: look-ups cannot be cancelled.
             runtime.shutdown_background();
             ended
@@ -21,25 +26,23 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The log may not have started yet, and then this is all there is to see.
-            #[expect(clippy::print_stderr, reason = "the last words of a process")]
-            {
-                eprintln!("api: {error:#}");
-            }
+            say(&format!("api: {error:#}\n"));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run() -> Result<()> {
-    let config = Config::load()?;
-    match std::env::args().nth(1).as_deref() {
-        None => serve(config).await,
-        Some("migrate") => {
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Help => print(api::USAGE),
+        Command::Serve => serve(Config::load()?).await,
+        Command::Migrate => {
+            let config = Config::load()?;
             process::start_logging(&config.log_format)?;
             postgres::migrate(&postgres::pool(&config.database_url, 1)?).await
         }
-        Some("health") => ops::ask(config.ops_addr).await,
-        Some(other) => bail!("unknown command '{other}': there are migrate, health, and none to serve"),
+        Command::Health => ops::ask(Config::load()?.ops_addr).await,
+        Command::Tool(tool) => print(&api::answer(Config::load()?, tool).await?),
     }
 }
 
@@ -55,4 +58,17 @@ async fn serve(config: Config) -> Result<()> {
     api::run(config, listener, ops, stop).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// An answer; who hangs up before its end (`| head`) has seen enough.
+fn print(answer: &str) -> Result<()> {
+    match std::io::stdout().write_all(answer.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write the answer"),
+        _ => Ok(()),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "what is no answer, of a process that may have no log")]
+fn say(words: &str) {
+    eprint!("{words}");
 }

@@ -2,6 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use amqp::{
+    Link,
+    topology::{ROUTING_KEY, TRACEPARENT, Topology},
+};
 use anyhow::{Context, Result, anyhow, bail};
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::StreamExt;
@@ -11,11 +15,7 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use secrecy::SecretString;
-use shared::{
-    broker::{self, Link},
-    message::Envelope,
-    topology::{ROUTING_KEY, TRACEPARENT, Topology},
-};
+use shared::message::Envelope;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -162,10 +162,10 @@ impl Publisher {
     }
 
     async fn open(&self, url: &SecretString) -> Result<(Link, Channel)> {
-        let link = broker::connect(url, "vestibule api: publisher").await?;
+        let link = amqp::connect(url, "vestibule api: publisher").await?;
         let preparing = async {
             let channel = link.connection.create_channel().await?;
-            self.topology.declare(&channel).await?;
+            self.topology.declare(&link.connection).await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             anyhow::Ok(channel)
         };

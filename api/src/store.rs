@@ -4,6 +4,7 @@ pub(crate) mod budgets;
 pub(crate) mod codes;
 pub(crate) mod guesses;
 pub(crate) mod lockouts;
+pub(crate) mod lost;
 pub(crate) mod names;
 pub(crate) mod outbox;
 pub(crate) mod registrations;
@@ -57,6 +58,7 @@ pub(crate) fn statements() -> Vec<&'static str> {
         codes::ALL,
         guesses::ALL,
         lockouts::ALL,
+        lost::ALL,
         names::ALL,
         outbox::ALL,
         registrations::ALL,

@@ -4,11 +4,9 @@
 //! copies of it drifted, or if it is how any of our processes starts and stops. "Both use it" is no
 //! reason. At most 500 lines of code; `make layers` counts them.
 
-pub mod broker;
 pub mod code;
 pub mod env;
 pub mod message;
 pub mod ops;
 pub mod postgres;
 pub mod process;
-pub mod topology;

@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use amqp::topology::Topology;
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use shared::{broker, code::Ring, env::needed, postgres::Pool, topology::Topology};
+use shared::{code::Ring, env::needed, postgres::Pool};
 
 use crate::{handle::Handler, mail::Sender, smtp::server::Server, store::Store};
 
@@ -95,7 +96,7 @@ impl Config {
         };
         let smtp_url = needed("SMTP_URL", settings.smtp_url)?;
         if !settings.amqp_url.expose_secret().is_empty() {
-            broker::url::check(&settings.amqp_url, production)?;
+            amqp::url::check(&settings.amqp_url, production)?;
         }
         let server = Server::parse(smtp_url.expose_secret()).map_err(|why| anyhow!("SMTP_URL {why}"))?;
         let secrets = needed("CODE_SECRETS", settings.code_secrets)?;

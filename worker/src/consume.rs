@@ -12,14 +12,12 @@ use std::{
     time::Duration,
 };
 
+use amqp::topology::{TRACEPARENT, Topology};
 use anyhow::Result;
 use futures_util::StreamExt;
 use lapin::{BasicProperties, message::Delivery, types::AMQPValue};
 use secrecy::SecretString;
-use shared::{
-    process::DRAIN,
-    topology::{TRACEPARENT, Topology},
-};
+use shared::process::DRAIN;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;

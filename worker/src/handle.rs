@@ -2,6 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
+use amqp::topology::RETRY_SECONDS;
 use anyhow::{Result, anyhow};
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::FutureExt;
@@ -9,7 +10,6 @@ use secrecy::{ExposeSecret, SecretString};
 use shared::{
     code::{DECOY, Ring},
     message::{Kind, Message},
-    topology::RETRY_SECONDS,
 };
 use uuid::Uuid;
 

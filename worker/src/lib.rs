@@ -4,10 +4,14 @@ mod config;
 mod consume;
 mod courier;
 mod handle;
+mod headers;
 mod judge;
 mod mail;
+mod parked;
 mod smtp;
 mod store;
+mod tools;
+mod undeliverable;
 
 use std::sync::{
     Arc,
@@ -27,6 +31,7 @@ pub use smtp::fuzzing;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+pub use tools::{Command, Tool, USAGE, answer};
 
 /// The worker as a process of its own, consuming from RabbitMQ until `stop`.
 pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> Result<()> {
@@ -64,5 +69,5 @@ pub async fn consume(config: Config, database: Pool, is_up: Arc<AtomicBool>, sto
 
 /// Every statement that this crate sends, for the test that prepares them all.
 pub fn statements() -> Vec<&'static str> {
-    store::ALL.to_vec()
+    store::statements()
 }

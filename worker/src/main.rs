@@ -1,16 +1,21 @@
-//! The worker's process: `worker`, `worker health`.
+//! The worker's process, and the tools that are run beside it: `worker help` lists them.
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use shared::{ops, process};
 use tokio::net::TcpListener;
-use worker::Config;
+use worker::{Command, Config};
 
 fn main() -> ExitCode {
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let Some(command) = Command::parse(words) else {
+        say(worker::USAGE);
+        return ExitCode::from(2);
+    };
     let ended = match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
-            let ended = runtime.block_on(run());
+            let ended = runtime.block_on(run(command));
             // A name server that does not answer must not hold up the end: look-ups cannot be cancelled.
             runtime.shutdown_background();
             ended
@@ -21,21 +26,18 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The log may not have started yet, and then this is all there is to see.
-            #[expect(clippy::print_stderr, reason = "the last words of a process")]
-            {
-                eprintln!("worker: {error:#}");
-            }
+            say(&format!("worker: {error:#}\n"));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run() -> Result<()> {
-    let config = Config::load()?;
-    match std::env::args().nth(1).as_deref() {
-        None => work(config).await,
-        Some("health") => ops::ask(config.ops_addr).await,
-        Some(other) => bail!("unknown command '{other}': there is health, and none to work"),
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Help => print(worker::USAGE),
+        Command::Work => work(Config::load()?).await,
+        Command::Health => ops::ask(Config::load()?.ops_addr).await,
+        Command::Tool(tool) => print(&worker::answer(Config::load()?, tool).await?),
     }
 }
 
@@ -48,4 +50,17 @@ async fn work(config: Config) -> Result<()> {
     worker::run(config, ops, stop).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// An answer; who hangs up before its end (`| head`) has seen enough.
+fn print(answer: &str) -> Result<()> {
+    match std::io::stdout().write_all(answer.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write the answer"),
+        _ => Ok(()),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "what is no answer, of a process that may have no log")]
+fn say(words: &str) {
+    eprint!("{words}");
 }

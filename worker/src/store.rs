@@ -1,9 +1,11 @@
 //! What the worker reads and records in the database.
 
+pub(crate) mod undeliverable;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Object, Pool};
 use shared::message::{Kind, Message};
 use tokio::time::timeout;
 use tokio_postgres::Row;
@@ -33,7 +35,10 @@ const OTHERWISE: &str = "INSERT INTO deliveries (message_id, outcome, why) VALUE
 /// A server that says nothing is one that is away.
 const TIMEOUT: Duration = Duration::from_secs(7);
 
-pub(crate) const ALL: &[&str] = &[TAKES_WRITES, CODE, USER, DELIVERED, OTHERWISE];
+/// Every statement of this crate, for the test that prepares them all.
+pub(crate) fn statements() -> Vec<&'static str> {
+    [&[TAKES_WRITES, CODE, USER, DELIVERED, OTHERWISE], undeliverable::ALL].concat()
+}
 
 /// How a message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +72,12 @@ impl Store {
         timeout(TIMEOUT, self.write_end(message, end)).await.context("Postgres did not answer in time")?
     }
 
+    async fn connection(&self) -> Result<Object> {
+        self.0.get().await.context("no connection to Postgres")
+    }
+
     async fn read_facts(&self, message: Message) -> Result<Option<Facts>> {
-        let connection = self.0.get().await.context("no connection to Postgres")?;
+        let connection = self.connection().await?;
         let takes_writes = connection.prepare_cached(TAKES_WRITES).await?;
         if !connection.query_one(&takes_writes, &[]).await?.get::<_, bool>(0) {
             bail!("Postgres takes no writes");
@@ -76,17 +85,11 @@ impl Store {
         let about_code = message.kind != Kind::Activated;
         let statement = connection.prepare_cached(if about_code { CODE } else { USER }).await?;
         let row = connection.query_opt(&statement, &[&message.id]).await?;
-        Ok(row.map(|row| Facts {
-            email: row.get(0),
-            recorded: row.get(1),
-            now: row.get(2),
-            deadline: if about_code { row.get(3) } else { welcome_until(row.get(3)) },
-            code: about_code.then(|| code(&row)),
-        }))
+        Ok(row.map(|row| facts(&row, about_code)))
     }
 
     async fn write_end(&self, message: Uuid, end: End<'_>) -> Result<()> {
-        let connection = self.0.get().await.context("no connection to Postgres")?;
+        let connection = self.connection().await?;
         let (outcome, why) = match end {
             End::Delivered => {
                 let statement = connection.prepare_cached(DELIVERED).await?;
@@ -99,6 +102,17 @@ impl Store {
         let statement = connection.prepare_cached(OTHERWISE).await?;
         connection.execute(&statement, &[&message, &outcome, &why]).await?;
         Ok(())
+    }
+}
+
+/// The first columns of every statement about a message.
+fn facts(row: &Row, about_code: bool) -> Facts {
+    Facts {
+        email: row.get(0),
+        recorded: row.get(1),
+        now: row.get(2),
+        deadline: if about_code { row.get(3) } else { welcome_until(row.get(3)) },
+        code: about_code.then(|| code(row)),
     }
 }
 

@@ -38,6 +38,24 @@ fn a_bad_setting_stops_the_start_and_is_named() {
     }
 }
 
+/// Neither needs any setting.
+#[test]
+fn who_asks_gets_the_usage_and_so_does_who_errs() {
+    let run = |words: &[&str]| Command::new(env!("CARGO_BIN_EXE_worker")).env_clear().args(words).output().unwrap();
+    for asked in ["help", "--help"] {
+        let output = run(&[asked]);
+        let answer = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && output.stderr.is_empty());
+        assert!(answer.contains("worker parked requeue ID | all") && answer.contains("--json"), "{answer}");
+    }
+    for wrong in [&["parked"][..], &["parked", "look"], &["parked", "show"], &["undeliverable", "drop"], &["wrok"]] {
+        let output = run(wrong);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{wrong:?}: {said}");
+        assert!(said.contains("worker undeliverable list"), "{said}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_broker_it_waits_tells_its_health_check_and_stops_when_told() {
     let database = Database::create().await;

@@ -19,8 +19,12 @@ const RELEASE: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make
     FROM unnest($1::uuid[], $2::float8[]) AS released (row_id, pause) WHERE id = row_id AND leased_by = $3";
 // Whoever has it on lease by now: it is delivered.
 const DELETE: &str = "DELETE FROM outbox WHERE id = ANY($1)";
+const INSERT_AGAIN: &str = "INSERT INTO outbox (id, message) SELECT * FROM unnest($1::uuid[], $2::jsonb[]) \
+    ON CONFLICT (id) DO NOTHING";
+const STATE: &str = "SELECT count(*), count(*) FILTER (WHERE leased_until > clock_timestamp()), \
+    floor(EXTRACT(EPOCH FROM clock_timestamp() - min(created_at)))::bigint FROM outbox";
 
-pub(super) const ALL: &[&str] = &[INSERT, LEASE, RENEW, RELEASE, DELETE];
+pub(super) const ALL: &[&str] = &[INSERT, LEASE, RENEW, RELEASE, DELETE, INSERT_AGAIN, STATE];
 
 /// A row of the outbox; the error says why it cannot be a message.
 pub(crate) type Leased = (Uuid, Result<Envelope, &'static str>);
@@ -65,4 +69,22 @@ pub(crate) async fn delete(connection: &Connection, ids: &[Uuid]) -> Result<(), 
         return Ok(());
     }
     super::execute(connection, DELETE, &[&ids]).await.map(drop)
+}
+
+/// Those that are not there already; returns how many that were.
+pub(crate) async fn insert_again(connection: &Connection, messages: &[Message]) -> Result<u64, Error> {
+    let (ids, bodies): (Vec<_>, Vec<_>) = messages.iter().map(|message| (message.id, message.to_json())).unzip();
+    super::execute(connection, INSERT_AGAIN, &[&ids, &bodies]).await
+}
+
+pub(crate) struct State {
+    pub(crate) waiting: i64,
+    /// A relay has them in hand, or they rest after it could not get rid of them.
+    pub(crate) leased: i64,
+    pub(crate) oldest_seconds: Option<i64>,
+}
+
+pub(crate) async fn state(connection: &Connection) -> Result<State, Error> {
+    let row = connection.query_one(STATE, &[]).await?;
+    Ok(State { waiting: row.get(0), leased: row.get(1), oldest_seconds: row.get(2) })
 }

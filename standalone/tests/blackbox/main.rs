@@ -23,6 +23,7 @@ mod journey;
 mod leases;
 mod mails;
 mod mixes;
+mod outbox;
 mod passwords;
 mod problems;
 #[expect(dead_code, reason = "the processes' own tests use the rest")]
@@ -39,4 +40,5 @@ mod spec;
 mod stack;
 mod timing;
 mod transport;
+mod undeliverable;
 mod vestibule;

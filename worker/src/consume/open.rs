@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use amqp::{Link, topology::Topology};
 use anyhow::Result;
 use backon::{ExponentialBuilder, Retryable};
 use lapin::{
@@ -10,10 +11,6 @@ use lapin::{
     types::FieldTable,
 };
 use secrecy::SecretString;
-use shared::{
-    broker::{self, Link},
-    topology::Topology,
-};
 use tokio_util::sync::CancellationToken;
 
 use super::settle::Settler;
@@ -51,11 +48,11 @@ impl Open {
     }
 
     async fn try_once(url: &SecretString, topology: &Topology, in_hand: u16) -> Result<Self> {
-        let consuming = broker::connect(url, "vestibule worker: consumer").await?;
-        let publishing = broker::connect(url, "vestibule worker: retries").await?;
+        let consuming = amqp::connect(url, "vestibule worker: consumer").await?;
+        let publishing = amqp::connect(url, "vestibule worker: retries").await?;
         let (acks, channel) =
             (consuming.connection.create_channel().await?, publishing.connection.create_channel().await?);
-        topology.declare(&channel).await?;
+        topology.declare(&publishing.connection).await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         acks.basic_qos(in_hand, BasicQosOptions::default()).await?;
         let queue = topology.queue.as_str().into();

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use amqp::topology::Topology;
 use anyhow::{Result, bail};
 use lapin::{
     BasicProperties, Channel, Confirmation,
@@ -9,19 +10,15 @@ use lapin::{
     options::{BasicAckOptions, BasicPublishOptions},
     types::AMQPValue,
 };
-use shared::topology::Topology;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::handle::{Outcome, POSTPONED_SECONDS, pause_after};
+use crate::{
+    handle::{Outcome, POSTPONED_SECONDS, pause_after},
+    headers::{ATTEMPTS, SINCE, WHY},
+};
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How often a message was tried before stands in this header.
-const ATTEMPTS: &str = "x-vestibule-attempts";
-
-/// Why a message was parked stands in this one.
-const WHY: &str = "x-vestibule-why";
 
 #[derive(Clone)]
 pub(super) struct Settler {
@@ -50,16 +47,17 @@ impl Settler {
                 let seconds = pause_after(attempts);
                 tracing::warn!(why, attempts, seconds, "will be tried again");
                 let next = AMQPValue::LongUInt(attempts.saturating_add(1));
-                self.publish(&self.topology.retry_queue(seconds), delivery, ATTEMPTS, next).await?;
+                self.publish(&self.topology.retry_queue(seconds), delivery, [(ATTEMPTS, next)]).await?;
             }
             Outcome::Postpone(why) => {
                 tracing::warn!(why, "postponed");
                 let attempts = AMQPValue::LongUInt(attempts_of(&delivery.properties));
-                self.publish(&self.topology.retry_queue(POSTPONED_SECONDS), delivery, ATTEMPTS, attempts).await?;
+                self.publish(&self.topology.retry_queue(POSTPONED_SECONDS), delivery, [(ATTEMPTS, attempts)]).await?;
             }
             Outcome::Park(why) => {
                 tracing::error!(why, "parked");
-                self.publish(&self.topology.parked, delivery, WHY, AMQPValue::LongString(why.into())).await?;
+                let stamps = [(WHY, AMQPValue::LongString(why.into())), (SINCE, now())];
+                self.publish(&self.topology.parked, delivery, stamps).await?;
             }
         }
         // Only now: whatever happens before this line, the message comes again.
@@ -68,9 +66,16 @@ impl Settler {
     }
 
     /// The same message on another queue, safely there when this returns.
-    async fn publish(&self, queue: &str, delivery: &Delivery, header: &str, value: AMQPValue) -> Result<()> {
+    async fn publish<const N: usize>(
+        &self,
+        queue: &str,
+        delivery: &Delivery,
+        stamps: [(&str, AMQPValue); N],
+    ) -> Result<()> {
         let mut headers = delivery.properties.headers().clone().unwrap_or_default();
-        headers.insert(header.into(), value);
+        for (name, value) in stamps {
+            headers.insert(name.into(), value);
+        }
         let properties = delivery.properties.clone().with_delivery_mode(2).with_headers(headers);
         let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
         // Without a timeout: a broker that takes nothing now, being short of memory or disk, will. What ends
@@ -91,6 +96,13 @@ impl Settler {
             _ => bail!("the broker did not take it for {queue}"),
         }
     }
+}
+
+/// For people to read: nothing is judged by it.
+fn now() -> AMQPValue {
+    #[expect(clippy::disallowed_methods, reason = "a stamp must come from a clock, and the message has no other")]
+    let now = std::time::SystemTime::now();
+    AMQPValue::Timestamp(now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 fn attempts_of(properties: &BasicProperties) -> u32 {

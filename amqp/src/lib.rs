@@ -1,5 +1,8 @@
-//! Opens connections to RabbitMQ, and leaves nothing behind of those that are given up.
+//! The way to RabbitMQ: opens connections, and leaves nothing behind of those that are given up.
+//!
+//! With the names and declarations in `topology`, this is what both processes must agree on about the broker.
 
+pub mod topology;
 pub mod url;
 
 use std::{

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use lapin::{
-    Channel, ExchangeKind,
+    Channel, Connection, ErrorKind, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
@@ -16,6 +16,9 @@ pub const RETRY_SECONDS: [u32; 4] = [1, 5, 15, 60];
 /// How often a message may come back because its consumer died. High, because the deadline of the code
 /// ends that too, on record; but not left out, for then 4.x counts to 20 and parks what can still be sent.
 const DELIVERY_LIMIT: i32 = 10_000;
+
+/// What AMQP calls the absence of a queue.
+const NOT_FOUND: u16 = 404;
 
 #[derive(Clone, Debug)]
 pub struct Topology {
@@ -35,12 +38,19 @@ impl Topology {
     }
 
     /// Declares everything. Either process may come first; doing it again changes nothing.
-    pub async fn declare(&self, channel: &Channel) -> Result<()> {
+    pub async fn declare(&self, connection: &Connection) -> Result<()> {
+        let channel = &connection.create_channel().await?;
         let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
         channel
             .exchange_declare(self.exchange.as_str().into(), ExchangeKind::Direct, durable, FieldTable::default())
             .await?;
-        self.declare_queue(channel, &self.parked, FieldTable::default()).await?;
+        // One that an older version declared without the limit is taken as it is.
+        if !exists(connection, &self.parked).await? {
+            let mut parked = FieldTable::default();
+            // An operator who looks at a message is counted like a consumer that died.
+            parked.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
+            self.declare_queue(channel, &self.parked, parked).await?;
+        }
 
         // What crashes its consumers again and again ends among the parked, by way of the default exchange.
         let mut work = dead_letters_to("", &self.parked);
@@ -67,6 +77,21 @@ impl Topology {
         })?;
         Ok(())
     }
+}
+
+/// On a channel of its own, which a queue that does not exist closes.
+async fn exists(connection: &Connection, queue: &str) -> Result<bool> {
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    let asking = connection.create_channel().await?;
+    match asking.queue_declare(queue.into(), passive, FieldTable::default()).await {
+        Ok(_) => Ok(asking.close(200, "bye".into()).await.map(|()| true)?),
+        Err(error) if is_not_found(&error) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_not_found(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == NOT_FOUND)
 }
 
 /// At-most-once dead-lettering, the default, loses messages when the target is away.
