@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use shared::{code::Ring, env::needed, postgres::Pool};
 
-use crate::{handle::Handler, mail::Sender, smtp::server::Server, store::Store};
+use crate::{debts::Debts, handle::Handler, mail::Sender, smtp::server::Server, store::Store};
 
 const SECRETS: [&str; 4] = ["DATABASE_URL", "AMQP_URL", "SMTP_URL", "CODE_SECRETS"];
 
@@ -82,7 +82,13 @@ impl Config {
     }
 
     pub(crate) fn handler(self, database: Pool) -> Handler {
-        Handler { store: Store::new(database), ring: self.ring, sender: self.sender, public_url: self.public_url }
+        Handler {
+            store: Store::new(database),
+            ring: self.ring,
+            sender: self.sender,
+            public_url: self.public_url,
+            debts: Debts::default(),
+        }
     }
 
     fn check(settings: Settings) -> Result<Self> {

@@ -14,6 +14,7 @@ use shared::{
 use uuid::Uuid;
 
 use crate::{
+    debts::Debts,
     judge::{Code, Facts, Verdict},
     mail::{self, Content, Outgoing, Sender},
     smtp::{Letter, Sent, Slot},
@@ -49,6 +50,7 @@ pub(crate) struct Handler {
     pub(crate) ring: Ring,
     pub(crate) sender: Sender,
     pub(crate) public_url: String,
+    pub(crate) debts: Debts,
 }
 
 impl Handler {
@@ -71,6 +73,7 @@ impl Handler {
 
     async fn work(&self, message: Message, slot: &mut Slot) -> Result<Outcome> {
         failpoint::point("worker-after-delivery");
+        self.debts.pay(&self.store).await?;
         let Some(facts) = self.store.facts(message).await? else {
             return self.end(message.id, End::Dropped("gone")).await;
         };
@@ -140,7 +143,12 @@ impl Handler {
             .with_min_delay(Duration::from_millis(50))
             .with_max_delay(Duration::from_secs(2))
             .with_max_times(20);
-        (|| self.store.record(id, end)).retry(patience).await?;
+        let failed = |_: &anyhow::Error, _| {
+            if end == End::Delivered {
+                self.debts.add(id);
+            }
+        };
+        (|| self.store.record(id, end)).retry(patience).notify(failed).await?;
         failpoint::point("worker-after-record");
         match end {
             End::Undeliverable(_) => tracing::warn!(?end, "recorded"),

@@ -3,6 +3,7 @@
 mod config;
 mod consume;
 mod courier;
+mod debts;
 mod handle;
 mod headers;
 mod judge;

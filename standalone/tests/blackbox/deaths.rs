@@ -134,3 +134,22 @@ async fn a_mail_outlives_many_workers() {
     api.client.receipt_when(&registration, "sent").await;
     assert_eq!(api.client.activate(ADA, &code).await.status, 200);
 }
+
+/// A database that can be read and not written, its disk being full: what was mailed cannot be recorded, and
+/// would be mailed again and again, and everything else with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_nothing_can_be_recorded_nothing_more_is_mailed() {
+    let stack = Stack::start().await;
+    let full = "ALTER TABLE deliveries ADD CONSTRAINT disk_full CHECK (false) NOT VALID";
+    stack.database.execute(full, &[]).await;
+    let first = stack.client.register(ADA).await.registration();
+    stack.sink.mail_to(ADA).await;
+    let next = stack.client.register("next@example.com").await.registration();
+    stack.queue_holds(&stack.topology.retry_queue(5), 1).await;
+    assert_eq!(stack.sink.attempts("next@example.com").len(), 0);
+    stack.database.execute("ALTER TABLE deliveries DROP CONSTRAINT disk_full", &[]).await;
+    for registration in [first, next] {
+        stack.client.receipt_when(&registration, "sent").await;
+    }
+    assert_eq!((stack.sink.mails_to(ADA).len(), stack.sink.mails_to("next@example.com").len()), (1, 1));
+}
