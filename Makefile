@@ -26,7 +26,7 @@ logs: ## Follow the log; s=api for that of one service
 test: ## Run every test, with private servers unless DATABASE_URL and AMQP_URL are set
 	scripts/with-servers cargo test --workspace
 
-test-faults: ## Kill, cut off and stall everything under load; FULL=1 takes more than an hour
+test-faults: ## Kill, cut off and stall everything under load; FULL=1 takes most of an hour
 	@scripts/test-faults
 
 test-security: ## Run the tests of the numbered attacks only (S-01 to S-29)

@@ -1,8 +1,9 @@
 //! kill -9 of an API at each point where it holds something of somebody's.
 
 use crate::{
+    bounds::{May, form},
     node::Part,
-    scene::{May, Scene, form},
+    scene::Scene,
 };
 
 /// An API dies at this point, as often as the form says, and another one takes its place.

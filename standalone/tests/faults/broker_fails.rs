@@ -10,10 +10,11 @@ use lapin::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    bounds::{IN_HAND, May, form},
     database,
     node::Node,
     proxy::Way,
-    scene::{IN_HAND, May, Scene, form},
+    scene::Scene,
     servers::rabbitmq::RabbitMq,
 };
 
@@ -45,7 +46,7 @@ async fn the_broker_stays_away() {
     let fault = async |scene: &mut Scene| {
         let struck = Instant::now();
         scene.to_broker.set(Way::Cut);
-        sleep(form().outage).await;
+        sleep(form().outage * 2).await;
         assert_eq!(scene.history.refusals(struck), [0; 0]);
         scene.to_broker.set(Way::Open);
     };

@@ -3,7 +3,8 @@
 use tokio::time::sleep;
 
 use crate::{
-    scene::{IN_HAND, May, Scene, form},
+    bounds::{IN_HAND, May, form},
+    scene::Scene,
     servers::rabbitmq::RabbitMq,
 };
 
@@ -20,9 +21,11 @@ async fn the_leader_of_three_nodes_is_killed() {
     let mut broker = RabbitMq::cluster(3).await;
     let scene = on(&broker).await;
     let fault = async |scene: &mut Scene| {
-        let leader = broker.leader_of(&format!("{}.send-code", scene.prefix));
+        let queue = format!("{}.send-code", scene.prefix);
+        let leader = broker.leader_of(&queue, 0);
         broker.kill(leader);
         sleep(form().outage).await;
+        assert_ne!(broker.leader_of(&queue, (leader + 1) % 3), leader);
         broker.restart(leader).await;
     };
     scene.survives("cluster of three: the leader killed", May::duplicate(4 * IN_HAND), fault).await;
@@ -34,11 +37,12 @@ async fn three_nodes_are_partitioned() {
     let broker = RabbitMq::cluster(3).await;
     let scene = on(&broker).await;
     let fault = async |scene: &mut Scene| {
-        let leader = broker.leader_of(&format!("{}.send-code", scene.prefix));
-        let others: Vec<_> = (0..3).filter(|node| *node != leader).collect();
-        others.iter().for_each(|other| broker.divide(leader, *other, true));
+        let queue = format!("{}.send-code", scene.prefix);
+        let leader = broker.leader_of(&queue, 0);
+        broker.isolate(leader, true);
         sleep(form().outage).await;
-        others.iter().for_each(|other| broker.divide(leader, *other, false));
+        assert_ne!(broker.leader_of(&queue, (leader + 1) % 3), leader);
+        broker.isolate(leader, false);
     };
     scene.survives("cluster of three: the leader cut off", May::duplicate(4 * IN_HAND), fault).await;
 }

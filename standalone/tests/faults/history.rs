@@ -15,6 +15,8 @@ pub(crate) enum What {
     /// Its mail was seen at the mail server.
     Mailed,
     Activated,
+    /// The API was away for longer than the code lived.
+    TooLate,
     /// The receipt says that the mail was refused for good.
     Undeliverable,
     /// Given up.

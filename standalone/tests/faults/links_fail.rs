@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::{
+    bounds::{IN_HAND, May, form},
     proxy::Way,
-    scene::{IN_HAND, May, Scene, form},
+    scene::Scene,
 };
 
 fn set(scene: &Scene, way: Way) {

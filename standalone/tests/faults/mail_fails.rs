@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::{
+    bounds::{May, form},
     proxy::Way,
-    scene::{May, Scene, form},
+    scene::Scene,
     sink::behaviour::{Behaviour, Stage},
 };
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected has failed")]
 
 mod api_killed;
+mod bounds;
 mod broker_fails;
 mod checker;
 mod cluster_fails;

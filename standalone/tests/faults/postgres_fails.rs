@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    bounds::{IN_HAND, May, form},
     database,
     proxy::Way,
-    scene::{Ground, IN_HAND, May, Scene, form},
+    scene::{Ground, Scene},
     servers::postgres::Postgres,
 };
 

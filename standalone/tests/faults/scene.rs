@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, NoTls};
 
 use crate::{
+    bounds::{May, form},
     checker::{self, Report},
     database::{self, Database},
     history::History,
@@ -40,49 +41,8 @@ pub(crate) struct Scene {
     _database: Option<Database>,
 }
 
-/// How long it goes on, and how often things happen in it.
-#[derive(Clone, Copy)]
-pub(crate) struct Form {
-    pub(crate) before: Duration,
-    pub(crate) settle: Duration,
-    pub(crate) after: Duration,
-    pub(crate) a_second: u32,
-    /// How often a fault that takes a moment is repeated, and for how long one lasts that takes its time.
-    pub(crate) times: u32,
-    pub(crate) outage: Duration,
-}
-
-/// What a fault may cost. Nothing, by default.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct May {
-    /// faults × what is in hand (I-06).
-    pub(crate) duplicate: usize,
-    /// Messages that end without a mail, on record.
-    pub(crate) refuse: bool,
-}
-
-impl May {
-    pub(crate) fn duplicate(at_most: usize) -> Self {
-        Self { duplicate: at_most, ..Self::default() }
-    }
-}
-
 /// Who comes right before the fault meets it.
 const EVE: Duration = Duration::from_millis(500);
-
-/// What one worker has in hand at most.
-pub(crate) const IN_HAND: usize = 8;
-
-pub(crate) fn form() -> Form {
-    let seconds = Duration::from_secs;
-    if std::env::var_os("FULL").is_some_and(|full| full == "1") {
-        let (before, settle, after) = (seconds(10), seconds(10), seconds(20));
-        Form { before, settle, after, a_second: 12, times: 20, outage: seconds(120) }
-    } else {
-        let (before, settle, after) = (seconds(2), seconds(5), seconds(2));
-        Form { before, settle, after, a_second: 8, times: 2, outage: seconds(6) }
-    }
-}
 
 impl Scene {
     /// Two APIs and two workers on the servers that all scenes share.
@@ -178,7 +138,7 @@ impl Scene {
     pub(crate) async fn survives(mut self, name: &str, may: May, fault: impl AsyncFnOnce(&mut Self)) {
         let form = form();
         let crowd = Crowd::new(self.doors.clone(), Arc::clone(&self.sink), self.history.clone());
-        let load = Load::begin(crowd, form.a_second);
+        let load = Load::begin(crowd);
         let began = Instant::now();
         sleep(form.before).await;
         let struck = Instant::now();

@@ -5,8 +5,9 @@ use std::{fs, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    bounds::{IN_HAND, May, form},
     node::Part,
-    scene::{IN_HAND, May, Scene, form},
+    scene::Scene,
     servers,
 };
 

@@ -1,9 +1,10 @@
 //! kill -9 of a worker at each point between the queue and the ack.
 
 use crate::{
+    bounds::{IN_HAND, May, form},
     node::{Node, Part},
     proxy::{Proxy, Way},
-    scene::{IN_HAND, May, Scene, form},
+    scene::Scene,
 };
 
 /// A worker dies at this point, as often as the form says.

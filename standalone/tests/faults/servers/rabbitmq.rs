@@ -79,21 +79,21 @@ impl RabbitMq {
         run(self.tool("rabbitmqctl").args(["--node", &self.nodes[node].name, "--quiet"]).args(order))
     }
 
-    /// On which node the queue of this name is led.
-    pub(crate) fn leader_of(&self, queue: &str) -> usize {
-        let queues = self.ctl(0, &["list_queues", "name", "pid"]);
+    /// By which node the queue of this name is led, as this other one sees it.
+    pub(crate) fn leader_of(&self, queue: &str, asked: usize) -> usize {
+        let queues = self.ctl(asked, &["list_queues", "name", "pid"]);
         let line = queues.lines().find(|line| line.split_whitespace().next() == Some(queue)).expect("the queue");
         self.nodes.iter().position(|node| line.contains(&node.name)).expect("a node that leads it")
     }
 
-    /// Has two nodes refuse each other, as if there were no way between them, or makes them friends again.
-    pub(crate) fn divide(&self, one: usize, other: usize, divided: bool) {
-        let cookie = if divided { "nobody" } else { COOKIE };
-        for (here, there) in [(one, other), (other, one)] {
-            let there = &self.nodes[there].name;
-            let order = format!("erlang:set_cookie('{there}', '{cookie}'), erlang:disconnect_node('{there}').");
-            self.ctl(here, &["eval", &order]);
-        }
+    /// Has a node and all others refuse each other, as if there were no way between them, or makes them
+    /// friends again. All at once: nodes that see one and not the other would take it for something else.
+    pub(crate) fn isolate(&self, node: usize, isolated: bool) {
+        let cookie = if isolated { "nobody" } else { COOKIE };
+        let others = self.nodes.iter().enumerate().filter(|(n, _)| *n != node).map(|(_, other)| &other.name);
+        let cut =
+            others.map(|name| format!("erlang:set_cookie('{name}', '{cookie}'), erlang:disconnect_node('{name}')"));
+        self.ctl(node, &["eval", &format!("{}.", cut.collect::<Vec<_>>().join(", "))]);
     }
 
     async fn ready(&self, node: usize) {

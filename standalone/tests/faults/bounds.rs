@@ -1,0 +1,43 @@
+//! How long a scene goes on, and what its fault may cost.
+
+use std::time::Duration;
+
+/// How long it goes on, and how often things happen in it.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    pub(crate) before: Duration,
+    pub(crate) settle: Duration,
+    pub(crate) after: Duration,
+    /// How often a fault that takes a moment is repeated, and for how long one lasts that takes its time.
+    pub(crate) times: u32,
+    pub(crate) outage: Duration,
+}
+
+/// What a fault may cost. Nothing, by default.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct May {
+    /// faults × what is in hand (I-06).
+    pub(crate) duplicate: usize,
+    /// Messages that end without a mail, on record.
+    pub(crate) refuse: bool,
+}
+
+impl May {
+    pub(crate) fn duplicate(at_most: usize) -> Self {
+        Self { duplicate: at_most, ..Self::default() }
+    }
+}
+
+/// What one worker has in hand at most.
+pub(crate) const IN_HAND: usize = 8;
+
+pub(crate) fn form() -> Form {
+    let seconds = Duration::from_secs;
+    if std::env::var_os("FULL").is_some_and(|full| full == "1") {
+        let (before, settle, after) = (seconds(10), seconds(10), seconds(20));
+        Form { before, settle, after, times: 20, outage: seconds(60) }
+    } else {
+        let (before, settle, after) = (seconds(2), seconds(5), seconds(2));
+        Form { before, settle, after, times: 2, outage: seconds(6) }
+    }
+}
