@@ -1,7 +1,9 @@
 //! The way to RabbitMQ: opens connections, and leaves nothing behind of those that are given up.
 //!
-//! With the names and declarations in `topology`, this is what both processes must agree on about the broker.
+//! With the names and declarations in `topology`, this is what both processes must agree on about the broker;
+//! `copy` says how a message is published again.
 
+pub mod copy;
 pub mod topology;
 pub mod url;
 

@@ -17,8 +17,8 @@ pub const RETRY_SECONDS: [u32; 4] = [1, 5, 15, 60];
 /// ends that too, on record; but not left out, for then 4.x counts to 20 and parks what can still be sent.
 const DELIVERY_LIMIT: i32 = 10_000;
 
-/// What AMQP calls the absence of a queue.
-const NOT_FOUND: u16 = 404;
+/// What AMQP says to who declares what is there with other arguments.
+const PRECONDITION_FAILED: u16 = 406;
 
 #[derive(Clone, Debug)]
 pub struct Topology {
@@ -44,13 +44,7 @@ impl Topology {
         channel
             .exchange_declare(self.exchange.as_str().into(), ExchangeKind::Direct, durable, FieldTable::default())
             .await?;
-        // One that an older version declared without the limit is taken as it is.
-        if !exists(connection, &self.parked).await? {
-            let mut parked = FieldTable::default();
-            // An operator who looks at a message is counted like a consumer that died.
-            parked.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
-            self.declare_queue(channel, &self.parked, parked).await?;
-        }
+        self.declare_parked(connection).await?;
 
         // What crashes its consumers again and again ends among the parked, by way of the default exchange.
         let mut work = dead_letters_to("", &self.parked);
@@ -69,6 +63,20 @@ impl Topology {
         Ok(())
     }
 
+    /// One that an older version declared, without the limit, is taken as it is. On a channel of its own, which
+    /// the broker closes over that.
+    async fn declare_parked(&self, connection: &Connection) -> Result<()> {
+        let channel = connection.create_channel().await?;
+        let mut limit = FieldTable::default();
+        // An operator who looks at a message is counted like a consumer that died.
+        limit.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
+        match self.declare_queue(&channel, &self.parked, limit).await {
+            Err(error) if error.downcast_ref().is_some_and(is_there_in_another_form) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => Ok(channel.close(200, "bye".into()).await?),
+        }
+    }
+
     async fn declare_queue(&self, channel: &Channel, name: &str, mut arguments: FieldTable) -> Result<()> {
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
         let durable = QueueDeclareOptions { durable: true, ..Default::default() };
@@ -79,19 +87,8 @@ impl Topology {
     }
 }
 
-/// On a channel of its own, which a queue that does not exist closes.
-async fn exists(connection: &Connection, queue: &str) -> Result<bool> {
-    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-    let asking = connection.create_channel().await?;
-    match asking.queue_declare(queue.into(), passive, FieldTable::default()).await {
-        Ok(_) => Ok(asking.close(200, "bye".into()).await.map(|()| true)?),
-        Err(error) if is_not_found(&error) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn is_not_found(error: &lapin::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == NOT_FOUND)
+fn is_there_in_another_form(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == PRECONDITION_FAILED)
 }
 
 /// At-most-once dead-lettering, the default, loses messages when the target is away.

@@ -26,7 +26,8 @@ worker help                                  this
 
 With --json the answer of a tool is one JSON document. A tool ends with 0, with 1 if it could not do what it
 was asked to, and with 2 if it did not understand. What it takes out of the queue is in its hands until it
-ends: a second tool beside it does not see those messages, and none is lost if it is killed.
+ends: a second tool beside it does not see those messages, and none is lost if it is killed. Each look counts
+as a delivery, and after 10 000 the broker throws a parked message away: this is for people, not for monitoring.
 ";
 
 /// What a process is started for.
@@ -102,7 +103,7 @@ pub async fn answer(config: Config, tool: Tool) -> Result<String> {
             undeliverable::answer(&store, &config.ring, &tool.verb).await?
         }
     };
-    Ok(if tool.json { format!("{:#}\n", answer.json) } else { answer.text })
+    Ok(if tool.json { answer.document() } else { answer.text })
 }
 
 #[cfg(test)]

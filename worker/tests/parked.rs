@@ -11,8 +11,13 @@ mod database;
 #[path = "../../standalone/tests/blackbox/process.rs"]
 mod process;
 #[expect(dead_code, reason = "the black-box tests use the rest")]
+#[path = "../../standalone/tests/blackbox/proxy.rs"]
+mod proxy;
+#[expect(dead_code, reason = "the black-box tests use the rest")]
 #[path = "../../standalone/tests/blackbox/sink.rs"]
 mod sink;
+#[path = "parked/strangers.rs"]
+mod strangers;
 #[path = "parked/tool.rs"]
 mod tool;
 
@@ -86,7 +91,7 @@ async fn a_message_of_a_stranger_has_an_id_and_cannot_speak_to_the_terminal() {
         broker.publish(&broker.topology.parked, id, body).await;
     }
     let listed = ids(&broker);
-    assert!(listed.iter().all(|id| id.starts_with("body-") && id.len() == 17), "{listed:?}");
+    assert!(listed.iter().all(|id| id.starts_with("body-") && id.len() == 21), "{listed:?}");
     assert!(listed[0] == listed[1] && listed[1] != listed[2], "{listed:?}");
     let shown = tool(&broker, &format!("parked show {}", listed[0]));
     assert!(shown.contains("2 messages have this ID") && shown.contains("one\\u{1b}[2J"), "{shown}");

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use amqp::topology::Topology;
+use amqp::{copy, topology::Topology};
 use anyhow::{Result, bail};
 use lapin::{
     BasicProperties, Channel, Confirmation,
@@ -72,11 +72,7 @@ impl Settler {
         delivery: &Delivery,
         stamps: [(&str, AMQPValue); N],
     ) -> Result<()> {
-        let mut headers = delivery.properties.headers().clone().unwrap_or_default();
-        for (name, value) in stamps {
-            headers.insert(name.into(), value);
-        }
-        let properties = delivery.properties.clone().with_delivery_mode(2).with_headers(headers);
+        let properties = copy::properties(&delivery.properties, stamps);
         let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
         // Without a timeout: a broker that takes nothing now, being short of memory or disk, will. What ends
         // the wait for one that is gone is that the connections are replaced.

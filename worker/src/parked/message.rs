@@ -12,44 +12,64 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::{
-    headers::{ATTEMPTS, SINCE, WHY},
+    headers::{SINCE, WHY},
     tools::{self, printable},
 };
 
-/// How often the broker gave a message to somebody: its own to count.
-const BROKERS_COUNT: &str = "x-delivery-count";
-
 const LONGEST_ID: usize = 64;
 
+/// How an ID begins that follows from a body.
+const DERIVED: &str = "body-";
+
 pub(super) struct Parked {
-    pub(super) id: String,
-    pub(super) why: String,
-    pub(super) since: Option<String>,
-    pub(super) body: Vec<u8>,
+    pub(super) summary: Summary,
+    body: Vec<u8>,
     properties: Map<String, Value>,
     headers: Map<String, Value>,
+}
+
+/// One line of a list.
+pub(super) struct Summary {
+    /// Anybody can give a message the ID of another: so this may have to make way for the next.
+    pub(super) id: String,
+    pub(super) id_by_body: String,
+    pub(super) why: String,
+    pub(super) since: Option<String>,
+    pub(super) bytes: usize,
+}
+
+impl Summary {
+    pub(super) fn json(&self) -> Value {
+        json!({ "id": self.id, "why": self.why, "since": self.since, "bytes": self.bytes })
+    }
+
+    pub(super) fn since(&self) -> &str {
+        self.since.as_deref().unwrap_or("unknown")
+    }
 }
 
 impl Parked {
     pub(super) fn of(delivery: &Delivery) -> Self {
         let nothing = FieldTable::default();
         let headers = delivery.properties.headers().as_ref().unwrap_or(&nothing);
-        Self {
-            id: id(&delivery.properties, &delivery.data),
+        let id_by_body = id_by_body(&delivery.data);
+        let summary = Summary {
+            id: own_id(&delivery.properties).unwrap_or(&id_by_body).to_owned(),
+            id_by_body,
             why: why(headers),
             since: since(headers).map(tools::time),
+            bytes: delivery.data.len(),
+        };
+        Self {
+            summary,
             body: delivery.data.clone(),
             properties: properties(&delivery.properties),
             headers: object(headers),
         }
     }
 
-    pub(super) fn summary(&self) -> Value {
-        json!({ "id": self.id, "why": self.why, "since": self.since, "bytes": self.body.len() })
-    }
-
     pub(super) fn whole(&self) -> Value {
-        let mut whole = self.summary();
+        let mut whole = self.summary.json();
         let text = std::str::from_utf8(&self.body);
         whole["properties"] = self.properties.clone().into();
         whole["headers"] = self.headers.clone().into();
@@ -61,8 +81,8 @@ impl Parked {
 
 impl fmt::Display for Parked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "id     {}\nwhy    {}", self.id, printable(&self.why))?;
-        writeln!(f, "since  {}", self.since.as_deref().unwrap_or("unknown"))?;
+        let summary = &self.summary;
+        writeln!(f, "id     {}\nwhy    {}\nsince  {}", summary.id, printable(&summary.why), summary.since())?;
         for (title, fields) in [("properties", &self.properties), ("headers", &self.headers)] {
             writeln!(f, "{title}")?;
             for (name, value) in fields {
@@ -70,7 +90,7 @@ impl fmt::Display for Parked {
                 writeln!(f, "    {}: {}", printable(name), printable(&value))?;
             }
         }
-        writeln!(f, "body   {} bytes", self.body.len())?;
+        writeln!(f, "body   {} bytes", summary.bytes)?;
         match std::str::from_utf8(&self.body) {
             Ok(text) => text.lines().try_for_each(|line| writeln!(f, "    {}", printable(line))),
             Err(_) => writeln!(f, "    {}", self.body.escape_ascii()),
@@ -78,27 +98,18 @@ impl fmt::Display for Parked {
     }
 }
 
-/// As the message was before it was tried and parked.
-pub(super) fn without_stamps(properties: BasicProperties) -> BasicProperties {
-    let mut kept = FieldTable::default();
-    for (name, value) in properties.headers().iter().flat_map(FieldTable::inner) {
-        if ![ATTEMPTS, WHY, SINCE, BROKERS_COUNT].contains(&name.as_str()) {
-            kept.insert(name.clone(), value.clone());
-        }
-    }
-    properties.with_headers(kept)
+/// Its own, if that can be typed as it stands and means nothing else on a command line.
+fn own_id(properties: &BasicProperties) -> Option<&str> {
+    let id = properties.message_id().as_ref()?.as_str();
+    let is_word = (1..=LONGEST_ID).contains(&id.len())
+        && id.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte));
+    (is_word && id != "all" && !id.starts_with(DERIVED)).then_some(id)
 }
 
-/// Its own if that is a word, and can be typed; else a name that follows from its body.
-fn id(properties: &BasicProperties, body: &[u8]) -> String {
-    let is_word = |id: &str| (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    match properties.message_id().as_ref().map(|id| id.as_str()) {
-        Some(id) if is_word(id) && id != "all" => id.to_owned(),
-        _ => {
-            let digest: String = Sha256::digest(body).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-            format!("body-{digest}")
-        }
-    }
+fn id_by_body(body: &[u8]) -> String {
+    let digest: String = Sha256::digest(body).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{DERIVED}{digest}")
 }
 
 /// A worker of ours says it in a header; the broker, of those that it gave up, in others.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use amqp::{
-    Link,
+    Link, copy,
     topology::{ROUTING_KEY, Topology},
 };
 use anyhow::{Context, Result, bail};
@@ -18,12 +18,14 @@ use lapin::{
 };
 use secrecy::SecretString;
 
-use super::message::{Parked, without_stamps};
+use super::message::Parked;
 
 /// So many are looked at in one go: they are all in our hands until the end.
 pub(super) const MOST: u32 = 10_000;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+const IN_DOUBT: &str = "the one that was under way may be in both queues";
 
 pub(super) struct Queue<'a> {
     topology: &'a Topology,
@@ -74,7 +76,7 @@ impl<'a> Queue<'a> {
     /// safely in theirs: killed between the two, it is in both.
     pub(super) async fn requeue(&self, delivery: &Delivery) -> Result<()> {
         let exchange = self.topology.exchange.as_str();
-        let properties = without_stamps(delivery.properties.clone()).with_delivery_mode(2);
+        let properties = copy::properties(&delivery.properties, []);
         let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
         let publishing = async {
             let confirm = self
@@ -83,8 +85,8 @@ impl<'a> Queue<'a> {
                 .await?;
             Ok(confirm.await?)
         };
-        match soon(publishing).await? {
-            Confirmation::Ack(None) => self.ack(delivery).await,
+        match soon(publishing).await.context(IN_DOUBT)? {
+            Confirmation::Ack(None) => self.ack(delivery).await.context(IN_DOUBT),
             Confirmation::Ack(Some(_)) => {
                 bail!("the broker has no queue {}: an api or a worker that starts makes it", self.topology.queue)
             }

@@ -10,6 +10,21 @@ pub(crate) struct Answer {
     pub(crate) json: Value,
 }
 
+impl Answer {
+    /// For machines; but it may be a terminal that they print it on.
+    pub(crate) fn document(&self) -> String {
+        let mut document = String::new();
+        // Outside of its strings, JSON has nothing but these.
+        for char in format!("{:#}\n", self.json).chars() {
+            match char {
+                '\n' | ' '..='~' => document.push(char),
+                _ => document.extend(char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}"))),
+            }
+        }
+        document
+    }
+}
+
 /// Columns below their names, as wide as they must be.
 pub(crate) fn table<const N: usize>(names: [&str; N], rows: Vec<[String; N]>) -> String {
     let rows: Vec<_> = std::iter::once(names.map(str::to_owned)).chain(rows).collect();
@@ -22,13 +37,12 @@ pub(crate) fn table<const N: usize>(names: [&str; N], rows: Vec<[String; N]>) ->
     rows.iter().map(line).collect()
 }
 
-/// What is neither a letter nor a sign of the keyboard is spelt out.
+/// What is not on every keyboard is spelt out: there are letters, too, that turn a line around or cannot be seen.
 pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::new();
     for char in text.chars() {
         match char {
             ' '..='~' => printable.push(char),
-            _ if char.is_alphanumeric() => printable.push(char),
             _ => printable.extend(char.escape_default()),
         }
     }
@@ -55,6 +69,14 @@ mod tests {
     fn columns_are_as_wide_as_they_must_be() {
         let rows = vec![["a".to_owned(), "long enough".to_owned()], ["longer".to_owned(), "b\x1b[2J".to_owned()]];
         assert_eq!(table(["ID", "WHY"], rows), "ID      WHY\na       long enough\nlonger  b\\u{1b}[2J\n");
+    }
+
+    #[test]
+    fn a_document_is_the_same_json_in_ascii() {
+        let json = serde_json::json!({ "ä\u{9b}": "\u{1f4ee}\u{7f}\u{202e}\x1b\"\\" });
+        let document = Answer { text: String::new(), json: json.clone() }.document();
+        assert_eq!(document, "{\n  \"\\u00e4\\u009b\": \"\\ud83d\\udcee\\u007f\\u202e\\u001b\\\"\\\\\"\n}\n");
+        assert_eq!(serde_json::from_str::<Value>(&document).unwrap(), json);
     }
 
     #[test]

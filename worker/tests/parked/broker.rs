@@ -43,6 +43,10 @@ impl Broker {
         if let Some(id) = id {
             properties = properties.with_message_id(id.into());
         }
+        self.publish_as(queue, body, properties).await;
+    }
+
+    pub(crate) async fn publish_as(&self, queue: &str, body: &[u8], properties: BasicProperties) {
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         let confirm = self.channel.basic_publish("".into(), queue.into(), options, body, properties).await.unwrap();
         assert_eq!(confirm.await.unwrap(), lapin::Confirmation::Ack(None));
