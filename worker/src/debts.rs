@@ -1,36 +1,27 @@
-//! Mails that are out and not on record yet. Until they are, nothing else is mailed: a Postgres that can be
-//! read but not written (its disk is full, say) would have everything mailed again and again.
+//! Counts the mails that are out and cannot be put on record. While there are any, nothing else is mailed: with
+//! a Postgres that can be read and not written (its disk is full, say), none of it could be recorded either.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result};
-use uuid::Uuid;
-
-use crate::store::{End, Store};
-
-/// No more than a worker has in hand.
 #[derive(Default)]
-pub(crate) struct Debts(Mutex<BTreeSet<Uuid>>);
+pub(crate) struct Debts(AtomicUsize);
+
+/// One mail that is owed its record, until this is dropped.
+pub(crate) struct Debt<'a>(&'a Debts);
 
 impl Debts {
-    pub(crate) fn add(&self, delivered: Uuid) {
-        self.owed().insert(delivered);
+    pub(crate) fn owe(&self) -> Debt<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Debt(self)
     }
 
-    pub(crate) async fn pay(&self, store: &Store) -> Result<()> {
-        let owed: Vec<_> = self.owed().iter().copied().collect();
-        for id in owed {
-            store.record(id, End::Delivered).await.context("what was mailed cannot be put on record")?;
-            self.owed().remove(&id);
-        }
-        Ok(())
+    pub(crate) fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
     }
+}
 
-    fn owed(&self) -> MutexGuard<'_, BTreeSet<Uuid>> {
-        // Nothing is left half done under this lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Debt<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use amqp::topology::RETRY_SECONDS;
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
@@ -73,7 +73,6 @@ impl Handler {
 
     async fn work(&self, message: Message, slot: &mut Slot) -> Result<Outcome> {
         failpoint::point("worker-after-delivery");
-        self.debts.pay(&self.store).await?;
         let Some(facts) = self.store.facts(message).await? else {
             return self.end(message.id, End::Dropped("gone")).await;
         };
@@ -95,10 +94,11 @@ impl Handler {
                 return self.end(message.id, End::Undeliverable("it cannot be written")).await;
             }
         };
+        ensure!(!self.debts.any(), "what was mailed before cannot be put on record");
         match slot.send(&letter).await {
             Sent::Accepted => {
                 failpoint::point("worker-after-250");
-                self.end(message.id, End::Delivered).await
+                Ok(self.record_delivery(message.id).await)
             }
             Sent::Never(why) => self.end(message.id, End::Undeliverable(&why)).await,
             Sent::Later(why) => Ok(Outcome::Retry(why)),
@@ -137,25 +137,36 @@ impl Handler {
         if key.verifies(id, digits, &code.hash) { Ok(()) } else { Err("the key makes other digits") }
     }
 
-    /// Tries for a while: a mail that is out but not on record would go out again.
-    async fn end(&self, id: Uuid, end: End<'_>) -> Result<Outcome> {
-        let patience = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(50))
-            .with_max_delay(Duration::from_secs(2))
-            .with_max_times(20);
-        let failed = |_: &anyhow::Error, _| {
-            if end == End::Delivered {
-                self.debts.add(id);
-            }
-        };
-        (|| self.store.record(id, end)).retry(patience).notify(failed).await?;
-        failpoint::point("worker-after-record");
-        match end {
-            End::Undeliverable(_) => tracing::warn!(?end, "recorded"),
-            End::Delivered | End::Dropped(_) => tracing::info!(?end, "recorded"),
+    /// However long it takes: a mail that is out and not on record would go out again. Whoever cannot wait for
+    /// it drops this.
+    async fn record_delivery(&self, id: Uuid) -> Outcome {
+        if let Err(error) = self.store.record(id, End::Delivered).await {
+            tracing::warn!(error = format!("{error:#}"), "it is mailed, and cannot be put on record");
+            let _debt = self.debts.owe();
+            let again = backoff().without_max_times();
+            let _ = (|| self.store.record(id, End::Delivered)).retry(again).await;
         }
-        Ok(Outcome::Done)
+        recorded(End::Delivered)
     }
+
+    /// What did not go out is given back when it cannot be recorded soon.
+    async fn end(&self, id: Uuid, end: End<'_>) -> Result<Outcome> {
+        (|| self.store.record(id, end)).retry(backoff().with_max_times(20)).await?;
+        Ok(recorded(end))
+    }
+}
+
+fn recorded(end: End<'_>) -> Outcome {
+    failpoint::point("worker-after-record");
+    match end {
+        End::Undeliverable(_) => tracing::warn!(?end, "recorded"),
+        End::Delivered | End::Dropped(_) => tracing::info!(?end, "recorded"),
+    }
+    Outcome::Done
+}
+
+fn backoff() -> ExponentialBuilder {
+    ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_delay(Duration::from_secs(2))
 }
 
 /// Longer with each attempt, then the longest again and again: what ends it is the code's deadline.
