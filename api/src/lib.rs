@@ -38,7 +38,7 @@ use refusal::Refusal;
 pub use relay::{Deliver, Outlet, Undelivered};
 use shared::{
     code::Ring,
-    ops,
+    ops::{self, Check},
     postgres::{self, Pool},
     process::Parts,
 };
@@ -111,7 +111,11 @@ pub async fn run_on(ground: Ground, config: Config, listener: TcpListener, stop:
     let asked = Arc::clone(&app);
     let ready = move || {
         let app = Arc::clone(&asked);
-        async move { vec![("postgres", app.store.is_up().await), ("broker", (app.outlet.is_up)())] }
+        async move {
+            let postgres = Check { name: "postgres", ok: app.store.is_up().await, needed: true };
+            // What is told to the world waits in the outbox meanwhile: nobody is to be sent away for it.
+            vec![postgres, Check { name: "broker", ok: (app.outlet.is_up)(), needed: false }]
+        }
     };
     tracing::info!("ready: {}", app.public_url);
     let mut parts = Parts::new(stop.clone());

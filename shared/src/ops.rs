@@ -15,8 +15,16 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_REQUEST_BYTES: usize = 8 * 1024;
 const MAX_CONNECTIONS: usize = 32;
 
-/// What a process needs, by name, and whether it has it.
-pub type Checks = Vec<(&'static str, bool)>;
+/// One of the things that a process works with.
+#[derive(Clone, Debug)]
+pub struct Check {
+    pub name: &'static str,
+    pub ok: bool,
+    /// Whether it can do nothing without: if not, it is ready all the same.
+    pub needed: bool,
+}
+
+pub type Checks = Vec<Check>;
 
 /// Answers `GET /health/live` and `GET /health/ready` until told to stop. Two fixed answers to two
 /// fixed lines need no HTTP library: the worker has none.
@@ -67,11 +75,11 @@ async fn answer<F: Future<Output = Checks>>(mut stream: TcpStream, ready: &impl 
 }
 
 fn readiness(checks: &Checks) -> (&'static str, Value) {
-    let ok = checks.iter().all(|(_, ok)| *ok);
+    let ready = checks.iter().all(|check| check.ok || !check.needed);
     let word = |ok: bool| if ok { "ok" } else { "failing" };
-    let checks: serde_json::Map<_, _> = checks.iter().map(|(name, ok)| ((*name).into(), word(*ok).into())).collect();
-    let status = if ok { "200 OK" } else { "503 Service Unavailable" };
-    (status, json!({ "status": word(ok), "checks": checks }))
+    let checks: serde_json::Map<_, _> = checks.iter().map(|check| (check.name.into(), word(check.ok).into())).collect();
+    let status = if ready { "200 OK" } else { "503 Service Unavailable" };
+    (status, json!({ "status": word(ready), "checks": checks }))
 }
 
 /// Asks the process on this machine that listens on `addr` whether it is ready: the health check of
@@ -110,12 +118,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_is_ready_when_it_has_all_it_needs() {
-        ask_a_process_with(vec![("postgres", true), ("broker", true)]).await.unwrap();
+        ask_a_process_with(vec![needed("postgres", true), needed("broker", true)]).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_process_that_lacks_something_says_what() {
-        let error = ask_a_process_with(vec![("postgres", true), ("broker", false)]).await.unwrap_err().to_string();
+        let error =
+            ask_a_process_with(vec![needed("postgres", true), needed("broker", false)]).await.unwrap_err().to_string();
         assert!(error.contains(r#""broker":"failing""#) && error.contains(r#""postgres":"ok""#), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_can_wait_is_told_and_keeps_nobody_from_being_ready() {
+        let broker = Check { name: "broker", ok: false, needed: false };
+        ask_a_process_with(vec![needed("postgres", true), broker]).await.unwrap();
+    }
+
+    fn needed(name: &'static str, ok: bool) -> Check {
+        Check { name, ok, needed: true }
     }
 }

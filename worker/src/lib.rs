@@ -23,7 +23,7 @@ use anyhow::Result;
 pub use config::Config;
 pub use courier::{Courier, Later};
 use shared::{
-    ops,
+    ops::{self, Check},
     postgres::{self, Pool},
     process::Parts,
 };
@@ -47,7 +47,10 @@ pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> R
     let broker = Arc::clone(&broker_is_up);
     let ready = move || {
         let (store, broker) = (store.clone(), broker.load(Ordering::Relaxed));
-        async move { vec![("postgres", store.is_up().await), ("broker", broker)] }
+        async move {
+            let postgres = Check { name: "postgres", ok: store.is_up().await, needed: true };
+            vec![postgres, Check { name: "broker", ok: broker, needed: true }]
+        }
     };
     let mut parts = Parts::new(stop.clone());
     parts.start("the operator's listener", ops::serve(ops, ready, stop.clone()));
