@@ -1,6 +1,7 @@
 //! The rules, pure: no I/O, and time and chance come as arguments.
 
 pub(crate) mod common_passwords;
+pub(crate) mod digits;
 pub(crate) mod email;
 pub(crate) mod guesses;
 pub(crate) mod lockout;

@@ -60,42 +60,6 @@ fn a_bad_setting_stops_the_start_and_is_named() {
     }
 }
 
-/// Neither needs any setting.
-#[test]
-fn who_asks_gets_the_usage_and_so_does_who_errs() {
-    let run = |words: &[&str]| Command::new(env!("CARGO_BIN_EXE_api")).env_clear().args(words).output().unwrap();
-    for asked in ["help", "--help"] {
-        let output = run(&[asked]);
-        let answer = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success() && output.stderr.is_empty());
-        assert!(answer.contains("api outbox reemit") && answer.contains("goes out\ntwice"), "{answer}");
-    }
-    for wrong in [&["outbox", "purge"][..], &["serve"], &["migrate", "--json"]] {
-        let output = run(wrong);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{wrong:?}: {said}");
-        assert!(said.contains("api outbox reemit"), "{said}");
-    }
-}
-
-/// As an operator types them; what they find is tried in the black-box tests.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_tools_of_the_outbox_answer_people_and_machines() {
-    let database = Database::create().await;
-    let tool = |words: &str| {
-        let output = api(&database.url).args(words.split(' ')).output().unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    assert_eq!(tool("outbox"), "Nothing waits in the outbox.\n");
-    let row = "INSERT INTO outbox (id, message, created_at) VALUES ($1, '{}', clock_timestamp() - interval '90 s')";
-    database.execute(row, &[&uuid::Uuid::from_u128(1)]).await;
-    assert!(tool("outbox").starts_with("1 wait, 0 of them in a relay's hand; the oldest for 9"), "{}", tool("outbox"));
-    let json: serde_json::Value = serde_json::from_str(&tool("outbox --json")).unwrap();
-    assert_eq!((&json["waiting"], &json["leased"]), (&1.into(), &0.into()));
-    assert_eq!(tool("outbox reemit"), "0 code(s) and 0 welcome(s) were written into the outbox again.\n");
-}
-
 #[test]
 fn a_server_that_does_not_answer_ends_the_start() {
     let output = api("postgres://u:db-canary@127.0.0.1:1/x").output().unwrap();

@@ -186,18 +186,6 @@ pub(crate) fn attempts_left(code: &Code, guesses: u32) -> u8 {
     code.attempts_allowed.saturating_sub(code.attempts).min(of_registration)
 }
 
-/// Digits as a person types them: blanks around them are forgiven, nothing else.
-pub(crate) fn read_code(given: &str) -> Result<&str, Fault> {
-    let digits = given.trim();
-    if digits.is_empty() {
-        return Err(Fault::new("code", "required", "The code from the mail is needed."));
-    }
-    if digits.len() > 10 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Fault::new("code", "invalid", "A code has digits only."));
-    }
-    Ok(digits)
-}
-
 #[cfg(test)]
 #[path = "policy_tests.rs"]
 mod tests;

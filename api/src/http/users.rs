@@ -20,11 +20,7 @@ use super::{
 use crate::{
     App, activate,
     claim::Claim,
-    domain::{
-        email::EmailAddress,
-        password::Password,
-        policy::{Fault, read_code},
-    },
+    domain::{digits, email::EmailAddress, password::Password, policy::Fault},
     receipt,
     refusal::Refusal,
     register::{self, Registering},
@@ -141,7 +137,7 @@ impl Users {
         basic: Basic,
         body: Json<body::Activation>,
     ) -> Result<Json<body::User>, Refused<Activates>> {
-        let (code, registration) = both(read_code(body.code.text()), registration(body.registration.as_ref()))?;
+        let (code, registration) = both(digits::read(body.code.text()), registration(body.registration.as_ref()))?;
         let claim = claim(basic, registration, caller)?;
         Ok(Json(activate::activate(&self.app, &claim, code).await?.into()))
     }

@@ -1,0 +1,80 @@
+//! What a setting may be, and what is said of one that may not.
+
+use super::*;
+
+const GOOD: [(&str, &str); 3] = [
+    ("DATABASE_URL", "postgres://u:hunter2@h/x"),
+    ("AMQP_URL", "amqp://u:hunter2@h"),
+    ("CODE_SECRETS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+];
+
+fn load(changed: &[(&str, &str)]) -> Result<Config> {
+    let all = GOOD.iter().chain(changed).map(|(name, value)| (name.to_string(), value.to_string()));
+    Config::load_from(all)
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let config = load(&[]).unwrap();
+    assert_eq!((config.policy.guesses.ladder(), config.policy.code_attempts), (&[4, 6, 8][..], 3));
+    assert_eq!(config.policy.code_ttl, time::Duration::MINUTE);
+    assert!(config.transport.docs && config.migrate_on_start);
+    assert!(!load(&[("ENVIRONMENT", "production")]).unwrap().transport.docs);
+    assert!(load(&[("ENVIRONMENT", "production"), ("DOCS", "on")]).unwrap().transport.docs);
+}
+
+#[test]
+fn production_refuses_the_secret_that_everybody_knows() {
+    let example = ("CODE_SECRETS", "x:ZXhhbXBsZS1zZWNyZXQtZG8tbm90LXVzZS1pbi1wcm9k");
+    assert!(load(&[example]).is_ok());
+    let error = load(&[example, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
+    assert!(error.starts_with("CODE_SECRETS holds the secret of .env.example"), "{error}");
+}
+
+#[test]
+fn production_refuses_the_logins_that_everybody_knows() {
+    let (broker, database) =
+        (("AMQP_URL", "amqp://guest:guest@h"), ("DATABASE_URL", "postgres://vestibule:vestibule@h/x"));
+    for login in [broker, database] {
+        assert!(load(&[login]).is_ok());
+        let error = load(&[login, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
+        assert!(error.starts_with(&format!("{} holds a login", login.0)), "{error}");
+    }
+}
+
+#[test]
+fn only_the_process_of_its_own_needs_a_broker() {
+    let error = load(&[("AMQP_URL", "")]).unwrap().amqp_url().unwrap_err().to_string();
+    assert!(error.starts_with("AMQP_URL is not set"), "{error}");
+}
+
+#[test]
+fn a_bad_value_is_named_and_no_secret_is_repeated() {
+    for (name, value) in [
+        ("DATABASE_URL", ""),
+        ("AMQP_URL", "garbage"),
+        ("CODE_SECRETS", "hunter2"),
+        ("CODE_LENGTH", "3"),
+        ("CODE_LENGTH", "eleven"),
+        ("CODE_TTL_SECONDS", "0"),
+        ("CODE_MAX_AGE_SECONDS", "59"),
+        ("CODE_ATTEMPTS", "-1"),
+        ("ENVIRONMENT", "test"),
+        ("DOCS", "yes"),
+        ("ALLOWED_ORIGINS", "*"),
+        ("MAX_CONNECTIONS", "0"),
+        ("TLS_CERT", "hunter2"),
+        ("CODE_ESCALATION", "maybe"),
+        ("TRUSTED_PROXIES", "10.0.0.0/40"),
+        ("REGISTRATIONS_PER_NETWORK_PER_HOUR", "-1"),
+        ("API_ADDR", "8000"),
+        ("PUBLIC_URL", "localhost"),
+        ("HASH_THREADS", "0"),
+        ("MIGRATE_ON_START", "maybe"),
+        ("PASSWORD_MIN_LENGTH", "4"),
+    ] {
+        let error = format!("{:#}", load(&[(name, value)]).err().unwrap());
+        assert!(error.contains(name), "{name}={value}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}

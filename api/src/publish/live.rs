@@ -1,0 +1,136 @@
+//! Keeps one connection to the broker alive, to publish over.
+
+use std::{sync::Arc, time::Duration};
+
+use amqp::Link;
+use anyhow::{Context, Result};
+use backon::{ExponentialBuilder, Retryable};
+use futures_util::StreamExt;
+use lapin::{Channel, Connection, Event, options::ConfirmSelectOptions};
+use secrecy::SecretString;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::Publisher;
+
+/// Below what a stopping process may take.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What publishes go over, as long as it is in order.
+#[derive(Clone)]
+pub(super) struct Live {
+    pub(super) channel: Channel,
+    /// Rung when a publish went wrong: the connection is replaced rather than understood. One for each
+    /// connection, so that what failed on the last one does not spoil the next.
+    pub(super) doubt: Arc<Notify>,
+    /// Whether the broker, being short of memory or disk, reads nothing of ours just now.
+    blocked: Arc<watch::Sender<bool>>,
+}
+
+impl Publisher {
+    /// Connects, declares, hands the channel to `publish`, and starts over when anything goes wrong.
+    pub(crate) async fn supervise(self, url: SecretString, stop: CancellationToken) -> Result<()> {
+        while !stop.is_cancelled() {
+            let again = ExponentialBuilder::default()
+                .with_min_delay(Duration::from_millis(100))
+                .with_max_delay(Duration::from_secs(5))
+                .with_jitter()
+                .without_max_times();
+            let opening = (|| self.open(&url)).retry(again).notify(|error, pause| {
+                tracing::warn!(error = format!("{error:#}"), ?pause, "no connection to the broker");
+            });
+            let (link, channel) = tokio::select! {
+                opened = opening => opened?,
+                () = stop.cancelled() => break,
+            };
+            tracing::info!("connected to the broker");
+            let live = Live { channel, doubt: Arc::default(), blocked: Arc::new(watch::Sender::new(false)) };
+            let why = tokio::select! {
+                why = self.watch(&link.connection, &live) => why,
+                () = stop.cancelled() => "stopping",
+            };
+            // Who still waits for a confirm waits no longer than on any other connection.
+            live.blocked.send_replace(false);
+            if why == "stopping" {
+                // The relay finishes its round with the channel it has.
+                self.linger().await;
+                link.close().await;
+                break;
+            }
+            self.live.send_replace(None);
+            tracing::warn!(why, "the connection to the broker is replaced");
+            // Nothing is lost with it: what was not confirmed is still in the outbox.
+            link.close().await;
+        }
+        Ok(())
+    }
+
+    /// Returns why the connection is no good any more. One that the broker blocks, being short of memory
+    /// or disk, is in order: it is kept, and nothing is published until it is unblocked. A new one in its
+    /// place would only say the same again, and all of it would be heard in the end.
+    async fn watch(&self, connection: &Connection, live: &Live) -> &'static str {
+        // Listening comes first: what is published may be what it is blocked for.
+        let mut events = std::pin::pin!(connection.events_listener());
+        self.live.send_replace(Some(live.clone()));
+        let mut look = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Event::ConnectionBlocked(why)) => {
+                        tracing::warn!(why, "the broker takes nothing now: messages wait in the outbox");
+                        live.blocked.send_replace(true);
+                        self.live.send_replace(None);
+                    }
+                    Some(Event::ConnectionUnblocked) => {
+                        tracing::info!("the broker takes messages again");
+                        live.blocked.send_replace(false);
+                        self.live.send_replace(Some(live.clone()));
+                    }
+                    Some(Event::Error(_)) | None => return "the broker closed it",
+                    Some(_) => {}
+                },
+                () = live.doubt.notified(), if !*live.blocked.borrow() => return "a publish failed",
+                // Events tell at once; this finds what they did not.
+                _ = look.tick() => if !(connection.status().connected() && live.channel.status().connected()) {
+                    return "it broke";
+                },
+            }
+        }
+    }
+
+    async fn open(&self, url: &SecretString) -> Result<(Link, Channel)> {
+        let link = amqp::connect(url, "vestibule api: publisher").await?;
+        let preparing = async {
+            let channel = link.connection.create_channel().await?;
+            self.topology.declare(&link.connection).await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            anyhow::Ok(channel)
+        };
+        let channel =
+            tokio::time::timeout(CONFIRM_TIMEOUT * 2, preparing).await.context("the broker is too slow")??;
+        Ok((link, channel))
+    }
+
+    /// When stopping, the relay may still have a round in hand: the connection stays until nobody publishes.
+    async fn linger(&self) {
+        let others_gone = async {
+            while Arc::strong_count(&self.live) > 1 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(CONFIRM_TIMEOUT, others_gone).await;
+    }
+}
+
+impl Live {
+    /// Returns when a confirm is overdue. What the broker reads later is not late: to publish it once more
+    /// would only have it mailed twice.
+    pub(super) async fn overdue(&self) {
+        let mut blocked = self.blocked.subscribe();
+        while blocked.wait_for(|blocked| !blocked).await.is_ok() {
+            if tokio::time::timeout(CONFIRM_TIMEOUT, blocked.wait_for(|blocked| *blocked)).await.is_err() {
+                return;
+            }
+        }
+    }
+}

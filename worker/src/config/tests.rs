@@ -1,0 +1,66 @@
+//! What a setting may be, and what is said of one that may not.
+
+use super::*;
+
+const GOOD: [(&str, &str); 4] = [
+    ("DATABASE_URL", "postgres://u:hunter2@h/x"),
+    ("AMQP_URL", "amqp://u:hunter2@h"),
+    ("SMTP_URL", "smtp://u:hunter2@mail.example.com:587?tls=required"),
+    ("CODE_SECRETS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+];
+
+fn load(changed: &[(&str, &str)]) -> Result<Config> {
+    let all = GOOD.iter().chain(changed).map(|(name, value)| (name.to_string(), value.to_string()));
+    Config::load_from(all)
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    assert_eq!(load(&[]).unwrap().concurrency, 8);
+}
+
+#[test]
+fn production_refuses_the_secret_that_everybody_knows() {
+    let example = ("CODE_SECRETS", "x:ZXhhbXBsZS1zZWNyZXQtZG8tbm90LXVzZS1pbi1wcm9k");
+    assert!(load(&[example]).is_ok());
+    let error = load(&[example, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
+    assert!(error.starts_with("CODE_SECRETS holds the secret of .env.example"), "{error}");
+}
+
+#[test]
+fn production_refuses_what_everybody_knows_or_can_hear() {
+    for (setting, sentence) in [
+        (("AMQP_URL", "amqp://guest:guest@h"), "AMQP_URL holds a login"),
+        (("AMQP_URL", "AMQP://h"), "AMQP_URL holds a login"),
+        (("DATABASE_URL", "postgres://vestibule:vestibule@h/x"), "DATABASE_URL holds a login"),
+        (("SMTP_URL", "smtp://u:hunter2@mail.example.com"), "SMTP_URL sends user and password"),
+    ] {
+        assert!(load(&[setting]).is_ok());
+        let error = load(&[setting, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
+        assert!(error.starts_with(sentence) && !error.contains("hunter2"), "{error}");
+    }
+    let alone = ("SMTP_URL", "smtp://mail.example.com");
+    assert!(load(&[alone, ("ENVIRONMENT", "production")]).is_ok());
+    assert!(load(&[("ENVIRONMENT", "production")]).is_ok());
+}
+
+#[test]
+fn a_bad_value_is_named_and_no_secret_is_repeated() {
+    for (name, value) in [
+        ("DATABASE_URL", ""),
+        ("SMTP_URL", ""),
+        ("SMTP_URL", "http://u:hunter2@h"),
+        ("CODE_SECRETS", "hunter2"),
+        ("MAIL_FROM", "nobody"),
+        ("WORKER_CONCURRENCY", "0"),
+        ("WORKER_CONCURRENCY", "many"),
+        ("ENVIRONMENT", "test"),
+        ("PUBLIC_URL", "javascript:alert(1)"),
+        ("AMQP_URL", "garbage"),
+        ("OPS_ADDR", "9090"),
+    ] {
+        let error = format!("{:#}", load(&[(name, value)]).err().unwrap());
+        assert!(error.contains(name), "{name}={value}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
