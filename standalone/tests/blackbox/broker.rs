@@ -1,6 +1,10 @@
 //! A broker that goes away, falls silent, repeats itself, or holds what it should not.
 
-use lapin::{BasicProperties, options::BasicPublishOptions};
+use lapin::{
+    BasicProperties,
+    options::{BasicPublishOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
+};
 use serde_json::json;
 
 use crate::{
@@ -33,6 +37,9 @@ async fn while_the_broker_is_away_registrations_are_taken_and_mailed_later() {
     }
     let health = api.client.get("/health").await;
     assert_eq!((health.status, &health.json()["checks"]["broker"]), (503, &json!("failing")));
+    // But nobody is to be kept from registering.
+    let (status, said) = api.asked_if_ready().await;
+    assert!(status == 200 && said.contains(r#""broker":"failing""#), "{said}");
     assert_eq!(stack.database.count("SELECT count(*) FROM outbox").await, 10);
     for proxy in [&to_api, &to_worker] {
         proxy.set(Way::Open);
@@ -161,4 +168,18 @@ async fn a_message_that_makes_the_worker_panic_is_postponed() {
     stack.sink.mail_to("other@example.com").await;
     stack.database.execute("UPDATE codes SET deadline = created_at + interval '10 min'", &[]).await;
     stack.sink.mail_to(ADA).await;
+}
+
+/// It lacks an argument that ours has, and RabbitMQ refuses to declare it anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_for_parked_messages_that_an_older_version_made_is_taken_as_it_is() {
+    let mut stack = Stack::prepare(&[]).await;
+    let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    let parked = stack.topology.parked.as_str();
+    stack.amqp().await.queue_declare(parked.into(), durable, arguments).await.unwrap();
+    stack.client = stack.start_api(&[]).await.client;
+    stack.start_worker(&[]).await;
+    stack.sign_up(ADA).await;
 }

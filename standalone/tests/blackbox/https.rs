@@ -16,11 +16,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::{
-    stack::{Running, Stack},
-    transport::address,
-    vestibule::Home,
-};
+use crate::{running::Running, stack::Stack, transport::address, vestibule::Home};
 
 const PUBLIC_URL: &str = "https://localhost:8000";
 

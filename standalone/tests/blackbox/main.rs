@@ -32,6 +32,7 @@ mod process;
 mod proxy;
 mod refusals;
 mod register;
+mod running;
 mod schema;
 mod shares;
 #[expect(dead_code, reason = "the worker's own tests use the rest")]

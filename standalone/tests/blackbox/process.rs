@@ -2,8 +2,8 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, Sender, channel},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, Sender, TryRecvError, channel},
     time::Duration,
 };
 
@@ -75,14 +75,24 @@ impl Process {
         self.end()
     }
 
-    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(self) -> (Option<i32>, String) {
+        let (status, log) = self.end_with_status();
+        (status.code(), log)
+    }
+
+    pub(crate) fn end_with_status(mut self) -> (ExitStatus, String) {
         // The log ends when the process does.
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             self.log.push_str(&line);
             self.log.push('\n');
         }
-        let code = self.child.wait().unwrap().code();
-        (code, std::mem::take(&mut self.log))
+        let left = self.child.try_wait().unwrap();
+        assert!(
+            left.is_some() || self.lines.try_recv() == Err(TryRecvError::Disconnected),
+            "never ends:\n{}",
+            self.log
+        );
+        (self.child.wait().unwrap(), std::mem::take(&mut self.log))
     }
 }
 

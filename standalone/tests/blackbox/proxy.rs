@@ -1,7 +1,11 @@
 //! A TCP proxy that misbehaves on demand: how a server or the way to it fails, without taking it from
 //! the other tests.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -9,10 +13,9 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{Notify, watch},
+    sync::watch,
     time::sleep,
 };
-use tokio_util::sync::CancellationToken;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -36,18 +39,27 @@ pub(crate) enum Way {
 
 pub(crate) struct Proxy {
     way: watch::Sender<Way>,
-    heard: Arc<Notify>,
+    /// How often words came by that the way speaks of, since it was set.
+    heard: Arc<watch::Sender<u32>>,
 }
 
 /// One direction of a connection.
+#[derive(Clone)]
 struct Lane {
     way: watch::Receiver<Way>,
-    /// Told when the words are said that the way speaks of.
-    told: Arc<Notify>,
-    /// The words were said on this connection.
-    said: CancellationToken,
-    to_server: bool,
+    heard: Arc<watch::Sender<u32>>,
+    /// What becomes of the answer on this connection, once the words were said, whatever the way is then.
+    fate: Arc<OnceLock<Fate>>,
 }
+
+#[derive(Clone, Copy)]
+enum Fate {
+    Deaf,
+    Mute,
+}
+
+/// How long a test waits for words that are said every second.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Proxy {
     /// In front of the server of this URL, with its own URL.
@@ -59,43 +71,44 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (way, watching) = watch::channel(Way::Open);
-        let heard = Arc::new(Notify::new());
+        let heard = Arc::new(watch::Sender::new(0));
         tokio::spawn(accept(listener, target, watching, Arc::clone(&heard)));
         (Self { way, heard }, url.replacen(&host, &addr.to_string(), 1))
     }
 
     /// Waits until words came by that the way speaks of.
     pub(crate) async fn heard(&self) {
-        self.heard.notified().await;
+        let mut heard = self.heard.subscribe();
+        let waiting = heard.wait_for(|times| *times > 0);
+        tokio::time::timeout(PATIENCE, waiting).await.expect("the words are never said").unwrap();
     }
 
     pub(crate) fn set(&self, way: Way) {
+        self.heard.send_replace(0);
         self.way.send_replace(way);
     }
 }
 
-async fn accept(listener: TcpListener, target: String, way: watch::Receiver<Way>, told: Arc<Notify>) {
+async fn accept(listener: TcpListener, target: String, way: watch::Receiver<Way>, heard: Arc<watch::Sender<u32>>) {
     while let Ok((near, _)) = listener.accept().await {
-        let (target, way, told) = (target.clone(), way.clone(), Arc::clone(&told));
+        let target = target.clone();
+        let lane = Lane { way: way.clone(), heard: Arc::clone(&heard), fate: Arc::default() };
         tokio::spawn(async move {
-            if *way.borrow() == Way::Cut {
+            if *lane.way.borrow() == Way::Cut {
                 return;
             }
             // A server that is away is none of ours to mourn: the connection ends, as it would without us.
             let Ok(far) = TcpStream::connect(target).await else { return };
             let _ = (near.set_nodelay(true), far.set_nodelay(true));
             let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
-            let said = CancellationToken::new();
-            let there = Lane { way: way.clone(), told: Arc::clone(&told), said: said.clone(), to_server: true };
-            let back = Lane { way, told, said, to_server: false };
-            tokio::spawn(there.carry(near_read, far_write));
-            tokio::spawn(back.carry(far_read, near_write));
+            tokio::spawn(lane.clone().carry(near_read, far_write, true));
+            tokio::spawn(lane.carry(far_read, near_write, false));
         });
     }
 }
 
 impl Lane {
-    async fn carry(mut self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    async fn carry(mut self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, to_server: bool) {
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let read = tokio::select! {
@@ -107,7 +120,9 @@ impl Lane {
             if read == 0 || way == Way::Cut {
                 return;
             }
-            let goes_on = self.hand_on(way, &mut to, &buffer[..read]).await;
+            let bytes = &buffer[..read];
+            let goes_on =
+                if to_server { self.ask(way, &mut to, bytes).await } else { self.answer(way, &mut to, bytes).await };
             if !goes_on.unwrap_or(false) {
                 return;
             }
@@ -115,32 +130,33 @@ impl Lane {
     }
 
     /// False when nothing may come after it.
-    async fn hand_on(&mut self, way: Way, to: &mut OwnedWriteHalf, bytes: &[u8]) -> std::io::Result<bool> {
+    async fn ask(&mut self, way: Way, to: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<bool> {
+        let (Way::DeafAfter(words) | Way::MuteAfter(words) | Way::StuckBefore(words)) = way else {
+            return hand_on(way, to, bytes).await;
+        };
+        let Some(at) = bytes.windows(words.len()).position(|window| window == words.as_bytes()) else {
+            return hand_on(way, to, bytes).await;
+        };
         match way {
-            Way::Delayed(so_long) => sleep(so_long).await,
-            Way::Bytewise => {
-                for byte in bytes.chunks(1) {
-                    to.write_all(byte).await?;
-                    tokio::task::yield_now().await;
-                }
-                return Ok(true);
+            Way::DeafAfter(_) => drop(self.fate.set(Fate::Deaf)),
+            Way::MuteAfter(_) => drop(self.fate.set(Fate::Mute)),
+            _ => {
+                to.write_all(&bytes[..at]).await?;
+                self.heard.send_modify(|times| *times += 1);
+                return Ok(self.stand_still().await);
             }
-            Way::StuckBefore(words) if self.to_server => {
-                if let Some(at) = find(bytes, words) {
-                    to.write_all(&bytes[..at]).await?;
-                    self.told.notify_one();
-                    return Ok(self.stand_still().await);
-                }
-            }
-            Way::DeafAfter(words) | Way::MuteAfter(words) if self.to_server && find(bytes, words).is_some() => {
-                self.said.cancel();
-                self.told.notify_one();
-            }
-            Way::DeafAfter(_) if !self.to_server && self.said.is_cancelled() => return Ok(false),
-            Way::MuteAfter(_) if !self.to_server && self.said.is_cancelled() => return Ok(self.stand_still().await),
-            _ => {}
         }
-        to.write_all(bytes).await.map(|()| true)
+        to.write_all(bytes).await?;
+        self.heard.send_modify(|times| *times += 1);
+        Ok(true)
+    }
+
+    async fn answer(&mut self, way: Way, to: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<bool> {
+        match self.fate.get() {
+            Some(Fate::Deaf) => Ok(false),
+            Some(Fate::Mute) => Ok(self.stand_still().await),
+            None => hand_on(way, to, bytes).await,
+        }
     }
 
     async fn stand_still(&mut self) -> bool {
@@ -149,6 +165,17 @@ impl Lane {
     }
 }
 
-fn find(bytes: &[u8], words: &str) -> Option<usize> {
-    bytes.windows(words.len()).position(|window| window == words.as_bytes())
+async fn hand_on(way: Way, to: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<bool> {
+    match way {
+        Way::Delayed(so_long) => sleep(so_long).await,
+        Way::Bytewise => {
+            for byte in bytes.chunks(1) {
+                to.write_all(byte).await?;
+                tokio::task::yield_now().await;
+            }
+            return Ok(true);
+        }
+        _ => {}
+    }
+    to.write_all(bytes).await.map(|()| true)
 }

@@ -115,6 +115,11 @@ impl Sink {
         self.book.write(|state| state.next_connections.push_back(behaviour));
     }
 
+    /// Waits until all of these have come.
+    pub(crate) async fn next_connections_came(&self) {
+        self.wait("next connection", |state| state.next_connections.is_empty().then_some(())).await;
+    }
+
     /// Every new connection behaves so, until told otherwise.
     pub(crate) fn every_connection(&self, behaviour: Option<Behaviour>) {
         self.book.write(|state| state.every_connection = behaviour);
@@ -174,10 +179,8 @@ impl Sink {
     }
 
     async fn wait<T>(&self, what: &str, find: impl Fn(&State) -> Option<T>) -> T {
-        match timeout(PATIENCE, self.book.wait(&find)).await {
-            Ok(found) => found,
-            Err(_) => panic!("no {what} within {PATIENCE:?}; {}", self.book.read(State::summary)),
-        }
+        let late = |_| panic!("no {what} within {PATIENCE:?}; {}", self.book.read(State::summary));
+        timeout(PATIENCE, self.book.wait(&find)).await.unwrap_or_else(late)
     }
 }
 

@@ -9,12 +9,12 @@ use lapin::{
     options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
-use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
 
 use crate::{
     client::Client,
     database::{self, Database},
+    running::Running,
     sink::Sink,
 };
 
@@ -25,14 +25,6 @@ pub(crate) struct Stack {
     pub(crate) topology: Topology,
     has_broker: bool,
     variables: HashMap<String, String>,
-}
-
-/// A process of ours, but for having an address space of its own.
-pub(crate) struct Running {
-    pub(crate) client: Client,
-    pub(crate) ops: Client,
-    stop: CancellationToken,
-    task: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Stack {
@@ -99,7 +91,7 @@ impl Stack {
     /// test may end before its processes have begun. Those that a test keeps from their servers are let be.
     async fn ready(&self, running: Running, settings: &[(&str, &str)]) -> Running {
         if self.has_broker && !settings.iter().any(|(name, _)| name.ends_with("_URL")) {
-            running.becomes(200).await;
+            running.has_all().await;
         }
         running
     }
@@ -155,40 +147,6 @@ impl Drop for Stack {
             }
             let _ = channel.exchange_delete(topology.exchange.as_str().into(), ExchangeDeleteOptions::default()).await;
         });
-    }
-}
-
-impl Running {
-    fn new<F>(addr: std::net::SocketAddr, ops: std::net::SocketAddr, run: impl FnOnce(CancellationToken) -> F) -> Self
-    where
-        F: Future<Output = anyhow::Result<()>> + Send + 'static,
-    {
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(run(stop.clone()));
-        let client = |addr| Client::new(format!("http://{addr}"));
-        Self { client: client(addr), ops: client(ops), stop, task }
-    }
-
-    /// Waits until `/health/ready` answers with this status.
-    pub(crate) async fn becomes(&self, status: u16) {
-        let asking = async {
-            while self.ops.request("GET", "/health/ready").send().await.unwrap().status() != status {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), asking).await.unwrap_or_else(|_| panic!("never {status}"));
-    }
-
-    /// As SIGTERM does it.
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        self.stop.cancel();
-        self.task.await.unwrap()
-    }
-
-    /// As SIGKILL does it, at whatever it is waiting for.
-    pub(crate) async fn kill(self) {
-        self.task.abort();
-        let _ = self.task.await;
     }
 }
 

@@ -10,7 +10,8 @@ use tokio::{
 
 use crate::{
     client::{Answer, Client, send},
-    stack::{Running, Stack},
+    running::Running,
+    stack::Stack,
 };
 
 const APP: &str = "https://app.example.com";
