@@ -1,6 +1,6 @@
 //! How long a scene goes on, and what its fault may cost.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 /// How long it goes on, and how often things happen in it.
 #[derive(Clone, Copy)]
@@ -14,17 +14,25 @@ pub(crate) struct Form {
 }
 
 /// What a fault may cost. Nothing, by default.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone)]
 pub(crate) struct May {
-    /// faults × what is in hand (I-06).
-    pub(crate) duplicate: usize,
-    /// Messages that end without a mail, on record.
-    pub(crate) refuse: bool,
+    /// At most faults × what is in hand (I-06); and at least so many where the fault is one that must repeat a mail.
+    pub(crate) duplicate: RangeInclusive<usize>,
+    /// So many messages end without a mail, on record.
+    pub(crate) refuse: usize,
+    /// So many people at most lose all their tries.
+    pub(crate) spend: usize,
+    /// So many messages are parked.
+    pub(crate) park: u32,
 }
 
 impl May {
+    pub(crate) fn nothing() -> Self {
+        Self { duplicate: 0..=0, refuse: 0, spend: 0, park: 0 }
+    }
+
     pub(crate) fn duplicate(at_most: usize) -> Self {
-        Self { duplicate: at_most, ..Self::default() }
+        Self { duplicate: 0..=at_most, ..Self::nothing() }
     }
 }
 
@@ -37,7 +45,7 @@ pub(crate) fn form() -> Form {
         let (before, settle, after) = (seconds(10), seconds(10), seconds(20));
         Form { before, settle, after, times: 20, outage: seconds(60) }
     } else {
-        let (before, settle, after) = (seconds(2), seconds(5), seconds(2));
+        let (before, settle, after) = (seconds(2), seconds(10), seconds(2));
         Form { before, settle, after, times: 2, outage: seconds(6) }
     }
 }

@@ -10,8 +10,8 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::{
+    crowd::email,
     history::{History, What},
-    load,
     sink::mail::Mail,
 };
 
@@ -24,11 +24,11 @@ const USERS: &str = "SELECT email FROM users";
 
 /// What must not be in the database, ever, and the invariant that says so.
 const NEVER: [(&str, &str); 5] = [
+    ("I-04: a row of the outbox when all is over", "SELECT count(*) FROM outbox"),
     (
         "I-02: a registration without a code",
         "SELECT count(*) FROM registrations r WHERE NOT EXISTS (SELECT FROM codes WHERE registration_id = r.id)",
     ),
-    ("I-08: a code compared too often", "SELECT count(*) FROM codes WHERE attempts > attempts_allowed"),
     (
         "I-10: a code that lives longer than from its first delivery on record",
         "SELECT count(*) FROM codes c JOIN deliveries d ON d.message_id = c.id \
@@ -57,8 +57,11 @@ pub(crate) struct Report {
     pub(crate) lost: Vec<String>,
     pub(crate) duplicated: usize,
     pub(crate) unexpected: Vec<String>,
-    /// Messages that ended without a mail, on record, by their outcome.
+    /// Messages that ended without a mail, on record, by their outcome; and those of them that had one.
     pub(crate) ended: BTreeMap<String, usize>,
+    pub(crate) mailed_and_ended: usize,
+    /// People whose tries were all counted for APIs that died with them.
+    pub(crate) spent: usize,
 }
 
 struct Message {
@@ -90,10 +93,13 @@ async fn check_answers(report: &mut Report, history: &History, client: &Client) 
     let rows = client.query(REGISTRATIONS, &[]).await.unwrap();
     let registrations: HashMap<Uuid, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let users: HashSet<String> = client.query(USERS, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    let mut left = 0;
     for event in history.events() {
-        let email = load::email(event.who);
+        let email = email(event.who);
         match event.what {
             What::Began => report.attempts += 1,
+            What::Left => left += 1,
+            What::Spent => report.spent += 1,
             What::Acknowledged(id) => {
                 report.acknowledged += 1;
                 match registrations.get(&id) {
@@ -106,6 +112,9 @@ async fn check_answers(report: &mut Report, history: &History, client: &Client) 
             What::Failed(status) => report.unexpected.push(format!("{email} was given up after {status}")),
             _ => {}
         }
+    }
+    if left != report.attempts {
+        report.unexpected.push(format!("{} of {} people have fallen over", report.attempts - left, report.attempts));
     }
     let owners: HashSet<_> = registrations.values().collect();
     if owners.len() != registrations.len() {
@@ -133,15 +142,18 @@ fn check_mails(report: &mut Report, messages: &HashMap<Uuid, Message>, mails: &[
         match message.outcome.as_deref() {
             Some("delivered") if !copies.is_empty() => report.ok += 1,
             Some("delivered") => report.lost.push(format!("the mail {id} that is on record as delivered")),
-            Some(other) => *report.ended.entry(other.to_owned()).or_default() += 1,
+            Some(other) => {
+                *report.ended.entry(other.to_owned()).or_default() += 1;
+                report.mailed_and_ended += usize::from(!copies.is_empty());
+            }
             None => report.lost.push(format!("the message {id}: nothing is on record")),
         }
     }
 }
 
-/// How many of those who came in this time had their mail promptly, as a share.
-pub(crate) fn prompt(history: &History, from: Instant, until: Instant) -> f64 {
+/// Of those who came in this time: how many had their mail promptly, and how many there were.
+pub(crate) fn prompt(history: &History, from: Instant, until: Instant) -> (usize, usize) {
     let mails = history.mails_of(from, until);
     let prompt = mails.iter().filter(|(began, mailed)| mailed.is_some_and(|mailed| mailed - *began <= PROMPT));
-    prompt.count() as f64 / mails.len().max(1) as f64
+    (prompt.count(), mails.len())
 }

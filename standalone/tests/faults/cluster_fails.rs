@@ -12,6 +12,7 @@ async fn on(broker: &RabbitMq) -> Scene {
     // Past the proxy, which knows one node only.
     let mut scene = Scene::prepare().await;
     scene.set("AMQP_URL", &broker.url());
+    scene.amqp_url = broker.url();
     scene.people(2, 2).await;
     scene
 }

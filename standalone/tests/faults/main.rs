@@ -7,6 +7,7 @@ mod bounds;
 mod broker_fails;
 mod checker;
 mod cluster_fails;
+mod crowd;
 #[expect(dead_code, reason = "the black-box tests use the rest")]
 #[path = "../blackbox/database.rs"]
 mod database;
@@ -21,6 +22,7 @@ mod postgres_fails;
 mod process;
 #[path = "../blackbox/proxy.rs"]
 mod proxy;
+mod queues;
 mod scene;
 mod servers;
 #[expect(dead_code, reason = "the black-box tests use the rest")]

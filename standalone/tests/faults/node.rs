@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    os::unix::process::ExitStatusExt,
     path::Path,
     process::Command,
     sync::{Arc, Mutex},
@@ -71,7 +72,10 @@ impl Node {
     /// Waits until it has all it needs.
     pub(crate) async fn ready(&self) {
         let asked = format!("{}/health/ready", self.ops);
-        let asking = async || reqwest::get(&asked).await.is_ok_and(|answer| answer.status() == 200);
+        let asking = async || {
+            let Ok(answer) = reqwest::get(&asked).await else { return false };
+            answer.text().await.is_ok_and(|text| !text.is_empty() && !text.contains("failing"))
+        };
         servers::until("the process is ready", asking).await;
     }
 
@@ -88,9 +92,9 @@ impl Node {
     /// Waits until it has come to the place where it was told to be killed.
     pub(crate) async fn dies(self) {
         let doors = self.doors.clone();
-        let (code, log) = tokio::task::spawn_blocking(move || self.process.end()).await.unwrap();
+        let (status, log) = tokio::task::spawn_blocking(move || self.process.end_with_status()).await.unwrap();
         doors.close(&self.door);
-        assert_eq!(code, None, "it was to be killed, and ended:\n{log}");
+        assert_eq!(status.signal(), Some(9), "it was to be killed, and ended:\n{log}");
     }
 
     /// SIGTERM. It may take its time, and ends with 0.

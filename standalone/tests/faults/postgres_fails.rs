@@ -70,8 +70,10 @@ async fn backends_are_terminated_every_second() {
 async fn the_pools_are_exhausted() {
     let fault = async |scene: &mut Scene| {
         let client = scene.client().await;
+        let struck = Instant::now();
         client.batch_execute("BEGIN; LOCK TABLE codes IN ACCESS EXCLUSIVE MODE").await.unwrap();
         sleep(form().outage).await;
+        assert!(!scene.history.hindrances(struck).is_empty(), "the fault is none");
         client.batch_execute("COMMIT").await.unwrap();
     };
     Scene::start().await.survives("pool exhausted (a lock held)", some(1), fault).await;
@@ -87,14 +89,17 @@ async fn the_answer_to_a_commit_is_lost() {
             scene.to_postgres.set(Way::Open);
         }
     };
-    Scene::start().await.survives("the answer to COMMIT cut off", May::default(), fault).await;
+    Scene::start().await.survives("the answer to COMMIT cut off", May::nothing(), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_falls_silent() {
     let fault = async |scene: &mut Scene| {
+        let struck = Instant::now();
         scene.to_postgres.set(Way::Held);
-        sleep(form().outage).await;
+        // Longer than any of its limits.
+        sleep(form().outage.max(Duration::from_secs(12))).await;
+        assert!(!scene.history.hindrances(struck).is_empty(), "the fault is none");
         scene.to_postgres.set(Way::Open);
     };
     Scene::start().await.survives("Postgres blackholed", some(1), fault).await;

@@ -7,14 +7,15 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, NoTls};
 
 use crate::{
-    bounds::{May, form},
+    bounds::{IN_HAND, May, form},
     checker::{self, Report},
+    crowd::Crowd,
     database::{self, Database},
     history::History,
-    load::{Crowd, Load},
+    load::Load,
     node::{self, Doors, Node, Part},
     proxy::Proxy,
-    servers,
+    queues, servers,
     sink::Sink,
     table,
 };
@@ -38,6 +39,7 @@ pub(crate) struct Scene {
     settings: HashMap<String, String>,
     /// For the checker, past all links. Several, when one may take the place of another.
     pub(crate) database_url: String,
+    pub(crate) amqp_url: String,
     _database: Option<Database>,
 }
 
@@ -79,8 +81,9 @@ impl Scene {
             ("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
             ("AMQP_PREFIX", &prefix),
             ("TRUSTED_PROXIES", "127.0.0.1"),
-            // Scenes run side by side on few cores, and what is asked here is not how fast they are.
-            ("HASH_QUEUE_MS", "60000"),
+            // Scenes run side by side on few cores. But whoever must wait long is to be told so: a crowd that comes
+            // back all at once would else be served too late, one after the other.
+            ("HASH_QUEUE_MS", "2000"),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         Self {
@@ -95,6 +98,7 @@ impl Scene {
             doors: Doors::default(),
             settings,
             database_url: ground.database_url,
+            amqp_url: ground.amqp_url,
             _database: None,
         }
     }
@@ -148,27 +152,19 @@ impl Scene {
         let ended = Instant::now();
         load.end().await;
 
-        let client = self.quiesce().await;
-        let report = checker::check(&self.history, &client, &self.sink.mails()).await;
+        let left_over = queues::come_to_rest(&self, may.park).await;
+        let mut report = checker::check(&self.history, &self.client().await, &self.sink.mails()).await;
+        report.unexpected.extend(left_over);
         let before = checker::prompt(&self.history, began, struck - EVE);
         let after = checker::prompt(&self.history, repaired + form.settle, ended);
-        table::print(name, &report, after / before, repaired - struck);
-        judge(&report, may, after / before);
+        table::print(name, &report, table::rate(before, after), repaired - struck);
+        judge(&report, &may);
+        judge_rate(before, after);
     }
 
-    /// Waits until every message is somewhere for good.
-    async fn quiesce(&self) -> Client {
-        let client = self.client().await;
-        let left = "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM (SELECT id FROM codes \
-            UNION ALL SELECT id FROM users) m WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = m.id))";
-        let quiet = async {
-            while client.query_one(left, &[]).await.unwrap().get::<_, i64>(0) != 0 {
-                sleep(Duration::from_millis(100)).await;
-            }
-        };
-        // What does not become quiet is what was lost: the checker tells it by id.
-        let _ = tokio::time::timeout(servers::PATIENCE * 2, quiet).await;
-        client
+    /// How many messages wait for the broker.
+    pub(crate) async fn outbox(&self) -> i64 {
+        self.client().await.query_one("SELECT count(*) FROM outbox", &[]).await.unwrap().get(0)
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -178,11 +174,25 @@ impl Scene {
     }
 }
 
-fn judge(report: &Report, may: May, rate: f64) {
+fn judge(report: &Report, may: &May) {
     assert!(report.lost.is_empty(), "lost: {:?}", report.lost);
     assert!(report.unexpected.is_empty(), "unexpected: {:?}", report.unexpected);
     assert_eq!(report.acknowledged, report.attempts, "everybody was acknowledged in the end");
-    assert!(report.duplicated <= may.duplicate, "{} duplicates, at most {}", report.duplicated, may.duplicate);
-    assert!(may.refuse || report.ended.is_empty(), "without a mail: {:?}", report.ended);
-    assert!(rate >= 0.95, "the rate after is {rate:.2} of the rate before");
+    assert!(may.duplicate.contains(&report.duplicated), "{} duplicates, not {:?}", report.duplicated, may.duplicate);
+    // However many faults there were: what repeats most of what it sends is broken in another way.
+    assert!(
+        report.duplicated <= 2 * IN_HAND || report.duplicated * 10 <= report.ok,
+        "{} duplicates",
+        report.duplicated
+    );
+    assert_eq!(report.ended.values().sum::<usize>(), may.refuse, "without a mail: {:?}", report.ended);
+    assert!(report.spent <= may.spend, "{} people have no try left", report.spent);
+    assert!(may.refuse > 0 || report.mailed_and_ended == 0, "mailed, and on record as not mailed");
+}
+
+/// One person may be late for reasons of her own: on a busy machine somebody always is.
+fn judge_rate(before: (usize, usize), after: (usize, usize)) {
+    assert!(before.0 > 0 && after.1 > 0, "nobody came");
+    let rate = table::rate(before, after);
+    assert!(rate >= 0.95 || after.1 - after.0 <= 1, "the rate after is {rate:.2} of the rate before");
 }

@@ -22,3 +22,9 @@ pub(crate) fn print(name: &str, report: &Report, rate: f64, lasted: Duration) {
         writeln!(file, "{cells}").unwrap();
     }
 }
+
+/// The share of those who had their mail promptly, after over before.
+pub(crate) fn rate(before: (usize, usize), after: (usize, usize)) -> f64 {
+    let share = |(prompt, of): (usize, usize)| prompt as f64 / of.max(1) as f64;
+    share(after) / share(before)
+}
