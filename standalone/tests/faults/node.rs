@@ -8,6 +8,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::{process::Process, servers};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +23,11 @@ pub(crate) enum Part {
 pub(crate) struct Doors(Arc<Mutex<Vec<String>>>);
 
 impl Doors {
-    /// The one whose turn it is; `None` while there is none.
+    /// Any; `None` while there is none. Not one after the other: with people who ask for things in a fixed
+    /// order, each door would have the same kind of request for ever.
     pub(crate) fn pick(&self, turn: usize) -> Option<String> {
-        let doors = self.0.lock().unwrap();
-        (!doors.is_empty()).then(|| doors[turn % doors.len()].clone())
+        let (doors, scattered) = (self.0.lock().unwrap(), turn.wrapping_mul(0x9E37_79B9) >> 16);
+        (!doors.is_empty()).then(|| doors[scattered % doors.len()].clone())
     }
 
     fn open(&self, door: &str) {
@@ -92,7 +95,13 @@ impl Node {
     /// Waits until it has come to the place where it was told to be killed.
     pub(crate) async fn dies(self) {
         let doors = self.doors.clone();
-        let (status, log) = tokio::task::spawn_blocking(move || self.process.end_with_status()).await.unwrap();
+        let pid = self.pid();
+        let mut ending = tokio::task::spawn_blocking(move || self.process.end_with_status());
+        let Ok(ended) = tokio::time::timeout(servers::PATIENCE, &mut ending).await else {
+            let _ = kill_process(pid, Signal::KILL);
+            panic!("it never comes to where it was to be killed:\n{}", ending.await.unwrap().1);
+        };
+        let (status, log) = ended.unwrap();
         doors.close(&self.door);
         assert_eq!(status.signal(), Some(9), "it was to be killed, and ended:\n{log}");
     }
@@ -106,8 +115,10 @@ impl Node {
 
     /// SIGSTOP and SIGCONT: a machine that stands still for a while.
     pub(crate) fn freeze(&self, frozen: bool) {
-        use rustix::process::{Pid, Signal, kill_process};
-        let signal = if frozen { Signal::STOP } else { Signal::CONT };
-        kill_process(Pid::from_raw(self.process.id().cast_signed()).unwrap(), signal).unwrap();
+        kill_process(self.pid(), if frozen { Signal::STOP } else { Signal::CONT }).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.process.id().cast_signed()).unwrap()
     }
 }
