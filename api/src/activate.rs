@@ -12,6 +12,7 @@ use crate::{
         policy::{Scope, Standing, TooMany, attempts_left},
     },
     guesser,
+    hashing::Errand,
     refusal::Refusal,
     store::{
         self, Transaction, codes,
@@ -25,9 +26,9 @@ use crate::{
 
 pub(crate) async fn activate(app: &App, claim: &Claim, guess: &str) -> Result<User, Refusal> {
     // Before anything else: an overload must cost nothing.
-    app.hashes.check_room()?;
+    let place = app.hashes.admit(Errand::Entering)?;
     guesser::check(app, claim.network).await?;
-    let proved = claim::prove(app, claim).await?;
+    let proved = claim::prove(app, claim, place).await?;
     let counted = count_attempt(app, claim, &proved).await?;
     let right = |one: &&Registration| one.code.is(guess, app.ring.get(&one.code.key_id));
     match counted.registrations.iter().find(right) {

@@ -5,7 +5,9 @@ use uuid::Uuid;
 use crate::{
     App,
     domain::{email::EmailAddress, network::Network, password::Password, policy::Policy},
+    hashing::Place,
     refusal::Refusal,
+    renewal,
     store::{
         self,
         registrations::{self, Registration},
@@ -36,22 +38,20 @@ struct Looked {
 
 /// One password is hashed, whatever there is: all hashes of an address share one recipe, so the
 /// result is compared with each of them, and time tells nothing.
-pub(crate) async fn prove(app: &App, claim: &Claim) -> Result<Proved, Refusal> {
-    // Before anything is written: an overload must cost nothing.
-    app.hashes.check_room()?;
+pub(crate) async fn prove(app: &App, claim: &Claim, place: Place) -> Result<Proved, Refusal> {
     let Looked { user, candidates, trial } = look(app, claim).await?;
-    let user_hash = user.map(|user| user.password_hash);
-    let hashes = candidates.iter().map(|one| &one.password_hash).chain(user_hash.iter());
+    let hashes = candidates.iter().map(|one| &one.password_hash).chain(user.iter().map(|user| &user.password_hash));
     let recipe = app.recipe(&claim.email, hashes);
-    let proof = match app.hashes.prove(claim.password.clone(), recipe).await {
+    let proof = match place.prove(claim.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
             trial::settle(app, &claim.email, &trial, Ending::Untried).await?;
             return Err(overloaded.into());
         }
     };
-    if user_hash.is_some_and(|hash| proof.matches(&hash)) {
+    if let Some(user) = user.filter(|user| proof.matches(&user.password_hash)) {
         trial::settle(app, &claim.email, &trial, Ending::LetIn).await?;
+        renewal::renew(app, &user, &claim.password).await?;
         return Err(Refusal::AlreadyActive);
     }
     let proved: Proved = candidates.into_iter().filter(|one| proof.matches(&one.password_hash)).collect();

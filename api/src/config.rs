@@ -1,10 +1,11 @@
 //! The settings of the API, from its environment.
 
+mod hashing;
 mod limits;
 mod settings;
 mod transport;
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use amqp::topology::Topology;
 use anyhow::{Context, Result, anyhow, bail};
@@ -34,8 +35,7 @@ pub struct Config {
     pub(crate) public_url: String,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) transport: Transport,
-    pub(crate) hash_threads: usize,
-    pub(crate) hash_queue: Duration,
+    pub(crate) hashing: crate::hashing::Settings,
 }
 
 impl Config {
@@ -61,6 +61,7 @@ impl Config {
             "development" => false,
             _ => bail!("ENVIRONMENT must be development or production"),
         };
+        let hashing = hashing::check(&settings, production)?;
         let transport = transport::check(&settings, production)?;
         if !settings.amqp_url.expose_secret().is_empty() {
             amqp::url::check(&settings.amqp_url, production)?;
@@ -87,8 +88,7 @@ impl Config {
             trusted_proxies: TrustedProxies::parse(&settings.trusted_proxies)
                 .map_err(|why| anyhow!("TRUSTED_PROXIES: {why}"))?,
             transport,
-            hash_threads: threads(settings.hash_threads)?,
-            hash_queue: Duration::from_millis(settings.hash_queue_ms.into()),
+            hashing,
         })
     }
 }
@@ -123,14 +123,6 @@ fn public_url(value: &str) -> Result<String> {
         bail!("PUBLIC_URL is '{value}': it must begin with http:// or https://");
     }
     Ok(url.to_owned())
-}
-
-fn threads(set: Option<u16>) -> Result<usize> {
-    match set {
-        Some(0) => bail!("HASH_THREADS is 0: it must be at least 1"),
-        Some(threads) => Ok(threads.into()),
-        None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
-    }
 }
 
 #[cfg(test)]

@@ -1,139 +1,194 @@
 //! The threads that hash passwords: as many as cores, each with its own memory, and a queue that no
 //! password waits in for longer than it is worth.
 
+mod engine;
+mod queue;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use argon2::Block;
+use anyhow::Context;
 use tokio::sync::oneshot;
 
-use crate::domain::password::{Password, Proof, Recipe};
-
-/// However fast the machine, nobody waits behind more than this many passwords.
-const MAX_WAITING: usize = 1024;
+use self::{engine::Engine, queue::Queue};
+pub(crate) use self::{engine::Kind, queue::Errand};
+use crate::domain::password::{
+    Password,
+    proof::{Proof, Tag},
+    recipe::{Costs, Recipe},
+};
 
 /// The pool is full: the password was not hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overloaded;
 
+/// What the pool is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) engine: Kind,
+    /// Of a new hash.
+    pub(crate) costs: Costs,
+    pub(crate) threads: usize,
+    pub(crate) patience: Duration,
+}
+
 #[derive(Clone)]
-pub(crate) struct HashPool(Arc<Handle>);
+pub(crate) struct HashPool {
+    shared: Arc<Shared>,
+    /// The threads end when the last of these goes.
+    _handle: Arc<Handle>,
+}
 
-/// The threads end when the last handle goes.
-struct Handle(Arc<Queue>);
+struct Handle(Arc<Shared>);
 
-struct Queue {
-    patience: Duration,
-    state: Mutex<State>,
+struct Shared {
+    settings: Settings,
+    queue: Mutex<Queue>,
     changed: Condvar,
 }
 
-#[derive(Default)]
-struct State {
-    waiting: std::collections::VecDeque<Job>,
-    closed: bool,
+/// The right to have one password hashed, taken before anything else is done for a request.
+pub(crate) struct Place {
+    shared: Arc<Shared>,
+    errand: Errand,
+    since: Instant,
+    used: bool,
 }
 
 struct Job {
     password: Password,
     recipe: Recipe,
+    errand: Errand,
     since: Instant,
-    answer: oneshot::Sender<Result<Proof, Overloaded>>,
+    answer: oneshot::Sender<Result<Tag, Overloaded>>,
 }
 
 impl HashPool {
-    pub(crate) fn start(threads: usize, patience: Duration) -> anyhow::Result<Self> {
-        let queue = Arc::new(Queue { patience, state: Mutex::default(), changed: Condvar::new() });
-        for n in 0..threads {
-            let queue = Arc::clone(&queue);
-            std::thread::Builder::new().name(format!("hash-{n}")).spawn(move || queue.work())?;
+    /// Fails when the engine does not compute what it must.
+    pub(crate) fn start(settings: Settings) -> anyhow::Result<Self> {
+        engine::check(settings.costs)?;
+        let pace = warm(&mut Engine::new(settings.engine), settings.costs)?;
+        let queue = Mutex::new(Queue::new(settings.threads, settings.patience, pace));
+        let shared = Arc::new(Shared { settings, queue, changed: Condvar::new() });
+        for n in 0..settings.threads {
+            let shared = Arc::clone(&shared);
+            let thread = std::thread::Builder::new().name(format!("hash-{n}"));
+            thread.spawn(move || shared.work()).context("cannot start the hash threads")?;
         }
-        Ok(Self(Arc::new(Handle(queue))))
+        Ok(Self { _handle: Arc::new(Handle(Arc::clone(&shared))), shared })
     }
 
-    /// The answer that `prove` would give now to whoever comes now.
-    pub(crate) fn check_room(&self) -> Result<(), Overloaded> {
-        self.0.0.state().check_room(self.0.0.patience, now())
+    /// The costs of a new hash.
+    pub(crate) fn costs(&self) -> Costs {
+        self.shared.settings.costs
     }
 
+    /// Takes a place in the queue, or is told at once that there is none.
+    pub(crate) fn admit(&self, errand: Errand) -> Result<Place, Overloaded> {
+        self.shared.queue().promise(errand)?;
+        Ok(Place { shared: Arc::clone(&self.shared), errand, since: now(), used: false })
+    }
+}
+
+impl Place {
     /// Dropping the future takes the password out of the queue, as far as anybody can tell.
-    pub(crate) async fn prove(&self, password: Password, recipe: Recipe) -> Result<Proof, Overloaded> {
-        let (answer, proof) = oneshot::channel();
-        self.0.0.push(Job { password, recipe, since: now(), answer })?;
-        proof.await.unwrap_or(Err(Overloaded))
+    pub(crate) async fn prove(mut self, password: Password, recipe: Recipe) -> Result<Proof, Overloaded> {
+        let (answer, tag) = oneshot::channel();
+        self.used = true;
+        self.shared.queue().push(Job { password, recipe, errand: self.errand, since: self.since, answer });
+        self.shared.changed.notify_one();
+        let tag = tag.await.unwrap_or(Err(Overloaded))?;
+        Ok(Proof::new(recipe, tag))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.used {
+            self.shared.queue().release(self.errand);
+        }
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.state().closed = true;
+        self.0.queue().closed = true;
         self.0.changed.notify_all();
     }
 }
 
-impl State {
-    fn check_room(&self, patience: Duration, now: Instant) -> Result<(), Overloaded> {
-        // The oldest has waited too long already: whoever comes now would wait longer.
-        let late = self.waiting.front().is_some_and(|first| now.saturating_duration_since(first.since) > patience);
-        if late || self.waiting.len() >= MAX_WAITING { Err(Overloaded) } else { Ok(()) }
+impl Job {
+    fn waited(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+
+    fn refuse(self) {
+        // Gone meanwhile, which is its right.
+        let _ = self.answer.send(Err(Overloaded));
     }
 }
 
-impl Queue {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // The state is whole between any two lines of ours, so a panic elsewhere spoils nothing.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // The queue is whole between any two lines of ours, so a panic elsewhere spoils nothing.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, job: Job) -> Result<(), Overloaded> {
-        let mut state = self.state();
-        state.check_room(self.patience, job.since)?;
-        state.waiting.push_back(job);
-        drop(state);
-        self.changed.notify_one();
-        Ok(())
-    }
-
+    /// Waits for a password. `None` when there will be none any more.
     fn next(&self) -> Option<Job> {
-        let mut state = self.state();
+        let mut queue = self.queue();
         loop {
-            if let Some(job) = state.waiting.pop_front() {
+            if let Some(job) = queue.pop(now()) {
                 return Some(job);
             }
-            if state.closed {
+            if queue.closed {
                 return None;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     fn work(&self) {
-        let mut memory = Vec::new();
+        let Settings { engine: kind, costs, .. } = self.settings;
+        let mut engine = Engine::new(kind);
+        // So that the first password does not pay for the memory. What is wrong with it will be told then.
+        let _ = warm(&mut engine, costs);
         while let Some(job) = self.next() {
-            // The client has gone: nobody would see the answer.
-            if job.answer.is_closed() {
-                continue;
-            }
-            let answer = if now() - job.since > self.patience { Err(Overloaded) } else { prove(&job, &mut memory) };
+            let begun = now();
+            // A panic must not cost the pool a thread: it would run dry without a word.
+            let hashed = catch_unwind(AssertUnwindSafe(|| hash(&mut engine, &job, costs)));
+            self.queue().done(hashed.is_ok().then(|| now() - begun));
+            let tag = hashed.unwrap_or_else(|_| {
+                engine = Engine::new(kind);
+                Err(Overloaded)
+            });
             // Gone meanwhile, which is its right.
-            let _ = job.answer.send(answer);
+            let _ = job.answer.send(tag);
         }
     }
 }
 
-/// A panic in the hash function must not cost the pool a thread: it would run dry without a word.
-fn prove(job: &Job, memory: &mut Vec<Block>) -> Result<Proof, Overloaded> {
-    let hash = AssertUnwindSafe(|| {
-        memory.resize(job.recipe.memory_blocks().max(memory.len()), Block::default());
-        job.recipe.prove(&job.password, memory)
-    });
-    catch_unwind(hash).map_err(|_| Overloaded)?.map_err(|error| {
-        tracing::error!(%error, "a password could not be hashed");
+/// Returns how long a hash of these costs takes.
+fn warm(engine: &mut Engine, costs: Costs) -> anyhow::Result<Duration> {
+    let begun = now();
+    engine.hash(b"vestibule", &Recipe { costs, salt: [0; 16] })?;
+    Ok(now() - begun)
+}
+
+fn hash(engine: &mut Engine, job: &Job, costs: Costs) -> Result<Tag, Overloaded> {
+    let failed = |error| {
+        tracing::error!(error = format!("{error:#}"), "a password could not be hashed");
         Overloaded
-    })
+    };
+    let tag = engine.hash(job.password.bytes(), &job.recipe).map_err(failed)?;
+    // A hash from before the costs were raised takes as long as a new one: whose it is must not show.
+    if let Some(rest) = job.recipe.costs.short_of(costs) {
+        engine.hash(job.password.bytes(), &Recipe { costs: rest, ..job.recipe }).map_err(failed)?;
+    }
+    Ok(tag)
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long work has waited is this pool's own business")]
@@ -142,31 +197,4 @@ fn now() -> Instant {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn password() -> Password {
-        Password::given("correct horse").unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_password_is_proved_by_the_same_password_only() {
-        let pool = HashPool::start(2, Duration::from_secs(60)).unwrap();
-        let recipe = Recipe::new([1; 16]);
-        let (one, other) = tokio::join!(
-            pool.prove(password(), recipe.clone()),
-            pool.prove(Password::given("another horse").unwrap(), recipe.clone())
-        );
-        let stored = one.unwrap().to_stored().unwrap();
-        assert!(!other.unwrap().matches(&stored));
-        assert!(pool.prove(password(), recipe).await.unwrap().matches(&stored));
-    }
-
-    #[tokio::test]
-    async fn nobody_waits_beyond_the_patience() {
-        let pool = HashPool::start(1, Duration::ZERO).unwrap();
-        let burst = (0..20).map(|_| pool.prove(password(), Recipe::new([1; 16])));
-        let answers = futures_util::future::join_all(burst).await;
-        assert!(answers.iter().any(|answer| matches!(answer, Err(Overloaded))));
-    }
-}
+mod tests;

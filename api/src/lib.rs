@@ -15,6 +15,7 @@ mod reemit;
 mod refusal;
 mod register;
 mod relay;
+mod renewal;
 mod resend;
 mod store;
 mod tools;
@@ -22,12 +23,12 @@ mod trial;
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 pub use config::Config;
 use domain::{
     email::EmailAddress,
     network::{Network, TrustedProxies},
-    password::Recipe,
+    password::recipe::Recipe,
     policy::Policy,
 };
 use hashing::HashPool;
@@ -101,7 +102,7 @@ pub async fn run_on(ground: Ground, config: Config, listener: TcpListener, stop:
         store: Store::new(database),
         ring: config.ring,
         policy: config.policy,
-        hashes: HashPool::start(config.hash_threads, config.hash_queue).context("cannot start the hash threads")?,
+        hashes: HashPool::start(config.hashing)?,
         wake: Arc::default(),
         outlet: outlet.clone(),
         public_url: config.public_url,
@@ -162,7 +163,7 @@ impl App {
     /// the secret, and two first registrations at once get the same.
     fn first_recipe(&self, email: &EmailAddress) -> Recipe {
         let name = self.ring.oldest().pseudonym("salt", email.as_str());
-        Recipe::new(std::array::from_fn(|i| name[i]))
+        Recipe { costs: self.hashes.costs(), salt: std::array::from_fn(|i| name[i]) }
     }
 
     fn wake_relay(&self) {

@@ -5,9 +5,10 @@ use crate::{
     domain::{
         email::EmailAddress,
         network::Network,
-        password::{Password, Proof, Recipe},
+        password::{Password, proof::Proof, recipe::Recipe},
         policy::{IDEMPOTENCY_TTL, Wanted},
     },
+    hashing::{Errand, Place},
     mint::{self, Order},
     receipt::{self, Receipt},
     refusal::Refusal,
@@ -29,12 +30,12 @@ pub(crate) struct Registering {
 
 pub(crate) async fn register(app: &App, wish: &Registering) -> Result<Receipt, Refusal> {
     // Before anything else: an overload must cost nothing.
-    app.hashes.check_room()?;
+    let place = app.hashes.admit(Errand::Registering)?;
     if let Some(before) = before(app, wish).await? {
-        return repeat(app, wish, &before).await;
+        return repeat(app, wish, &before, place).await;
     }
     let recipe = look(app, wish).await?;
-    let proof = app.hashes.prove(wish.password.clone(), recipe).await?;
+    let proof = place.prove(wish.password.clone(), recipe).await?;
     match append(app, wish, &proof).await? {
         Some(receipt) => Ok(receipt),
         // Another request with the same key committed in between: this one is its repetition.
@@ -55,10 +56,10 @@ async fn before(app: &App, wish: &Registering) -> Result<Option<Registration>, R
 
 /// Whether it is the same request is told after hashing, whoever's request it was. A password is compared
 /// here, so it counts like one that is given to come in.
-async fn repeat(app: &App, wish: &Registering, before: &Registration) -> Result<Receipt, Refusal> {
+async fn repeat(app: &App, wish: &Registering, before: &Registration, place: Place) -> Result<Receipt, Refusal> {
     let trial = trial::take(app, &wish.email, wish.network).await?;
     let recipe = app.recipe(&wish.email, std::iter::once(&before.password_hash));
-    let proof = match app.hashes.prove(wish.password.clone(), recipe).await {
+    let proof = match place.prove(wish.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
             trial::settle(app, &wish.email, &trial, Ending::Untried).await?;

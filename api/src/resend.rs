@@ -4,6 +4,7 @@ use crate::{
     App,
     claim::{self, Claim},
     domain::policy::Wanted,
+    hashing::Errand,
     mint::{self, Order},
     receipt::{self, Receipt},
     refusal::Refusal,
@@ -14,7 +15,9 @@ use crate::{
 };
 
 pub(crate) async fn resend(app: &App, claim: &Claim) -> Result<Receipt, Refusal> {
-    let proved = claim::prove(app, claim).await?;
+    // Before anything else: an overload must cost nothing.
+    let place = app.hashes.admit(Errand::Entering)?;
+    let proved = claim::prove(app, claim, place).await?;
     // Newest first: that is the one which is meant when none was named.
     let newest = proved.first().ok_or(Refusal::Unauthenticated)?;
     let (wanted, traceparent) = (Wanted::Resend, claim.traceparent.as_str());

@@ -43,6 +43,21 @@ fn production_refuses_the_logins_that_everybody_knows() {
 }
 
 #[test]
+fn production_refuses_hashes_that_are_too_cheap() {
+    let production = ("ENVIRONMENT", "production");
+    for (memory, passes) in [("9216", "3"), ("7167", "64"), ("19456", "1")] {
+        let costs = [("ARGON2_MEMORY_KIB", memory), ("ARGON2_PASSES", passes)];
+        assert!(load(&costs).is_ok());
+        let error = load(&[costs[0], costs[1], production]).err().unwrap().to_string();
+        assert!(error.starts_with("ARGON2_MEMORY_KIB"), "{error}");
+    }
+    // All that OWASP names.
+    for (memory, passes) in [("47104", "1"), ("19456", "2"), ("12288", "3"), ("9216", "4"), ("7168", "5")] {
+        load(&[("ARGON2_MEMORY_KIB", memory), ("ARGON2_PASSES", passes), production]).unwrap();
+    }
+}
+
+#[test]
 fn only_the_process_of_its_own_needs_a_broker() {
     let error = load(&[("AMQP_URL", "")]).unwrap().amqp_url().unwrap_err().to_string();
     assert!(error.starts_with("AMQP_URL is not set"), "{error}");
@@ -70,6 +85,11 @@ fn a_bad_value_is_named_and_no_secret_is_repeated() {
         ("API_ADDR", "8000"),
         ("PUBLIC_URL", "localhost"),
         ("HASH_THREADS", "0"),
+        ("HASH_THREADS", "1025"),
+        ("HASH_QUEUE_MS", "60001"),
+        ("PASSWORD_ENGINE", "quick"),
+        ("ARGON2_MEMORY_KIB", "7"),
+        ("ARGON2_PASSES", "0"),
         ("MIGRATE_ON_START", "maybe"),
         ("PASSWORD_MIN_LENGTH", "4"),
     ] {

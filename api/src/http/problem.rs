@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 problems: one table from refusal to status.
 
+use std::ops::RangeInclusive;
+
 use poem::{
     Response,
     error::ResponseError,
@@ -9,6 +11,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::{
+    chance,
     domain::policy::{Fault, Scope, TooMany},
     refusal::Refusal,
 };
@@ -16,8 +19,9 @@ use crate::{
 pub(super) const CONTENT_TYPE: &str = "application/problem+json";
 const CHALLENGE: &str = r#"Basic realm="vestibule", charset="UTF-8""#;
 
-/// After this long, whoever met an overload or an outage may try again.
-const RETRY_SECONDS: i64 = 1;
+/// After so long, whoever met an overload or an outage may try again. Not all at once: they came together,
+/// and would only meet again.
+const RETRY_SECONDS: RangeInclusive<i64> = 1..=3;
 
 /// The kinds of problem that there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +93,9 @@ impl Problem {
             Kind::Unauthenticated => {
                 problem.headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE)))
             }
-            Kind::Overloaded | Kind::Unavailable => problem.headers.push((header::RETRY_AFTER, RETRY_SECONDS.into())),
+            Kind::Overloaded | Kind::Unavailable => {
+                problem.headers.push((header::RETRY_AFTER, chance::one_of(RETRY_SECONDS).into()))
+            }
             _ => {}
         }
         problem

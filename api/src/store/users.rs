@@ -1,8 +1,8 @@
 //! The people who came in.
 
 use deadpool_postgres::GenericClient;
-use time::OffsetDateTime;
-use tokio_postgres::Error;
+use time::{Duration, OffsetDateTime};
+use tokio_postgres::{Error, types::ToSql};
 use uuid::Uuid;
 
 use super::Transaction;
@@ -15,7 +15,12 @@ const INSERT: &str =
 /// What is violated when an address would have two accounts.
 pub(crate) const EMAIL_UNIQUE: &str = "users_email_unique";
 
-pub(super) const ALL: &[&str] = &[BY_EMAIL, INSERT];
+// Not while somebody may still prove a registration: all hashes of an address are of one recipe.
+const RENEW: &str = "UPDATE users u SET password_hash = $3, updated_at = clock_timestamp() \
+    WHERE u.id = $1 AND u.password_hash = $2 AND NOT EXISTS (SELECT FROM registrations r WHERE r.email = u.email \
+    AND r.activated_at IS NULL AND r.closed_at IS NULL AND r.created_at > clock_timestamp() - make_interval(secs => $4))";
+
+pub(super) const ALL: &[&str] = &[BY_EMAIL, INSERT, RENEW];
 
 pub(crate) struct User {
     pub(crate) id: Uuid,
@@ -35,7 +40,17 @@ pub(crate) async fn by_email(client: &impl GenericClient, email: &EmailAddress) 
 }
 
 pub(crate) async fn insert(transaction: &Transaction<'_>, user: &User) -> Result<(), Error> {
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-        [&user.id, &user.email.as_str(), &user.password_hash, &user.activated_at];
+    let values: [&(dyn ToSql + Sync); 4] = [&user.id, &user.email.as_str(), &user.password_hash, &user.activated_at];
     super::execute(transaction, INSERT, &values).await.map(drop)
+}
+
+/// Gives a user another hash of the same password, unless registrations at the address are open for so long.
+pub(crate) async fn renew(
+    client: &impl GenericClient,
+    user: &User,
+    renewed: &str,
+    open_for: Duration,
+) -> Result<(), Error> {
+    let values: [&(dyn ToSql + Sync); 4] = [&user.id, &user.password_hash, &renewed, &open_for.as_seconds_f64()];
+    super::execute(client, RENEW, &values).await.map(drop)
 }

@@ -13,6 +13,7 @@ mod canaries;
 mod client;
 mod cluster;
 mod codes;
+mod costs;
 mod database;
 mod deaths;
 mod drill;

@@ -1,0 +1,155 @@
+//! The two ways to compute Argon2id, and the proof that both compute the same (see decision 0011).
+
+use std::fmt;
+
+use anyhow::{Result, ensure};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use argon2_rust::{Hasher, params::Memory};
+
+use crate::domain::password::{
+    proof::Tag,
+    recipe::{Costs, Recipe},
+};
+
+/// Which of them does the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Fast,
+    Reference,
+}
+
+/// One thread's own, with memory that is kept from one password to the next.
+pub(super) enum Engine {
+    Fast(Box<Hasher>),
+    Reference(Vec<Block>),
+}
+
+/// What the reference implementation in C makes of these.
+const KNOWN: [(&[u8], [u8; 16], Costs, &str); 3] = [
+    (
+        b"correct horse battery staple",
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+        Costs { memory_kib: 19_456, passes: 2 },
+        "818259b6310026a8e0dbac5d2e6927abcfdb07b32258fac4f61b18b80f929085",
+    ),
+    (
+        b"p",
+        [255; 16],
+        Costs { memory_kib: 8, passes: 1 },
+        "8a4faff35dfcbfccc35dec91cdc54b47ec21dbfabc65e2e7b56bcc1879c6b9f0",
+    ),
+    (
+        &[b'7'; 500],
+        *b"vestibule.salt.1",
+        Costs { memory_kib: 1_024, passes: 3 },
+        "f7c1f4df337a1eea8f0a7b8f9a97b1eabeeed45dc8b168c2628862df6fb6b073",
+    ),
+];
+
+/// Both engines must agree with the reference, and with each other at the costs that are set: a hash that
+/// nobody else can compute would lock everybody out on the day when the engine is changed.
+pub(super) fn check(costs: Costs) -> Result<()> {
+    for kind in [Kind::Fast, Kind::Reference] {
+        let mut engine = Engine::new(kind);
+        for (password, salt, costs, known) in KNOWN {
+            let tag = engine.hash(password, &Recipe { costs, salt })?;
+            let same = tag.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == known;
+            ensure!(same, "{}", wrong(kind));
+        }
+    }
+    let recipe = Recipe { costs, salt: *b"the costs as set" };
+    let tag = |kind| Engine::new(kind).hash(b"vestibule", &recipe);
+    ensure!(tag(Kind::Fast)? == tag(Kind::Reference)?, "{}", wrong(Kind::Fast));
+    Ok(())
+}
+
+fn wrong(kind: Kind) -> String {
+    let advice = match kind {
+        Kind::Fast => "set PASSWORD_ENGINE=reference, and tell us which processor it is",
+        Kind::Reference => "the machine or the build is broken",
+    };
+    format!("the {kind} engine computes wrong password hashes here: {advice}")
+}
+
+impl Engine {
+    pub(super) fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Fast => Self::Fast(Box::new(fast(argon2_rust::Params::DEFAULT).hasher())),
+            Kind::Reference => Self::Reference(Vec::new()),
+        }
+    }
+
+    /// Slow by design.
+    pub(super) fn hash(&mut self, password: &[u8], recipe: &Recipe) -> Result<Tag> {
+        let Recipe { costs: Costs { memory_kib, passes }, salt } = recipe;
+        let mut tag = Tag::default();
+        match self {
+            Self::Fast(hasher) => {
+                let params = argon2_rust::Params::builder().memory(Memory::kib(u64::from(*memory_kib))).passes(*passes);
+                hasher.set_argon2(fast(params.build()?));
+                hasher.hash_into(password, salt, &mut tag)?;
+            }
+            Self::Reference(memory) => {
+                let params = Params::new(*memory_kib, *passes, 1, None)?;
+                memory.resize(params.block_count().max(memory.len()), Block::default());
+                let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+                argon2.hash_password_into_with_memory(password, salt, &mut tag, memory)?;
+            }
+        }
+        Ok(tag)
+    }
+}
+
+fn fast(params: argon2_rust::Params) -> argon2_rust::Argon2 {
+    argon2_rust::Argon2::new(argon2_rust::Algorithm::Argon2id, argon2_rust::Version::V0x13, params)
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fast => "fast",
+            Self::Reference => "reference",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn both_engines_agree_with_the_reference_in_c() {
+        check(Costs { memory_kib: 64, passes: 2 }).unwrap();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// One engine for many costs, as in a thread of the pool: what is left from the last hash must not matter.
+        #[test]
+        fn both_engines_agree_on_anything(
+            inputs in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..512), any::<[u8; 16]>(), 8_u32..300, 1_u32..4), 1..6),
+        ) {
+            let (mut fast, mut reference) = (Engine::new(Kind::Fast), Engine::new(Kind::Reference));
+            for (password, salt, memory_kib, passes) in inputs {
+                let recipe = Recipe { costs: Costs { memory_kib, passes }, salt };
+                prop_assert_eq!(fast.hash(&password, &recipe).unwrap(), reference.hash(&password, &recipe).unwrap());
+            }
+        }
+    }
+
+    /// Our strings are everybody's strings: the reference's own verifier takes them.
+    #[test]
+    fn the_stored_form_is_the_one_that_others_read() {
+        use argon2::password_hash::PasswordVerifier;
+
+        use crate::domain::password::proof::Proof;
+        let recipe = Recipe { costs: Costs { memory_kib: 19_456, passes: 2 }, salt: [1; 16] };
+        let tag = Engine::new(Kind::Fast).hash(b"correct horse", &recipe).unwrap();
+        let stored = Proof::new(recipe, tag).to_stored().unwrap();
+        assert!(Argon2::default().verify_password(b"correct horse", stored.as_str()).is_ok());
+        assert!(Argon2::default().verify_password(b"correct horsf", stored.as_str()).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! Which password is hashed next, and who is told at once that it would take too long. Time is an argument.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use super::{Job, Overloaded};
+
+/// However fast the machine, nobody waits behind more than this many passwords.
+const MOST_AHEAD: usize = 1024;
+
+/// Who comes in already has an account or a code, and goes before those who only want one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errand {
+    Entering,
+    Registering,
+}
+
+pub(super) struct Queue {
+    threads: usize,
+    /// Nobody waits longer.
+    patience: Duration,
+    /// For how long one password kept a thread, lately.
+    pace: Duration,
+    busy: usize,
+    entering: Line,
+    registering: Line,
+    pub(super) closed: bool,
+}
+
+/// Those with one errand.
+#[derive(Default)]
+struct Line {
+    waiting: VecDeque<Job>,
+    /// Places whose passwords have not come yet.
+    promised: usize,
+}
+
+impl Queue {
+    pub(super) fn new(threads: usize, patience: Duration, pace: Duration) -> Self {
+        let (entering, registering) = (Line::default(), Line::default());
+        Self { threads, patience, pace, busy: 0, entering, registering, closed: false }
+    }
+
+    /// A place, if the password would be hashed well before the patience ends: the rest of it is for the way
+    /// through the database, and for a machine that is slower than it was.
+    pub(super) fn promise(&mut self, errand: Errand) -> Result<(), Overloaded> {
+        let ahead = match errand {
+            Errand::Entering => self.entering.len(),
+            Errand::Registering => self.entering.len() + self.registering.len(),
+        };
+        // So many must be done before a thread is free.
+        let before = (ahead + self.busy).saturating_sub(self.threads - 1);
+        let wait = self.pace.mul_f64(before as f64 / self.threads as f64);
+        if ahead >= MOST_AHEAD || wait > self.patience.mul_f64(0.75) {
+            return Err(Overloaded);
+        }
+        self.line(errand).promised += 1;
+        Ok(())
+    }
+
+    /// The place was not used.
+    pub(super) fn release(&mut self, errand: Errand) {
+        self.line(errand).promised -= 1;
+    }
+
+    pub(super) fn push(&mut self, job: Job) {
+        let line = self.line(job.errand);
+        line.promised -= 1;
+        line.waiting.push_back(job);
+    }
+
+    /// The next one that somebody still waits for; it keeps a thread busy until `done`.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<Job> {
+        let job = [Errand::Entering, Errand::Registering].into_iter().find_map(|errand| {
+            let patience = self.patience;
+            self.line(errand).pop(now, patience)
+        })?;
+        self.busy += 1;
+        Some(job)
+    }
+
+    /// A thread is free again, after so long if it has hashed.
+    pub(super) fn done(&mut self, took: Option<Duration>) {
+        self.busy -= 1;
+        if let Some(took) = took {
+            self.pace = (self.pace * 7 + took) / 8;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn pace(&self) -> Duration {
+        self.pace
+    }
+
+    fn line(&mut self, errand: Errand) -> &mut Line {
+        match errand {
+            Errand::Entering => &mut self.entering,
+            Errand::Registering => &mut self.registering,
+        }
+    }
+}
+
+impl Line {
+    fn len(&self) -> usize {
+        self.waiting.len() + self.promised
+    }
+
+    fn pop(&mut self, now: Instant, patience: Duration) -> Option<Job> {
+        // The client has gone, or would hear of it too late: the oldest are asked first.
+        while self.waiting.front().is_some_and(|job| job.answer.is_closed() || job.waited(now) > patience) {
+            if let Some(late) = self.waiting.pop_front() {
+                late.refuse();
+            }
+        }
+        // Things go slower than was foreseen: rather some in good time than all of them just too late.
+        let old = self.waiting.front().is_some_and(|job| job.waited(now) > patience.mul_f64(0.875));
+        loop {
+            let job = if old { self.waiting.pop_back() } else { self.waiting.pop_front() }?;
+            if !job.answer.is_closed() {
+                return Some(job);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
