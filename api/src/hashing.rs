@@ -70,7 +70,7 @@ impl HashPool {
     /// Fails when the engine does not compute what it must.
     pub(crate) fn start(settings: Settings) -> anyhow::Result<Self> {
         engine::check(settings.costs)?;
-        let pace = warm(&mut Engine::new(settings.engine), settings.costs)?;
+        let pace = warm(&mut Engine::new(settings.engine, settings.costs), settings.costs)?;
         let queue = Mutex::new(Queue::new(settings.threads, settings.patience, pace));
         let shared = Arc::new(Shared { settings, queue, changed: Condvar::new() });
         for n in 0..settings.threads {
@@ -153,7 +153,7 @@ impl Shared {
 
     fn work(&self) {
         let Settings { engine: kind, costs, .. } = self.settings;
-        let mut engine = Engine::new(kind);
+        let mut engine = Engine::new(kind, costs);
         // So that the first password does not pay for the memory. What is wrong with it will be told then.
         let _ = warm(&mut engine, costs);
         while let Some(job) = self.next() {
@@ -162,7 +162,7 @@ impl Shared {
             let hashed = catch_unwind(AssertUnwindSafe(|| hash(&mut engine, &job, costs)));
             self.queue().done(hashed.is_ok().then(|| now() - begun));
             let tag = hashed.unwrap_or_else(|_| {
-                engine = Engine::new(kind);
+                engine = Engine::new(kind, costs);
                 Err(Overloaded)
             });
             // Gone meanwhile, which is its right.

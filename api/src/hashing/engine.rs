@@ -18,8 +18,14 @@ pub(crate) enum Kind {
     Reference,
 }
 
-/// One thread's own, with memory that is kept from one password to the next.
-pub(super) enum Engine {
+/// One thread's own, with memory that is kept from one password to the next, and never holds what is left of one.
+pub(super) struct Engine {
+    scratch: Scratch,
+    /// What takes more memory gets it for that once: a stored hash must not decide what a thread keeps.
+    keeps_kib: u32,
+}
+
+enum Scratch {
     Fast(Box<Hasher>),
     Reference(Vec<Block>),
 }
@@ -50,7 +56,7 @@ const KNOWN: [(&[u8], [u8; 16], Costs, &str); 3] = [
 /// nobody else can compute would lock everybody out on the day when the engine is changed.
 pub(super) fn check(costs: Costs) -> Result<()> {
     for kind in [Kind::Fast, Kind::Reference] {
-        let mut engine = Engine::new(kind);
+        let mut engine = Engine::new(kind, costs);
         for (password, salt, costs, known) in KNOWN {
             let tag = engine.hash(password, &Recipe { costs, salt })?;
             let same = tag.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == known;
@@ -58,7 +64,7 @@ pub(super) fn check(costs: Costs) -> Result<()> {
         }
     }
     let recipe = Recipe { costs, salt: *b"the costs as set" };
-    let tag = |kind| Engine::new(kind).hash(b"vestibule", &recipe);
+    let tag = |kind| Engine::new(kind, costs).hash(b"vestibule", &recipe);
     ensure!(tag(Kind::Fast)? == tag(Kind::Reference)?, "{}", wrong(Kind::Fast));
     Ok(())
 }
@@ -72,28 +78,40 @@ fn wrong(kind: Kind) -> String {
 }
 
 impl Engine {
-    pub(super) fn new(kind: Kind) -> Self {
-        match kind {
-            Kind::Fast => Self::Fast(Box::new(fast(argon2_rust::Params::DEFAULT).hasher())),
-            Kind::Reference => Self::Reference(Vec::new()),
-        }
+    /// Keeps as much memory as a hash of these costs takes.
+    pub(super) fn new(kind: Kind, costs: Costs) -> Self {
+        let scratch = match kind {
+            Kind::Fast => Scratch::Fast(Box::new(fast(argon2_rust::Params::DEFAULT).hasher())),
+            Kind::Reference => Scratch::Reference(Vec::new()),
+        };
+        Self { scratch, keeps_kib: costs.memory_kib }
     }
 
-    /// Slow by design.
+    /// Slow by design. An error says that there is no memory, and nothing about the password.
     pub(super) fn hash(&mut self, password: &[u8], recipe: &Recipe) -> Result<Tag> {
-        let Recipe { costs: Costs { memory_kib, passes }, salt } = recipe;
-        let mut tag = Tag::default();
-        match self {
-            Self::Fast(hasher) => {
-                let params = argon2_rust::Params::builder().memory(Memory::kib(u64::from(*memory_kib))).passes(*passes);
-                hasher.set_argon2(fast(params.build()?));
-                hasher.hash_into(password, salt, &mut tag)?;
+        let Recipe { costs: Costs { memory_kib, passes }, salt } = *recipe;
+        let (mut tag, keep) = (Tag::default(), memory_kib <= self.keeps_kib);
+        match &mut self.scratch {
+            Scratch::Fast(hasher) => {
+                let params = argon2_rust::Params::builder().memory(Memory::kib(memory_kib.into())).passes(passes);
+                let argon2 = fast(params.build()?);
+                if keep {
+                    hasher.set_argon2(argon2);
+                    hasher.hash_into(password, &salt, &mut tag)?;
+                } else {
+                    argon2.hash_into(password, &salt, &mut tag)?;
+                }
             }
-            Self::Reference(memory) => {
-                let params = Params::new(*memory_kib, *passes, 1, None)?;
+            Scratch::Reference(memory) => {
+                let params = Params::new(memory_kib, passes, 1, None)?;
                 memory.resize(params.block_count().max(memory.len()), Block::default());
                 let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-                argon2.hash_password_into_with_memory(password, salt, &mut tag, memory)?;
+                argon2.hash_password_into_with_memory(password, &salt, &mut tag, &mut *memory)?;
+                // From what is left there, a password could be guessed a thousand times faster.
+                memory.fill(Block::default());
+                if !keep {
+                    *memory = Vec::new();
+                }
             }
         }
         Ok(tag)
@@ -119,6 +137,9 @@ mod tests {
 
     use super::*;
 
+    /// Some of the random hashes take more.
+    const KEPT: Costs = Costs { memory_kib: 200, passes: 1 };
+
     #[test]
     fn both_engines_agree_with_the_reference_in_c() {
         check(Costs { memory_kib: 64, passes: 2 }).unwrap();
@@ -132,7 +153,7 @@ mod tests {
         fn both_engines_agree_on_anything(
             inputs in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..512), any::<[u8; 16]>(), 8_u32..300, 1_u32..4), 1..6),
         ) {
-            let (mut fast, mut reference) = (Engine::new(Kind::Fast), Engine::new(Kind::Reference));
+            let (mut fast, mut reference) = (Engine::new(Kind::Fast, KEPT), Engine::new(Kind::Reference, KEPT));
             for (password, salt, memory_kib, passes) in inputs {
                 let recipe = Recipe { costs: Costs { memory_kib, passes }, salt };
                 prop_assert_eq!(fast.hash(&password, &recipe).unwrap(), reference.hash(&password, &recipe).unwrap());
@@ -147,7 +168,7 @@ mod tests {
 
         use crate::domain::password::proof::Proof;
         let recipe = Recipe { costs: Costs { memory_kib: 19_456, passes: 2 }, salt: [1; 16] };
-        let tag = Engine::new(Kind::Fast).hash(b"correct horse", &recipe).unwrap();
+        let tag = Engine::new(Kind::Fast, recipe.costs).hash(b"correct horse", &recipe).unwrap();
         let stored = Proof::new(recipe, tag).to_stored().unwrap();
         assert!(Argon2::default().verify_password(b"correct horse", stored.as_str()).is_ok());
         assert!(Argon2::default().verify_password(b"correct horsf", stored.as_str()).is_err());
