@@ -1,16 +1,19 @@
 //! Somebody says who they are: which registrations and which account does their password open?
 
+use futures_util::future::try_join4;
 use uuid::Uuid;
 
 use crate::{
     App,
     domain::{email::EmailAddress, network::Network, password::Password, policy::Policy},
+    guesser,
     hashing::Place,
+    names::Names,
     refusal::Refusal,
     renewal,
     store::{
-        self,
         registrations::{self, Registration},
+        transaction::{Commit, Transaction, Writes},
         users::{self, User},
     },
     trial::{self, Ending, Trial},
@@ -25,9 +28,22 @@ pub(crate) struct Claim {
     pub(crate) traceparent: String,
 }
 
-/// The registrations whose password was proved, newest first, at least one: all that are open at
-/// the address, or the named one in whatever state it is.
-pub(crate) type Proved = Vec<Registration>;
+/// What the password is given for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To have another code.
+    Code,
+    /// To give a code, which may be a guess.
+    Guess,
+}
+
+/// What a password opened.
+pub(crate) struct Proved {
+    /// Newest first, at least one: all that are open at the address, or the named one in whatever state it is.
+    pub(crate) registrations: Vec<Registration>,
+    /// To be ended by whoever goes on, in his own transaction.
+    pub(crate) trial: Trial,
+}
 
 /// What must be known before the password is hashed.
 struct Looked {
@@ -38,46 +54,56 @@ struct Looked {
 
 /// One password is hashed, whatever there is: all hashes of an address share one recipe, so the
 /// result is compared with each of them, and time tells nothing.
-pub(crate) async fn prove(app: &App, claim: &Claim, place: Place) -> Result<Proved, Refusal> {
-    let Looked { user, candidates, trial } = look(app, claim).await?;
+pub(crate) async fn prove(
+    app: &App,
+    claim: &Claim,
+    names: &Names,
+    purpose: Purpose,
+    place: Place,
+) -> Result<Proved, Refusal> {
+    let Looked { user, candidates, trial } = look(app, claim, names, purpose).await?;
     let hashes = candidates.iter().map(|one| &one.password_hash).chain(user.iter().map(|user| &user.password_hash));
     let recipe = app.recipe(&claim.email, hashes);
     let proof = match place.prove(claim.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
-            trial::settle(app, &claim.email, &trial, Ending::Untried).await?;
+            trial::settle(app, names, &trial, Ending::Untried).await?;
             return Err(overloaded.into());
         }
     };
     if let Some(user) = user.filter(|user| proof.matches(&user.password_hash)) {
-        trial::settle(app, &claim.email, &trial, Ending::LetIn).await?;
+        trial::settle(app, names, &trial, Ending::LetIn).await?;
         renewal::renew(app, &user, &claim.password).await?;
         return Err(Refusal::AlreadyActive);
     }
-    let proved: Proved = candidates.into_iter().filter(|one| proof.matches(&one.password_hash)).collect();
-    if proved.is_empty() {
-        return Err(Refusal::Unauthenticated);
-    }
-    trial::settle(app, &claim.email, &trial, Ending::Right).await?;
-    Ok(proved)
+    let registrations: Vec<_> = candidates.into_iter().filter(|one| proof.matches(&one.password_hash)).collect();
+    if registrations.is_empty() { Err(Refusal::Unauthenticated) } else { Ok(Proved { registrations, trial }) }
 }
 
 /// The connection goes back before the password is hashed.
-async fn look(app: &App, claim: &Claim) -> Result<Looked, Refusal> {
-    let mut connection = app.store.connection().await?;
-    let transaction = connection.transaction().await?;
-    store::lock(&transaction, &app.address_key(&claim.email)).await?;
-    let trial = trial::begin(app, &transaction, &claim.email, claim.network).await?;
-    let user = users::by_email(&transaction, &claim.email).await?;
-    let candidates = match claim.registration {
-        Some(named) => {
-            let mut named = registrations::by_ids(&transaction, &[named]).await?;
-            named.retain(|one| one.email == claim.email);
-            named
+async fn look(app: &App, claim: &Claim, names: &Names, purpose: Purpose) -> Result<Looked, Refusal> {
+    let connection = app.store.connection().await?;
+    let candidates = async {
+        match claim.registration {
+            Some(named) => registrations::by_id(&connection, named).await.map(|named| named.into_iter().collect()),
+            None => registrations::open_of(&connection, &claim.email, app.policy.registration_ttl).await,
         }
-        None => registrations::open_of(&transaction, &claim.email, app.policy.registration_ttl).await?,
     };
-    transaction.commit().await?;
+    let reading = try_join4(
+        trial::before(&connection, names),
+        guesser::read(&connection, names),
+        users::by_email(&connection, &claim.email),
+        candidates,
+    );
+    let (transaction, (before, wrong, user, mut candidates)) =
+        Transaction::begin(&connection, Commit::Soon, &[&names.address], reading).await?;
+    if purpose == Purpose::Guess {
+        guesser::judge(app, &wrong)?;
+    }
+    let mut writes = Writes::default();
+    let trial = trial::begin(&mut writes, names, before)?;
+    transaction.commit(writes).await?;
+    candidates.retain(|one| one.email == claim.email);
     Ok(Looked { user, candidates, trial })
 }
 

@@ -1,61 +1,55 @@
 //! The wrong codes that come from one network, whoever's they are.
 
 use time::OffsetDateTime;
+use tokio_postgres::Error;
 
 use crate::{
     App,
-    domain::{
-        network::Network,
-        policy::{Scope, TooMany},
-    },
-    refusal::Refusal,
+    domain::policy::{Scope, TooMany},
+    names::Names,
     store::{
-        self, Transaction,
+        Connection,
         budgets::{self, Kind},
+        transaction::Writes,
     },
 };
 
-/// Whether this network may guess: asked before a password is hashed for it.
-pub(crate) async fn check(app: &App, network: Network) -> Result<(), Refusal> {
-    let connection = app.store.connection().await?;
-    let ([wrong], now) = budgets::used(&connection, [(&app.network_key(network), Kind::WrongCodesFrom)]).await?;
-    judge(app, &wrong, now)
+/// When this network gave the last ones, oldest first, and what time it is now.
+pub(crate) type Wrong = (Vec<OffsetDateTime>, OffsetDateTime);
+
+pub(crate) async fn read(connection: &Connection, names: &Names) -> Result<Wrong, Error> {
+    let ([wrong], now) = budgets::used(connection, [(&names.network, Kind::WrongCodesFrom)]).await?;
+    Ok((wrong, now))
+}
+
+/// Whether this network may guess.
+pub(crate) fn judge(app: &App, (wrong, now): &Wrong) -> Result<(), TooMany> {
+    let too_many = |retry_after| TooMany { scope: Scope::Network, retry_after };
+    app.policy.wrong_codes_from.check(wrong, *now).map_err(too_many)
 }
 
 /// Counts a guess that is compared with so many codes as that many wrong ones, until it is known to be right.
-pub(crate) async fn count(
+/// The caller has locked the network, and commits.
+pub(crate) fn count<'a>(
     app: &App,
-    transaction: &Transaction<'_>,
-    network: Network,
-    codes: usize,
-    now: OffsetDateTime,
-) -> Result<(), Refusal> {
-    let guesser = app.network_key(network);
-    // After the lock of an address, never before.
-    store::lock(transaction, &guesser).await?;
-    let ([mut wrong], _) = budgets::used(transaction, [(&guesser, Kind::WrongCodesFrom)]).await?;
-    judge(app, &wrong, now)?;
+    writes: &mut Writes<'a>,
+    names: &'a Names,
+    mut wrong: Vec<OffsetDateTime>,
+    (codes, now): (usize, OffsetDateTime),
+) {
     for _ in 0..codes {
         wrong = app.policy.wrong_codes_from.with(&wrong, now);
     }
-    Ok(budgets::set(transaction, &guesser, Kind::WrongCodesFrom, &wrong).await?)
+    budgets::set(writes, &names.network, Kind::WrongCodesFrom, wrong);
 }
 
-/// The guess that was counted at this time was right.
-pub(crate) async fn forgive(
-    app: &App,
-    transaction: &Transaction<'_>,
-    network: Network,
+/// The guess that was counted at this time was right. The caller has locked the network, and commits.
+pub(crate) fn forgive<'a>(
+    writes: &mut Writes<'a>,
+    names: &'a Names,
+    mut wrong: Vec<OffsetDateTime>,
     counted_at: OffsetDateTime,
-) -> Result<(), Refusal> {
-    let guesser = app.network_key(network);
-    store::lock(transaction, &guesser).await?;
-    let ([mut wrong], _) = budgets::used(transaction, [(&guesser, Kind::WrongCodesFrom)]).await?;
+) {
     wrong.retain(|&at| at != counted_at);
-    Ok(budgets::set(transaction, &guesser, Kind::WrongCodesFrom, &wrong).await?)
-}
-
-fn judge(app: &App, wrong: &[OffsetDateTime], now: OffsetDateTime) -> Result<(), Refusal> {
-    let too_many = |retry_after| TooMany { scope: Scope::Network, retry_after };
-    Ok(app.policy.wrong_codes_from.check(wrong, now).map_err(too_many)?)
+    budgets::set(writes, &names.network, Kind::WrongCodesFrom, wrong);
 }

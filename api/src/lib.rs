@@ -1,6 +1,7 @@
 //! The API: HTTP in front, Postgres behind it, and an outbox to the world.
 
 mod activate;
+mod attempt;
 mod chance;
 mod claim;
 mod config;
@@ -9,6 +10,7 @@ mod guesser;
 mod hashing;
 mod http;
 mod mint;
+mod names;
 mod publish;
 mod receipt;
 mod reemit;
@@ -25,12 +27,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 pub use config::Config;
-use domain::{
-    email::EmailAddress,
-    network::{Network, TrustedProxies},
-    password::recipe::Recipe,
-    policy::Policy,
-};
+use domain::{email::EmailAddress, network::TrustedProxies, password::recipe::Recipe, policy::Policy};
 use hashing::HashPool;
 #[cfg(any(test, fuzzing))]
 pub use http::fuzzing;
@@ -138,20 +135,6 @@ impl App {
              in every limit: put it back as the last one"
         );
         Ok(())
-    }
-
-    /// Under this name an address stands in the budgets, and is locked.
-    fn address_key(&self, email: &EmailAddress) -> [u8; 32] {
-        self.ring.oldest().pseudonym("address", email.as_str())
-    }
-
-    /// An address together with a network that asks for it.
-    fn address_at(&self, email: &EmailAddress, network: Network) -> [u8; 32] {
-        self.ring.oldest().pseudonym("address at network", &format!("{} {}", email.as_str(), network.name()))
-    }
-
-    fn network_key(&self, network: Network) -> [u8; 32] {
-        self.ring.oldest().pseudonym("network", &network.name())
     }
 
     /// The recipe for an address: that of the first of its hashes, so that all have the same one.

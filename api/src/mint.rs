@@ -1,94 +1,86 @@
 //! Makes a code for a registration, and the message that has it mailed.
 
+use futures_util::future::try_join3;
 use secrecy::ExposeSecret;
 use shared::{
     code::DECOY,
     message::{self, Envelope, Message},
 };
 use time::OffsetDateTime;
+use tokio_postgres::Error;
 use uuid::Uuid;
 
 use crate::{
     App, chance,
     domain::{
         email::EmailAddress,
-        network::Network,
-        policy::{Code, Minted, Wanted},
+        policy::{Code, Minted, TooMany, Wanted},
     },
-    refusal::Refusal,
+    names::Names,
     store::{
-        self, Transaction,
+        Connection,
         budgets::{self, Kind},
-        codes, guesses, outbox, users,
+        codes,
+        guesses::{self, Ledger},
+        outbox,
+        transaction::Writes,
+        users,
     },
 };
 
-/// For whom a code is wanted, from where, and why.
+/// For whom a code is wanted, and why.
 pub(crate) struct Order<'a> {
     pub(crate) email: &'a EmailAddress,
-    pub(crate) network: Network,
+    pub(crate) names: &'a Names,
     pub(crate) wanted: Wanted,
     pub(crate) traceparent: &'a str,
 }
 
-/// The right to one more code for an address, taken from its budget.
-pub(crate) struct Grant {
-    length: u8,
+/// What was used before, and what is left.
+pub(crate) struct Used {
     minted: Minted,
+    registered: Vec<OffsetDateTime>,
     pub(crate) now: OffsetDateTime,
 }
 
-/// Asks the policy. The caller has locked the address.
-pub(crate) async fn grant(app: &App, transaction: &Transaction<'_>, order: &Order<'_>) -> Result<Grant, Refusal> {
-    let (address, here) = (app.address_key(order.email), app.address_at(order.email, order.network));
-    let asked = [(&address, Kind::Codes), (&here, Kind::CodesFrom)];
-    let ([all, here], now) = budgets::used(transaction, asked).await?;
-    let minted = Minted { all, here };
-    app.policy.may_mint(&minted, now, order.wanted)?;
-    let ledger = guesses::read(transaction, &address).await?;
-    let length = app.policy.guesses.length(&ledger.record, &ledger.spent, now);
-    Ok(Grant { length, minted: app.policy.remember(&minted, now), now })
+/// What must be known to mint a code, read under the lock of the address.
+pub(crate) struct Facts {
+    pub(crate) used: Used,
+    ledger: Ledger,
+    has_account: bool,
 }
 
-/// Whether a registration would be refused now, for the price of one read: asked before a password is hashed.
-pub(crate) async fn foresee(app: &App, connection: &store::Connection, order: &Order<'_>) -> Result<(), Refusal> {
-    let (address, here) = (app.address_key(order.email), app.address_at(order.email, order.network));
-    let network = app.network_key(order.network);
-    let asked = [(&address, Kind::Codes), (&here, Kind::CodesFrom), (&network, Kind::RegistrationsFrom)];
+pub(crate) async fn read(connection: &Connection, order: &Order<'_>) -> Result<Facts, Error> {
+    let (used, ledger, user) = try_join3(
+        used(connection, order),
+        guesses::read(connection, &order.names.address),
+        users::by_email(connection, order.email),
+    )
+    .await?;
+    Ok(Facts { used, ledger, has_account: user.is_some() })
+}
+
+pub(crate) async fn used(connection: &Connection, Order { names, .. }: &Order<'_>) -> Result<Used, Error> {
+    let asked =
+        [(&names.address, Kind::Codes), (&names.here, Kind::CodesFrom), (&names.network, Kind::RegistrationsFrom)];
     let ([all, here, registered], now) = budgets::used(connection, asked).await?;
-    app.policy.may_mint(&Minted { all, here }, now, order.wanted)?;
-    Ok(app.policy.may_register(&registered, now)?)
+    Ok(Used { minted: Minted { all, here }, registered, now })
 }
 
-/// Takes a registration from what a network may have. The caller has locked the address, and commits soon:
-/// everybody else in that network waits.
-pub(crate) async fn count_registration(
-    app: &App,
-    transaction: &Transaction<'_>,
-    network: Network,
-) -> Result<(), Refusal> {
-    let Some(share) = &app.policy.registrations_from else { return Ok(()) };
-    let network = app.network_key(network);
-    store::lock(transaction, &network).await?;
-    let ([registered], now) = budgets::used(transaction, [(&network, Kind::RegistrationsFrom)]).await?;
-    app.policy.may_register(&registered, now)?;
-    Ok(budgets::set(transaction, &network, Kind::RegistrationsFrom, &share.with(&registered, now)).await?)
+/// Asks the policy: a registration takes from what its network may have, too.
+pub(crate) fn judge(app: &App, used: &Used, wanted: Wanted) -> Result<(), TooMany> {
+    app.policy.may_mint(&used.minted, used.now, wanted)?;
+    if wanted == Wanted::Registration { app.policy.may_register(&used.registered, used.now) } else { Ok(()) }
 }
 
-/// Writes the code that counts from now on, and the message about it. For an address that has an
-/// account it is a decoy that nobody can know, and the message says so to the owner; nothing else differs.
-pub(crate) async fn mint(
-    app: &App,
-    transaction: &Transaction<'_>,
-    order: &Order<'_>,
-    registration: Uuid,
-    grant: Grant,
-) -> Result<Code, Refusal> {
-    let Grant { length, minted, now } = grant;
-    let has_account = users::by_email(transaction, order.email).await?.is_some();
+/// The code that counts from now on. For an address that has an account it is a decoy that nobody can know;
+/// nothing else differs.
+pub(crate) fn make(app: &App, facts: &Facts, registration: Uuid) -> Code {
+    let Facts { used: Used { minted, now, .. }, ledger, has_account } = facts;
     let (id, key, policy) = (chance::id(), app.ring.newest(), &app.policy);
-    let digits = if has_account { DECOY.to_owned().into() } else { key.digits(id, length) };
-    let code = Code {
+    let length = policy.guesses.length(&ledger.record, &ledger.spent, *now);
+    let digits = if *has_account { DECOY.to_owned().into() } else { key.digits(id, length) };
+    Code {
         id,
         registration,
         hash: key.verifier(id, digits.expose_secret()).to_vec(),
@@ -96,19 +88,26 @@ pub(crate) async fn mint(
         length,
         attempts: 0,
         attempts_allowed: policy.code_attempts,
-        deadline: now + policy.code_max_age,
+        deadline: *now + policy.code_max_age,
         sent_at: None,
         expires_at: None,
-        resend_at: policy.resend_at(&minted, now),
-    };
-    let ttl_seconds = i32::try_from(policy.code_ttl.whole_seconds()).unwrap_or(i32::MAX);
-    codes::insert(transaction, &code, ttl_seconds, now).await?;
-    budgets::set(transaction, &app.address_key(order.email), Kind::Codes, &minted.all).await?;
-    let here = app.address_at(order.email, order.network);
-    budgets::set(transaction, &here, Kind::CodesFrom, &minted.here).await?;
+        resend_at: policy.resend_at(&policy.remember(minted, *now), *now),
+    }
+}
 
-    let kind = if has_account { message::Kind::AlreadyRegistered } else { message::Kind::SendCode };
-    let traceparent = Some(order.traceparent.to_owned());
-    outbox::insert(transaction, &Envelope { message: Message { kind, id }, traceparent }).await?;
-    Ok(code)
+/// Writes the code, the message about it, and what it takes from the budgets. The message to an address that
+/// has an account tells its owner so.
+pub(crate) fn write<'a>(app: &App, writes: &mut Writes<'a>, order: &Order<'a>, facts: &Facts, code: &'a Code) {
+    let (policy, names, now) = (&app.policy, order.names, facts.used.now);
+    let ttl_seconds = i32::try_from(policy.code_ttl.whole_seconds()).unwrap_or(i32::MAX);
+    codes::insert(writes, code, ttl_seconds, now);
+    let Minted { all, here } = policy.remember(&facts.used.minted, now);
+    budgets::set(writes, &names.address, Kind::Codes, all);
+    budgets::set(writes, &names.here, Kind::CodesFrom, here);
+    if let (Wanted::Registration, Some(share)) = (order.wanted, &policy.registrations_from) {
+        budgets::set(writes, &names.network, Kind::RegistrationsFrom, share.with(&facts.used.registered, now));
+    }
+    let kind = if facts.has_account { message::Kind::AlreadyRegistered } else { message::Kind::SendCode };
+    let (message, traceparent) = (Message { kind, id: code.id }, Some(order.traceparent.to_owned()));
+    outbox::insert(writes, Envelope { message, traceparent });
 }

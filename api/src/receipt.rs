@@ -36,8 +36,8 @@ pub(crate) enum Status {
 
 pub(crate) async fn read(app: &App, id: Uuid) -> Result<Receipt, Refusal> {
     let connection = app.store.connection().await?;
-    let found = registrations::by_ids(&connection, &[id]).await?.pop().ok_or(Refusal::NotFound)?;
-    let ledger = guesses::read(&connection, &app.address_key(&found.email)).await?;
+    let found = registrations::by_id(&connection, id).await?.ok_or(Refusal::NotFound)?;
+    let ledger = guesses::read(&connection, &app.address_name(&found.email)).await?;
     let length = app.policy.guesses.length(&ledger.record, &ledger.spent, ledger.now);
     let mut receipt = of(&found, &app.policy);
     // While everybody needs longer codes, this one opens nothing any more.

@@ -1,5 +1,7 @@
 //! Somebody wants in: a registration is appended, whoever the address belongs to.
 
+use futures_util::future::try_join3;
+
 use crate::{
     App, chance,
     domain::{
@@ -10,12 +12,13 @@ use crate::{
     },
     hashing::{Errand, Place},
     mint::{self, Order},
+    names::Names,
     receipt::{self, Receipt},
     refusal::Refusal,
     store::{
-        self,
+        self, passwords,
         registrations::{self, Registration},
-        users,
+        transaction::{Commit, Transaction, Writes},
     },
     trial::{self, Ending},
 };
@@ -28,56 +31,72 @@ pub(crate) struct Registering {
     pub(crate) traceparent: String,
 }
 
+/// What must be known before the password is hashed.
+enum Looked {
+    New(Recipe),
+    /// The registration that this key made, while the key is remembered.
+    Repeated(Box<Registration>),
+}
+
 pub(crate) async fn register(app: &App, wish: &Registering) -> Result<Receipt, Refusal> {
     // Before anything else: an overload must cost nothing.
     let place = app.hashes.admit(Errand::Registering)?;
-    if let Some(before) = before(app, wish).await? {
-        return repeat(app, wish, &before, place).await;
-    }
-    let recipe = look(app, wish).await?;
+    let names = app.names(&wish.email, wish.network);
+    let recipe = match look(app, wish, &names).await? {
+        Looked::New(recipe) => recipe,
+        Looked::Repeated(before) => return repeat(app, wish, &names, &before, place).await,
+    };
     let proof = place.prove(wish.password.clone(), recipe).await?;
-    match append(app, wish, &proof).await? {
+    match append(app, wish, &names, &proof).await? {
         Some(receipt) => Ok(receipt),
         // Another request with the same key committed in between: this one is its repetition.
-        None => {
-            let before = before(app, wish).await?.ok_or(Refusal::IdempotencyMismatch)?;
-            replay(app, wish, &before, &proof)
-        }
+        None => match look(app, wish, &names).await? {
+            Looked::Repeated(before) => replay(app, wish, &before, &proof),
+            Looked::New(_) => Err(Refusal::IdempotencyMismatch),
+        },
     }
 }
 
-/// The registration that this key made, while the key is remembered.
-async fn before(app: &App, wish: &Registering) -> Result<Option<Registration>, Refusal> {
-    let Some(key) = &wish.idempotency_key else { return Ok(None) };
+async fn look(app: &App, wish: &Registering, names: &Names) -> Result<Looked, Refusal> {
     let connection = app.store.connection().await?;
-    let before = registrations::by_key(&connection, key).await?;
-    Ok(before.filter(|before| before.now < before.created_at + IDEMPOTENCY_TTL))
+    let by_key = async {
+        match &wish.idempotency_key {
+            Some(key) => registrations::by_key(&connection, key).await,
+            None => Ok(None),
+        }
+    };
+    let order = order(wish, names);
+    let hash = passwords::hash_at(&connection, &wish.email, app.policy.registration_ttl);
+    let (before, used, hash) = try_join3(by_key, mint::used(&connection, &order), hash).await?;
+    if let Some(before) = before.filter(|before| before.now < before.created_at + IDEMPOTENCY_TTL) {
+        return Ok(Looked::Repeated(Box::new(before)));
+    }
+    // It would be refused later: so before it costs anything.
+    mint::judge(app, &used, order.wanted)?;
+    Ok(Looked::New(app.recipe(&wish.email, hash.iter())))
 }
 
 /// Whether it is the same request is told after hashing, whoever's request it was. A password is compared
 /// here, so it counts like one that is given to come in.
-async fn repeat(app: &App, wish: &Registering, before: &Registration, place: Place) -> Result<Receipt, Refusal> {
-    let trial = trial::take(app, &wish.email, wish.network).await?;
+async fn repeat(
+    app: &App,
+    wish: &Registering,
+    names: &Names,
+    before: &Registration,
+    place: Place,
+) -> Result<Receipt, Refusal> {
+    let trial = trial::take(app, names).await?;
     let recipe = app.recipe(&wish.email, std::iter::once(&before.password_hash));
     let proof = match place.prove(wish.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
-            trial::settle(app, &wish.email, &trial, Ending::Untried).await?;
+            trial::settle(app, names, &trial, Ending::Untried).await?;
             return Err(overloaded.into());
         }
     };
     let receipt = replay(app, wish, before, &proof)?;
-    trial::settle(app, &wish.email, &trial, Ending::Right).await?;
+    trial::settle(app, names, &trial, Ending::Right).await?;
     Ok(receipt)
-}
-
-/// What must be known before the password is hashed.
-async fn look(app: &App, wish: &Registering) -> Result<Recipe, Refusal> {
-    let connection = app.store.connection().await?;
-    mint::foresee(app, &connection, &order(wish)).await?;
-    let user = users::by_email(&connection, &wish.email).await?.map(|user| user.password_hash);
-    let open = registrations::open_of(&connection, &wish.email, app.policy.registration_ttl).await?;
-    Ok(app.recipe(&wish.email, user.iter().chain(open.iter().map(|one| &one.password_hash))))
 }
 
 /// The same request again has the same receipt, and no second mail.
@@ -90,50 +109,36 @@ fn replay(app: &App, wish: &Registering, before: &Registration, proof: &Proof) -
 }
 
 /// Registration, code and message in one transaction. `None` when the key was taken meanwhile.
-async fn append(app: &App, wish: &Registering, proof: &Proof) -> Result<Option<Receipt>, Refusal> {
-    let mut connection = app.store.connection().await?;
-    let transaction = connection.transaction().await?;
-    store::lock(&transaction, &app.address_key(&wish.email)).await?;
-    let grant = mint::grant(app, &transaction, &order(wish)).await?;
-    let now = grant.now;
-    if let Some(key) = &wish.idempotency_key {
-        registrations::forget_key(&transaction, key, now - IDEMPOTENCY_TTL).await?;
-    }
+async fn append(app: &App, wish: &Registering, names: &Names, proof: &Proof) -> Result<Option<Receipt>, Refusal> {
+    let (order, key) = (order(wish, names), wish.idempotency_key.as_deref());
     let (id, password_hash) = (chance::id(), proof.to_stored().map_err(Refusal::Internal)?);
-    let new = registrations::New {
-        id,
-        email: &wish.email,
-        password_hash: &password_hash,
-        idempotency_key: wish.idempotency_key.as_deref(),
-    };
-    match registrations::insert(&transaction, &new, now).await {
-        Err(error) if store::violates(&error, registrations::IDEMPOTENCY_KEY_UNIQUE) => return Ok(None),
-        inserted => inserted?,
+    let connection = app.store.connection().await?;
+    // Everybody in a network waits for each other here, but only where networks have a limit.
+    let network = app.policy.registrations_from.as_ref().map(|_| &names.network);
+    let locks: Vec<_> = std::iter::once(&names.address).chain(network).collect();
+    let reading = mint::read(&connection, &order);
+    let (transaction, facts) = Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
+    mint::judge(app, &facts.used, order.wanted)?;
+    let (code, now) = (mint::make(app, &facts, id), facts.used.now);
+
+    let mut writes = Writes::default();
+    if let Some(key) = key {
+        registrations::forget_key(&mut writes, key, now - IDEMPOTENCY_TTL);
     }
-    let code = mint::mint(app, &transaction, &order(wish), id, grant).await?;
-    mint::count_registration(app, &transaction, wish.network).await?;
+    let new = registrations::New { id, email: &wish.email, password_hash: &password_hash, idempotency_key: key };
+    registrations::insert(&mut writes, &new, now);
+    mint::write(app, &mut writes, &order, &facts, &code);
     failpoint::point("register-before-commit");
-    transaction.commit().await?;
+    match transaction.commit(writes).await {
+        Err(error) if store::violates(&error, registrations::IDEMPOTENCY_KEY_UNIQUE) => return Ok(None),
+        committed => committed?,
+    };
     failpoint::point("register-after-commit");
     app.wake_relay();
-
-    let registration = Registration {
-        id,
-        email: wish.email.clone(),
-        password_hash,
-        created_at: now,
-        activated_at: None,
-        closed_at: None,
-        guesses: 0,
-        undeliverable: false,
-        dropped: false,
-        code,
-        now,
-    };
-    Ok(Some(receipt::of(&registration, &app.policy)))
+    let email = wish.email.clone();
+    Ok(Some(receipt::of(&Registration::new(id, email, password_hash, code, now), &app.policy)))
 }
 
-fn order(wish: &Registering) -> Order<'_> {
-    let (wanted, traceparent) = (Wanted::Registration, wish.traceparent.as_str());
-    Order { email: &wish.email, network: wish.network, wanted, traceparent }
+fn order<'a>(wish: &'a Registering, names: &'a Names) -> Order<'a> {
+    Order { email: &wish.email, names, wanted: Wanted::Registration, traceparent: &wish.traceparent }
 }

@@ -1,38 +1,60 @@
 //! Another code for a registration whose password is proved.
 
+use futures_util::future::try_join3;
+
 use crate::{
     App,
-    claim::{self, Claim},
+    claim::{self, Claim, Purpose},
     domain::policy::Wanted,
     hashing::Errand,
-    mint::{self, Order},
+    mint::{self, Facts, Order},
     receipt::{self, Receipt},
     refusal::Refusal,
     store::{
-        self,
+        codes,
         registrations::{self, Registration},
+        transaction::{Commit, Transaction, Writes},
     },
+    trial::{self, Ending},
 };
 
 pub(crate) async fn resend(app: &App, claim: &Claim) -> Result<Receipt, Refusal> {
     // Before anything else: an overload must cost nothing.
     let place = app.hashes.admit(Errand::Entering)?;
-    let proved = claim::prove(app, claim, place).await?;
+    let names = app.names(&claim.email, claim.network);
+    let proved = claim::prove(app, claim, &names, Purpose::Code, place).await?;
     // Newest first: that is the one which is meant when none was named.
-    let newest = proved.first().ok_or(Refusal::Unauthenticated)?;
-    let (wanted, traceparent) = (Wanted::Resend, claim.traceparent.as_str());
-    let order = Order { email: &claim.email, network: claim.network, wanted, traceparent };
+    let newest = proved.registrations.first().ok_or(Refusal::Unauthenticated)?;
+    let wanted = Wanted::Resend;
+    let order = Order { email: &claim.email, names: &names, wanted, traceparent: &claim.traceparent };
 
-    let mut connection = app.store.connection().await?;
-    let transaction = connection.transaction().await?;
-    store::lock(&transaction, &app.address_key(&claim.email)).await?;
-    let current = registrations::by_ids(&transaction, &[newest.id]).await?.pop().ok_or(Refusal::Unauthenticated)?;
+    let connection = app.store.connection().await?;
+    let reading = try_join3(
+        registrations::by_id(&connection, newest.id),
+        mint::read(&connection, &order),
+        trial::failed(&connection, &names),
+    );
+    let (transaction, (current, facts, failed)) =
+        Transaction::begin(&connection, Commit::Durable, &[&names.address], reading).await?;
+    let granted = judge(app, current, &facts, wanted).map(|current| (mint::make(app, &facts, current.id), current));
+    let mut writes = Writes::default();
+    // Granted or not, the password was right.
+    trial::end(&mut writes, &names, failed, &proved.trial, Ending::Right);
+    if let Ok((code, current)) = &granted {
+        codes::supersede(&mut writes, current.id, facts.used.now);
+        mint::write(app, &mut writes, &order, &facts, code);
+    }
+    transaction.commit(writes).await?;
+    let (code, current) = granted?;
+    app.wake_relay();
+    let (undeliverable, dropped, now) = (false, false, facts.used.now);
+    Ok(receipt::of(&Registration { code, undeliverable, dropped, now, ..current }, &app.policy))
+}
+
+fn judge(app: &App, current: Option<Registration>, facts: &Facts, wanted: Wanted) -> Result<Registration, Refusal> {
+    let current = current.ok_or(Refusal::Unauthenticated)?;
     // What is over is not a matter of waiting: that answer goes before "too many".
     claim::check_open(app, &current)?;
-    let grant = mint::grant(app, &transaction, &order).await?;
-    let now = grant.now;
-    let code = mint::mint(app, &transaction, &order, current.id, grant).await?;
-    transaction.commit().await?;
-    app.wake_relay();
-    Ok(receipt::of(&Registration { code, undeliverable: false, dropped: false, now, ..current }, &app.policy))
+    mint::judge(app, &facts.used, wanted)?;
+    Ok(current)
 }

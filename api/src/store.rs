@@ -7,17 +7,19 @@ pub(crate) mod lockouts;
 pub(crate) mod lost;
 pub(crate) mod names;
 pub(crate) mod outbox;
+pub(crate) mod passwords;
 pub(crate) mod registrations;
+pub(crate) mod transaction;
 pub(crate) mod users;
 
 use anyhow::anyhow;
 use deadpool_postgres::{GenericClient, Object, Pool, PoolError};
+use futures_util::future::try_join_all;
 use tokio_postgres::{Error, Row, error::SqlState, types::ToSql};
 
 use crate::refusal::Refusal;
 
 pub(crate) type Connection = Object;
-pub(crate) type Transaction<'a> = deadpool_postgres::Transaction<'a>;
 
 #[derive(Clone)]
 pub(crate) struct Store(Pool);
@@ -28,10 +30,12 @@ impl Store {
     }
 
     pub(crate) async fn connection(&self) -> Result<Connection, Refusal> {
-        self.0.get().await.map_err(|error| match error {
+        let connection = self.0.get().await.map_err(|error| match error {
             PoolError::Backend(error) => error.into(),
             other => Refusal::Unavailable(anyhow!(other).context("no connection to Postgres")),
-        })
+        })?;
+        prepare(&connection).await?;
+        Ok(connection)
     }
 
     pub(crate) async fn is_up(&self) -> bool {
@@ -42,18 +46,19 @@ impl Store {
     }
 }
 
-/// Everything about an address is decided by one request at a time: its budget, who it belongs to.
-pub(crate) async fn lock(transaction: &Transaction<'_>, subject: &[u8; 32]) -> Result<(), Error> {
-    let name = i64::from_be_bytes(std::array::from_fn(|i| subject[i]));
-    execute(transaction, LOCK, &[&name]).await.map(drop)
+/// All statements, once for each connection: one that must be prepared first would be overtaken by those that
+/// are sent with it.
+async fn prepare(connection: &Connection) -> Result<(), Error> {
+    if connection.statement_cache.size() == 0 {
+        try_join_all(statements().into_iter().map(|sql| connection.prepare_cached(sql))).await?;
+    }
+    Ok(())
 }
-
-const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 
 /// Every statement of this crate, for the test that prepares them all.
 pub(crate) fn statements() -> Vec<&'static str> {
     [
-        &[LOCK],
+        &[transaction::LOCK],
         budgets::ALL,
         codes::ALL,
         guesses::ALL,
@@ -61,6 +66,7 @@ pub(crate) fn statements() -> Vec<&'static str> {
         lost::ALL,
         names::ALL,
         outbox::ALL,
+        passwords::ALL,
         registrations::ALL,
         users::ALL,
     ]

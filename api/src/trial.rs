@@ -1,20 +1,22 @@
 //! The right to have a password looked at: taken as a failure before, given back when it was right.
 
+use futures_util::future::try_join;
 use time::{Duration, OffsetDateTime};
+use tokio_postgres::Error;
 
 use crate::{
     App,
     domain::{
-        email::EmailAddress,
         lockout::Lockout,
-        network::Network,
         policy::{Scope, TooMany, WRONG_PASSWORDS, WRONG_PASSWORDS_FROM},
     },
+    names::Names,
     refusal::Refusal,
     store::{
-        self, Transaction,
+        Connection,
         budgets::{self, Kind},
         lockouts,
+        transaction::{Commit, Transaction, Writes},
     },
 };
 
@@ -23,10 +25,8 @@ const REMEMBERED: Duration = Duration::days(90);
 
 /// What was taken.
 pub(crate) struct Trial {
-    /// From this network.
-    here: [u8; 32],
-    /// From everywhere; not counted in networks that have their own way in.
-    everywhere: Option<[u8; 32]>,
+    /// Whether it counts for all networks together: not in those that have their own way in.
+    everywhere: bool,
     at: OffsetDateTime,
 }
 
@@ -41,89 +41,90 @@ pub(crate) enum Ending {
     LetIn,
 }
 
+/// What failed here, and everywhere, until now.
+pub(crate) struct Failed {
+    here: Lockout,
+    everywhere: Lockout,
+    now: OffsetDateTime,
+}
+
+/// The same, and whether this network has a way in of its own.
+pub(crate) struct Before {
+    failed: Failed,
+    known: bool,
+}
+
 /// `begin`, in a transaction of its own.
-pub(crate) async fn take(app: &App, email: &EmailAddress, network: Network) -> Result<Trial, Refusal> {
-    let mut connection = app.store.connection().await?;
-    let transaction = connection.transaction().await?;
-    store::lock(&transaction, &app.address_key(email)).await?;
-    let trial = begin(app, &transaction, email, network).await?;
-    transaction.commit().await?;
+pub(crate) async fn take(app: &App, names: &Names) -> Result<Trial, Refusal> {
+    let connection = app.store.connection().await?;
+    let reading = before(&connection, names);
+    let (transaction, before) = Transaction::begin(&connection, Commit::Soon, &[&names.address], reading).await?;
+    let mut writes = Writes::default();
+    let trial = begin(&mut writes, names, before)?;
+    transaction.commit(writes).await?;
     Ok(trial)
 }
 
 /// `end`, in a transaction of its own.
-pub(crate) async fn settle(app: &App, email: &EmailAddress, trial: &Trial, ending: Ending) -> Result<(), Refusal> {
-    let mut connection = app.store.connection().await?;
-    let transaction = connection.transaction().await?;
-    store::lock(&transaction, &app.address_key(email)).await?;
-    end(&transaction, trial, ending).await?;
-    Ok(transaction.commit().await?)
+pub(crate) async fn settle(app: &App, names: &Names, trial: &Trial, ending: Ending) -> Result<(), Refusal> {
+    let connection = app.store.connection().await?;
+    let reading = failed(&connection, names);
+    let (transaction, failed) = Transaction::begin(&connection, Commit::Soon, &[&names.address], reading).await?;
+    let mut writes = Writes::default();
+    end(&mut writes, names, failed, trial, ending);
+    transaction.commit(writes).await?;
+    Ok(())
 }
 
-/// The caller has locked the address, and commits.
-pub(crate) async fn begin(
-    app: &App,
-    transaction: &Transaction<'_>,
-    email: &EmailAddress,
-    network: Network,
-) -> Result<Trial, Refusal> {
-    let (here, everywhere) = (app.address_at(email, network), app.address_key(email));
-    let asked = [(&here, Kind::LetIn), (&here, Kind::CodesFrom)];
-    let ([let_in, codes], _) = budgets::used(transaction, asked).await?;
-    let ([of_network, of_address], now) = lockouts::read(transaction, [&here, &everywhere]).await?;
+pub(crate) async fn before(connection: &Connection, names: &Names) -> Result<Before, Error> {
+    let asked = [(&names.here, Kind::LetIn), (&names.here, Kind::CodesFrom)];
+    let (([let_in, codes], now), failed) =
+        try_join(budgets::used(connection, asked), failed(connection, names)).await?;
     // Who asked for a code from here today is not held up by what others do, either: there can be only as
     // many such networks as an address has codes.
     let known = let_in.last().is_some_and(|&last| now < last + REMEMBERED)
         || codes.last().is_some_and(|&last| now < last + Duration::DAY);
-    reserve(transaction, &here, of_network, WRONG_PASSWORDS_FROM, now).await?;
-    if !known {
-        reserve(transaction, &everywhere, of_address, WRONG_PASSWORDS, now).await?;
-    }
-    Ok(Trial { here, everywhere: (!known).then_some(everywhere), at: now })
+    Ok(Before { failed, known })
 }
 
-async fn reserve(
-    transaction: &Transaction<'_>,
-    subject: &[u8; 32],
-    mut lockout: Lockout,
-    limit: usize,
-    now: OffsetDateTime,
-) -> Result<(), Refusal> {
+pub(crate) async fn failed(connection: &Connection, names: &Names) -> Result<Failed, Error> {
+    let ([here, everywhere], now) = lockouts::read(connection, [&names.here, &names.address]).await?;
+    Ok(Failed { here, everywhere, now })
+}
+
+/// The caller has locked the address, and commits: a crash of Postgres may forget a failure, as it may end the
+/// wait of a lock.
+pub(crate) fn begin<'a>(writes: &mut Writes<'a>, names: &'a Names, before: Before) -> Result<Trial, Refusal> {
+    let Before { failed: Failed { mut here, mut everywhere, now }, known } = before;
     let locked = |retry_after| TooMany { scope: Scope::Account, retry_after };
-    lockout.reserve(limit, now).map_err(locked)?;
-    Ok(lockouts::write(transaction, subject, &lockout).await?)
+    here.reserve(WRONG_PASSWORDS_FROM, now).map_err(locked)?;
+    lockouts::write(writes, &names.here, here);
+    if !known {
+        everywhere.reserve(WRONG_PASSWORDS, now).map_err(locked)?;
+        lockouts::write(writes, &names.address, everywhere);
+    }
+    Ok(Trial { everywhere: !known, at: now })
 }
 
 /// Somebody came in from here. The caller has locked the address, and commits.
-pub(crate) async fn let_in(
-    app: &App,
-    transaction: &Transaction<'_>,
-    email: &EmailAddress,
-    network: Network,
-) -> Result<(), Refusal> {
-    let here = app.address_at(email, network);
-    let (_, now) = lockouts::read(transaction, [&here, &here]).await?;
-    lockouts::write(transaction, &here, &Lockout::default()).await?;
-    Ok(budgets::set(transaction, &here, Kind::LetIn, &[now]).await?)
+pub(crate) fn let_in<'a>(writes: &mut Writes<'a>, names: &'a Names, now: OffsetDateTime) {
+    lockouts::forget(writes, &names.here);
+    budgets::set(writes, &names.here, Kind::LetIn, vec![now]);
 }
 
 /// The caller has locked the address, and commits.
-pub(crate) async fn end(transaction: &Transaction<'_>, trial: &Trial, ending: Ending) -> Result<(), Refusal> {
-    let Trial { here, everywhere, at } = trial;
-    let other = everywhere.as_ref().unwrap_or(here);
-    let ([mut of_network, mut of_address], now) = lockouts::read(transaction, [here, other]).await?;
+pub(crate) fn end<'a>(writes: &mut Writes<'a>, names: &'a Names, failed: Failed, trial: &Trial, ending: Ending) {
+    let Failed { mut here, mut everywhere, now } = failed;
     match ending {
         // Who opens a registration of his own may still be guessing the password of another's account.
-        Ending::Untried | Ending::Right => of_network.give_back(WRONG_PASSWORDS_FROM, *at),
-        Ending::LetIn => of_network = Lockout::default(),
+        Ending::Untried | Ending::Right => {
+            here.give_back(WRONG_PASSWORDS_FROM, trial.at);
+            lockouts::write(writes, &names.here, here);
+        }
+        Ending::LetIn => let_in(writes, names, now),
     }
-    lockouts::write(transaction, here, &of_network).await?;
-    if let Some(everywhere) = everywhere {
-        of_address.give_back(WRONG_PASSWORDS, *at);
-        lockouts::write(transaction, everywhere, &of_address).await?;
+    if trial.everywhere {
+        everywhere.give_back(WRONG_PASSWORDS, trial.at);
+        lockouts::write(writes, &names.address, everywhere);
     }
-    if ending == Ending::LetIn {
-        budgets::set(transaction, here, Kind::LetIn, &[now]).await?;
-    }
-    Ok(())
 }

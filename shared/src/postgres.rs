@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
-use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Metrics, Object, RecyclingMethod, Runtime, Timeouts,
+};
 use rustls::{ClientConfig, RootCertStore, pki_types::pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::{Client, Config, config::SslMode};
@@ -28,14 +30,25 @@ pub fn pool(url: &SecretString, connections: usize) -> Result<Pool> {
         config.options(LIMITS);
     }
     let create = config.get_connect_timeout().copied();
-    // One round trip when a connection is handed out finds those that died, and those on which an
-    // abandoned query still waits for a server that is stuck.
-    let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Verified });
+    let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     Ok(Pool::builder(manager)
         .max_size(connections)
+        .pre_recycle(Hook::async_fn(|client, metrics| Box::pin(verify(client, metrics))))
         .runtime(Runtime::Tokio1)
-        .timeouts(Timeouts { wait: Some(Duration::from_secs(2)), create, recycle: Some(Duration::from_secs(2)) })
+        .timeouts(Timeouts { wait: Some(Duration::from_secs(2)), create, recycle: None })
         .build()?)
+}
+
+/// One round trip finds a connection that died while it was idle, and one on which an abandoned query still
+/// waits for a server that is stuck. Under load it would be one too many: what was handed out a moment ago, and
+/// is back, works.
+async fn verify(client: &ClientWrapper, metrics: &Metrics) -> Result<(), HookError> {
+    if metrics.last_used() < Duration::from_millis(500) {
+        return Ok(());
+    }
+    let answer = tokio::time::timeout(Duration::from_secs(2), client.simple_query(""));
+    answer.await.map_err(|_| HookError::message("Postgres says nothing"))?.map_err(HookError::Backend)?;
+    Ok(())
 }
 
 /// Brings the schema up to date. Any number of processes may do it at once: one works, the others wait.

@@ -4,7 +4,7 @@ use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
 use tokio_postgres::Error;
 
-use super::Transaction;
+use super::transaction::Writes;
 
 const READ: &str = "SELECT b.used_at, clock_timestamp() \
     FROM unnest($1::bytea[], $2::text[]) WITH ORDINALITY AS asked (subject, kind, place) \
@@ -53,11 +53,6 @@ pub(crate) async fn used<const N: usize>(
 }
 
 /// The caller holds the lock of the subject, or of the address that it is a part of.
-pub(crate) async fn set(
-    transaction: &Transaction<'_>,
-    subject: &[u8; 32],
-    kind: Kind,
-    used: &[OffsetDateTime],
-) -> Result<(), Error> {
-    super::execute(transaction, WRITE, &[&subject.as_slice(), &kind.name(), &used]).await.map(drop)
+pub(crate) fn set<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], kind: Kind, used: Vec<OffsetDateTime>) {
+    writes.push(WRITE, [Box::new(subject.as_slice()), Box::new(kind.name()), Box::new(used)]);
 }

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Error;
 use uuid::Uuid;
 
-use super::Transaction;
+use super::transaction::Writes;
 use crate::domain::{email::EmailAddress, policy::Code};
 
 const SUPERSEDE: &str = "UPDATE codes SET superseded_at = $2 WHERE registration_id = $1 AND superseded_at IS NULL";
@@ -12,7 +12,7 @@ const INSERT: &str = "INSERT INTO codes (id, registration_id, code_hash, key_id,
     ttl_seconds, deadline, resend_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 // Whoever comes here holds the lock of the address; the condition holds even if somebody forgets.
 const COUNT_ATTEMPT: &str =
-    "UPDATE codes SET attempts = attempts + 1 WHERE id = ANY($1) AND attempts < attempts_allowed RETURNING id";
+    "UPDATE codes SET attempts = attempts + 1 WHERE id = ANY($1) AND attempts < attempts_allowed";
 const CONSUME: &str = "UPDATE codes SET consumed_at = $2 WHERE id = $1";
 // What waits for its mail is then too late for it, and what was mailed is over.
 const KILL_SHORTER: &str = "UPDATE codes c SET deadline = LEAST(c.deadline, $3), \
@@ -28,50 +28,41 @@ const IS_LATE: &str = "SELECT EXISTS (SELECT FROM codes c WHERE c.sent_at IS NUL
 pub(super) const ALL: &[&str] = &[SUPERSEDE, INSERT, COUNT_ATTEMPT, CONSUME, KILL_SHORTER, IS_LATE];
 
 /// Makes this the code that counts for its registration.
-pub(crate) async fn insert(
-    transaction: &Transaction<'_>,
-    code: &Code,
-    ttl_seconds: i32,
-    now: OffsetDateTime,
-) -> Result<(), Error> {
-    super::execute(transaction, SUPERSEDE, &[&code.registration, &now]).await?;
-    super::execute(
-        transaction,
+pub(crate) fn insert<'a>(writes: &mut Writes<'a>, code: &'a Code, ttl_seconds: i32, now: OffsetDateTime) {
+    writes.push(
         INSERT,
-        &[
-            &code.id,
-            &code.registration,
-            &code.hash,
-            &code.key_id,
-            &i16::from(code.length),
-            &i16::from(code.attempts_allowed),
-            &ttl_seconds,
-            &code.deadline,
-            &code.resend_at,
-            &now,
+        [
+            Box::new(code.id),
+            Box::new(code.registration),
+            Box::new(&code.hash),
+            Box::new(&code.key_id),
+            Box::new(i16::from(code.length)),
+            Box::new(i16::from(code.attempts_allowed)),
+            Box::new(ttl_seconds),
+            Box::new(code.deadline),
+            Box::new(code.resend_at),
+            Box::new(now),
         ],
-    )
-    .await
-    .map(drop)
+    );
 }
 
-/// Takes a try from each of these codes, and returns those that had one.
-pub(crate) async fn count_attempt(transaction: &Transaction<'_>, codes: &[Uuid]) -> Result<Vec<Uuid>, Error> {
-    Ok(super::rows(transaction, COUNT_ATTEMPT, &[&codes]).await?.iter().map(|row| row.get(0)).collect())
+/// The codes of this registration count no more.
+pub(crate) fn supersede(writes: &mut Writes<'_>, registration: Uuid, now: OffsetDateTime) {
+    writes.push(SUPERSEDE, [Box::new(registration), Box::new(now)]);
 }
 
-pub(crate) async fn consume(transaction: &Transaction<'_>, code: Uuid, now: OffsetDateTime) -> Result<(), Error> {
-    super::execute(transaction, CONSUME, &[&code, &now]).await.map(drop)
+/// Takes a try from each of these codes that has one; they are the rows touched.
+pub(crate) fn count_attempt(writes: &mut Writes<'_>, codes: Vec<Uuid>) {
+    writes.push(COUNT_ATTEMPT, [Box::new(codes)]);
+}
+
+pub(crate) fn consume(writes: &mut Writes<'_>, code: Uuid, now: OffsetDateTime) {
+    writes.push(CONSUME, [Box::new(code), Box::new(now)]);
 }
 
 /// Ends the codes of an address that are shorter than codes must be now.
-pub(crate) async fn kill_shorter(
-    transaction: &Transaction<'_>,
-    email: &EmailAddress,
-    length: u8,
-    now: OffsetDateTime,
-) -> Result<(), Error> {
-    super::execute(transaction, KILL_SHORTER, &[&email.as_str(), &i16::from(length), &now]).await.map(drop)
+pub(crate) fn kill_shorter<'a>(writes: &mut Writes<'a>, email: &'a EmailAddress, length: u8, now: OffsetDateTime) {
+    writes.push(KILL_SHORTER, [Box::new(email.as_str()), Box::new(i16::from(length)), Box::new(now)]);
 }
 
 /// Whether a code that could still be used has waited longer than this for a mail server.

@@ -4,7 +4,7 @@ use deadpool_postgres::GenericClient;
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::Error;
 
-use super::Transaction;
+use super::transaction::Writes;
 use crate::domain::guesses::{Record, Spent};
 
 const READ: &str = "WITH day AS (SELECT length, sum(wrong)::bigint AS wrong FROM guesses_by_hour \
@@ -52,46 +52,27 @@ pub(crate) async fn read(client: &impl GenericClient, address: &[u8; 32]) -> Res
 }
 
 /// The caller holds the lock of the address.
-pub(crate) async fn count(
-    transaction: &Transaction<'_>,
-    address: &[u8; 32],
-    record: &Record,
-    now: OffsetDateTime,
-) -> Result<(), Error> {
+pub(crate) fn count<'a>(writes: &mut Writes<'a>, address: &'a [u8; 32], record: &Record, now: OffsetDateTime) {
     let wrong = i32::try_from(record.wrong).unwrap_or(i32::MAX);
-    super::execute(transaction, COUNT, &[&address.as_slice(), &wrong, &now]).await.map(drop)
+    writes.push(COUNT, [Box::new(address.as_slice()), Box::new(wrong), Box::new(now)]);
 }
 
-/// Counts guesses at codes of these lengths for everybody. The last thing before a commit: whoever guesses
-/// anywhere waits from here on. What is left for everybody was read before, without waiting: at the moment
-/// when it runs out, as many more requests may pass as there are connections.
-pub(crate) async fn count_for_all(
-    transaction: &Transaction<'_>,
-    lengths: &[u8],
-    now: OffsetDateTime,
-) -> Result<(), Error> {
-    add_for_all(transaction, lengths, 1, now).await
+pub(crate) fn forgive<'a>(writes: &mut Writes<'a>, address: &'a [u8; 32]) {
+    writes.push(FORGET, [Box::new(address.as_slice())]);
+}
+
+/// Counts guesses at codes of these lengths for everybody. What is left for everybody was read before, without
+/// waiting: at the moment when it runs out, as many more requests may pass as there are connections.
+pub(crate) fn count_for_all(writes: &mut Writes<'_>, lengths: &[u8], now: OffsetDateTime) {
+    add_for_all(writes, lengths, 1, now);
 }
 
 /// The guess at a code of this length, counted at `now`, was right.
-pub(crate) async fn forgive_for_all(
-    transaction: &Transaction<'_>,
-    length: u8,
-    now: OffsetDateTime,
-) -> Result<(), Error> {
-    add_for_all(transaction, &[length], -1, now).await
+pub(crate) fn forgive_for_all(writes: &mut Writes<'_>, length: u8, now: OffsetDateTime) {
+    add_for_all(writes, &[length], -1, now);
 }
 
-pub(crate) async fn forgive(transaction: &Transaction<'_>, address: &[u8; 32]) -> Result<(), Error> {
-    super::execute(transaction, FORGET, &[&address.as_slice()]).await.map(drop)
-}
-
-async fn add_for_all(
-    transaction: &Transaction<'_>,
-    lengths: &[u8],
-    each: i64,
-    now: OffsetDateTime,
-) -> Result<(), Error> {
+fn add_for_all(writes: &mut Writes<'_>, lengths: &[u8], each: i64, now: OffsetDateTime) {
     let lengths: Vec<_> = lengths.iter().copied().map(i16::from).collect();
-    super::execute(transaction, COUNT_FOR_ALL, &[&now, &lengths, &each]).await.map(drop)
+    writes.push(COUNT_FOR_ALL, [Box::new(now), Box::new(lengths), Box::new(each)]);
 }

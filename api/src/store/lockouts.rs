@@ -1,9 +1,10 @@
 //! The wrong passwords for an address, by network and in all.
 
+use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
 use tokio_postgres::Error;
 
-use super::Transaction;
+use super::transaction::Writes;
 use crate::domain::lockout::Lockout;
 
 const READ: &str = "SELECT l.failures, l.locks, l.until, clock_timestamp() \
@@ -17,11 +18,11 @@ pub(super) const ALL: &[&str] = &[READ, WRITE, FORGET];
 
 /// Those of these two subjects, and what time it is now. The caller holds the lock of their address.
 pub(crate) async fn read(
-    transaction: &Transaction<'_>,
+    client: &impl GenericClient,
     subjects: [&[u8; 32]; 2],
 ) -> Result<([Lockout; 2], OffsetDateTime), Error> {
     let asked = subjects.map(|subject| subject.as_slice());
-    let rows = super::rows(transaction, READ, &[&asked.as_slice()]).await?;
+    let rows = super::rows(client, READ, &[&asked.as_slice()]).await?;
     let now = rows.first().map_or(OffsetDateTime::UNIX_EPOCH, |row| row.get(3));
     let lockout = |place: usize| {
         rows.get(place).map_or_else(Lockout::default, |row| Lockout {
@@ -33,12 +34,15 @@ pub(crate) async fn read(
     Ok((std::array::from_fn(lockout), now))
 }
 
-pub(crate) async fn write(transaction: &Transaction<'_>, subject: &[u8; 32], lockout: &Lockout) -> Result<(), Error> {
-    if *lockout == Lockout::default() {
-        return super::execute(transaction, FORGET, &[&subject.as_slice()]).await.map(drop);
+pub(crate) fn write<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], lockout: Lockout) {
+    if lockout == Lockout::default() {
+        return forget(writes, subject);
     }
-    let locks = i16::try_from(lockout.locks).unwrap_or(i16::MAX);
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-        [&subject.as_slice(), &lockout.failures, &locks, &lockout.until];
-    super::execute(transaction, WRITE, &values).await.map(drop)
+    let Lockout { failures, locks, until } = lockout;
+    let locks = i16::try_from(locks).unwrap_or(i16::MAX);
+    writes.push(WRITE, [Box::new(subject.as_slice()), Box::new(failures), Box::new(locks), Box::new(until)]);
+}
+
+pub(crate) fn forget<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32]) {
+    writes.push(FORGET, [Box::new(subject.as_slice())]);
 }

@@ -6,7 +6,7 @@ use shared::message::{Envelope, Message};
 use tokio_postgres::Error;
 use uuid::Uuid;
 
-use super::{Connection, Transaction};
+use super::{Connection, transaction::Writes};
 
 const INSERT: &str = "INSERT INTO outbox (id, message, traceparent) VALUES ($1, $2, $3)";
 // SKIP LOCKED lets any number of relays work side by side; a lease that ran out is that of a dead one.
@@ -36,9 +36,8 @@ pub(crate) struct Lease {
     pub(crate) length: Duration,
 }
 
-pub(crate) async fn insert(transaction: &Transaction<'_>, envelope: &Envelope) -> Result<(), Error> {
-    let message = envelope.message;
-    super::execute(transaction, INSERT, &[&message.id, &message.to_json(), &envelope.traceparent]).await.map(drop)
+pub(crate) fn insert<'a>(writes: &mut Writes<'a>, Envelope { message, traceparent }: Envelope) {
+    writes.push(INSERT, [Box::new(message.id), Box::new(message.to_json()), Box::new(traceparent)]);
 }
 
 pub(crate) async fn lease(connection: &Connection, at_most: i64, lease: Lease) -> Result<Vec<Leased>, Error> {

@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 use tokio_postgres::{Error, Row, types::ToSql};
 use uuid::Uuid;
 
-use super::Transaction;
+use super::transaction::Writes;
 use crate::domain::{email::EmailAddress, policy::Code};
 
 macro_rules! select {
@@ -59,6 +59,25 @@ pub(crate) struct Registration {
     pub(crate) now: OffsetDateTime,
 }
 
+impl Registration {
+    /// As it is when it has just been written.
+    pub(crate) fn new(id: Uuid, email: EmailAddress, password_hash: String, code: Code, now: OffsetDateTime) -> Self {
+        Self {
+            id,
+            email,
+            password_hash,
+            created_at: now,
+            activated_at: None,
+            closed_at: None,
+            guesses: 0,
+            undeliverable: false,
+            dropped: false,
+            code,
+            now,
+        }
+    }
+}
+
 impl From<Row> for Registration {
     fn from(row: Row) -> Self {
         let small = |column: usize| u8::try_from(row.get::<_, i16>(column)).unwrap_or(u8::MAX);
@@ -91,6 +110,10 @@ impl From<Row> for Registration {
     }
 }
 
+pub(crate) async fn by_id(client: &impl GenericClient, id: Uuid) -> Result<Option<Registration>, Error> {
+    Ok(by_ids(client, &[id]).await?.pop())
+}
+
 /// Newest first, like the other lists.
 pub(crate) async fn by_ids(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<Registration>, Error> {
     Ok(super::rows(client, BY_IDS, &[&ids]).await?.into_iter().map(Into::into).collect())
@@ -117,28 +140,23 @@ pub(crate) struct New<'a> {
     pub(crate) idempotency_key: Option<&'a str>,
 }
 
-pub(crate) async fn insert(transaction: &Transaction<'_>, new: &New<'_>, now: OffsetDateTime) -> Result<(), Error> {
-    let values: [&(dyn ToSql + Sync); 5] =
-        [&new.id, &new.email.as_str(), &new.password_hash, &new.idempotency_key, &now];
-    super::execute(transaction, INSERT, &values).await.map(drop)
+pub(crate) fn insert<'a>(writes: &mut Writes<'a>, new: &New<'a>, now: OffsetDateTime) {
+    let (email, hash, key) = (new.email.as_str(), new.password_hash, new.idempotency_key);
+    writes.push(INSERT, [Box::new(new.id), Box::new(email), Box::new(hash), Box::new(key), Box::new(now)]);
 }
 
 /// Frees a key that was last used before `before`.
-pub(crate) async fn forget_key(transaction: &Transaction<'_>, key: &str, before: OffsetDateTime) -> Result<(), Error> {
-    super::execute(transaction, FORGET_KEY, &[&key, &before]).await.map(drop)
+pub(crate) fn forget_key<'a>(writes: &mut Writes<'a>, key: &'a str, before: OffsetDateTime) {
+    writes.push(FORGET_KEY, [Box::new(key), Box::new(before)]);
 }
 
 /// Before it is known whether the guess is right.
-pub(crate) async fn count_guess(transaction: &Transaction<'_>, ids: &[Uuid]) -> Result<(), Error> {
-    super::execute(transaction, COUNT_GUESS, &[&ids]).await.map(drop)
+pub(crate) fn count_guess(writes: &mut Writes<'_>, ids: Vec<Uuid>) {
+    writes.push(COUNT_GUESS, [Box::new(ids)]);
 }
 
 /// Marks the one that won, and closes what else is open at its address.
-pub(crate) async fn activate(
-    transaction: &Transaction<'_>,
-    winner: &Registration,
-    now: OffsetDateTime,
-) -> Result<(), Error> {
-    super::execute(transaction, ACTIVATE, &[&winner.id, &now]).await?;
-    super::execute(transaction, CLOSE_OPEN_OF, &[&winner.email.as_str(), &now]).await.map(drop)
+pub(crate) fn activate<'a>(writes: &mut Writes<'a>, winner: &'a Registration, now: OffsetDateTime) {
+    writes.push(ACTIVATE, [Box::new(winner.id), Box::new(now)]);
+    writes.push(CLOSE_OPEN_OF, [Box::new(winner.email.as_str()), Box::new(now)]);
 }

@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 use tokio_postgres::{Error, types::ToSql};
 use uuid::Uuid;
 
-use super::Transaction;
+use super::transaction::Writes;
 use crate::domain::email::EmailAddress;
 
 const BY_EMAIL: &str = "SELECT id, email, password_hash, activated_at FROM users WHERE email = $1";
@@ -39,9 +39,9 @@ pub(crate) async fn by_email(client: &impl GenericClient, email: &EmailAddress) 
     }))
 }
 
-pub(crate) async fn insert(transaction: &Transaction<'_>, user: &User) -> Result<(), Error> {
-    let values: [&(dyn ToSql + Sync); 4] = [&user.id, &user.email.as_str(), &user.password_hash, &user.activated_at];
-    super::execute(transaction, INSERT, &values).await.map(drop)
+pub(crate) fn insert<'a>(writes: &mut Writes<'a>, user: &'a User) {
+    let (email, hash) = (user.email.as_str(), &user.password_hash);
+    writes.push(INSERT, [Box::new(user.id), Box::new(email), Box::new(hash), Box::new(user.activated_at)]);
 }
 
 /// Gives a user another hash of the same password, unless registrations at the address are open for so long.
