@@ -15,7 +15,8 @@ use crate::{
     refusal::Refusal,
     store::{
         Store,
-        outbox::{self, Lease},
+        outbox::{self, Lease, Leased},
+        transaction::{Commit, Transaction},
     },
 };
 
@@ -38,7 +39,11 @@ pub struct Outlet {
     pub in_hand: usize,
 }
 
-const BATCH: usize = 200;
+const BATCH: usize = 500;
+
+/// Between two rounds, unless there is more than one round can take: what happens in this time is one round's
+/// work, and a round costs Postgres nearly the same for one message as for ten.
+const BREATH: Duration = Duration::from_millis(10);
 
 /// A row in hand is kept by renewal, so this is how long those of a relay that died must wait.
 const LEASE_LENGTH: Duration = Duration::from_secs(15);
@@ -64,6 +69,7 @@ pub(crate) async fn run(
     let mut relay = Relay { hands: Hands::new(Arc::clone(&outlet.deliver)), store, outlet, lease };
     let mut failing = false;
     while !stop.is_cancelled() {
+        let begun = Instant::now();
         let pause = match relay.round().await {
             Ok(pause) => {
                 // A round without room may not have asked Postgres for anything.
@@ -89,6 +95,9 @@ pub(crate) async fn run(
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => {}
         }
+        if pause > Duration::ZERO {
+            tokio::time::sleep_until(begun + BREATH).await;
+        }
     }
     relay.drain().await
 }
@@ -113,14 +122,8 @@ impl Relay {
             // Leasing would only be followed by giving back. Whoever runs the outlet has said why it is closed.
             return Ok(PAUSE_WITHOUT_ROOM);
         }
-        let leased = soon(async {
-            // Delivering may take long: the connection goes back before.
-            let connection = self.store.connection().await?;
-            self.hands.settle(&connection, self.lease).await?;
-            let room = i64::try_from(room).unwrap_or(i64::MAX);
-            Ok(if room == 0 { vec![] } else { outbox::lease(&connection, room, self.lease).await? })
-        });
-        let leased = leased.await?;
+        self.hands.collect(None);
+        let leased = self.exchange(room).await?;
         if !leased.is_empty() {
             failpoint::point("relay-after-lease");
         }
@@ -140,6 +143,25 @@ impl Relay {
         })
     }
 
+    /// Tells the database what became of those in hand, and takes up to so many in the same breath. None of it
+    /// has to survive a crash of Postgres: what comes back then is delivered once more, and known by its id.
+    async fn exchange(&mut self, room: usize) -> Result<Vec<Leased>, Refusal> {
+        let renew = self.hands.must_renew();
+        let exchanged = soon(async {
+            // Delivering may take long: the connection goes back before.
+            let connection = self.store.connection().await?;
+            let leasing = async {
+                let room = i64::try_from(room).unwrap_or(i64::MAX);
+                if room == 0 { Ok(vec![]) } else { outbox::lease(&connection, room, self.lease).await }
+            };
+            let news = self.hands.news(self.lease, renew);
+            Ok(Transaction::at_once(&connection, Commit::Soon, news, leasing).await?)
+        });
+        let leased = exchanged.await?;
+        self.hands.settled(renew);
+        Ok(leased)
+    }
+
     async fn drain(mut self) -> anyhow::Result<()> {
         let until = Instant::now() + DRAIN;
         while self.hands.busy() > 0 && tokio::time::timeout_at(until, self.hands.outcome()).await.is_ok() {}
@@ -147,11 +169,7 @@ impl Relay {
         if !self.hands.have_news() {
             return Ok(());
         }
-        let settled = soon(async {
-            let connection = self.store.connection().await?;
-            self.hands.settle(&connection, self.lease).await
-        });
-        if !tokio::time::timeout(LAST_WORDS, settled).await.is_ok_and(|settled| settled.is_ok()) {
+        if !tokio::time::timeout(LAST_WORDS, self.exchange(0)).await.is_ok_and(|settled| settled.is_ok()) {
             tracing::warn!("Postgres does not take it down: some messages will be delivered a second time");
         }
         Ok(())

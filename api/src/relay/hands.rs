@@ -9,12 +9,9 @@ use tokio::{task::JoinSet, time::Instant};
 use uuid::Uuid;
 
 use super::{Deliver, Undelivered};
-use crate::{
-    refusal::Refusal,
-    store::{
-        Connection,
-        outbox::{self, Lease},
-    },
+use crate::store::{
+    outbox::{self, Lease},
+    transaction::Writes,
 };
 
 type Outcome = (Uuid, Result<(), Undelivered>);
@@ -58,7 +55,7 @@ impl Hands {
         !(self.gone.is_empty() && self.back.is_empty()) || self.must_renew()
     }
 
-    fn must_renew(&self) -> bool {
+    pub(super) fn must_renew(&self) -> bool {
         !self.ids.is_empty() && self.renewed.elapsed() >= RENEWAL
     }
 
@@ -73,11 +70,15 @@ impl Hands {
         }
     }
 
-    /// Waits for the next outcome, and takes those with it that are there at the same time. Never
-    /// returns when nothing is in hand.
+    /// Waits for the next outcome. Never returns when nothing is in hand.
     pub(super) async fn outcome(&mut self) {
         let Some(first) = self.deliveries.join_next().await else { return std::future::pending().await };
-        let mut why = first.ok().and_then(|first| self.note(first));
+        let why = first.ok().and_then(|first| self.note(first));
+        self.collect(why);
+    }
+
+    /// Takes the outcomes that are there.
+    pub(super) fn collect(&mut self, mut why: Option<anyhow::Error>) {
         while let Some(next) = self.deliveries.try_join_next() {
             why = next.ok().and_then(|next| self.note(next)).or(why);
         }
@@ -108,22 +109,31 @@ impl Hands {
         self.back.extend(self.ids.drain().map(|id| (id, Duration::ZERO)));
     }
 
-    /// Writes down what became of those that were in hand, and keeps the others.
-    pub(super) async fn settle(&mut self, connection: &Connection, lease: Lease) -> Result<(), Refusal> {
-        // Each list is emptied when the database has it: what fails here is done again the next time.
-        outbox::delete(connection, &self.gone).await?;
-        self.gone.clear();
-        outbox::release(connection, &self.back, lease.by).await?;
-        self.back.clear();
-        if self.must_renew() {
+    /// What is to be written down: what became of those that were in hand, and that the others are kept.
+    pub(super) fn news(&self, lease: Lease, renew: bool) -> Writes<'_> {
+        let mut writes = Writes::default();
+        if !self.gone.is_empty() {
+            outbox::delete(&mut writes, &self.gone);
+        }
+        if !self.back.is_empty() {
+            outbox::release(&mut writes, &self.back, lease.by);
+        }
+        if renew {
             // A row that another relay has taken meanwhile, because we or the database stood still, is its own
             // now. Ours goes on here all the same: it is under way already, most likely delivered, and if so
             // the row goes with it.
-            let ids: Vec<_> = self.ids.iter().copied().collect();
-            outbox::renew(connection, &ids, lease).await?;
+            outbox::renew(&mut writes, self.ids.iter().copied().collect(), lease);
+        }
+        writes
+    }
+
+    /// The database has all of it. What fails before this is done again the next time.
+    pub(super) fn settled(&mut self, renewed: bool) {
+        self.gone.clear();
+        self.back.clear();
+        if renewed {
             self.renewed = Instant::now();
         }
-        Ok(())
     }
 }
 

@@ -50,24 +50,18 @@ pub(crate) async fn lease(connection: &Connection, at_most: i64, lease: Lease) -
 }
 
 /// Those that are still held so.
-pub(crate) async fn renew(connection: &Connection, ids: &[Uuid], lease: Lease) -> Result<(), Error> {
-    super::execute(connection, RENEW, &[&ids, &lease.length.as_secs_f64(), &lease.by]).await.map(drop)
+pub(crate) fn renew(writes: &mut Writes<'_>, ids: Vec<Uuid>, lease: Lease) {
+    writes.push(RENEW, [Box::new(ids), Box::new(lease.length.as_secs_f64()), Box::new(lease.by)]);
 }
 
 /// Each may be leased again after its pause; those that another relay holds by now are its own to release.
-pub(crate) async fn release(connection: &Connection, pauses: &[(Uuid, Duration)], by: Uuid) -> Result<(), Error> {
-    if pauses.is_empty() {
-        return Ok(());
-    }
+pub(crate) fn release(writes: &mut Writes<'_>, pauses: &[(Uuid, Duration)], by: Uuid) {
     let (ids, pauses): (Vec<_>, Vec<_>) = pauses.iter().map(|(id, pause)| (*id, pause.as_secs_f64())).unzip();
-    super::execute(connection, RELEASE, &[&ids, &pauses, &by]).await.map(drop)
+    writes.push(RELEASE, [Box::new(ids), Box::new(pauses), Box::new(by)]);
 }
 
-pub(crate) async fn delete(connection: &Connection, ids: &[Uuid]) -> Result<(), Error> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    super::execute(connection, DELETE, &[&ids]).await.map(drop)
+pub(crate) fn delete<'a>(writes: &mut Writes<'a>, ids: &'a [Uuid]) {
+    writes.push(DELETE, [Box::new(ids)]);
 }
 
 /// Those that are not there already; returns how many that were.

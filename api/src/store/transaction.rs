@@ -4,7 +4,7 @@
 use deadpool_postgres::GenericClient;
 use futures_util::{
     FutureExt,
-    future::{join_all, try_join3},
+    future::{join_all, ready, try_join3},
 };
 use tokio::join;
 use tokio_postgres::{Error, types::ToSql};
@@ -51,6 +51,29 @@ impl<'a> Transaction<'a> {
         Ok((transaction, read))
     }
 
+    /// The whole of it in one round trip, where nothing that is written depends on what is read.
+    pub(crate) async fn at_once<T>(
+        connection: &Connection,
+        commit: Commit,
+        writes: Writes<'_>,
+        reading: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let mut transaction = Transaction { connection, over: false };
+        let writing = writes.sending(connection).await?;
+        let (begun, written, read, committed) = join!(
+            connection.batch_execute(commit.begin()),
+            join_all(writing),
+            reading,
+            connection.batch_execute("COMMIT")
+        );
+        transaction.over = true;
+        begun?;
+        written.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let read = read?;
+        committed?;
+        Ok(read)
+    }
+
     /// Returns how many rows each statement has touched.
     pub(crate) async fn commit(self, writes: Writes<'_>) -> Result<Vec<u64>, Error> {
         self.commit_before(writes, Writes::default()).await
@@ -60,14 +83,10 @@ impl<'a> Transaction<'a> {
     /// commit waits for the disk. Returns when both are over.
     pub(crate) async fn commit_before(mut self, writes: Writes<'_>, next: Writes<'_>) -> Result<Vec<u64>, Error> {
         let connection = self.connection;
-        let (writing, following) = (writes.sending(connection).await?, next.sending(connection).await?);
+        let writing = writes.sending(connection).await?;
         let next = async {
-            if !next.0.is_empty() {
-                let begin = connection.batch_execute(Commit::Soon.begin());
-                let (begun, written, committed) = join!(begin, join_all(following), connection.batch_execute("COMMIT"));
-                begun?;
-                written.into_iter().collect::<Result<Vec<_>, _>>()?;
-                committed?;
+            if next.len() > 0 {
+                Transaction::at_once(connection, Commit::Soon, next, ready(Ok(()))).await?;
             }
             Ok(())
         };
