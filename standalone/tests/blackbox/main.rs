@@ -33,6 +33,7 @@ mod process;
 mod proxy;
 mod refusals;
 mod register;
+mod roundtrips;
 mod running;
 mod schema;
 mod shares;

@@ -1,0 +1,110 @@
+//! How often a request has to wait for Postgres: what is asked together counts once, however it is cut into packets.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::{client::PASSWORD, stack::Stack};
+
+/// Nothing of what belongs together is sent later than this after its beginning.
+const ANSWER_DELAY: Duration = Duration::from_millis(150);
+
+/// The empty query that a connection gets which was idle for a while: under load there is none.
+const LIVENESS: &[u8; 6] = b"Q\0\0\0\x05\0";
+
+/// A way to Postgres on which every answer is late, so that a turn of the client ends only when it waits.
+struct Meter {
+    turns: Arc<AtomicU32>,
+    url: String,
+}
+
+impl Meter {
+    async fn before(url: &str) -> Self {
+        let target = url.split('@').nth(1).unwrap().split('/').next().unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = url.replacen(&target, &listener.local_addr().unwrap().to_string(), 1);
+        let turns = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&turns);
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let Ok(far) = TcpStream::connect(&target).await else { continue };
+                tokio::spawn(carry(near, far, Arc::clone(&counted)));
+            }
+        });
+        Self { turns, url }
+    }
+
+    /// The turns that were taken since it was asked last.
+    fn taken(&self) -> u32 {
+        self.turns.swap(0, SeqCst)
+    }
+}
+
+async fn carry(near: TcpStream, far: TcpStream, turns: Arc<AtomicU32>) {
+    let ((mut near_read, mut near_write), (mut far_read, mut far_write)) = (near.into_split(), far.into_split());
+    let answered = Arc::new(AtomicBool::new(true));
+    let server_spoke = Arc::clone(&answered);
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(read @ 1..) = near_read.read(&mut buffer).await {
+            if buffer[..read] != *LIVENESS {
+                turns.fetch_add(u32::from(server_spoke.swap(false, SeqCst)), SeqCst);
+            }
+            far_write.write_all(&buffer[..read]).await.unwrap();
+        }
+    });
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(read @ 1..) = far_read.read(&mut buffer).await {
+        tokio::time::sleep(ANSWER_DELAY).await;
+        answered.store(true, SeqCst);
+        if near_write.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_waits_three_times_for_postgres_and_an_activation_six_times() {
+    // Without a broker the relay asks for nothing.
+    let stack = Stack::without_broker().await;
+    let meter = Meter::before(&stack.database.url).await;
+    let api = stack.start_api(&[("DATABASE_URL", &meter.url), ("CODE_LENGTH", "4")]).await;
+    let client = &api.client;
+    // The first request of a connection prepares it; of later ones each is handed out again at once.
+    for n in 0..2 {
+        assert_eq!(client.register(&format!("warm{n}@example.com")).await.status, 202);
+    }
+    meter.taken();
+
+    assert_eq!(client.register("ada@example.com").await.status, 202);
+    assert_eq!(meter.taken(), 3, "look; lock and read; write and commit");
+    let sent = "UPDATE codes SET sent_at = clock_timestamp(), expires_at = clock_timestamp() + interval '1 h'";
+    stack.database.execute(sent, &[]).await;
+    let sql =
+        "SELECT c.id FROM codes c JOIN registrations r ON r.id = c.registration_id WHERE email = 'ada@example.com'";
+    let id: uuid::Uuid = stack.database.client().query_one(sql, &[]).await.unwrap().get(0);
+    let ring = shared::code::Ring::parse(&stack.variables(&[])["CODE_SECRETS"]).unwrap();
+    let code = secrecy::ExposeSecret::expose_secret(&ring.newest().digits(id, 4)).to_owned();
+    meter.taken();
+
+    let wrong = if code == "0000" { "0001" } else { "0000" };
+    assert_eq!(client.activate("ada@example.com", wrong).await.problem().0, 422);
+    assert_eq!(meter.taken(), 4, "a wrong code: its password is reserved, its try is counted");
+    assert_eq!(client.activate("ada@example.com", &code).await.status, 200);
+    assert_eq!(meter.taken(), 6, "the right one makes a user as well");
+    let answer = client.activate_with("ada@example.com", "not her password", &json!({ "code": "0000" })).await;
+    assert_eq!(answer.problem().0, 401);
+    assert_eq!(meter.taken(), 2, "a wrong password");
+    assert_eq!(client.register_with("ada@example.com", PASSWORD).await.status, 202);
+    assert_eq!(meter.taken(), 3, "an address that has an account is no different");
+}
