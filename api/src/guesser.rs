@@ -1,14 +1,13 @@
 //! The wrong codes that come from one network, whoever's they are.
 
 use time::OffsetDateTime;
-use tokio_postgres::Error;
 
 use crate::{
     App,
     domain::policy::{Scope, TooMany},
     names::Names,
     store::{
-        Connection,
+        Connection, Error,
         budgets::{self, Kind},
         transaction::Writes,
     },

@@ -12,6 +12,7 @@ mod framework;
 pub mod fuzzing;
 mod headers;
 mod health;
+mod page;
 mod places;
 mod policy;
 mod problem;

@@ -7,7 +7,6 @@ use shared::{
     message::{self, Envelope, Message},
 };
 use time::OffsetDateTime;
-use tokio_postgres::Error;
 use uuid::Uuid;
 
 use crate::{
@@ -18,7 +17,7 @@ use crate::{
     },
     names::Names,
     store::{
-        Connection,
+        Connection, Error,
         budgets::{self, Kind},
         codes,
         guesses::{self, Ledger},

@@ -15,11 +15,12 @@ pub(crate) mod users;
 use anyhow::anyhow;
 use deadpool_postgres::{GenericClient, Object, Pool, PoolError};
 use futures_util::future::try_join_all;
-use tokio_postgres::{Error, Row, error::SqlState, types::ToSql};
+use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use crate::refusal::Refusal;
 
 pub(crate) type Connection = Object;
+pub(crate) type Error = tokio_postgres::Error;
 
 #[derive(Clone)]
 pub(crate) struct Store(Pool);

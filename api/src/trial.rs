@@ -2,7 +2,6 @@
 
 use futures_util::future::try_join;
 use time::{Duration, OffsetDateTime};
-use tokio_postgres::Error;
 
 use crate::{
     App,
@@ -13,7 +12,7 @@ use crate::{
     names::Names,
     refusal::Refusal,
     store::{
-        Connection,
+        Connection, Error,
         budgets::{self, Kind},
         lockouts,
         transaction::{Commit, Transaction, Writes},

@@ -1,13 +1,13 @@
 //! The spec and the two pages that show it, made once when the process starts.
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
-use poem::{IntoResponse, Route, endpoint::make_sync, get, http::header};
+use poem::{Route, get};
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Map, Value, json};
 
 use super::{
     csp::{self, Styles},
+    page::Page,
     problem::CONTENT_TYPE,
 };
 use crate::App;
@@ -43,19 +43,15 @@ impl Pages {
     }
 
     pub(super) fn add_to(self, routes: Route) -> Route {
-        // One copy of each for all who ask: the pages are megabytes.
         let page = |content: String, styles| {
-            let (policy, content) = (csp::of(&content, styles), Bytes::from(content));
-            get(make_sync(move |_| {
-                let page = content.clone().with_content_type("text/html; charset=utf-8");
-                page.with_header(header::CONTENT_SECURITY_POLICY, policy.as_str())
-            }))
+            let policy = csp::of(&content, styles);
+            get(Page::new(content, "text/html; charset=utf-8", Some(policy)))
         };
-        let spec = Bytes::from(self.spec.to_string());
+        let spec = Page::new(self.spec.to_string(), "application/json", None);
         routes
             .at("/docs", page(self.swagger, Styles::Own))
             .at("/docs/scalar", page(self.scalar, Styles::Any))
-            .at("/openapi.json", get(make_sync(move |_| spec.clone().with_content_type("application/json"))))
+            .at("/openapi.json", get(spec))
     }
 }
 
