@@ -1,4 +1,4 @@
-//! The two ways to compute Argon2id, and the proof that both compute the same (see decision 0011).
+//! The two ways to compute Argon2id, and the proof that both compute the same (see decision 0012).
 
 use std::fmt;
 
