@@ -1,6 +1,7 @@
 //! Hashes of other costs than those that are set now: they stay good, and are renewed by their owners.
 
 use serde_json::json;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{
     client::{Client, PASSWORD},
@@ -64,4 +65,27 @@ async fn a_hash_is_not_renewed_while_registrations_are_open_at_its_address() {
     stack.database.execute(&close, &[]).await;
     assert_eq!(activate(&dear.client, PASSWORD).await, (409, "already-active".into()));
     assert_eq!(costs_of(&stack, "users").await, "m=2048,t=2,p=1");
+}
+
+/// Who goes away while waiting is not hashed for: it would only make the others wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_away_costs_no_hash() {
+    let stack = Stack::without_broker().await;
+    // So slow that all of them have gone before the second one's turn comes.
+    let slow = [("HASH_THREADS", "1"), ("ARGON2_PASSES", "64"), ("REGISTRATIONS_PER_NETWORK_PER_HOUR", "0")];
+    let client = stack.start_api(&slow).await.client.clone();
+    let mut gone = Vec::new();
+    for n in 0..40 {
+        let body = json!({ "email": format!("gone{n}@example.com"), "password": PASSWORD }).to_string();
+        let length = body.len();
+        let head =
+            format!("POST /v1/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}");
+        let mut stream = TcpStream::connect(client.base().trim_start_matches("http://")).await.unwrap();
+        stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+        gone.push(stream);
+    }
+    drop(gone);
+    assert_eq!(client.register(ADA).await.status, 202);
+    let hashed = stack.database.count("SELECT count(*) FROM registrations").await;
+    assert!(hashed < 20, "{hashed} of 41 were hashed");
 }
