@@ -50,8 +50,10 @@ impl Store {
 /// All statements, once for each connection: one that must be prepared first would be overtaken by those that
 /// are sent with it.
 async fn prepare(connection: &Connection) -> Result<(), Error> {
-    if connection.statement_cache.size() == 0 {
-        try_join_all(statements().into_iter().map(|sql| connection.prepare_cached(sql))).await?;
+    let statements = statements();
+    // Fewer, too, where the first time was cut short.
+    if connection.statement_cache.size() < statements.len() {
+        try_join_all(statements.into_iter().map(|sql| connection.prepare_cached(sql))).await?;
     }
     Ok(())
 }
