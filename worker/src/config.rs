@@ -8,7 +8,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use shared::{code::Ring, env::needed, postgres::Pool};
 
-use crate::{debts::Debts, handle::Handler, mail::Sender, smtp::server::Server, store::Store};
+use crate::{
+    compose::Composer,
+    debts::Debts,
+    handle::Handler,
+    mail::Sender,
+    smtp::{server::Server, slots::Slots},
+    store::Store,
+};
 
 const SECRETS: [&str; 4] = ["DATABASE_URL", "AMQP_URL", "SMTP_URL", "CODE_SECRETS"];
 
@@ -53,6 +60,7 @@ impl Default for Settings {
 pub struct Config {
     pub ops_addr: SocketAddr,
     pub log_format: String,
+    /// Connections to the mail server, and so mails under way.
     pub concurrency: u16,
     pub(crate) migrate_on_start: bool,
     pub(crate) database_url: SecretString,
@@ -84,9 +92,8 @@ impl Config {
     pub(crate) fn handler(self, database: Pool) -> Handler {
         Handler {
             store: Store::new(database),
-            ring: self.ring,
-            sender: self.sender,
-            public_url: self.public_url,
+            composer: Composer { ring: self.ring, sender: self.sender, public_url: self.public_url },
+            slots: Slots::new(self.server, self.concurrency),
             debts: Debts::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! The AMQP loop: takes messages while a slot is free, and drains what is in hand when told to stop.
+//! The AMQP loop: takes so many messages at a time, and drains what is in hand when told to stop.
 
 mod open;
 mod settle;
@@ -23,10 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::open::Open;
-use crate::{
-    handle::Handler,
-    smtp::{Slot, server::Server},
-};
+use crate::handle::Handler;
 
 /// Between two connections.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -35,18 +32,18 @@ pub(crate) struct Consumer {
     pub(crate) url: SecretString,
     pub(crate) topology: Topology,
     pub(crate) handler: Arc<Handler>,
-    pub(crate) server: Arc<Server>,
-    pub(crate) concurrency: u16,
+    /// How many messages are worked on at the same time.
+    pub(crate) in_hand: u16,
     pub(crate) is_up: Arc<AtomicBool>,
 }
 
-/// The slots at rest, and the messages that the others work on.
+/// The messages that are worked on.
+#[derive(Default)]
 struct Hands {
-    idle: Vec<Slot>,
-    busy: JoinSet<Slot>,
+    busy: JoinSet<()>,
     ids: HashMap<task::Id, String>,
     /// Messages that are in hand already, come again: after a connection was lost, or published twice.
-    /// They wait, so that no two slots mail the same thing.
+    /// They wait, so that the same thing is not mailed twice at a time.
     again: Vec<Delivery>,
 }
 
@@ -54,10 +51,9 @@ impl Consumer {
     /// Connects, works, and starts over when anything goes wrong. Messages in hand are finished in any
     /// case: their end is on record even when their ack does not get through.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<()> {
-        let idle = (0..self.concurrency).map(|_| Slot::new(Arc::clone(&self.server))).collect();
-        let mut hands = Hands { idle, busy: JoinSet::new(), ids: HashMap::new(), again: Vec::new() };
+        let mut hands = Hands::default();
         while !stop.is_cancelled() {
-            let opening = Open::for_sure(&self.url, &self.topology, self.concurrency);
+            let opening = Open::for_sure(&self.url, &self.topology, self.in_hand);
             let mut open = tokio::select! { open = opening => open, () = stop.cancelled() => break };
             tracing::info!("connected to the broker");
             self.is_up.store(true, Ordering::Relaxed);
@@ -66,6 +62,7 @@ impl Consumer {
             hands.again.clear();
             self.is_up.store(false, Ordering::Relaxed);
             if stop.is_cancelled() {
+                self.handler.slots.lend_no_more();
                 open.stop_deliveries().await;
                 hands.drain().await;
             } else {
@@ -76,18 +73,19 @@ impl Consumer {
             tokio::select! { () = tokio::time::sleep(PAUSE) => {}, () = stop.cancelled() => {} }
         }
         // Without a broker there may still be mails in hand.
+        self.handler.slots.lend_no_more();
         hands.drain().await;
-        futures_util::future::join_all(hands.idle.iter_mut().map(Slot::close)).await;
+        self.handler.slots.close().await;
         Ok(())
     }
 
-    /// Takes deliveries as long as there is a free slot; returns why it stopped.
+    /// Takes deliveries as long as not too many are in hand; returns why it stopped.
     async fn work(&self, open: &mut Open, hands: &mut Hands, stop: &CancellationToken) -> &'static str {
         let mut look = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
                 Some(done) = hands.busy.join_next_with_id(), if !hands.busy.is_empty() => self.rest(open, hands, done),
-                delivery = open.deliveries.next(), if !hands.idle.is_empty() => match delivery {
+                delivery = open.deliveries.next(), if hands.busy.len() < usize::from(self.in_hand) => match delivery {
                     Some(Ok(delivery)) => self.take(open, hands, delivery),
                     Some(Err(_)) | None => return "the broker closed the consumer",
                 },
@@ -105,26 +103,19 @@ impl Consumer {
             hands.again.push(delivery);
             return;
         }
-        // Without a free slot nothing is taken from the stream; dropped unacked, it would come again.
-        let Some(mut slot) = hands.idle.pop() else { return };
         let (handler, settler) = (Arc::clone(&self.handler), open.settler.clone());
         let span = tracing::info_span!("message", id, trace);
         let work = async move {
-            let outcome = handler.handle(&delivery.data, &mut slot).await;
+            let outcome = handler.handle(&delivery.data).await;
             settler.settle(&delivery, outcome).await;
-            slot
         };
         let task = hands.busy.spawn(work.instrument(span));
         hands.ids.extend(id.map(|id| (task.id(), id)));
     }
 
-    /// Frees a slot, for a repetition of the same message if there is one.
-    fn rest(&self, open: &Open, hands: &mut Hands, done: Result<(task::Id, Slot), JoinError>) {
-        let (task, slot) = match done {
-            Ok((task, slot)) => (task, slot),
-            Err(panic) => (panic.id(), Slot::new(Arc::clone(&self.server))),
-        };
-        hands.idle.push(slot);
+    /// A message is done with, and one that repeats it may have its turn.
+    fn rest(&self, open: &Open, hands: &mut Hands, done: Result<(task::Id, ()), JoinError>) {
+        let task = done.map_or_else(|panic| panic.id(), |(task, ())| task);
         let Some(id) = hands.ids.remove(&task) else { return };
         let repetition = hands.again.iter().position(|delivery| id_of(&delivery.properties).as_ref() == Some(&id));
         if let Some(repetition) = repetition {
@@ -137,11 +128,7 @@ impl Consumer {
 impl Hands {
     /// Finishes what is in hand while there is time; what is cut off was not acked, and comes again.
     async fn drain(&mut self) {
-        let finish = async {
-            while let Some(done) = self.busy.join_next().await {
-                self.idle.extend(done.ok());
-            }
-        };
+        let finish = async { while self.busy.join_next().await.is_some() {} };
         // The rest of the time is for goodbyes.
         if tokio::time::timeout(DRAIN.saturating_sub(Duration::from_secs(5)), finish).await.is_err() {
             tracing::warn!(left = self.busy.len(), "messages in hand are given back");

@@ -3,28 +3,30 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use amqp::topology::RETRY_SECONDS;
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::FutureExt;
-use secrecy::{ExposeSecret, SecretString};
-use shared::{
-    code::{DECOY, Ring},
-    message::{Kind, Message},
-};
+use shared::message::Message;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
+    compose::{Composer, Unwritten},
     debts::Debts,
-    judge::{Code, Facts, Verdict},
-    mail::{self, Content, Outgoing, Sender},
-    smtp::{Letter, Sent, Slot},
+    judge::Verdict,
+    smtp::{
+        Letter, Sent,
+        slots::{Loan, Slots},
+    },
     store::{End, Store},
 };
 
 /// How long a message rests when something of ours is away; one of `RETRY_SECONDS`.
 pub(crate) const POSTPONED_SECONDS: u32 = 5;
 
-const NO_KEY: &str = "the code was made with a key that is not here";
+/// How long a letter may wait for a connection before its facts are read again, with the connection in hand: meanwhile
+/// its code may have died. Long enough that this one round trip to Postgres is little beside the wait.
+const FRESH: Duration = Duration::from_millis(250);
 
 /// What is to be done with a message that was worked on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,33 +39,29 @@ pub(crate) enum Outcome {
     Postpone(String),
     /// It can never succeed: a person has to look at it.
     Park(&'static str),
-}
-
-/// Why there is no letter.
-enum Unwritten {
-    OtherSecrets(&'static str),
-    Impossible(anyhow::Error),
+    /// This process is about to end, and nothing was begun: somebody else's, at once.
+    GiveBack,
 }
 
 pub(crate) struct Handler {
     pub(crate) store: Store,
-    pub(crate) ring: Ring,
-    pub(crate) sender: Sender,
-    pub(crate) public_url: String,
+    pub(crate) composer: Composer,
+    /// Whoever has one may ask for a connection to Postgres, but never the other way round: there may be only one.
+    pub(crate) slots: Slots,
     pub(crate) debts: Debts,
 }
 
 impl Handler {
-    pub(crate) async fn handle(&self, body: &[u8], slot: &mut Slot) -> Outcome {
+    pub(crate) async fn handle(&self, body: &[u8]) -> Outcome {
         match Message::from_json(body) {
-            Ok(message) => self.carry(message, slot).await,
+            Ok(message) => self.carry(message).await,
             Err(why) => Outcome::Park(why),
         }
     }
 
-    pub(crate) async fn carry(&self, message: Message, slot: &mut Slot) -> Outcome {
+    pub(crate) async fn carry(&self, message: Message) -> Outcome {
         // A panic is a bug of ours, and no reason to take the work of others down.
-        match AssertUnwindSafe(self.work(message, slot)).catch_unwind().await {
+        match AssertUnwindSafe(self.work(message)).catch_unwind().await {
             Ok(Ok(outcome)) => outcome,
             // Nothing that fails in there is the message's fault: it comes back.
             Ok(Err(error)) => Outcome::Postpone(format!("{error:#}")),
@@ -71,70 +69,62 @@ impl Handler {
         }
     }
 
-    async fn work(&self, message: Message, slot: &mut Slot) -> Result<Outcome> {
+    async fn work(&self, message: Message) -> Result<Outcome> {
         failpoint::point("worker-after-delivery");
+        let letter = match self.letter(message).await? {
+            Ok(letter) => letter,
+            Err(outcome) => return Ok(outcome),
+        };
+        // Written first: a connection is for mailing, and does not wait until Postgres has answered.
+        let asked = Instant::now();
+        let Some(loan) = self.slots.borrow().await else { return Ok(Outcome::GiveBack) };
+        if asked.elapsed() < FRESH {
+            return self.mail(message.id, &letter, loan).await;
+        }
+        match self.letter(message).await? {
+            Ok(letter) => self.mail(message.id, &letter, loan).await,
+            Err(outcome) => Ok(outcome),
+        }
+    }
+
+    /// What to mail, going by what is true now; or what else is to be done with the message.
+    async fn letter(&self, message: Message) -> Result<Result<Letter, Outcome>> {
         let Some(facts) = self.store.facts(message).await? else {
-            return self.end(message.id, End::Dropped("gone")).await;
+            return self.end(message.id, End::Dropped("gone")).await.map(Err);
         };
         match facts.judge() {
-            Verdict::Recorded => return Ok(Outcome::Done),
-            Verdict::Drop(why) => return self.end(message.id, End::Dropped(why)).await,
+            Verdict::Recorded => return Ok(Err(Outcome::Done)),
+            Verdict::Drop(why) => return self.end(message.id, End::Dropped(why)).await.map(Err),
             Verdict::Send => {}
         }
-        let letter = match self.compose(message, &facts) {
-            Ok(letter) => letter,
+        match self.composer.compose(message, &facts) {
+            Ok(letter) => Ok(Ok(letter)),
             Err(Unwritten::OtherSecrets(why)) => {
                 // Another worker may have the secret, or this one after its next start. If none has it
                 // before the deadline, the code is dropped like any other that came too late.
                 tracing::error!(why, "CODE_SECRETS of this worker and of the API differ");
-                return Ok(Outcome::Postpone(why.to_owned()));
+                Ok(Err(Outcome::Postpone(why.to_owned())))
             }
             Err(Unwritten::Impossible(error)) => {
                 tracing::error!(error = format!("{error:#}"), "a mail cannot be written");
-                return self.end(message.id, End::Undeliverable("it cannot be written")).await;
+                self.end(message.id, End::Undeliverable("it cannot be written")).await.map(Err)
             }
-        };
-        ensure!(!self.debts.any(), "what was mailed before cannot be put on record");
-        match slot.send(&letter).await {
-            Sent::Accepted => {
-                failpoint::point("worker-after-250");
-                Ok(self.record_delivery(message.id).await)
-            }
-            Sent::Never(why) => self.end(message.id, End::Undeliverable(&why)).await,
-            Sent::Later(why) => Ok(Outcome::Retry(why)),
         }
     }
 
-    fn compose(&self, message: Message, facts: &Facts) -> Result<Letter, Unwritten> {
-        let digits;
-        let content = match (message.kind, &facts.code) {
-            (Kind::SendCode, Some(code)) => {
-                digits = self.digits(message.id, code).map_err(Unwritten::OtherSecrets)?;
-                Content::Code { digits: digits.expose_secret(), lifetime_seconds: facts.lifetime_seconds(code) }
+    async fn mail(&self, id: Uuid, letter: &Letter, mut loan: Loan<'_>) -> Result<Outcome> {
+        ensure!(!self.debts.any(), "what was mailed before cannot be put on record");
+        let sent = loan.slot.send(letter).await;
+        // The next letter goes out while Postgres puts this one on record.
+        drop(loan);
+        match sent {
+            Sent::Accepted => {
+                failpoint::point("worker-after-250");
+                Ok(self.record_delivery(id).await)
             }
-            (Kind::AlreadyRegistered, Some(code)) => {
-                // Nothing of it is mailed; but if codes must wait for a secret, so must this, or the wait would
-                // tell who has an account.
-                self.check_key(message.id, code, DECOY).map_err(Unwritten::OtherSecrets)?;
-                Content::AlreadyRegistered
-            }
-            (Kind::Activated, None) => Content::Activated,
-            _ => return Err(Unwritten::Impossible(anyhow!("the facts are not those of such a message"))),
-        };
-        let mail = Outgoing { id: message.id, to: &facts.email, content };
-        mail::render(&self.sender, &self.public_url, &mail, facts.now).map_err(Unwritten::Impossible)
-    }
-
-    fn digits(&self, id: Uuid, code: &Code) -> Result<SecretString, &'static str> {
-        let key = self.ring.get(&code.key_id).ok_or(NO_KEY)?;
-        let digits = key.digits(id, code.length);
-        self.check_key(id, code, digits.expose_secret())?;
-        Ok(digits)
-    }
-
-    fn check_key(&self, id: Uuid, code: &Code, digits: &str) -> Result<(), &'static str> {
-        let key = self.ring.get(&code.key_id).ok_or(NO_KEY)?;
-        if key.verifies(id, digits, &code.hash) { Ok(()) } else { Err("the key makes other digits") }
+            Sent::Never(why) => self.end(id, End::Undeliverable(&why)).await,
+            Sent::Later(why) => Ok(Outcome::Retry(why)),
+        }
     }
 
     /// However long it takes: a mail that is out and not on record would go out again. Whoever cannot wait for

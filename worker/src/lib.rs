@@ -1,5 +1,6 @@
 //! The worker: takes messages from the queue, and hands mails to a mail server.
 
+mod compose;
 mod config;
 mod consume;
 mod courier;
@@ -34,8 +35,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 pub use tools::{Command, Tool, USAGE, answer};
 
+/// While as many as there are connections are being mailed, as many others are read, recorded and acked, so that no
+/// connection to the mail server waits for Postgres or the broker. More would only be kept from other workers.
+const IN_HAND_PER_CONNECTION: u16 = 2;
+
 /// The worker as a process of its own, consuming from RabbitMQ until `stop`.
 pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> Result<()> {
+    // Half of the messages in hand are being mailed when there is much to do, and the others are what asks Postgres.
     let database = postgres::pool(&config.database_url, usize::from(config.concurrency) + 1)?;
     if config.migrate_on_start {
         tokio::select! {
@@ -62,10 +68,9 @@ pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> R
 pub async fn consume(config: Config, database: Pool, is_up: Arc<AtomicBool>, stop: CancellationToken) -> Result<()> {
     let consumer = consume::Consumer {
         url: config.amqp_url()?,
-        concurrency: config.concurrency,
+        in_hand: config.concurrency * IN_HAND_PER_CONNECTION,
         is_up,
         topology: config.topology.clone(),
-        server: Arc::clone(&config.server),
         handler: Arc::new(config.handler(database)),
     };
     consumer.run(stop).await

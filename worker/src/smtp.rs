@@ -1,34 +1,27 @@
 //! Hands letters to the mail server; only the final 250 to a letter's own dot counts as taken.
 //!
-//! Each worker slot owns one connection. It is taken out of the slot before the first word of a
+//! Each slot owns one connection. It is taken out of the slot before the first word of a
 //! delivery and goes back only after that 250: whatever else happens (an error, a timeout, the
 //! future dropped in the middle) the connection is gone and no later letter can read a reply that
 //! was meant for this one.
 
 use std::{sync::Arc, time::Duration};
 
-use lettre::{
-    Address,
-    transport::smtp::{
-        client::AsyncSmtpConnection,
-        commands::{Data, Mail, Rcpt},
-        response::{Response, Severity},
-    },
-};
+use lettre::Address;
 use tokio::time::{Instant, timeout};
 
-use self::{
-    failure::{Failure, Fault, Step},
-    open::{open, within},
-    server::Server,
-};
+use self::{connection::Connection, failure::Failure, open::open, server::Server};
 
+mod connection;
+mod due;
 mod failure;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod offers;
 mod open;
 mod reply;
 pub(crate) mod server;
+pub(crate) mod slots;
 mod starttls;
 mod tls;
 mod turns;
@@ -49,14 +42,14 @@ pub(crate) enum Sent {
     Never(String),
 }
 
-/// One worker slot's place for a connection.
+/// A place for a connection, which carries one letter at a time.
 pub(crate) struct Slot {
     server: Arc<Server>,
     kept: Option<Kept>,
 }
 
 struct Kept {
-    connection: AsyncSmtpConnection,
+    connection: Connection,
     since: Instant,
 }
 
@@ -86,7 +79,7 @@ impl Slot {
     pub(crate) async fn close(&mut self) {
         if let Some(mut kept) = self.kept.take() {
             // The connection goes in any case; the server's opinion on it changes nothing.
-            let _ = timeout(LONGEST_GOODBYE, kept.connection.quit()).await;
+            let _ = timeout(LONGEST_GOODBYE, kept.connection.smtp.quit()).await;
         }
     }
 
@@ -103,34 +96,11 @@ impl Slot {
         self.hand_over(connection, letter).await
     }
 
-    async fn hand_over(&mut self, mut connection: AsyncSmtpConnection, letter: &Letter) -> Result<(), Failure> {
-        let limits = self.server.timeouts;
-        let mail = Mail::new(Some(letter.from.clone()), vec![]);
-        let rcpt = Rcpt::new(letter.to.clone(), vec![]);
-
-        completed(Step::Mail, &within(Step::Mail, limits.step, connection.command(mail)).await?)?;
-        completed(Step::Rcpt, &within(Step::Rcpt, limits.step, connection.command(rcpt)).await?)?;
-        go_ahead(&within(Step::Data, limits.step, connection.command(Data)).await?)?;
-        completed(Step::Dot, &within(Step::Dot, limits.dot, connection.message(&letter.bytes)).await?)?;
-
+    async fn hand_over(&mut self, mut connection: Connection, letter: &Letter) -> Result<(), Failure> {
+        connection.deliver(letter, self.server.timeouts).await?;
         self.kept = Some(Kept { connection, since: Instant::now() });
         Ok(())
     }
-}
-
-/// lettre calls every 2xx and 3xx a success; here "go on" would be a lie.
-fn completed(step: Step, reply: &Response) -> Result<(), Failure> {
-    if reply.code().severity == Severity::PositiveCompletion {
-        return Ok(());
-    }
-    Err(Failure::new(step, Fault::refused(reply.code().into(), "")))
-}
-
-fn go_ahead(reply: &Response) -> Result<(), Failure> {
-    if reply.has_code(354) {
-        return Ok(());
-    }
-    Err(Failure::new(Step::Data, Fault::refused(reply.code().into(), "")))
 }
 
 #[cfg(test)]

@@ -13,15 +13,30 @@ use uuid::Uuid;
 
 use crate::judge::{Code, Facts, welcome_until};
 
-// A server that takes no writes, a standby for example, could not record what was sent.
-const TAKES_WRITES: &str = "SELECT current_setting('transaction_read_only') = 'off'";
-const CODE: &str = "SELECT r.email, d.message_id IS NOT NULL, clock_timestamp(), c.deadline, c.code_hash, c.key_id, \
-    c.length, c.ttl_seconds, c.superseded_at IS NOT NULL, \
-    c.consumed_at IS NOT NULL OR r.activated_at IS NOT NULL OR r.closed_at IS NOT NULL \
-    FROM codes c JOIN registrations r ON r.id = c.registration_id LEFT JOIN deliveries d ON d.message_id = c.id \
-    WHERE c.id = $1";
-const USER: &str = "SELECT u.email, d.message_id IS NOT NULL, clock_timestamp(), u.activated_at \
-    FROM users u LEFT JOIN deliveries d ON d.message_id = u.id WHERE u.id = $1";
+// What is true about a message, in one round trip, and in one row even if there is nothing: a server that takes no
+// writes, a standby for example, could not record what was sent, and may not know yet what it is asked for.
+macro_rules! facts {
+    ($facts:literal) => {
+        concat!(
+            "SELECT about.*, current_setting('transaction_read_only') = 'off' AS takes_writes \
+             FROM (SELECT) AS always LEFT JOIN (",
+            $facts,
+            ") AS about ON true"
+        )
+    };
+}
+
+const CODE: &str = facts!(
+    "SELECT r.email, d.message_id IS NOT NULL AS recorded, clock_timestamp() AS now, c.deadline, c.code_hash, c.key_id, \
+     c.length, c.ttl_seconds, c.superseded_at IS NOT NULL AS superseded, \
+     c.consumed_at IS NOT NULL OR r.activated_at IS NOT NULL OR r.closed_at IS NOT NULL AS over \
+     FROM codes c JOIN registrations r ON r.id = c.registration_id LEFT JOIN deliveries d ON d.message_id = c.id \
+     WHERE c.id = $1"
+);
+const USER: &str = facts!(
+    "SELECT u.email, d.message_id IS NOT NULL AS recorded, clock_timestamp() AS now, u.activated_at \
+     FROM users u LEFT JOIN deliveries d ON d.message_id = u.id WHERE u.id = $1"
+);
 // The code's minute begins with the record of its delivery. What is recorded once stays: a second
 // delivery of the same mail neither changes the outcome nor lengthens the minute.
 const DELIVERED: &str = "WITH recorded AS (INSERT INTO deliveries (message_id, outcome) VALUES ($1, 'delivered') \
@@ -37,7 +52,7 @@ const TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Every statement of this crate, for the test that prepares them all.
 pub(crate) fn statements() -> Vec<&'static str> {
-    [&[TAKES_WRITES, CODE, USER, DELIVERED, OTHERWISE], undeliverable::ALL].concat()
+    [&[CODE, USER, DELIVERED, OTHERWISE], undeliverable::ALL].concat()
 }
 
 /// How a message ended.
@@ -78,14 +93,14 @@ impl Store {
 
     async fn read_facts(&self, message: Message) -> Result<Option<Facts>> {
         let connection = self.connection().await?;
-        let takes_writes = connection.prepare_cached(TAKES_WRITES).await?;
-        if !connection.query_one(&takes_writes, &[]).await?.get::<_, bool>(0) {
-            bail!("Postgres takes no writes");
-        }
         let about_code = message.kind != Kind::Activated;
         let statement = connection.prepare_cached(if about_code { CODE } else { USER }).await?;
-        let row = connection.query_opt(&statement, &[&message.id]).await?;
-        Ok(row.map(|row| facts(&row, about_code)))
+        let row = connection.query_one(&statement, &[&message.id]).await?;
+        if !row.get::<_, bool>("takes_writes") {
+            bail!("Postgres takes no writes");
+        }
+        let is_there = row.get::<_, Option<&str>>(0).is_some();
+        Ok(is_there.then(|| facts(&row, about_code)))
     }
 
     async fn write_end(&self, message: Uuid, end: End<'_>) -> Result<()> {

@@ -153,3 +153,28 @@ async fn while_nothing_can_be_recorded_nothing_more_is_mailed() {
     }
     assert_eq!((stack.sink.mails_to(ADA).len(), stack.sink.mails_to("next@example.com").len()), (1, 1));
 }
+
+/// A standby may not know yet what it is asked for, and could not record what was mailed: what it says does not count.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_no_writes_is_not_believed() {
+    let stack = Stack::prepare(&[]).await;
+    let api = stack.start_api(&[]).await;
+    let registration = api.client.register(ADA).await.registration();
+    assert_eq!(api.client.register("unknown@example.com").await.status, 202);
+    stack.queue_holds(&stack.topology.queue, 2).await;
+    stack.database.execute("DELETE FROM registrations WHERE email = 'unknown@example.com'", &[]).await;
+    let mark = match stack.database.url.split_once('?') {
+        None => "?",
+        Some((_, "")) => "",
+        Some(_) => "&",
+    };
+    let standby = format!("{}{mark}options=-c%20default_transaction_read_only%3Don", stack.database.url);
+    let deceived = stack.start_worker(&[("DATABASE_URL", &standby), ("MIGRATE_ON_START", "false")]).await;
+    stack.queue_holds(&stack.topology.retry_queue(5), 2).await;
+    deceived.stop().await.unwrap();
+    assert_eq!((stack.sink.connections(), stack.database.count("SELECT count(*) FROM deliveries").await), (0, 0));
+    stack.start_worker(&[]).await;
+    api.client.receipt_when(&registration, "sent").await;
+    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1).await;
+    assert_eq!(stack.sink.count(), 1);
+}

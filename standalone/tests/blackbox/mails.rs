@@ -11,48 +11,51 @@ const ADA: &str = "ada@example.com";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_for_now_is_tried_again() {
-    let stack = Stack::start().await;
-    stack.sink.script(ADA, [Behaviour::Reply { at: Stage::Rcpt, code: 451 }, Behaviour::Cut(Stage::Data)]);
-    let registration = stack.client.register(ADA).await.registration();
-    stack.sink.nth_attempt(ADA, 2).await;
-    let mail = stack.sink.mail_to(ADA).await;
-    stack.client.receipt_when(&registration, "sent").await;
-    assert_eq!(stack.client.activate(ADA, &mail.code()).await.status, 200);
-    assert_eq!(stack.sink.attempts(ADA).len(), 3 + stack.sink.mails_to(ADA).len() - 1);
+    for stack in Stack::start_before_both().await {
+        stack.sink.script(ADA, [Behaviour::Reply { at: Stage::Rcpt, code: 451 }, Behaviour::Cut(Stage::Data)]);
+        let registration = stack.client.register(ADA).await.registration();
+        stack.sink.nth_attempt(ADA, 2).await;
+        let mail = stack.sink.mail_to(ADA).await;
+        stack.client.receipt_when(&registration, "sent").await;
+        assert_eq!(stack.client.activate(ADA, &mail.code()).await.status, 200);
+        assert_eq!(stack.sink.attempts(ADA).len(), 3 + stack.sink.mails_to(ADA).len() - 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_for_good_is_told_by_the_receipt() {
-    let stack = Stack::start().await;
-    for (email, at, code) in [("a@example.com", Stage::Rcpt, 550), ("b@example.com", Stage::Dot, 554)] {
-        stack.sink.script(email, [Behaviour::Reply { at, code }]);
-        let registration = stack.client.register(email).await.registration();
-        stack.client.receipt_when(&registration, "undeliverable").await;
-        assert_eq!(stack.sink.attempts(email).len(), 1);
+    for stack in Stack::start_before_both().await {
+        for (email, at, code) in [("a@example.com", Stage::Rcpt, 550), ("b@example.com", Stage::Dot, 554)] {
+            stack.sink.script(email, [Behaviour::Reply { at, code }]);
+            let registration = stack.client.register(email).await.registration();
+            stack.client.receipt_when(&registration, "undeliverable").await;
+            assert_eq!(stack.sink.attempts(email).len(), 1);
+        }
+        // The next one to the same address may fare better.
+        stack.database.age(60).await;
+        assert_eq!(stack.client.resend("a@example.com").await.status, 202);
+        let code = stack.sink.mail_to("a@example.com").await.code();
+        let registration =
+            stack.database.client().query_one("SELECT id::text FROM registrations WHERE email = 'a@example.com'", &[]);
+        stack.client.receipt_when(registration.await.unwrap().get(0), "sent").await;
+        assert_eq!(stack.client.activate("a@example.com", &code).await.status, 200);
     }
-    // The next one to the same address may fare better.
-    stack.database.age(60).await;
-    assert_eq!(stack.client.resend("a@example.com").await.status, 202);
-    let code = stack.sink.mail_to("a@example.com").await.code();
-    let registration =
-        stack.database.client().query_one("SELECT id::text FROM registrations WHERE email = 'a@example.com'", &[]);
-    stack.client.receipt_when(registration.await.unwrap().get(0), "sent").await;
-    assert_eq!(stack.client.activate("a@example.com", &code).await.status, 200);
 }
 
 /// I-06: the same message, the same code, the same Message-ID.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_breaks_after_the_dot_may_repeat_the_same_mail() {
-    let stack = Stack::start().await;
-    stack.sink.script(ADA, [Behaviour::AcceptThenCut, Behaviour::Cut(Stage::Dot)]);
-    let registration = stack.client.register(ADA).await.registration();
-    let first = stack.sink.mail_to(ADA).await;
-    let receipt = stack.client.receipt_when(&registration, "sent").await;
-    for mail in stack.sink.mails_to(ADA) {
-        assert_eq!((&mail.message_id, mail.code()), (&first.message_id, first.code()));
+    for stack in Stack::start_before_both().await {
+        stack.sink.script(ADA, [Behaviour::AcceptThenCut, Behaviour::Cut(Stage::Dot)]);
+        let registration = stack.client.register(ADA).await.registration();
+        let first = stack.sink.mail_to(ADA).await;
+        let receipt = stack.client.receipt_when(&registration, "sent").await;
+        for mail in stack.sink.mails_to(ADA) {
+            assert_eq!((&mail.message_id, mail.code()), (&first.message_id, first.code()));
+        }
+        assert_eq!(receipt["attempts_left"], 3);
+        assert_eq!(stack.client.activate(ADA, &first.code()).await.status, 200);
     }
-    assert_eq!(receipt["attempts_left"], 3);
-    assert_eq!(stack.client.activate(ADA, &first.code()).await.status, 200);
 }
 
 /// I-11: codes that died while they waited are on record, and nobody gets them.
@@ -123,14 +126,16 @@ async fn a_worker_with_other_secrets_mails_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mails_say_what_they_must() {
-    let stack = Stack::start().await;
-    let (registration, code) = stack.sign_up(ADA).await;
-    let mail = stack.sink.mail_to(ADA).await;
-    assert!(mail.text.lines().any(|line| line.trim() == code) && mail.html.contains(&code));
-    assert!(!mail.subject.contains(&code), "{}", mail.subject);
-    assert!(mail.text.contains("1 minute"), "{}", mail.text);
-    assert_eq!((mail.header("auto-submitted"), mail.from.as_str()), ("auto-generated", "no-reply@example.com"));
-    let id = stack.database.client().query_one("SELECT id::text FROM codes", &[]).await.unwrap().get::<_, String>(0);
-    assert_eq!(mail.message_id, format!("<{id}@example.com>"));
-    assert_eq!(stack.client.receipt(&registration).await["attempts_left"], json!(3));
+    for stack in Stack::start_before_both().await {
+        let (registration, code) = stack.sign_up(ADA).await;
+        let mail = stack.sink.mail_to(ADA).await;
+        assert!(mail.text.lines().any(|line| line.trim() == code) && mail.html.contains(&code));
+        assert!(!mail.subject.contains(&code), "{}", mail.subject);
+        assert!(mail.text.contains("1 minute"), "{}", mail.text);
+        assert_eq!((mail.header("auto-submitted"), mail.from.as_str()), ("auto-generated", "no-reply@example.com"));
+        let id =
+            stack.database.client().query_one("SELECT id::text FROM codes", &[]).await.unwrap().get::<_, String>(0);
+        assert_eq!(mail.message_id, format!("<{id}@example.com>"));
+        assert_eq!(stack.client.receipt(&registration).await["attempts_left"], json!(3));
+    }
 }

@@ -39,6 +39,7 @@ mod schema;
 mod shares;
 #[expect(dead_code, reason = "the worker's own tests use the rest")]
 mod sink;
+mod slots;
 mod spec;
 mod stack;
 mod timing;

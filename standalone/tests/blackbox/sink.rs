@@ -18,6 +18,8 @@ mod login;
 pub(crate) mod mail;
 #[path = "sink/session.rs"]
 mod session;
+#[path = "sink/settings.rs"]
+pub(crate) mod settings;
 #[path = "sink/tls.rs"]
 mod tls;
 #[path = "sink/wire.rs"]
@@ -28,34 +30,12 @@ use self::{
     book::{Attempt, Book, State},
     mail::Mail,
     session::House,
+    settings::{Protection, Settings},
     tls::Certificates,
 };
 
 /// How long a test waits for something that should take milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Protection {
-    #[default]
-    Plain,
-    StartTls,
-    Implicit,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    pub(crate) protection: Protection,
-    /// User and password that AUTH has to give before any MAIL.
-    pub(crate) login: Option<(&'static str, &'static str)>,
-    pub(crate) mechanisms: &'static str,
-    pub(crate) certificate_for: &'static str,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings { protection: Protection::Plain, login: None, mechanisms: "PLAIN LOGIN", certificate_for: "127.0.0.1" }
-    }
-}
 
 pub(crate) struct Sink {
     port: u16,
@@ -68,6 +48,11 @@ pub(crate) struct Sink {
 impl Sink {
     pub(crate) async fn start() -> Sink {
         Sink::start_with(Settings::default()).await
+    }
+
+    /// One that must be talked to step by step.
+    pub(crate) async fn without_pipelining() -> Sink {
+        Sink::start_with(Settings { pipelining: false, ..Settings::default() }).await
     }
 
     pub(crate) async fn start_with(settings: Settings) -> Sink {
@@ -171,6 +156,11 @@ impl Sink {
     /// How many connections said QUIT.
     pub(crate) fn goodbyes(&self) -> usize {
         self.book.read(|state| state.goodbyes)
+    }
+
+    /// How often MAIL came together with what should follow it.
+    pub(crate) fn said_at_once(&self) -> usize {
+        self.book.read(|state| state.said_at_once)
     }
 
     /// Every user and password AUTH has given, right or wrong.

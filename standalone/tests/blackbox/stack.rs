@@ -34,7 +34,17 @@ impl Stack {
     }
 
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
-        let mut stack = Self::prepare(settings).await;
+        Self::prepare(settings).await.started().await
+    }
+
+    /// The same twice: before a mail server that takes several commands at once, and before one that does not.
+    pub(crate) async fn start_before_both() -> [Self; 2] {
+        let step_by_step = Self::prepare_before(Sink::without_pipelining().await, &[]).await;
+        [Self::start().await, step_by_step.started().await]
+    }
+
+    async fn started(self) -> Self {
+        let mut stack = self;
         stack.client = stack.start_api(&[]).await.client.clone();
         stack.start_worker(&[]).await;
         stack
@@ -42,10 +52,14 @@ impl Stack {
 
     /// Everything but the processes.
     pub(crate) async fn prepare(settings: &[(&str, &str)]) -> Self {
+        Self::prepare_before(Sink::start().await, settings).await
+    }
+
+    async fn prepare_before(sink: Sink, settings: &[(&str, &str)]) -> Self {
         // With RUST_LOG set, what the processes log is shown for tests that fail.
         let log = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
         let _ = log.with_test_writer().try_init();
-        let (database, sink) = (Database::create().await, Sink::start().await);
+        let database = Database::create().await;
         let prefix = format!("test-{}", database::chance());
         let own = [
             ("DATABASE_URL", database.url.as_str()),

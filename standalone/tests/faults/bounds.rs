@@ -36,8 +36,8 @@ impl May {
     }
 }
 
-/// What one worker has in hand at most.
-pub(crate) const IN_HAND: usize = 8;
+/// What one worker has in hand at most: two messages for each of its 8 connections to the mail server.
+pub(crate) const IN_HAND: usize = 16;
 
 pub(crate) fn form() -> Form {
     let seconds = Duration::from_secs;

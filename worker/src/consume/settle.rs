@@ -42,6 +42,8 @@ impl Settler {
     async fn try_to_settle(&self, delivery: &Delivery, outcome: Outcome) -> Result<()> {
         match outcome {
             Outcome::Done => {}
+            // What is not acked when the connection ends goes back to the queue.
+            Outcome::GiveBack => return Ok(()),
             Outcome::Retry(why) => {
                 let attempts = attempts_of(&delivery.properties);
                 let seconds = pause_after(attempts);

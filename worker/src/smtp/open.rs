@@ -6,68 +6,50 @@ use std::{
     time::Duration,
 };
 
-use lettre::transport::smtp::{
-    Error,
-    authentication::DEFAULT_MECHANISMS,
-    client::{AsyncSmtpConnection, AsyncTokioStream},
-    extension::ClientId,
-};
+use lettre::transport::smtp::{authentication::DEFAULT_MECHANISMS, client::AsyncSmtpConnection, extension::ClientId};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
     time::timeout,
 };
 use tokio_rustls::client::TlsStream;
 
 use super::{
-    completed,
+    connection::{Connection, completed, within},
     failure::{Failure, Fault, Step},
     server::{Security, Server, Tls},
     starttls,
     turns::Turns,
 };
 
-pub(super) async fn open(server: &Server) -> Result<AsyncSmtpConnection, Failure> {
+pub(super) async fn open(server: &Server) -> Result<Connection, Failure> {
     let limit = server.timeouts.step;
     let (tcp, peer, address) = connect(server).await?;
     let hello = server.hello.clone().map_or(address, ClientId::Domain);
-    let stream: Box<dyn AsyncTokioStream> = match &server.security {
-        Security::Plain => Box::new(Turns::new(tcp, peer)),
-        Security::Implicit(tls) => Box::new(Turns::new(handshake(tls, tcp, limit).await?, peer)),
+    match &server.security {
+        Security::Plain => greet(server, Turns::new(tcp, peer), &hello).await,
+        Security::Implicit(tls) => greet(server, Turns::new(handshake(tls, tcp, limit).await?, peer), &hello).await,
         Security::StartTls(tls) => {
             let tcp = starttls::ask(Turns::new(tcp, peer), &hello, limit).await?;
-            Box::new(Turns::greeted(handshake(tls, tcp, limit).await?, peer))
+            greet(server, Turns::greeted(handshake(tls, tcp, limit).await?, peer), &hello).await
         }
-    };
-    greet(server, stream, &hello).await
+    }
 }
 
-/// The dialogue up to where mail can go, on a stream whose protection is settled.
-pub(super) async fn greet(
-    server: &Server,
-    stream: Box<dyn AsyncTokioStream>,
-    hello: &ClientId,
-) -> Result<AsyncSmtpConnection, Failure> {
-    let limit = server.timeouts.step;
-    let connecting = AsyncSmtpConnection::connect_with_transport(stream, hello);
-    let mut connection = within(Step::Hello, limit, connecting).await?;
+/// The dialogue up to where mail can go, on a stream whose protection is settled: what was offered in plain
+/// text before STARTTLS may be anybody's words, and does not count.
+pub(super) async fn greet<S>(server: &Server, stream: Turns<S>, hello: &ClientId) -> Result<Connection, Failure>
+where
+    S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
+{
+    let (limit, offers) = (server.timeouts.step, stream.offers());
+    let connecting = AsyncSmtpConnection::connect_with_transport(Box::new(stream), hello);
+    let mut smtp = within(Step::Hello, limit, connecting).await?;
     if let Some(credentials) = &server.credentials {
-        let reply = within(Step::Auth, limit, connection.auth(DEFAULT_MECHANISMS, credentials)).await?;
+        let reply = within(Step::Auth, limit, smtp.auth(DEFAULT_MECHANISMS, credentials)).await?;
         completed(Step::Auth, &reply)?;
     }
-    Ok(connection)
-}
-
-/// Runs one step of the dialogue; the connection must not be used again after a failure.
-pub(super) async fn within<T>(
-    step: Step,
-    limit: Duration,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Failure> {
-    match timeout(limit, work).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(Failure::of(step, &error)),
-        Err(_) => Err(Failure::new(step, Fault::Silent)),
-    }
+    Ok(Connection { smtp, pipelines: offers.pipelining() })
 }
 
 /// Tries the addresses of the host in turn, each with its own time, so that one dead address

@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     failure::{Failure, Fault, Step},
+    offers::is_offer,
     turns::Turns,
 };
 
@@ -27,7 +28,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 pub(super) async fn ask<S: Stream>(mut stream: Turns<S>, hello: &ClientId, limit: Duration) -> Result<S, Failure> {
     let offers = timeout(limit, greet(&mut stream, hello)).await;
     let offers = offers.unwrap_or(Err(Failure::new(Step::Hello, Fault::Silent)))?;
-    if !offers.lines().any(|line| line.get(4..).is_some_and(|word| word.trim().eq_ignore_ascii_case("STARTTLS"))) {
+    if !offers.lines().any(|line| is_offer(line.as_bytes(), "STARTTLS")) {
         return Err(Failure::new(Step::StartTls, Fault::NotOffered));
     }
     let agreed = timeout(limit, exchange(&mut stream, &Starttls.to_string(), Step::StartTls)).await;

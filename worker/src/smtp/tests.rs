@@ -13,7 +13,10 @@ mod sink;
 
 mod faults;
 mod kept;
+mod pipelining;
 mod setup;
+mod slots;
+mod turns;
 mod whole;
 
 use sink::{Sink, behaviour::Behaviour};
@@ -24,6 +27,11 @@ fn letter(to: &str) -> Letter {
         to: to.parse().unwrap(),
         bytes: b"Subject: hello\r\n\r\nfirst\r\n.second\r\n..third\r\n".to_vec(),
     }
+}
+
+/// Both kinds of server: one that takes several commands at once, and one that does not.
+async fn sinks() -> [Sink; 2] {
+    [Sink::start().await, Sink::without_pipelining().await]
 }
 
 /// A slot that has all the time in the world.

@@ -1,10 +1,10 @@
-//! A stream on which client and server take turns: one reply of bounded size to each command.
+//! A stream on which client and server take turns: one reply to each command, and a bounded size to a turn.
 //!
 //! lettre takes whatever stands in its buffer for the answer to its last command, and reads a line
-//! of any length. This stream hands it one line at a time, in a form it understands, and a server
-//! that says more than one reply, or says something while it is not its turn (421 to an idle
-//! connection, replies slipped in before the TLS handshake), breaks the connection before another
-//! word of ours reaches the server.
+//! of any length. This stream hands it one line at a time, in a form it understands, and no more
+//! replies than are due. A server that says more, or says something while it is not its turn (421 to
+//! an idle connection, replies slipped in before the TLS handshake), breaks the connection before
+//! another word of ours reaches the server. So does whoever speaks before all that is due is heard.
 
 use std::{
     fmt, io,
@@ -16,10 +16,10 @@ use std::{
 use lettre::transport::smtp::client::AsyncTokioStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::reply;
+use super::{due::Due, offers::Offers, reply};
 
-/// The longest honest reply is a list of extensions, some hundred bytes.
-const LONGEST_REPLY: usize = 8 * 1024;
+/// The longest honest reply is a list of extensions, some hundred bytes; of the short ones three may come at once.
+const LONGEST_TURN: usize = 8 * 1024;
 
 pub(super) struct Turns<S> {
     inner: S,
@@ -38,19 +38,30 @@ pub(super) struct Turns<S> {
     /// What we want to say, and how much of it has been sent.
     unsaid: Vec<u8>,
     said: usize,
+    due: Due,
+    offers: Offers,
 }
 
 impl<S> Turns<S> {
     pub(super) fn new(inner: S, peer: SocketAddr) -> Turns<S> {
         let heard = vec![0; 1024].into_boxed_slice();
         let (begun, line, unsaid) = (Vec::new(), Vec::new(), Vec::new());
-        Turns { inner, peer, heard, start: 0, end: 0, length: 0, begun, line, served: 0, unsaid, said: 0 }
+        let (due, offers) = (Due::greeting(), Offers::default());
+        let (start, end, length, served, said) = (0, 0, 0, 0, 0);
+        Turns { inner, peer, heard, start, end, length, begun, line, served, unsaid, said, due, offers }
     }
 
     /// A stream that reads a greeting first. lettre waits for one on every stream it is given, but
     /// a server does not greet again after STARTTLS.
     pub(super) fn greeted(inner: S, peer: SocketAddr) -> Turns<S> {
-        Turns { line: b"220 as before\r\n".into(), ..Turns::new(inner, peer) }
+        let mut turns = Turns { line: b"220 as before\r\n".into(), ..Turns::new(inner, peer) };
+        turns.due.heard(&turns.line);
+        turns
+    }
+
+    /// What the server says to EHLO on this very stream: nothing of it was said before a TLS handshake.
+    pub(super) fn offers(&self) -> Offers {
+        self.offers.clone()
     }
 
     /// The bare stream, unless words of the server are left over: they would be lost, or worse, believed.
@@ -69,12 +80,15 @@ impl<S: AsyncRead + Unpin> Turns<S> {
         ready!(Pin::new(&mut self.inner).poll_read(cx, &mut space))?;
         (self.start, self.end) = (0, space.filled().len());
         self.length += self.end;
-        let bounded = self.length <= LONGEST_REPLY;
+        let bounded = self.length <= LONGEST_TURN;
         Poll::Ready(if bounded { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) })
     }
 
-    /// Makes `line` the next line; it is empty if the server has hung up.
+    /// Makes `line` the next line; it is empty if the server has hung up. Fails if none is due.
     fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.due.is_nothing() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         loop {
             let fresh = &self.heard[self.start..self.end];
             let until = fresh.iter().position(|byte| *byte == b'\n').map(|index| index + 1);
@@ -84,6 +98,8 @@ impl<S: AsyncRead + Unpin> Turns<S> {
             if until.is_some() {
                 (self.line, self.served) = (reply::plain_line(&self.begun), 0);
                 self.begun.clear();
+                self.due.heard(&self.line);
+                self.offers.heard(&self.line);
                 return Poll::Ready(Ok(()));
             }
             ready!(self.poll_fill(cx))?;
@@ -94,9 +110,9 @@ impl<S: AsyncRead + Unpin> Turns<S> {
         }
     }
 
-    /// Fails if the server has said something we did not ask for, or has hung up.
+    /// Fails if the server has yet to answer, has said something we did not ask for, or has hung up.
     fn check_silence(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.is_heard_out() {
+        if self.due.is_nothing() && self.is_heard_out() {
             match self.poll_fill(cx)? {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(()) if self.end == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -123,6 +139,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Turns<S> {
             };
         }
         ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        self.due.said(&self.unsaid);
+        self.offers.said(&self.unsaid);
         self.unsaid.clear();
         (self.said, self.length) = (0, 0);
         Poll::Ready(Ok(()))

@@ -24,6 +24,7 @@ pub(super) struct State {
     pub(super) logins: Vec<(String, String)>,
     pub(super) connections: usize,
     pub(super) goodbyes: usize,
+    pub(super) said_at_once: usize,
 }
 
 impl State {

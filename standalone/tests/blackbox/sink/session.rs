@@ -6,11 +6,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Protection, Settings,
     behaviour::Stage,
     book::{Attempt, Book},
     login,
     mail::Mail,
+    settings::{Protection, Settings},
     wire::{Wire, over},
 };
 
@@ -87,6 +87,9 @@ impl Session {
     async fn ehlo(&mut self) -> io::Result<()> {
         self.start_over();
         let mut lines = vec!["250-sink.example.com".to_owned(), "250-8BITMIME".to_owned()];
+        if self.house.settings.pipelining {
+            lines.push("250-PIPELINING".into());
+        }
         if self.offers_starttls() {
             lines.push("250-STARTTLS".into());
         }
@@ -128,6 +131,9 @@ impl Session {
     }
 
     async fn mail(&mut self, rest: &str) -> io::Result<()> {
+        if self.wire.has_more() {
+            self.house.book.write(|state| state.said_at_once += 1);
+        }
         self.start_over();
         if self.house.settings.login.is_some() && !self.logged_in {
             return self.wire.say("530 5.7.0 log in first").await;

@@ -43,6 +43,11 @@ impl Wire {
         }
     }
 
+    /// Whether more has come than the last line.
+    pub(super) fn has_more(&self) -> bool {
+        !self.stream.buffer().is_empty()
+    }
+
     /// Reads up to the dot that stands alone, and takes the stuffing out.
     pub(super) async fn mail(&mut self) -> io::Result<String> {
         let mut mail = String::new();

@@ -11,6 +11,7 @@ use super::{
         Sink,
         behaviour::{Behaviour, Stage},
     },
+    sinks,
 };
 use crate::smtp::{Sent, Slot, server::Server};
 
@@ -24,21 +25,21 @@ const STEPS: [(Stage, &str); 6] = [
     (Stage::Dot, "end of data"),
 ];
 
-/// Sends one letter into a fault and another one after it, on a sink of their own.
-async fn through(fault: Behaviour) -> Sent {
-    let sink = Sink::start().await;
+/// Sends one letter into a fault and another one after it.
+async fn through(sink: Sink, fault: Behaviour) -> Sent {
     let sent = send_into(&sink, fault).await;
     sends(&mut patient(&sink), "bob@example.org").await;
     sent
 }
 
-/// Runs the fault at all these steps at the same time, and gives what was said with the name of the step.
+/// Runs the fault at all these steps at the same time, each on sinks of its own of both kinds, and gives what was said
+/// with the name of the step.
 async fn at_each(steps: &[(Stage, &'static str)], fault: impl Fn(Stage) -> Behaviour) -> Vec<(Sent, &'static str)> {
     let running = steps.iter().map(|(at, name)| {
         let fault = fault(*at);
-        async move { (through(fault).await, *name) }
+        async move { sinks().await.map(|sink| async move { (through(sink, fault).await, *name) }) }
     });
-    join_all(running).await
+    join_all(join_all(running).await.into_iter().flatten()).await
 }
 
 #[tokio::test]
@@ -60,8 +61,9 @@ async fn a_final_refusal_of_us_is_not_one_of_the_mail() {
     for (sent, name) in at_each(&STEPS[..2], |at| Behaviour::Reply { at, code: 554 }).await {
         assert_eq!(sent, later(&format!("{name}: 554 5.7.0")));
     }
-    let login_first = Behaviour::Reply { at: Stage::Mail, code: 530 };
-    assert_eq!(through(login_first).await, later("MAIL: 530 5.7.0"));
+    for (sent, _) in at_each(&[STEPS[2]], |at| Behaviour::Reply { at, code: 530 }).await {
+        assert_eq!(sent, later("MAIL: 530 5.7.0"));
+    }
 }
 
 #[tokio::test]
@@ -102,14 +104,20 @@ async fn go_on_is_not_a_yes() {
     for (sent, name) in at_each(&[STEPS[2], STEPS[3], STEPS[5]], |at| Behaviour::Reply { at, code: 354 }).await {
         assert_eq!(sent, later(&format!("{name}: 354")));
     }
-    let yes_to_data = Behaviour::Reply { at: Stage::Data, code: 250 };
-    assert_eq!(through(yes_to_data).await, later("DATA: 250"));
+    for (sent, _) in at_each(&[STEPS[4]], |at| Behaviour::Reply { at, code: 250 }).await {
+        assert_eq!(sent, later("DATA: 250"));
+    }
 }
 
 #[tokio::test]
 async fn replies_that_lettre_does_not_know_are_understood() {
-    let sink = Sink::start().await;
-    let mut slot = patient(&sink);
+    for sink in sinks().await {
+        understands_replies_that_lettre_does_not_know(&sink).await;
+    }
+}
+
+async fn understands_replies_that_lettre_does_not_know(sink: &Sink) {
+    let mut slot = patient(sink);
     for (at, bytes) in [
         (Stage::Greeting, b"220\r\n".as_slice()),
         (Stage::Mail, b"250-\r\n250\r\n"),
@@ -137,7 +145,9 @@ async fn garbage_is_no_reply() {
 #[tokio::test]
 async fn a_second_reply_is_never_taken_for_the_next_ones() {
     for (sent, name) in at_each(&STEPS[..5], Behaviour::Twice).await {
-        assert!(matches!(&sent, Sent::Later(why) if why.ends_with("connection aborted")), "{name}: {sent:?}");
+        // Of several replies that are due nobody can tell which is the one too many; but it is seen before the dot.
+        let is_seen = |why: &str| why.ends_with("connection aborted") || why == "DATA: 250";
+        assert!(matches!(&sent, Sent::Later(why) if is_seen(why)), "{name}: {sent:?}");
     }
 }
 

@@ -3,20 +3,23 @@
 use super::{
     later, letter, patient, sends,
     sink::{
-        Protection, Settings, Sink,
+        Sink,
         behaviour::{Behaviour, Stage},
+        settings::{Protection, Settings},
     },
+    sinks,
 };
 use crate::smtp::{LONGEST_IDLE, Sent};
 
 #[tokio::test]
 async fn all_letters_of_a_slot_go_over_one_connection() {
-    let sink = Sink::start().await;
-    let mut slot = patient(&sink);
-    for _ in 0..5 {
-        sends(&mut slot, "ann@example.org").await;
+    for sink in sinks().await {
+        let mut slot = patient(&sink);
+        for _ in 0..5 {
+            sends(&mut slot, "ann@example.org").await;
+        }
+        assert_eq!((sink.count(), sink.connections()), (5, 1));
     }
-    assert_eq!((sink.count(), sink.connections()), (5, 1));
 }
 
 #[tokio::test]
@@ -30,8 +33,9 @@ async fn a_letter_arrives_as_it_was_sent_dots_and_all() {
 
 #[tokio::test]
 async fn a_connection_the_server_closed_while_idle_costs_nothing() {
-    for protection in [Protection::Plain, Protection::StartTls, Protection::Implicit] {
-        let sink = Sink::start_with(Settings { protection, ..Settings::default() }).await;
+    let protections = [Protection::Plain, Protection::StartTls, Protection::Implicit];
+    for (protection, pipelining) in protections.into_iter().flat_map(|way| [(way, true), (way, false)]) {
+        let sink = Sink::start_with(Settings { protection, pipelining, ..Settings::default() }).await;
         for goodbye in [Behaviour::AcceptThenCut, Behaviour::AcceptThen421, Behaviour::Twice(Stage::Dot)] {
             let (mails, connections) = (sink.count(), sink.connections());
             let mut slot = patient(&sink);
@@ -47,23 +51,24 @@ async fn a_connection_the_server_closed_while_idle_costs_nothing() {
 
 #[tokio::test]
 async fn a_kept_connection_that_fails_before_the_dot_is_replaced_at_once() {
-    let sink = Sink::start().await;
     let closing = |at| Behaviour::Reply { at, code: 421 };
-    for fault in [
-        closing(Stage::Rcpt),
-        closing(Stage::Data),
-        Behaviour::Cut(Stage::Rcpt),
-        Behaviour::Cut(Stage::Data),
-        Behaviour::Twice(Stage::Rcpt),
-    ] {
-        let connections = sink.connections();
-        let mut slot = patient(&sink);
-        sends(&mut slot, "bob@example.org").await;
-        sink.script("ann@example.org", [fault]);
-        sends(&mut slot, "ann@example.org").await;
-        assert_eq!(sink.connections(), connections + 2, "{fault:?}");
+    let faults = [closing(Stage::Rcpt), closing(Stage::Data), Behaviour::Cut(Stage::Rcpt), Behaviour::Cut(Stage::Data)];
+    for sink in sinks().await {
+        for fault in faults {
+            is_replaced(&sink, fault).await;
+        }
+        assert_eq!((sink.mails_to("ann@example.org").len(), sink.attempts("ann@example.org").len()), (4, 8));
     }
-    assert_eq!((sink.mails_to("ann@example.org").len(), sink.attempts("ann@example.org").len()), (5, 10));
+    is_replaced(&Sink::without_pipelining().await, Behaviour::Twice(Stage::Rcpt)).await;
+}
+
+async fn is_replaced(sink: &Sink, fault: Behaviour) {
+    let connections = sink.connections();
+    let mut slot = patient(sink);
+    sends(&mut slot, "bob@example.org").await;
+    sink.script("ann@example.org", [fault]);
+    sends(&mut slot, "ann@example.org").await;
+    assert_eq!(sink.connections(), connections + 2, "{fault:?}");
 }
 
 #[tokio::test]
@@ -78,10 +83,11 @@ async fn there_is_one_second_try_and_no_third() {
 
 #[tokio::test]
 async fn after_the_dot_nothing_is_sent_again() {
-    let sink = Sink::start().await;
-    for fault in [Behaviour::Cut(Stage::Dot), Behaviour::Reply { at: Stage::Dot, code: 421 }] {
+    let [sink, step_by_step] = sinks().await;
+    let faults = [Behaviour::Cut(Stage::Dot), Behaviour::Reply { at: Stage::Dot, code: 421 }];
+    for (sink, fault) in faults.into_iter().flat_map(|fault| [(&sink, fault), (&step_by_step, fault)]) {
         let attempts = sink.attempts("ann@example.org").len();
-        let mut slot = patient(&sink);
+        let mut slot = patient(sink);
         sends(&mut slot, "bob@example.org").await;
         sink.script("ann@example.org", [fault]);
         assert!(matches!(slot.send(&letter("ann@example.org")).await, Sent::Later(_)));

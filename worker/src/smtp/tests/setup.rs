@@ -7,8 +7,9 @@ use futures_util::future::join_all;
 use super::{
     later, letter, patient, send_into, sends,
     sink::{
-        Protection, Settings, Sink,
+        Sink,
         behaviour::{Behaviour, Stage},
+        settings::{Protection, Settings},
     },
 };
 use crate::smtp::{Sent, Slot, server::Server};

@@ -1,0 +1,84 @@
+//! An open connection to the mail server, and how a letter goes over it.
+
+use std::time::Duration;
+
+use lettre::transport::smtp::{
+    Error,
+    client::AsyncSmtpConnection,
+    commands::{Data, Mail, Rcpt},
+    response::{Response, Severity},
+};
+use tokio::time::timeout;
+
+use super::{
+    Letter,
+    failure::{Failure, Fault, Step},
+    server::Timeouts,
+};
+
+pub(super) struct Connection {
+    pub(super) smtp: AsyncSmtpConnection,
+    /// Whether the server takes several commands at once (RFC 2920).
+    pub(super) pipelines: bool,
+}
+
+impl Connection {
+    /// The connection must not be used again after a failure: with pipelining there may be replies on their way, and
+    /// the server may even wait for the text of a letter whose recipient it has refused.
+    pub(super) async fn deliver(&mut self, letter: &Letter, limits: Timeouts) -> Result<(), Failure> {
+        if self.pipelines {
+            self.ask_at_once(letter, limits.step).await?;
+        } else {
+            self.ask_step_by_step(letter, limits.step).await?;
+        }
+        completed(Step::Dot, &within(Step::Dot, limits.dot, self.smtp.message(&letter.bytes)).await?)
+    }
+
+    async fn ask_step_by_step(&mut self, letter: &Letter, limit: Duration) -> Result<(), Failure> {
+        let (mail, rcpt) = envelope(letter);
+        completed(Step::Mail, &within(Step::Mail, limit, self.smtp.command(mail)).await?)?;
+        completed(Step::Rcpt, &within(Step::Rcpt, limit, self.smtp.command(rcpt)).await?)?;
+        go_ahead(&within(Step::Data, limit, self.smtp.command(Data)).await?)
+    }
+
+    /// One round trip instead of three. The first refusal is the verdict: the others only follow from it.
+    async fn ask_at_once(&mut self, letter: &Letter, limit: Duration) -> Result<(), Failure> {
+        let (mail, rcpt) = envelope(letter);
+        let all = format!("{mail}{rcpt}{Data}");
+        completed(Step::Mail, &within(Step::Mail, limit, self.smtp.command(all)).await?)?;
+        completed(Step::Rcpt, &within(Step::Rcpt, limit, self.smtp.read_response()).await?)?;
+        go_ahead(&within(Step::Data, limit, self.smtp.read_response()).await?)
+    }
+}
+
+fn envelope(letter: &Letter) -> (Mail, Rcpt) {
+    (Mail::new(Some(letter.from.clone()), vec![]), Rcpt::new(letter.to.clone(), vec![]))
+}
+
+/// Runs one step of the dialogue; the connection must not be used again after a failure.
+pub(super) async fn within<T>(
+    step: Step,
+    limit: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Failure> {
+    match timeout(limit, work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(Failure::of(step, &error)),
+        Err(_) => Err(Failure::new(step, Fault::Silent)),
+    }
+}
+
+/// lettre calls every 2xx and 3xx a success; here "go on" would be a lie.
+pub(super) fn completed(step: Step, reply: &Response) -> Result<(), Failure> {
+    if reply.code().severity == Severity::PositiveCompletion {
+        return Ok(());
+    }
+    Err(Failure::new(step, Fault::refused(reply.code().into(), "")))
+}
+
+fn go_ahead(reply: &Response) -> Result<(), Failure> {
+    if reply.has_code(354) {
+        return Ok(());
+    }
+    Err(Failure::new(Step::Data, Fault::refused(reply.code().into(), "")))
+}
