@@ -66,8 +66,8 @@ migrate: ## Bring the schema of the compose database up to date
 migration: ## Make the file of the next migration: make migration name=add_something
 	@scripts/new-migration '$(name)'
 
-bench: ## Measure (comes later)
-	@echo "There are no benchmarks yet; they come with the issue Speed." >&2; exit 1
+bench: ## Measure everything, for most of an hour, into docs/PERFORMANCE.md; QUICK=1 only sees that it runs
+	@scripts/bench
 
 clean: ## Remove what was built, and the containers with their data
 	$(compose) down --volumes --remove-orphans --rmi local

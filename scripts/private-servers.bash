@@ -71,11 +71,13 @@ start_postgres() {
   (cd "$dir" && "${as[@]}" "$bin/initdb" --pgdata="$home/data" --username=vestibule --pwfile="$home/password" \
     --auth=password --encoding=UTF8 --locale=C.UTF-8 --no-sync) >"$home.log" 2>&1 ||
     { tail -n 40 "$home.log" >&2; fail "initdb failed; its words are above"; }
-  # fsync is off because what a power cut would lose is thrown away a minute later anyway; there is no
-  # unix socket because its path has a length limit.
+  # fsync is off because what a power cut would lose is thrown away a minute later anyway, unless DURABLE=1 asks for
+  # a server as it is run (a bench does); there is no unix socket because its path has a length limit.
+  local haste=(-c fsync=off -c full_page_writes=off)
+  [[ ${DURABLE:-} != 1 ]] || haste=()
   start QUIT "$home.log" "$bin/postgres" -D "$home/data" -c port="$postgres_port" \
     -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 \
-    -c timezone=UTC -c log_timezone=UTC -c fsync=off -c full_page_writes=off
+    -c timezone=UTC -c log_timezone=UTC "${haste[@]}"
   postgres=$!
 }
 
@@ -83,6 +85,7 @@ await_postgres() {
   wait_until Postgres "$postgres" "$dir/postgres.log" \
     "$(postgres_bin)/pg_isready" --host=127.0.0.1 --port="$postgres_port"
   export DATABASE_URL=postgres://vestibule:$password@127.0.0.1:$postgres_port/postgres
+  export POSTGRES_LOG=$dir/postgres.log
 }
 
 start_rabbitmq() {

@@ -70,13 +70,15 @@ impl HashPool {
     /// Fails when the engine does not compute what it must.
     pub(crate) fn start(settings: Settings) -> anyhow::Result<Self> {
         engine::check(settings.costs)?;
-        let pace = warm(&mut Engine::new(settings.engine, settings.costs), settings.costs)?;
+        let mut first = Engine::new(settings.engine, settings.costs);
+        let pace = warm(&mut first, settings.costs)?;
+        let others = (1..settings.threads).map(|_| Engine::new(settings.engine, settings.costs));
         let queue = Mutex::new(Queue::new(settings.threads, settings.patience, pace));
         let shared = Arc::new(Shared { settings, queue, changed: Condvar::new() });
-        for n in 0..settings.threads {
+        for (n, engine) in std::iter::once(first).chain(others).enumerate() {
             let shared = Arc::clone(&shared);
             let thread = std::thread::Builder::new().name(format!("hash-{n}"));
-            thread.spawn(move || shared.work()).context("cannot start the hash threads")?;
+            thread.spawn(move || shared.work(engine)).context("cannot start the hash threads")?;
         }
         Ok(Self { _handle: Arc::new(Handle(Arc::clone(&shared))), shared })
     }
@@ -151,9 +153,8 @@ impl Shared {
         }
     }
 
-    fn work(&self) {
+    fn work(&self, mut engine: Engine) {
         let Settings { engine: kind, costs, .. } = self.settings;
-        let mut engine = Engine::new(kind, costs);
         // So that the first password does not pay for the memory. What is wrong with it will be told then.
         let _ = warm(&mut engine, costs);
         while let Some(job) = self.next() {
@@ -165,7 +166,6 @@ impl Shared {
                 engine = Engine::new(kind, costs);
                 Err(Overloaded)
             });
-            // Gone meanwhile, which is its right.
             let _ = job.answer.send(tag);
         }
     }

@@ -35,10 +35,10 @@ pub(crate) struct Order<'a> {
     pub(crate) traceparent: &'a str,
 }
 
-/// What was used before, and what is left.
+/// What was used before.
 pub(crate) struct Used {
-    minted: Minted,
-    registered: Vec<OffsetDateTime>,
+    pub(crate) minted: Minted,
+    pub(crate) registered: Vec<OffsetDateTime>,
     pub(crate) now: OffsetDateTime,
 }
 
@@ -59,7 +59,7 @@ pub(crate) async fn read(connection: &Connection, order: &Order<'_>) -> Result<F
     Ok(Facts { used, ledger, has_account: user.is_some() })
 }
 
-pub(crate) async fn used(connection: &Connection, Order { names, .. }: &Order<'_>) -> Result<Used, Error> {
+async fn used(connection: &Connection, Order { names, .. }: &Order<'_>) -> Result<Used, Error> {
     let asked =
         [(&names.address, Kind::Codes), (&names.here, Kind::CodesFrom), (&names.network, Kind::RegistrationsFrom)];
     let ([all, here, registered], now) = budgets::used(connection, asked).await?;

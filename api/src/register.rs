@@ -1,6 +1,6 @@
 //! Somebody wants in: a registration is appended, whoever the address belongs to.
 
-use futures_util::future::try_join3;
+use futures_util::future::try_join;
 
 use crate::{
     App, chance,
@@ -8,15 +8,15 @@ use crate::{
         email::EmailAddress,
         network::Network,
         password::{Password, proof::Proof, recipe::Recipe},
-        policy::{IDEMPOTENCY_TTL, Wanted},
+        policy::{IDEMPOTENCY_TTL, Minted, Wanted},
     },
     hashing::{Errand, Place},
-    mint::{self, Order},
+    mint::{self, Order, Used},
     names::Names,
     receipt::{self, Receipt},
     refusal::Refusal,
     store::{
-        self, passwords,
+        self, prospects,
         registrations::{self, Registration},
         transaction::{Commit, Transaction, Writes},
     },
@@ -65,15 +65,16 @@ async fn look(app: &App, wish: &Registering, names: &Names) -> Result<Looked, Re
             None => Ok(None),
         }
     };
-    let order = order(wish, names);
-    let hash = passwords::hash_at(&connection, &wish.email, app.policy.registration_ttl);
-    let (before, used, hash) = try_join3(by_key, mint::used(&connection, &order), hash).await?;
+    let prospects = prospects::read(&connection, &wish.email, names, app.policy.registration_ttl);
+    let (before, known) = try_join(by_key, prospects).await?;
     if let Some(before) = before.filter(|before| before.now < before.created_at + IDEMPOTENCY_TTL) {
         return Ok(Looked::Repeated(Box::new(before)));
     }
     // It would be refused later: so before it costs anything.
-    mint::judge(app, &used, order.wanted)?;
-    Ok(Looked::New(app.recipe(&wish.email, hash.iter())))
+    let minted = Minted { all: known.codes, here: known.codes_from };
+    let used = Used { minted, registered: known.registrations_from, now: known.now };
+    mint::judge(app, &used, Wanted::Registration)?;
+    Ok(Looked::New(app.recipe(&wish.email, known.password_hash.iter())))
 }
 
 /// Whether it is the same request is told after hashing, whoever's request it was. A password is compared

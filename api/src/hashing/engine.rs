@@ -30,12 +30,14 @@ enum Scratch {
     Reference(Vec<Block>),
 }
 
+const USUAL: Costs = Costs { memory_kib: 19_456, passes: 2 };
+
 /// What the reference implementation in C makes of these.
 const KNOWN: [(&[u8], [u8; 16], Costs, &str); 3] = [
     (
         b"correct horse battery staple",
         [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
-        Costs { memory_kib: 19_456, passes: 2 },
+        USUAL,
         "818259b6310026a8e0dbac5d2e6927abcfdb07b32258fac4f61b18b80f929085",
     ),
     (
@@ -55,17 +57,20 @@ const KNOWN: [(&[u8], [u8; 16], Costs, &str); 3] = [
 /// Both engines must agree with the reference, and with each other at the costs that are set: a hash that
 /// nobody else can compute would lock everybody out on the day when the engine is changed.
 pub(super) fn check(costs: Costs) -> Result<()> {
+    let recipe = Recipe { costs, salt: *b"the costs as set" };
+    let mut tags = Vec::new();
     for kind in [Kind::Fast, Kind::Reference] {
-        let mut engine = Engine::new(kind, costs);
+        // One for all, with memory for the largest, which goes back as one piece: what is freed in several may stay
+        // with the process for ever.
+        let mut engine = Engine::new(kind, if costs.memory_kib < USUAL.memory_kib { USUAL } else { costs });
+        tags.push(engine.hash(b"vestibule", &recipe)?);
         for (password, salt, costs, known) in KNOWN {
             let tag = engine.hash(password, &Recipe { costs, salt })?;
             let same = tag.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == known;
             ensure!(same, "{}", wrong(kind));
         }
     }
-    let recipe = Recipe { costs, salt: *b"the costs as set" };
-    let tag = |kind| Engine::new(kind, costs).hash(b"vestibule", &recipe);
-    ensure!(tag(Kind::Fast)? == tag(Kind::Reference)?, "{}", wrong(Kind::Fast));
+    ensure!(tags[0] == tags[1], "{}", wrong(Kind::Fast));
     Ok(())
 }
 

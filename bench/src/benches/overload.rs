@@ -1,0 +1,124 @@
+//! B9, B10: what is done when more is asked than can be done, how long those wait who are let in, how long those who
+//! are not, and when it is over. The same rounds give the points of the plot.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{Findings, delivery::coming};
+use crate::{
+    chain::Chain,
+    ground::Ground,
+    open::{Arrival, Crowd},
+    people,
+    plot::Point,
+    say::say,
+    statistics::{median, percentile},
+    table::{Goal, Row, Unit},
+};
+
+/// Of the peak. The last one is followed by half the peak again, to see when all is well.
+const LOADS: [f64; 7] = [0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0];
+const TWICE: usize = 4;
+const FIVE_TIMES: usize = 6;
+
+/// Looked at together when it is asked whether all is well.
+const WINDOW: Duration = Duration::from_millis(250);
+
+struct Round {
+    peak: f64,
+    /// Goodput, and p99 of who was let in, at each load.
+    at: Vec<(f64, f64)>,
+    refusal_ms: f64,
+    normal_after: f64,
+}
+
+pub(crate) async fn run(ground: &Ground) -> Result<Findings> {
+    let chain = Chain::start(ground, "overload", ground.some_cores(), &[]).await?;
+    let mut rounds = Vec::new();
+    for number in 1..=ground.rounds() {
+        let round = measure(ground, &chain).await?;
+        let share = |load: usize| round.at[load].0 / round.peak;
+        say(&format!(
+            "  B9 round {number}: peak {:.1}/s; {:.2} of it at 2×, {:.2} at 5×; p99 {:.0} ms at 2×",
+            round.peak,
+            share(TWICE),
+            share(FIVE_TIMES),
+            round.at[TWICE].1
+        ));
+        rounds.push(round);
+    }
+    chain.end().await?;
+    Ok(Findings { rows: rows(&rounds), points: points(&rounds) })
+}
+
+async fn measure(ground: &Ground, chain: &Chain) -> Result<Round> {
+    let peak = chain.peak(ground).await?.rate(202);
+    chain.comes_to_rest().await?;
+    let (mut at, mut refusal_ms, mut normal_after, mut usual_ms) = (Vec::new(), f64::NAN, f64::NAN, f64::NAN);
+    for load in LOADS {
+        let crowd = coming(ground, load * peak, ground.seconds()).run(&chain.door, people::register).await?;
+        if load == LOADS[0] {
+            usual_ms = median(&crowd.waits(202));
+        }
+        if load == LOADS[FIVE_TIMES] {
+            refusal_ms = percentile(&crowd.waits(503), 99.0);
+            let seconds = ground.either(8.0, 2.0);
+            let after = coming(ground, LOADS[0] * peak, seconds).run(&chain.door, people::register).await?;
+            normal_after = until_normal(&crowd, &after, usual_ms);
+        }
+        at.push((crowd.rate(202), percentile(&crowd.waits(202), 99.0)));
+        chain.comes_to_rest().await?;
+    }
+    Ok(Round { peak, at, refusal_ms, normal_after })
+}
+
+/// The seconds from the last of the overload to the end of the last window in which somebody was refused, or half
+/// of all waited for more than twice as long as they usually do.
+fn until_normal(overload: &Crowd, after: &Crowd, usual_ms: f64) -> f64 {
+    let due = |crowd: &Crowd| crowd.arrivals.iter().map(|one| one.due).collect::<Vec<_>>();
+    let (Some(over), Some(begun)) = (due(overload).into_iter().max(), due(after).into_iter().min()) else {
+        return f64::NAN;
+    };
+    let windows = (after.seconds / WINDOW.as_secs_f64()).ceil() as u32;
+    let is_bad = |window: &u32| {
+        let (from, to) = (begun + WINDOW * *window, begun + WINDOW * (*window + 1));
+        let there: Vec<_> = after.arrivals.iter().filter(|one| (from..to).contains(&one.due)).collect();
+        let waits: Vec<_> = there.iter().map(|one| Arrival::milliseconds(one)).collect();
+        there.iter().any(|one| one.status != 202) || median(&waits) > 2.0 * usual_ms
+    };
+    match (0..windows).rfind(is_bad) {
+        Some(last) => (begun + WINDOW * (last + 1)).saturating_duration_since(over).as_secs_f64(),
+        None => 0.0,
+    }
+}
+
+fn rows(rounds: &[Round]) -> Vec<Row> {
+    let goodput = |load: usize| rounds.iter().map(|round| (round.at[load].0, round.peak)).collect::<Vec<_>>();
+    let each = |value: fn(&Round) -> f64| rounds.iter().map(value).collect::<Vec<_>>();
+    let (ms, seconds) = (Unit::Milliseconds, Unit::Seconds);
+    let let_in = each(|round| round.at[TWICE].1);
+    let (refused, normal) = (each(|round| round.refusal_ms), each(|round| round.normal_after));
+    vec![
+        Row::ratio("B9-2x", "goodput at twice the peak ÷ the peak", &goodput(TWICE), "/s", Goal::AtLeast(0.97, 0.9)),
+        Row::ratio(
+            "B9-5x",
+            "goodput at five times the peak ÷ the peak",
+            &goodput(FIVE_TIMES),
+            "/s",
+            Goal::AtLeast(0.93, 0.9),
+        ),
+        Row::plain("B10", "p99 of who is let in, at twice the peak", let_in, ms, Goal::AtMost(400.0, 1000.0)),
+        Row::plain("B10-503", "p99 of a refusal, at five times the peak", refused, ms, Goal::AtMost(5.0, 50.0)),
+        Row::plain("B10-end", "until all is normal after five times the peak", normal, seconds, Goal::AtMost(5.0, 5.0)),
+    ]
+}
+
+fn points(rounds: &[Round]) -> Vec<Point> {
+    let point = |(index, &load): (usize, &f64)| Point {
+        load,
+        goodput: median(&rounds.iter().map(|round| round.at[index].0 / round.peak).collect::<Vec<_>>()),
+        p99_ms: median(&rounds.iter().map(|round| round.at[index].1).collect::<Vec<_>>()),
+    };
+    LOADS.iter().enumerate().map(point).collect()
+}

@@ -1,0 +1,126 @@
+//! B6: registrations per second with next to no hash ÷ pgbench with the same SQL, which is captured from the
+//! log of a registration, so that it is always that of the code.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use tokio_postgres::Client;
+
+use crate::{
+    capture::{self, Statement},
+    chain::{self, PATIENT},
+    clock::now,
+    closed::Loop,
+    database,
+    door::Door,
+    ground::Ground,
+    people, pgbench,
+    say::say,
+    scene::Scene,
+    script::Script,
+    table::{Goal, Row},
+};
+
+/// Those of the API's pool (`api::CONNECTIONS`).
+const CONNECTIONS: usize = 16;
+
+/// Two for each connection: one waits while the other's answer is on its way.
+const CLIENTS: usize = 2 * CONNECTIONS;
+
+/// The least that Argon2 can do.
+const NO_HASH: [(&str, &str); 2] = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")];
+
+pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
+    let (one_by_one, pipelined) = capture(ground).await?;
+    let mut scene = Scene::prepare(ground, "stubbed").await?;
+    NO_HASH.into_iter().chain([PATIENT]).for_each(|(name, value)| scene.set(name, value));
+    let twin = Scene::prepare(ground, "pgbench").await?;
+    let api = scene.api(ground).await?;
+    let door = Door::new(api.address, CLIENTS);
+    let (mut plain, mut piped) = (Vec::new(), Vec::new());
+    for round in 1..=ground.rounds() {
+        let theirs = async |script| pgbench::rate(&twin.database_url, script, CONNECTIONS, ground.seconds()).await;
+        let (slow, fast) = (theirs(&one_by_one).await?, theirs(&pipelined).await?);
+        let (warm_up, seconds) = (ground.warm_up(), ground.seconds());
+        let counted = Loop { clients: CLIENTS, warm_up, seconds }.run(&door, chain::newcomers(ground)).await?;
+        let ours = counted.only(202)?;
+        check_stub(&scene.database).await?;
+        rest(&scene).await?;
+        say(&format!("  B6 round {round}: {ours:.0} registrations/s, pgbench {slow:.0} and {fast:.0}"));
+        plain.push((ours, slow));
+        piped.push((ours, fast));
+    }
+    api.process.stop().await?;
+    let what = "registrations with next to no hash ÷ pgbench, same SQL";
+    let in_one_go = "the same ÷ pgbench that sends each transaction in one go";
+    Ok(vec![
+        Row::ratio("B6", what, &plain, "/s", Goal::AtLeast(0.8, 0.6)),
+        Row::ratio("B6-piped", in_one_go, &piped, "/s", Goal::None),
+    ])
+}
+
+async fn check_stub(database: &Client) -> Result<()> {
+    let sql = "SELECT password_hash FROM registrations ORDER BY created_at DESC LIMIT 1";
+    let hash: String = database.query_one(sql, &[]).await?.get(0);
+    ensure!(hash.contains("$m=8,t=1,"), "ARGON2_MEMORY_KIB and ARGON2_PASSES change nothing: {}", &hash[..30]);
+    Ok(())
+}
+
+/// Nobody takes the messages, so they must not pile up; what the relay still has would take from pgbench.
+async fn rest(scene: &Scene) -> Result<()> {
+    let until = now() + Duration::from_secs(120);
+    while database::count(&scene.database, "SELECT count(*) FROM outbox").await? > 0 {
+        ensure!(now() < until, "rows stay in the outbox");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    scene.broker.purge().await
+}
+
+/// Has somebody register at an API without a broker, so that the relay does nothing, and reads the log.
+async fn capture(ground: &Ground) -> Result<(PathBuf, PathBuf)> {
+    let log = std::env::var("POSTGRES_LOG").context("POSTGRES_LOG is not set: B6 reads the log of a private server")?;
+    let mut scene = Scene::prepare(ground, "capture").await?;
+    scene.set("AMQP_URL", "amqp://bench:nobody@127.0.0.1:1/%2f");
+    let settings = format!(r#"ALTER DATABASE "{}" SET log_statement = 'all'"#, scene.name);
+    scene.database.batch_execute(&settings).await?;
+    let api = scene.api(ground).await?;
+    let door = Door::new(api.address, 1);
+    // The first one has statements prepared; the second is like all that follow.
+    let first = ground.people(2);
+    let who = first + 1;
+    ensure!(door.ask(people::register(first)).await.status == 202, "nobody can register");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let before = std::fs::read_to_string(&log)?.len();
+    ensure!(door.ask(people::register(who)).await.status == 202, "nobody can register");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let statements = capture::statements(&std::fs::read_to_string(&log)?[before..]);
+    api.process.stop().await?;
+    let is_of_the_relay = |statement: &Statement| statement.sql.contains("leased_until");
+    let statements: Vec<_> = statements.into_iter().filter(|statement| !is_of_the_relay(statement)).collect();
+    let commits = statements.iter().filter(|statement| statement.sql.eq_ignore_ascii_case("commit")).count();
+    ensure!(commits > 0, "a registration has no commit in the log: {statements:?}");
+    say(&format!("  B6: a registration is {} statements", statements.len()));
+    write(ground, &scene.database, &statements, &people::email(who)).await
+}
+
+/// The paths of two scripts: one that waits for each answer, and one that does not.
+async fn write(
+    ground: &Ground,
+    database: &Client,
+    statements: &[Statement],
+    email: &str,
+) -> Result<(PathBuf, PathBuf)> {
+    let mut script = Script::new(email);
+    for statement in statements {
+        let mut types = Vec::new();
+        if !statement.values.is_empty() {
+            types.extend(database.prepare(&statement.sql).await?.params().iter().map(|of| of.name().to_owned()));
+        }
+        script.add(statement, &types);
+    }
+    let write = |name: &str, text: String| {
+        let path = ground.scratch.join(name);
+        std::fs::write(&path, text).map(|()| path)
+    };
+    Ok((write("one-by-one.sql", script.one_by_one())?, write("pipelined.sql", script.pipelined())?))
+}

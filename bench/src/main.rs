@@ -1,0 +1,97 @@
+//! Measures the service against what the machine can do at all, both sides in turns; `make bench` runs it.
+
+mod apart;
+mod bare;
+mod benches;
+mod broker;
+mod capture;
+mod chain;
+mod clock;
+mod closed;
+mod database;
+mod document;
+mod door;
+mod ground;
+mod hashes;
+mod open;
+mod people;
+mod pgbench;
+mod plot;
+mod prefill;
+mod process;
+mod say;
+mod scene;
+mod script;
+mod sink;
+mod statistics;
+mod table;
+mod usage;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+
+use crate::{benches::Findings, ground::Ground, say::say};
+
+fn main() -> ExitCode {
+    match measure() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // In words alone: where in the bench it was seen is of no interest.
+            say(&format!("bench: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> Result<()> {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    if words == ["bare"] {
+        return bare::serve();
+    }
+    let quick = std::env::var("QUICK").is_ok_and(|quick| quick == "1");
+    let chosen = choose(&words)?;
+    // One thread: the driver shares the cores with what it measures.
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let ground = Ground::find(quick)?;
+        let outcome = run(&ground, &chosen).await;
+        ground.clean_up().await;
+        outcome
+    })
+}
+
+/// The first word of each bench that has one of these words; all without.
+fn choose(words: &[String]) -> Result<Vec<&'static str>> {
+    let is = |name: &str, word: &String| name.eq_ignore_ascii_case(word);
+    let unknown =
+        words.iter().find(|word| !benches::ALL.iter().flat_map(|names| names.iter()).any(|name| is(name, word)));
+    ensure!(unknown.is_none(), "there is no bench {}: there are {:?}", unknown.map_or("", |word| word), benches::ALL);
+    let chosen = benches::ALL
+        .iter()
+        .filter(|names| words.is_empty() || names.iter().any(|name| words.iter().any(|word| is(name, word))));
+    Ok(chosen.map(|names| names[0]).collect())
+}
+
+async fn run(ground: &Ground, chosen: &[&str]) -> Result<()> {
+    let (servers, is_durable) = database::describe(ground).await?;
+    say(&document::machine(ground, &servers));
+    ensure!(is_durable, "a Postgres that may lose what it was told is no measure: DURABLE=1 starts one that may not");
+    let mut all = Findings::default();
+    for id in chosen {
+        say(&format!("{id} …"));
+        let Findings { rows, points } = benches::run(id, ground).await?;
+        say(&table::aligned(&rows));
+        let unmeasured = rows.iter().find(|row| !row.is_measured());
+        ensure!(unmeasured.is_none(), "nothing was measured: {unmeasured:?}");
+        all.rows.extend(rows);
+        all.points.extend(points);
+    }
+    say(&table::aligned(&all.rows));
+    if ground.quick {
+        say("This was the quick form: it shows that the benches run, and its figures mean nothing.");
+    } else if chosen.len() == benches::ALL.len() {
+        document::write(ground, &all, &servers)?;
+        say("docs/PERFORMANCE.md and docs/performance.svg are new.");
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The people who come: each with an address and a network of her own, all with one password.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hyper::{Request, header};
+
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// As long as each that the service makes.
+pub(crate) const TRACEPARENT: &str = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01";
+
+pub(crate) fn email(who: u64) -> String {
+    format!("p{who}@bench.example")
+}
+
+/// Who it was that a mail is for.
+pub(crate) fn who(email: &str) -> Option<u64> {
+    email.strip_prefix('p')?.strip_suffix("@bench.example")?.parse().ok()
+}
+
+pub(crate) fn register(who: u64) -> Request<String> {
+    post("/v1/users", who, &[], format!(r#"{{"email":"{}","password":"{PASSWORD}"}}"#, email(who)))
+}
+
+pub(crate) fn activate(who: u64, digits: &str) -> Request<String> {
+    let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{PASSWORD}", email(who))));
+    post("/v1/users/activate", who, &[(header::AUTHORIZATION, &basic)], format!(r#"{{"code":"{digits}"}}"#))
+}
+
+pub(crate) fn look(path: &str) -> Request<String> {
+    Request::get(path).header(header::HOST, "localhost").body(String::new()).unwrap_or_default()
+}
+
+/// As a proxy of ours hands it on, which is how a service is reached by many networks.
+fn post(path: &str, who: u64, headers: &[(header::HeaderName, &str)], body: String) -> Request<String> {
+    let network = std::net::Ipv4Addr::from_bits(0x0A00_0000 | u32::try_from(who & 0x00FF_FFFF).unwrap_or(0));
+    let mut request = Request::post(path)
+        .header(header::HOST, "localhost")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("x-forwarded-for", network.to_string());
+    for (name, value) in headers {
+        request = request.header(name, *value);
+    }
+    request.body(body).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mail_is_known_by_its_address() {
+        assert_eq!((who(&email(42)), who("p@bench.example"), who("p1@else.example")), (Some(42), None, None));
+    }
+
+    #[test]
+    fn neighbours_come_from_different_networks() {
+        let from = |who| register(who).headers()["x-forwarded-for"].clone();
+        assert_eq!((from(0), from(257)), ("10.0.0.0".parse().unwrap(), "10.0.1.1".parse().unwrap()));
+    }
+}
