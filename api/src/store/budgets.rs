@@ -6,9 +6,12 @@ use tokio_postgres::Error;
 
 use super::transaction::Writes;
 
+// One look for each, by the index: a plan is kept for as long as its connection, and one that was made for a small
+// table would read all of a large one.
 const READ: &str = "SELECT b.used_at, clock_timestamp() \
     FROM unnest($1::bytea[], $2::text[]) WITH ORDINALITY AS asked (subject, kind, place) \
-    LEFT JOIN budgets b USING (subject, kind) ORDER BY asked.place";
+    LEFT JOIN LATERAL (SELECT used_at FROM budgets WHERE subject = asked.subject AND kind = asked.kind LIMIT 1) AS b \
+    ON true ORDER BY asked.place";
 const WRITE: &str = "INSERT INTO budgets (subject, kind, used_at) VALUES ($1, $2, $3) \
     ON CONFLICT (subject, kind) DO UPDATE SET used_at = EXCLUDED.used_at";
 

@@ -7,9 +7,11 @@ use tokio_postgres::Error;
 use super::transaction::Writes;
 use crate::domain::lockout::Lockout;
 
+// One look for each, as with budgets.
 const READ: &str = "SELECT l.failures, l.locks, l.until, clock_timestamp() \
     FROM unnest($1::bytea[]) WITH ORDINALITY AS asked (subject, place) \
-    LEFT JOIN lockouts l USING (subject) ORDER BY asked.place";
+    LEFT JOIN LATERAL (SELECT failures, locks, until FROM lockouts WHERE subject = asked.subject LIMIT 1) AS l \
+    ON true ORDER BY asked.place";
 const WRITE: &str = "INSERT INTO lockouts (subject, failures, locks, until) VALUES ($1, $2, $3, $4) \
     ON CONFLICT (subject) DO UPDATE SET failures = EXCLUDED.failures, locks = EXCLUDED.locks, until = EXCLUDED.until";
 const FORGET: &str = "DELETE FROM lockouts WHERE subject = $1";

@@ -26,6 +26,7 @@ mod mails;
 mod mixes;
 mod outbox;
 mod passwords;
+mod plans;
 mod problems;
 #[expect(dead_code, reason = "the processes' own tests use the rest")]
 mod process;
