@@ -32,7 +32,13 @@ pub(crate) struct Counted {
 
 /// Takes a try from every code that the guess will be compared with, from their registrations, from the
 /// address, from the network and from everybody, and commits: no crash and no rollback gives a try back.
-pub(crate) async fn count(app: &App, claim: &Claim, names: &Names, proved: Proved) -> Result<Counted, Refusal> {
+pub(crate) async fn count(app: &App, claim: &Claim, names: &Names, proved: &Proved) -> Result<Counted, Refusal> {
+    let counted = take(app, claim, names, proved).await;
+    trial::settle_after(app, names, &proved.trial, &counted).await;
+    counted
+}
+
+async fn take(app: &App, claim: &Claim, names: &Names, proved: &Proved) -> Result<Counted, Refusal> {
     let connection = app.store.connection().await?;
     let ids = ids(&proved.registrations);
     let reading = try_join4(
@@ -66,7 +72,8 @@ pub(crate) async fn count(app: &App, claim: &Claim, names: &Names, proved: Prove
     codes::kill_shorter(&mut writes, &claim.email, length, now);
     guesser::count(app, &mut writes, names, wrong.0, (compared.len(), now));
     guesses::count_for_all(&mut for_all, &lengths, now);
-    let counted = transaction.commit_before(writes, for_all).await?;
+    let (counted, for_all) = transaction.commit_before(writes, for_all).await?;
+    for_all?;
     failpoint::point("activate-after-counting");
     if counted.get(tries).copied() != u64::try_from(compared.len()).ok() {
         // Only where another API has other secrets, and so another name for the lock.

@@ -1,6 +1,6 @@
 //! Somebody says who they are: which registrations and which account does their password open?
 
-use futures_util::future::try_join4;
+use futures_util::future::try_join;
 use uuid::Uuid;
 
 use crate::{
@@ -73,7 +73,7 @@ pub(crate) async fn prove(
     };
     if let Some(user) = user.filter(|user| proof.matches(&user.password_hash)) {
         trial::settle(app, names, &trial, Ending::LetIn).await?;
-        renewal::renew(app, &user, &claim.password).await?;
+        renewal::renew(app, &user, names, &claim.password).await;
         return Err(Refusal::AlreadyActive);
     }
     let registrations: Vec<_> = candidates.into_iter().filter(|one| proof.matches(&one.password_hash)).collect();
@@ -89,20 +89,17 @@ async fn look(app: &App, claim: &Claim, names: &Names, purpose: Purpose) -> Resu
             None => registrations::open_of(&connection, &claim.email, app.policy.registration_ttl).await,
         }
     };
-    let reading = try_join4(
-        trial::before(&connection, names),
-        guesser::read(&connection, names),
-        users::by_email(&connection, &claim.email),
-        candidates,
-    );
-    let (transaction, (before, wrong, user, mut candidates)) =
+    let reading = try_join(trial::before(&connection, names), guesser::read(&connection, names));
+    let (transaction, (before, wrong)) =
         Transaction::begin(&connection, Commit::Soon, &[&names.address], reading).await?;
     if purpose == Purpose::Guess {
         guesser::judge(app, &wrong)?;
     }
     let mut writes = Writes::default();
     let trial = trial::begin(&mut writes, names, before)?;
-    transaction.commit(writes).await?;
+    // Only now: a refusal takes no longer for an address that has something than for one that has nothing.
+    let known = try_join(users::by_email(&connection, &claim.email), candidates);
+    let (user, mut candidates) = transaction.commit_and_read(writes, known).await?;
     candidates.retain(|one| one.email == claim.email);
     Ok(Looked { user, candidates, trial })
 }

@@ -54,7 +54,6 @@ struct Shared {
 pub(crate) struct Place {
     shared: Arc<Shared>,
     errand: Errand,
-    since: Instant,
     used: bool,
 }
 
@@ -91,7 +90,7 @@ impl HashPool {
     /// Takes a place in the queue, or is told at once that there is none.
     pub(crate) fn admit(&self, errand: Errand) -> Result<Place, Overloaded> {
         self.shared.queue().promise(errand)?;
-        Ok(Place { shared: Arc::clone(&self.shared), errand, since: now(), used: false })
+        Ok(Place { shared: Arc::clone(&self.shared), errand, used: false })
     }
 }
 
@@ -100,7 +99,7 @@ impl Place {
     pub(crate) async fn prove(mut self, password: Password, recipe: Recipe) -> Result<Proof, Overloaded> {
         let (answer, tag) = oneshot::channel();
         self.used = true;
-        self.shared.queue().push(Job { password, recipe, errand: self.errand, since: self.since, answer });
+        self.shared.queue().push(Job { password, recipe, errand: self.errand, since: now(), answer });
         self.shared.changed.notify_one();
         let tag = tag.await.unwrap_or(Err(Overloaded))?;
         Ok(Proof::new(recipe, tag))
@@ -161,7 +160,7 @@ impl Shared {
             let begun = now();
             // A panic must not cost the pool a thread: it would run dry without a word.
             let hashed = catch_unwind(AssertUnwindSafe(|| hash(&mut engine, &job, costs)));
-            self.queue().done(hashed.is_ok().then(|| now() - begun));
+            self.queue().done(matches!(hashed, Ok(Ok(_))).then(|| now() - begun));
             let tag = hashed.unwrap_or_else(|_| {
                 engine = Engine::new(kind, costs);
                 Err(Overloaded)

@@ -13,6 +13,7 @@ use crate::{
     App, chance,
     domain::{
         email::EmailAddress,
+        password::proof::Proof,
         policy::{Code, Minted, TooMany, Wanted},
     },
     names::Names,
@@ -23,7 +24,7 @@ use crate::{
         guesses::{self, Ledger},
         outbox,
         transaction::Writes,
-        users,
+        users::{self, User},
     },
 };
 
@@ -37,8 +38,8 @@ pub(crate) struct Order<'a> {
 
 /// What was used before.
 pub(crate) struct Used {
-    pub(crate) minted: Minted,
-    pub(crate) registered: Vec<OffsetDateTime>,
+    minted: Minted,
+    registered: Vec<OffsetDateTime>,
     pub(crate) now: OffsetDateTime,
 }
 
@@ -46,20 +47,20 @@ pub(crate) struct Used {
 pub(crate) struct Facts {
     pub(crate) used: Used,
     ledger: Ledger,
-    has_account: bool,
+    account: Option<User>,
 }
 
 pub(crate) async fn read(connection: &Connection, order: &Order<'_>) -> Result<Facts, Error> {
-    let (used, ledger, user) = try_join3(
+    let (used, ledger, account) = try_join3(
         used(connection, order),
         guesses::read(connection, &order.names.address),
         users::by_email(connection, order.email),
     )
     .await?;
-    Ok(Facts { used, ledger, has_account: user.is_some() })
+    Ok(Facts { used, ledger, account })
 }
 
-async fn used(connection: &Connection, Order { names, .. }: &Order<'_>) -> Result<Used, Error> {
+pub(crate) async fn used(connection: &Connection, Order { names, .. }: &Order<'_>) -> Result<Used, Error> {
     let asked =
         [(&names.address, Kind::Codes), (&names.here, Kind::CodesFrom), (&names.network, Kind::RegistrationsFrom)];
     let ([all, here, registered], now) = budgets::used(connection, asked).await?;
@@ -72,13 +73,21 @@ pub(crate) fn judge(app: &App, used: &Used, wanted: Wanted) -> Result<(), TooMan
     if wanted == Wanted::Registration { app.policy.may_register(&used.registered, used.now) } else { Ok(()) }
 }
 
+impl Facts {
+    /// Whether a hash of this recipe may be added to those of the address: its account's may have been renewed
+    /// while it was made.
+    pub(crate) fn allow(&self, proof: &Proof) -> bool {
+        self.account.as_ref().is_none_or(|account| proof.is_like(&account.password_hash))
+    }
+}
+
 /// The code that counts from now on. For an address that has an account it is a decoy that nobody can know;
 /// nothing else differs.
 pub(crate) fn make(app: &App, facts: &Facts, registration: Uuid) -> Code {
-    let Facts { used: Used { minted, now, .. }, ledger, has_account } = facts;
+    let Facts { used: Used { minted, now, .. }, ledger, account } = facts;
     let (id, key, policy) = (chance::id(), app.ring.newest(), &app.policy);
     let length = policy.guesses.length(&ledger.record, &ledger.spent, *now);
-    let digits = if *has_account { DECOY.to_owned().into() } else { key.digits(id, length) };
+    let digits = if account.is_some() { DECOY.to_owned().into() } else { key.digits(id, length) };
     Code {
         id,
         registration,
@@ -106,7 +115,7 @@ pub(crate) fn write<'a>(app: &App, writes: &mut Writes<'a>, order: &Order<'a>, f
     if let (Wanted::Registration, Some(share)) = (order.wanted, &policy.registrations_from) {
         budgets::set(writes, &names.network, Kind::RegistrationsFrom, share.with(&facts.used.registered, now));
     }
-    let kind = if facts.has_account { message::Kind::AlreadyRegistered } else { message::Kind::SendCode };
+    let kind = if facts.account.is_some() { message::Kind::AlreadyRegistered } else { message::Kind::SendCode };
     let (message, traceparent) = (Message { kind, id: code.id }, Some(order.traceparent.to_owned()));
     outbox::insert(writes, Envelope { message, traceparent });
 }

@@ -1,6 +1,8 @@
 //! Somebody wants in: a registration is appended, whoever the address belongs to.
 
-use futures_util::future::try_join;
+use std::{future::ready, pin::pin};
+
+use futures_util::future::{Either, select, try_join};
 
 use crate::{
     App, chance,
@@ -8,15 +10,15 @@ use crate::{
         email::EmailAddress,
         network::Network,
         password::{Password, proof::Proof, recipe::Recipe},
-        policy::{IDEMPOTENCY_TTL, Minted, Wanted},
+        policy::{IDEMPOTENCY_TTL, Wanted},
     },
     hashing::{Errand, Place},
-    mint::{self, Order, Used},
+    mint::{self, Order},
     names::Names,
     receipt::{self, Receipt},
     refusal::Refusal,
     store::{
-        self, prospects,
+        self, passwords,
         registrations::{self, Registration},
         transaction::{Commit, Transaction, Writes},
     },
@@ -65,16 +67,20 @@ async fn look(app: &App, wish: &Registering, names: &Names) -> Result<Looked, Re
             None => Ok(None),
         }
     };
-    let prospects = prospects::read(&connection, &wish.email, names, app.policy.registration_ttl);
-    let (before, known) = try_join(by_key, prospects).await?;
+    let order = order(wish, names);
+    let hash = pin!(passwords::hash_at(&connection, &wish.email, app.policy.registration_ttl));
+    // Sent together. Who is refused does not wait for what is known of the address, and cannot time it.
+    let known = pin!(try_join(by_key, mint::used(&connection, &order)));
+    let ((before, used), hash) = match select(known, hash).await {
+        Either::Left((known, hash)) => (known?, Either::Left(hash)),
+        Either::Right((hash, known)) => (known.await?, Either::Right(ready(hash))),
+    };
     if let Some(before) = before.filter(|before| before.now < before.created_at + IDEMPOTENCY_TTL) {
         return Ok(Looked::Repeated(Box::new(before)));
     }
     // It would be refused later: so before it costs anything.
-    let minted = Minted { all: known.codes, here: known.codes_from };
-    let used = Used { minted, registered: known.registrations_from, now: known.now };
-    mint::judge(app, &used, Wanted::Registration)?;
-    Ok(Looked::New(app.recipe(&wish.email, known.password_hash.iter())))
+    mint::judge(app, &used, order.wanted)?;
+    Ok(Looked::New(app.recipe(&wish.email, hash.await?.iter())))
 }
 
 /// Whether it is the same request is told after hashing, whoever's request it was. A password is compared
@@ -120,6 +126,9 @@ async fn append(app: &App, wish: &Registering, names: &Names, proof: &Proof) -> 
     let reading = mint::read(&connection, &order);
     let (transaction, facts) = Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
     mint::judge(app, &facts.used, order.wanted)?;
+    if !facts.allow(proof) {
+        return Err(Refusal::Unavailable(anyhow::anyhow!("the hash of the account was renewed at the same moment")));
+    }
     let (code, now) = (mint::make(app, &facts, id), facts.used.now);
 
     let mut writes = Writes::default();

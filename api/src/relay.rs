@@ -117,12 +117,12 @@ impl Relay {
     /// Puts on record what became of those in hand, and takes as many as there is room for. Returns how
     /// long it may take until the next round.
     async fn round(&mut self) -> Result<Duration, Refusal> {
+        self.hands.collect(None);
         let room = self.room();
         if room == 0 && !self.hands.have_news() {
             // Leasing would only be followed by giving back. Whoever runs the outlet has said why it is closed.
             return Ok(PAUSE_WITHOUT_ROOM);
         }
-        self.hands.collect(None);
         let leased = self.exchange(room).await?;
         if !leased.is_empty() {
             failpoint::point("relay-after-lease");

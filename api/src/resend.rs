@@ -4,10 +4,11 @@ use futures_util::future::try_join3;
 
 use crate::{
     App,
-    claim::{self, Claim, Purpose},
+    claim::{self, Claim, Proved, Purpose},
     domain::policy::Wanted,
     hashing::Errand,
     mint::{self, Facts, Order},
+    names::Names,
     receipt::{self, Receipt},
     refusal::Refusal,
     store::{
@@ -23,23 +24,29 @@ pub(crate) async fn resend(app: &App, claim: &Claim) -> Result<Receipt, Refusal>
     let place = app.hashes.admit(Errand::Entering)?;
     let names = app.names(&claim.email, claim.network);
     let proved = claim::prove(app, claim, &names, Purpose::Code, place).await?;
+    let granted = grant(app, claim, &names, &proved).await;
+    trial::settle_after(app, &names, &proved.trial, &granted).await;
+    granted
+}
+
+async fn grant(app: &App, claim: &Claim, names: &Names, proved: &Proved) -> Result<Receipt, Refusal> {
     // Newest first: that is the one which is meant when none was named.
     let newest = proved.registrations.first().ok_or(Refusal::Unauthenticated)?;
     let wanted = Wanted::Resend;
-    let order = Order { email: &claim.email, names: &names, wanted, traceparent: &claim.traceparent };
+    let order = Order { email: &claim.email, names, wanted, traceparent: &claim.traceparent };
 
     let connection = app.store.connection().await?;
     let reading = try_join3(
         registrations::by_id(&connection, newest.id),
         mint::read(&connection, &order),
-        trial::failed(&connection, &names),
+        trial::failed(&connection, names),
     );
     let (transaction, (current, facts, failed)) =
         Transaction::begin(&connection, Commit::Durable, &[&names.address], reading).await?;
     let granted = judge(app, current, &facts, wanted).map(|current| (mint::make(app, &facts, current.id), current));
     let mut writes = Writes::default();
     // Granted or not, the password was right.
-    trial::end(&mut writes, &names, failed, &proved.trial, Ending::Right);
+    trial::end(&mut writes, names, failed, &proved.trial, Ending::Right);
     if let Ok((code, current)) = &granted {
         codes::supersede(&mut writes, current.id, facts.used.now);
         mint::write(app, &mut writes, &order, &facts, code);

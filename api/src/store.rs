@@ -7,7 +7,7 @@ pub(crate) mod lockouts;
 pub(crate) mod lost;
 pub(crate) mod names;
 pub(crate) mod outbox;
-pub(crate) mod prospects;
+pub(crate) mod passwords;
 pub(crate) mod registrations;
 pub(crate) mod transaction;
 pub(crate) mod users;
@@ -69,7 +69,7 @@ pub(crate) fn statements() -> Vec<&'static str> {
         lost::ALL,
         names::ALL,
         outbox::ALL,
-        prospects::ALL,
+        passwords::ALL,
         registrations::ALL,
         users::ALL,
     ]

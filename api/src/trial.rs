@@ -75,6 +75,15 @@ pub(crate) async fn settle(app: &App, names: &Names, trial: &Trial, ending: Endi
     Ok(())
 }
 
+/// The password was right, and what should have put that on record as well has failed: whoever comes again must
+/// not be locked out by it.
+pub(crate) async fn settle_after<T>(app: &App, names: &Names, trial: &Trial, outcome: &Result<T, Refusal>) {
+    if matches!(outcome, Err(Refusal::Unavailable(_) | Refusal::Internal(_))) {
+        // Most likely it fails for the same reason. What was given back before is not given back again.
+        let _ = settle(app, names, trial, Ending::Right).await;
+    }
+}
+
 pub(crate) async fn before(connection: &Connection, names: &Names) -> Result<Before, Error> {
     let asked = [(&names.here, Kind::LetIn), (&names.here, Kind::CodesFrom)];
     let (([let_in, codes], now), failed) =

@@ -109,6 +109,7 @@ impl Engine {
             }
             Scratch::Reference(memory) => {
                 let params = Params::new(memory_kib, passes, 1, None)?;
+                memory.try_reserve_exact(params.block_count().saturating_sub(memory.len()))?;
                 memory.resize(params.block_count().max(memory.len()), Block::default());
                 let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
                 argon2.hash_password_into_with_memory(password, &salt, &mut tag, &mut *memory)?;

@@ -10,6 +10,9 @@ use super::{Job, Overloaded};
 /// However fast the machine, nobody waits behind more than this many passwords.
 const MOST_AHEAD: usize = 1024;
 
+/// However short the patience: a thread that is free needs this to wake.
+const MOMENT: Duration = Duration::from_millis(10);
+
 /// Who comes in already has an account or a code, and goes before those who only want one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Errand {
@@ -73,10 +76,12 @@ impl Queue {
 
     /// The next one that somebody still waits for; it keeps a thread busy until `done`.
     pub(super) fn pop(&mut self, now: Instant) -> Option<Job> {
-        let job = [Errand::Entering, Errand::Registering].into_iter().find_map(|errand| {
-            let patience = self.patience;
-            self.line(errand).pop(now, patience)
-        })?;
+        let patience = self.patience.max(MOMENT);
+        // In both lines: who waits behind those who enter is told in time, too.
+        for line in [&mut self.entering, &mut self.registering] {
+            line.expire(now, patience);
+        }
+        let job = self.entering.pop(now, patience).or_else(|| self.registering.pop(now, patience))?;
         self.busy += 1;
         Some(job)
     }
@@ -107,13 +112,16 @@ impl Line {
         self.waiting.len() + self.promised
     }
 
-    fn pop(&mut self, now: Instant, patience: Duration) -> Option<Job> {
-        // The client has gone, or would hear of it too late: the oldest are asked first.
+    /// Drops those whose client has gone, or would hear of it too late; the oldest are asked first.
+    fn expire(&mut self, now: Instant, patience: Duration) {
         while self.waiting.front().is_some_and(|job| job.answer.is_closed() || job.waited(now) > patience) {
             if let Some(late) = self.waiting.pop_front() {
                 late.refuse();
             }
         }
+    }
+
+    fn pop(&mut self, now: Instant, patience: Duration) -> Option<Job> {
         // Things go slower than was foreseen: rather some in good time than all of them just too late.
         let old = self.waiting.front().is_some_and(|job| job.waited(now) > patience.mul_f64(0.875));
         loop {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use poem::{
     Endpoint, Request, Response, Result,
+    error::InternalServerError,
     http::{HeaderMap, StatusCode, header},
 };
 use sha2::{Digest, Sha256};
@@ -31,14 +32,14 @@ impl Page {
         Self(Arc::new(Content { plain: plain.into(), gzipped: OnceLock::new(), content_type, policy, tag }))
     }
 
-    async fn gzipped(&self) -> Bytes {
+    async fn gzipped(&self) -> Result<Bytes> {
         if let Some(gzipped) = self.0.gzipped.get() {
-            return gzipped.clone();
+            return Ok(gzipped.clone());
         }
         let content = Arc::clone(&self.0);
         let compressing =
             tokio::task::spawn_blocking(move || content.gzipped.get_or_init(|| gzip(&content.plain)).clone());
-        compressing.await.unwrap_or_else(|_| self.0.plain.clone())
+        compressing.await.map_err(InternalServerError)
     }
 }
 
@@ -64,7 +65,7 @@ impl Endpoint for Page {
         }
         let response = response.content_type(content_type);
         Ok(if zipped {
-            response.header(header::CONTENT_ENCODING, "gzip").body(self.gzipped().await)
+            response.header(header::CONTENT_ENCODING, "gzip").body(self.gzipped().await?)
         } else {
             response.body(plain.clone())
         })
@@ -82,7 +83,8 @@ fn reads_gzip(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|coding| {
         let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = quality.trim().strip_prefix("q=").is_some_and(|quality| quality.parse() == Ok(0.0));
+        let refused =
+            quality.trim().to_ascii_lowercase().strip_prefix("q=").is_some_and(|quality| quality.parse() == Ok(0.0));
         name.trim().eq_ignore_ascii_case("gzip") && !refused
     })
 }
@@ -135,7 +137,7 @@ mod tests {
     #[tokio::test]
     async fn who_does_not_want_gzip_does_not_get_it() {
         let page = Page::new("{}".into(), "application/json", None);
-        for accepted in ["identity", "gzip;q=0", "gzip; q=0.000", "xgzip", ""] {
+        for accepted in ["identity", "gzip;q=0", "gzip; q=0.000", "gzip;Q=0", "xgzip", ""] {
             let response = ask(&page, &[(header::ACCEPT_ENCODING, accepted)]).await;
             assert_eq!(response.headers().get("content-encoding"), None, "{accepted}");
         }

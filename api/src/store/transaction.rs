@@ -33,6 +33,7 @@ pub(crate) struct Transaction<'a> {
 #[derive(Default)]
 pub(crate) struct Writes<'a>(Vec<(&'static str, Vec<Value<'a>>)>);
 
+/// Of types that can always be sent: one that could not would be left out, and the rest committed.
 pub(crate) type Value<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 
 impl<'a> Transaction<'a> {
@@ -76,12 +77,31 @@ impl<'a> Transaction<'a> {
 
     /// Returns how many rows each statement has touched.
     pub(crate) async fn commit(self, writes: Writes<'_>) -> Result<Vec<u64>, Error> {
-        self.commit_before(writes, Writes::default()).await
+        Ok(self.commit_before(writes, Writes::default()).await?.0)
+    }
+
+    /// Reads, behind what it writes, what nobody is to be kept waiting for whom the judgement refuses.
+    pub(crate) async fn commit_and_read<T>(
+        mut self,
+        writes: Writes<'_>,
+        reading: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let writing = writes.sending(self.connection).await?;
+        let (written, read, committed) = join!(join_all(writing), reading, self.connection.batch_execute("COMMIT"));
+        self.over = true;
+        written.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let read = read?;
+        committed?;
+        Ok(read)
     }
 
     /// Has a second transaction follow at once: for rows that everybody writes, which nobody else can while a
-    /// commit waits for the disk. Returns when both are over.
-    pub(crate) async fn commit_before(mut self, writes: Writes<'_>, next: Writes<'_>) -> Result<Vec<u64>, Error> {
+    /// commit waits for the disk. Returns when both are over, and what became of the second beside the first.
+    pub(crate) async fn commit_before(
+        mut self,
+        writes: Writes<'_>,
+        next: Writes<'_>,
+    ) -> Result<(Vec<u64>, Result<(), Error>), Error> {
         let connection = self.connection;
         let writing = writes.sending(connection).await?;
         let next = async {
@@ -96,8 +116,7 @@ impl<'a> Transaction<'a> {
         // COMMIT says which rolls back.
         let written = written.into_iter().collect::<Result<_, _>>()?;
         committed?;
-        next?;
-        Ok(written)
+        Ok((written, next))
     }
 }
 

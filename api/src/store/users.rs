@@ -2,7 +2,7 @@
 
 use deadpool_postgres::GenericClient;
 use time::{Duration, OffsetDateTime};
-use tokio_postgres::{Error, types::ToSql};
+use tokio_postgres::Error;
 use uuid::Uuid;
 
 use super::transaction::Writes;
@@ -45,12 +45,7 @@ pub(crate) fn insert<'a>(writes: &mut Writes<'a>, user: &'a User) {
 }
 
 /// Gives a user another hash of the same password, unless registrations at the address are open for so long.
-pub(crate) async fn renew(
-    client: &impl GenericClient,
-    user: &User,
-    renewed: &str,
-    open_for: Duration,
-) -> Result<(), Error> {
-    let values: [&(dyn ToSql + Sync); 4] = [&user.id, &user.password_hash, &renewed, &open_for.as_seconds_f64()];
-    super::execute(client, RENEW, &values).await.map(drop)
+pub(crate) fn renew<'a>(writes: &mut Writes<'a>, user: &'a User, renewed: String, open_for: Duration) {
+    let (hash, seconds) = (&user.password_hash, open_for.as_seconds_f64());
+    writes.push(RENEW, [Box::new(user.id), Box::new(hash), Box::new(renewed), Box::new(seconds)]);
 }

@@ -19,6 +19,7 @@ mod deaths;
 mod drill;
 mod escalation;
 mod guesses;
+mod halves;
 mod https;
 mod journey;
 mod leases;

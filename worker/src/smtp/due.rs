@@ -16,7 +16,7 @@ impl Due {
     pub(super) fn said(&mut self, words: &[u8]) {
         let is_letter = std::mem::take(&mut self.is_letter_next);
         self.replies = if is_letter { 1 } else { words.iter().filter(|byte| **byte == b'\n').count() };
-        self.is_letter_next = !is_letter && words.ends_with(b"DATA\r\n");
+        self.is_letter_next = !is_letter && (words == b"DATA\r\n" || words.ends_with(b"\nDATA\r\n"));
     }
 
     /// The last line of a reply is the one without a hyphen after its code.
@@ -59,6 +59,9 @@ mod tests {
         assert_eq!(replies(&mut due, "Subject: one\r\n\r\nEHLO\r\nDATA\r\n.\r\n"), 1);
         assert_eq!(replies(&mut due, "MAIL FROM:<a@x.io>\r\nRCPT TO:<b@x.io>\r\nDATA\r\n"), 3);
         assert_eq!(replies(&mut due, "Subject: two\r\n\r\nhello\r\n.\r\n"), 1);
+        assert_eq!(replies(&mut due, "EHLO xDATA\r\n"), 1);
+        assert_eq!(replies(&mut due, "MAIL FROM:<a@x.io>\r\nRCPT TO:<b@x.io>\r\nDATA\r\n"), 3);
+        assert_eq!(replies(&mut due, "Subject: three\r\n\r\nhello\r\n.\r\n"), 1);
         assert_eq!(replies(&mut due, "QUIT\r\n"), 1);
     }
 }

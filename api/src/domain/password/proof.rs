@@ -28,6 +28,11 @@ impl Proof {
         same_recipe && hash.hash.is_some_and(|tag| tag.as_bytes().ct_eq(&self.tag).into())
     }
 
+    /// Whether that hash is of the same recipe, whatever its password.
+    pub(crate) fn is_like(&self, stored: &str) -> bool {
+        Recipe::of(stored).is_none_or(|recipe| recipe == self.recipe)
+    }
+
     /// The PHC string that is stored.
     pub(crate) fn to_stored(&self) -> anyhow::Result<String> {
         let params = Params::new(self.recipe.costs.memory_kib, self.recipe.costs.passes, 1, None)?;

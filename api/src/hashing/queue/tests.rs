@@ -130,3 +130,20 @@ fn who_has_gone_is_passed_over_from_either_end() {
     answers[2] = None;
     assert_eq!(hall.pop(91), None);
 }
+
+#[test]
+fn who_registers_is_told_in_time_though_others_enter() {
+    let mut hall = Hall::new(1);
+    let mut late = hall.enqueue(1, Errand::Registering, 0);
+    let _entering = hall.enqueue(2, Errand::Entering, 100);
+    assert_eq!(hall.pop(101), Some(2));
+    assert_eq!(late.try_recv().unwrap(), Err(Overloaded));
+}
+
+#[test]
+fn without_patience_a_free_thread_still_has_the_moment_that_it_needs_to_wake() {
+    let mut hall = Hall::new(1);
+    hall.queue.patience = Duration::ZERO;
+    let _answer = hall.enqueue(1, Errand::Registering, 0);
+    assert_eq!(hall.pop(5), Some(1));
+}

@@ -1,0 +1,24 @@
+//! What is known of the password of an address before it is hashed.
+
+use deadpool_postgres::GenericClient;
+use time::Duration;
+use tokio_postgres::Error;
+
+use crate::domain::email::EmailAddress;
+
+// That of the account, else that of the newest registration that may still become one.
+const HASH: &str = "(SELECT password_hash FROM users WHERE email = $1) UNION ALL \
+    (SELECT password_hash FROM registrations WHERE email = $1 AND activated_at IS NULL AND closed_at IS NULL \
+    AND created_at > clock_timestamp() - make_interval(secs => $2) ORDER BY created_at DESC LIMIT 1) LIMIT 1";
+
+pub(super) const ALL: &[&str] = &[HASH];
+
+/// One of the hashes at an address; all of them are of one recipe.
+pub(crate) async fn hash_at(
+    client: &impl GenericClient,
+    email: &EmailAddress,
+    younger_than: Duration,
+) -> Result<Option<String>, Error> {
+    let row = super::row(client, HASH, &[&email.as_str(), &younger_than.as_seconds_f64()]).await?;
+    Ok(row.map(|row| row.get(0)))
+}
