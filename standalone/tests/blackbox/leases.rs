@@ -10,7 +10,11 @@ use std::{
 
 use anyhow::anyhow;
 use api::{Ground, Outlet, Undelivered};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::stack::Stack;
@@ -18,6 +22,7 @@ use crate::stack::Stack;
 /// What it takes waits until it may fail.
 struct Relay {
     takes_more: Arc<AtomicBool>,
+    taken: Arc<watch::Sender<u32>>,
     may_fail: Arc<Semaphore>,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
@@ -27,9 +32,12 @@ impl Relay {
     async fn start(stack: &Stack) -> Self {
         let (takes_more, may_fail) = (Arc::new(AtomicBool::new(true)), Arc::new(Semaphore::new(0)));
         let (is_up, waiting) = (Arc::clone(&takes_more), Arc::clone(&may_fail));
+        let taken = Arc::new(watch::Sender::new(0));
+        let counted = Arc::clone(&taken);
         let outlet = Outlet {
             deliver: Arc::new(move |_| {
                 let waiting = Arc::clone(&waiting);
+                counted.send_modify(|taken| *taken += 1);
                 Box::pin(async move {
                     waiting.acquire().await.unwrap().forget();
                     Err(Undelivered { why: anyhow!("the test wants it so"), again_after: Duration::ZERO })
@@ -44,7 +52,7 @@ impl Relay {
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let stop = CancellationToken::new();
         let task = tokio::spawn(api::run_on(Ground { database, outlet, ops }, config, listener, stop.clone()));
-        Self { takes_more, may_fail, stop, task }
+        Self { takes_more, taken, may_fail, stop, task }
     }
 }
 
@@ -58,13 +66,17 @@ async fn a_relay_touches_no_lease_but_its_own() {
     let rows = "INSERT INTO outbox (id, message, traceparent) SELECT id, jsonb_build_object('v', 1, 'kind', 'activated', \
         'id', id), name FROM (VALUES (gen_random_uuid(), 'kept'), (gen_random_uuid(), 'lost')) AS t (id, name)";
     database.execute(rows, &[]).await;
-    database.becomes("SELECT count(*) FROM outbox WHERE leased_until IS NOT NULL", 2).await;
+    // Leased is not yet in hand: the answer may be lost on the way.
+    first.taken.subscribe().wait_for(|taken| *taken >= 2).await.unwrap();
     first.takes_more.store(false, Ordering::Relaxed);
 
-    let lapsed = "UPDATE outbox SET leased_until = clock_timestamp() WHERE traceparent = 'lost'";
-    database.execute(lapsed, &[]).await;
     let second = Relay::start(&stack).await;
-    database.becomes("SELECT count(DISTINCT leased_by) FROM outbox", 2).await;
+    // As often as the first renews it, until the second has taken it.
+    let lapsed = "UPDATE outbox SET leased_until = clock_timestamp() WHERE traceparent = 'lost' \
+        AND leased_by = (SELECT leased_by FROM outbox WHERE traceparent = 'kept')";
+    while database.count("SELECT count(DISTINCT leased_by) FROM outbox").await != 2 {
+        database.execute(lapsed, &[]).await;
+    }
     // It dies with a lease that nobody can take for one that was renewed.
     second.task.abort();
     let _ = second.task.await;
