@@ -53,7 +53,7 @@ impl Ground {
 
     /// How long one side of a round is measured, and how long it runs before that.
     pub(crate) fn seconds(&self) -> f64 {
-        self.either(5.0, 1.0)
+        self.either(3.0, 1.0)
     }
 
     pub(crate) fn warm_up(&self) -> f64 {

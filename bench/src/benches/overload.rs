@@ -63,7 +63,7 @@ async fn measure(ground: &Ground, chain: &Chain) -> Result<Round> {
         }
         if load == LOADS[FIVE_TIMES] {
             refusal_ms = percentile(&crowd.waits(503), 99.0);
-            let seconds = ground.either(5.0, 2.0);
+            let seconds = ground.either(4.0, 2.0);
             let after = coming(ground, LOADS[0] * peak, seconds).run(&chain.door, people::register).await?;
             normal_after = until_normal(&crowd, &after, usual_ms);
         }
