@@ -35,15 +35,21 @@ async fn no_more_connections_than_the_worker_may_have() {
     assert_eq!((stack.sink.count(), stack.sink.connections()), (12, 3));
 }
 
-/// The next mail goes out while the last one is put on record.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_does_not_wait_for_postgres() {
+/// There is one connection. It is Ada's for a while, and Bob's mail is written.
+async fn bob_waits_for_adas_connection() -> (Stack, [String; 2]) {
     let stack = Stack::start_with(ONE).await;
     stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, LONG)]);
     let ada = stack.client.register(ADA).await.registration();
     stack.sink.nth_attempt(ADA, 1).await;
     let bob = stack.client.register(BOB).await.registration();
     newest_code_was_read(&stack).await;
+    (stack, [ada, bob])
+}
+
+/// The next mail goes out while the last one is put on record.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_does_not_wait_for_postgres() {
+    let (stack, [ada, bob]) = bob_waits_for_adas_connection().await;
     // Whatever is to be recorded waits from here on, and fails after two seconds.
     stack.database.execute("BEGIN", &[]).await;
     stack.database.execute("LOCK TABLE deliveries IN SHARE MODE", &[]).await;
@@ -60,12 +66,7 @@ async fn a_connection_does_not_wait_for_postgres() {
 /// I-11: what was true before the wait does not count after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_that_dies_while_it_waits_for_a_connection_is_not_mailed() {
-    let stack = Stack::start_with(ONE).await;
-    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, LONG)]);
-    let ada = stack.client.register(ADA).await.registration();
-    stack.sink.nth_attempt(ADA, 1).await;
-    let bob = stack.client.register(BOB).await.registration();
-    newest_code_was_read(&stack).await;
+    let (stack, [ada, bob]) = bob_waits_for_adas_connection().await;
     let dies = "UPDATE codes SET deadline = clock_timestamp() FROM registrations r \
         WHERE r.id = registration_id AND r.email = 'bob@example.com'";
     assert_eq!(stack.database.execute(dies, &[]).await, 1);
