@@ -66,7 +66,7 @@ migrate: ## Bring the schema of the compose database up to date
 migration: ## Make the file of the next migration: make migration name=add_something
 	@scripts/new-migration '$(name)'
 
-bench: ## Measure everything, for most of an hour, into docs/PERFORMANCE.md; QUICK=1 only sees that it runs
+bench: ## Measure everything, for a quarter of an hour, into docs/PERFORMANCE.md; QUICK=1 only sees that it runs
 	@scripts/bench
 
 clean: ## Remove what was built, and the containers with their data

@@ -1,5 +1,4 @@
--- How the hot tables are kept. Measured with the load of docs/PERFORMANCE.md; numbers without a reason here are
--- Postgres's own.
+-- How the hot tables are kept. The numbers follow from how the rows live, and were not tuned one by one.
 
 -- Each message is written, leased and deleted within milliseconds, so the table is a few live rows among the dead.
 -- Half of each page stays free, so that a lease is written next to its row and no index learns of it; and vacuum

@@ -100,8 +100,7 @@ pub(crate) async fn failed(connection: &Connection, names: &Names) -> Result<Fai
     Ok(Failed { here, everywhere, now })
 }
 
-/// The caller has locked the address, and commits: a crash of Postgres may forget a failure, as it may end the
-/// wait of a lock.
+/// The caller has locked the address, and commits.
 pub(crate) fn begin<'a>(writes: &mut Writes<'a>, names: &'a Names, before: Before) -> Result<Trial, Refusal> {
     let Before { failed: Failed { mut here, mut everywhere, now }, known } = before;
     let locked = |retry_after| TooMany { scope: Scope::Account, retry_after };
