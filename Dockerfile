@@ -19,6 +19,8 @@ ENV CARGO_HOME=/cargo CARGO_TARGET_DIR=/target PATH=/target/debug:/cargo/bin:$PA
 # Both binaries at once: they have most dependencies in common.
 FROM toolchain AS build
 COPY . .
+# What the metrics say is running.
+ARG VESTIBULE_VERSION=
 # The cache outlives this checkout, and cargo believes timestamps: an older file of another checkout must
 # not pass for what was compiled last. Hence the touch, which leaves only the dependencies to the cache.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,id=vestibule-cargo \

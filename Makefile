@@ -5,7 +5,7 @@ env_file := $(firstword $(wildcard .env) .env.example)
 compose  := docker compose --env-file $(env_file)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs run test test-faults test-security test-coverage test-compose test-schema fuzz lint layers deny audit migrate migration bench clean
+.PHONY: help up down logs run test test-browser screenshots test-faults test-security test-coverage test-compose test-schema check-deploy fuzz lint layers deny audit migrate migration bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -18,13 +18,20 @@ run: ## The same in the foreground, with its log; Ctrl-C stops it
 	$(compose) up --build
 
 down: ## Stop the containers; the data stays
-	$(compose) down --remove-orphans
+	$(compose) --profile '*' down --remove-orphans
 
 logs: ## Follow the log; s=api for that of one service
 	$(compose) logs --follow $(s)
 
-test: ## Run every test, with private servers unless DATABASE_URL and AMQP_URL are set
+test: ## Run every test, with private servers unless DATABASE_URL and AMQP_URL are set; BROWSER=no without Chromium
 	scripts/with-servers cargo test --workspace
+	@[ "$(BROWSER)" = no ] || scripts/test-browser --if-possible
+
+test-browser: ## Drive the pages in a real Chromium, which is installed if need be
+	scripts/test-browser
+
+screenshots: ## Take the pictures of the README again
+	SCREENSHOTS=docs/images scripts/test-browser pictures
 
 test-faults: ## Kill, cut off and stall everything under load; FULL=1 takes most of an hour
 	@scripts/test-faults
@@ -41,6 +48,9 @@ test-compose: ## Bring the real stack up by compose, sign somebody up, bring it 
 
 test-schema: ## Have Schemathesis attack a real service by its spec (needs Python with venv)
 	scripts/test-schema
+
+check-deploy: ## Check alarms, dashboard and docs/OPERATIONS.md against each other, with promtool
+	@scripts/check-deploy
 
 TIME ?= 60
 fuzz: ## Run each fuzzer for a minute, or for TIME=seconds
@@ -70,5 +80,5 @@ bench: ## Measure everything, for a quarter of an hour, into docs/PERFORMANCE.md
 	@scripts/bench
 
 clean: ## Remove what was built, and the containers with their data
-	$(compose) down --volumes --remove-orphans --rmi local
+	$(compose) --profile '*' down --volumes --remove-orphans --rmi local
 	cargo clean

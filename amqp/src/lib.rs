@@ -1,8 +1,9 @@
 //! The way to RabbitMQ: opens connections, and leaves nothing behind of those that are given up.
 //!
 //! With the names and declarations in `topology`, this is what both processes must agree on about the broker;
-//! `copy` says how a message is published again.
+//! `confirms` publishes, `copy` says how a message is published again.
 
+pub mod confirms;
 pub mod copy;
 pub mod topology;
 pub mod url;
@@ -30,6 +31,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// A message of ours, with all that is said about it, is below 1 KiB.
+const SMALL_FRAME: u32 = 16 * 1024;
+
 /// A connection that is never mended: whoever holds it replaces it when anything goes wrong.
 pub struct Link {
     pub connection: Connection,
@@ -55,7 +59,20 @@ impl Link {
 }
 
 pub async fn connect(url: &SecretString, name: &str) -> Result<Link> {
+    connect_to_any(url::parse(url)?, name).await
+}
+
+/// For who only publishes messages of ours, and is sent nothing else: lapin keeps room for 64 frames, which at
+/// their usual size is 8 MiB.
+pub async fn connect_to_publish(url: &SecretString, name: &str) -> Result<Link> {
     let mut hosts = url::parse(url)?;
+    for host in &mut hosts {
+        host.query.frame_max.get_or_insert(SMALL_FRAME);
+    }
+    connect_to_any(hosts, name).await
+}
+
+async fn connect_to_any(mut hosts: Vec<AMQPUri>, name: &str) -> Result<Link> {
     // Beginning anywhere, clients spread, and a host that is dead delays only those that come upon it.
     let first = RandomState::new().hash_one(name) as usize % hosts.len();
     hosts.rotate_left(first);

@@ -77,11 +77,12 @@ async fn a_host_that_is_dead_or_silent_leaves_the_others_their_time() {
     let dead = url::parse(&"amqp://u:p@127.0.0.1:1".to_owned().into()).unwrap().remove(0);
     let begun = Instant::now();
     let hosts = [silent.clone(), dead.clone(), silent.clone()];
-    let error = connect_to_one(&hosts, "test", Duration::from_millis(600)).await;
+    let error = connect_to_one(&hosts, "test", Duration::from_secs(3)).await;
     assert_eq!(error.err().unwrap().to_string(), "the broker at AMQP_URL did not answer in time");
     let taken = begun.elapsed();
-    assert!(taken.as_millis().abs_diff(600) < 150, "{taken:?}");
-    let error = connect_to_one(&[silent, dead], "test", Duration::from_millis(100)).await.err().unwrap();
+    // With a limit for each of the silent ones, it would be 6 000.
+    assert!((3_000..5_000).contains(&taken.as_millis()), "{taken:?}");
+    let error = connect_to_one(&[silent, dead], "test", Duration::from_secs(1)).await.err().unwrap();
     assert_eq!(error.to_string(), "cannot connect to AMQP_URL");
 }
 

@@ -23,6 +23,8 @@ const PRECONDITION_FAILED: u16 = 406;
 #[derive(Clone, Debug)]
 pub struct Topology {
     pub exchange: String,
+    /// Where others hear what happened: to be bound to, by them.
+    pub events: String,
     pub queue: String,
     pub parked: String,
 }
@@ -30,20 +32,18 @@ pub struct Topology {
 impl Topology {
     pub fn new(prefix: &str) -> Self {
         let queue = format!("{prefix}.{ROUTING_KEY}");
-        Self { exchange: prefix.to_owned(), parked: format!("{queue}.parked"), queue }
+        let (exchange, events) = (prefix.to_owned(), format!("{prefix}.events"));
+        Self { exchange, events, parked: format!("{queue}.parked"), queue }
     }
 
     pub fn retry_queue(&self, seconds: u32) -> String {
         format!("{}.retry.{seconds}", self.queue)
     }
 
-    /// Declares everything. Either process may come first; doing it again changes nothing.
+    /// Declares all that mails need. Either process may come first; doing it again changes nothing.
     pub async fn declare(&self, connection: &Connection) -> Result<()> {
         let channel = &connection.create_channel().await?;
-        let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
-        channel
-            .exchange_declare(self.exchange.as_str().into(), ExchangeKind::Direct, durable, FieldTable::default())
-            .await?;
+        declare_exchange(channel, &self.exchange, ExchangeKind::Direct).await?;
         self.declare_parked(connection).await?;
 
         // What crashes its consumers again and again ends among the parked, by way of the default exchange.
@@ -61,6 +61,13 @@ impl Topology {
             self.declare_queue(channel, &self.retry_queue(seconds), pause).await?;
         }
         Ok(())
+    }
+
+    /// On a channel of its own, which the broker closes over an exchange that we may not have: no mail needs it.
+    pub async fn declare_events(&self, connection: &Connection) -> Result<()> {
+        let channel = connection.create_channel().await?;
+        declare_exchange(&channel, &self.events, ExchangeKind::Topic).await?;
+        Ok(channel.close(200, "bye".into()).await?)
     }
 
     /// One that an older version declared, without the limit, is taken as it is. On a channel of its own, which
@@ -85,6 +92,13 @@ impl Topology {
         })?;
         Ok(())
     }
+}
+
+async fn declare_exchange(channel: &Channel, exchange: &str, kind: ExchangeKind) -> Result<()> {
+    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    channel.exchange_declare(exchange.into(), kind, durable, FieldTable::default()).await.with_context(|| {
+        format!("cannot declare the exchange {exchange} (one of that name of another kind must be deleted first)")
+    })
 }
 
 fn is_there_in_another_form(error: &lapin::Error) -> bool {

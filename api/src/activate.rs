@@ -7,10 +7,12 @@ use time::OffsetDateTime;
 use crate::{
     App, attempt, chance,
     claim::{self, Claim, Purpose},
+    events::{self, Occasion},
     guesser,
     hashing::Errand,
     names::Names,
     refusal::Refusal,
+    relay::outlet::Outgoing,
     store::{
         self, codes, guesses, outbox,
         registrations::{self, Registration},
@@ -29,7 +31,10 @@ pub(crate) async fn activate(app: &App, claim: &Claim, guess: &str) -> Result<Us
     let right = |one: &&Registration| one.code.is(guess, app.ring.get(&one.code.key_id));
     match counted.registrations.iter().find(right) {
         Some(right) => admit(app, claim, &names, right, counted.at).await,
-        None => Err(Refusal::WrongCode { attempts_left: counted.attempts_left }),
+        None => {
+            let length = counted.registrations.iter().map(|one| one.code.length).min().unwrap_or(0);
+            Err(Refusal::WrongCode { attempts_left: counted.attempts_left, length })
+        }
     }
 }
 
@@ -56,7 +61,8 @@ async fn admit(
         return Err(Refusal::RegistrationClosed);
     }
     let (email, password_hash) = (winner.email.clone(), winner.password_hash.clone());
-    let user = User { id: chance::id(), email, password_hash, activated_at: winner.now };
+    let (activated_at, language) = (winner.now, winner.language);
+    let user = User { id: chance::id(), email, password_hash, activated_at, language };
 
     let (mut writes, mut for_all) = (Writes::default(), Writes::default());
     users::insert(&mut writes, &user);
@@ -65,7 +71,9 @@ async fn admit(
     guesses::forgive(&mut writes, &names.address);
     trial::let_in(&mut writes, names, winner.now);
     let message = Message { kind: Kind::Activated, id: user.id };
-    outbox::insert(&mut writes, Envelope { message, traceparent: Some(claim.traceparent.clone()) });
+    outbox::insert(&mut writes, Outgoing::Mail(Envelope { message, traceparent: Some(claim.traceparent.clone()) }));
+    let occasion = Occasion { email: &user.email, at: winner.now, traceparent: &claim.traceparent };
+    events::activated(app, &mut writes, &occasion, user.id, winner.id);
     guesser::forgive(&mut writes, names, wrong, counted_at);
     guesses::forgive_for_all(&mut for_all, right.code.length, counted_at);
     match transaction.commit_before(writes, for_all).await {

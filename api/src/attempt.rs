@@ -9,7 +9,7 @@ use crate::{
     claim::{self, Claim, Proved},
     domain::{
         guesses::QUIET,
-        policy::{Scope, Standing, TooMany, attempts_left},
+        policy::{Code, Scope, Standing, TooMany, attempts_left},
     },
     guesser::{self, Wrong},
     names::Names,
@@ -112,7 +112,16 @@ fn comparable(
         return Err(why_not(app, &newest));
     }
     guesser::judge(app, wrong)?;
+    current.iter().try_for_each(|one| check_key(app, &one.code))?;
     Ok(current)
+}
+
+/// While secrets are changed, an API that has the new one makes codes that another cannot compare yet: such a guess is
+/// none, and who repeats it may meet the other.
+pub(crate) fn check_key(app: &App, code: &Code) -> Result<(), Refusal> {
+    let differ = "CODE_SECRETS of this API and of another differ: the code was made with the key";
+    let lacks = || Refusal::Unavailable(anyhow::anyhow!("{differ} {}, which is not here", code.key_id));
+    app.ring.get(&code.key_id).map(drop).ok_or_else(lacks)
 }
 
 /// Nothing can be compared: what the newest registration lacks is the answer.

@@ -35,9 +35,19 @@ pub(crate) enum Purpose {
     Code,
     /// To give a code, which may be a guess.
     Guess,
+    /// To have a session.
+    Session,
 }
 
-/// What a password opened.
+/// What a password opened: at least one of these.
+pub(crate) struct Opened {
+    pub(crate) user: Option<User>,
+    registrations: Vec<Registration>,
+    /// To be ended by whoever goes on.
+    pub(crate) trial: Trial,
+}
+
+/// What it opened when that was no account.
 pub(crate) struct Proved {
     /// Newest first, at least one: all that are open at the address, or the named one in whatever state it is.
     pub(crate) registrations: Vec<Registration>,
@@ -52,8 +62,7 @@ struct Looked {
     trial: Trial,
 }
 
-/// One password is hashed, whatever there is: all hashes of an address share one recipe, so the
-/// result is compared with each of them, and time tells nothing.
+/// For what only a registration can have: whoever has the account is told so.
 pub(crate) async fn prove(
     app: &App,
     claim: &Claim,
@@ -61,6 +70,24 @@ pub(crate) async fn prove(
     purpose: Purpose,
     place: Place,
 ) -> Result<Proved, Refusal> {
+    let Opened { user, registrations, trial } = open(app, claim, names, purpose, place).await?;
+    if let Some(user) = user {
+        trial::settle(app, names, &trial, Ending::LetIn).await?;
+        renewal::renew(app, &user, names, &claim.password).await;
+        return Err(Refusal::AlreadyActive);
+    }
+    Ok(Proved { registrations, trial })
+}
+
+/// One password is hashed, whatever there is: all hashes of an address share one recipe, so the
+/// result is compared with each of them, and time tells nothing.
+pub(crate) async fn open(
+    app: &App,
+    claim: &Claim,
+    names: &Names,
+    purpose: Purpose,
+    place: Place,
+) -> Result<Opened, Refusal> {
     let Looked { user, candidates, trial } = look(app, claim, names, purpose).await?;
     let hashes = candidates.iter().map(|one| &one.password_hash).chain(user.iter().map(|user| &user.password_hash));
     let recipe = app.recipe(&claim.email, hashes);
@@ -71,13 +98,12 @@ pub(crate) async fn prove(
             return Err(overloaded.into());
         }
     };
-    if let Some(user) = user.filter(|user| proof.matches(&user.password_hash)) {
-        trial::settle(app, names, &trial, Ending::LetIn).await?;
-        renewal::renew(app, &user, names, &claim.password).await;
-        return Err(Refusal::AlreadyActive);
-    }
+    let user = user.filter(|user| proof.matches(&user.password_hash));
     let registrations: Vec<_> = candidates.into_iter().filter(|one| proof.matches(&one.password_hash)).collect();
-    if registrations.is_empty() { Err(Refusal::Unauthenticated) } else { Ok(Proved { registrations, trial }) }
+    if user.is_none() && registrations.is_empty() {
+        return Err(Refusal::Unauthenticated);
+    }
+    Ok(Opened { user, registrations, trial })
 }
 
 /// The connection goes back before the password is hashed.
@@ -91,12 +117,12 @@ async fn look(app: &App, claim: &Claim, names: &Names, purpose: Purpose) -> Resu
     };
     let reading = try_join(trial::before(&connection, names), guesser::read(&connection, names));
     let (transaction, (before, wrong)) =
-        Transaction::begin(&connection, Commit::Soon, &[&names.address], reading).await?;
+        Transaction::begin(&connection, Commit::Soon, &trial::locks(names), reading).await?;
     if purpose == Purpose::Guess {
         guesser::judge(app, &wrong)?;
     }
     let mut writes = Writes::default();
-    let trial = trial::begin(&mut writes, names, before)?;
+    let trial = trial::begin(&app.policy, &mut writes, names, before)?;
     // Only now: a refusal takes no longer for an address that has something than for one that has nothing.
     let known = try_join(users::by_email(&connection, &claim.email), candidates);
     let (user, mut candidates) = transaction.commit_and_read(writes, known).await?;

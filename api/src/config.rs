@@ -2,10 +2,11 @@
 
 mod hashing;
 mod limits;
+mod retention;
 mod settings;
 mod transport;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use amqp::topology::Topology;
 use anyhow::{Context, Result, anyhow, bail};
@@ -14,7 +15,7 @@ use shared::{code::Ring, env::needed};
 
 use self::settings::Settings;
 use crate::{
-    domain::{network::TrustedProxies, policy::Policy},
+    domain::{network::TrustedProxies, policy::Policy, retention::Retention},
     http::Transport,
 };
 
@@ -31,8 +32,11 @@ pub struct Config {
     pub log_format: String,
     pub(crate) ring: Ring,
     pub(crate) policy: Policy,
+    pub(crate) retention: Retention,
+    pub(crate) cleaning_every: Duration,
     pub(crate) topology: Topology,
     pub(crate) public_url: String,
+    pub(crate) events_with_email: bool,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) transport: Transport,
     pub(crate) hashing: crate::hashing::Settings,
@@ -61,6 +65,7 @@ impl Config {
             "development" => false,
             _ => bail!("ENVIRONMENT must be development or production"),
         };
+        let (retention, cleaning_every) = retention::check(&settings)?;
         let hashing = hashing::check(&settings, production)?;
         let transport = transport::check(&settings, production)?;
         if !settings.amqp_url.expose_secret().is_empty() {
@@ -83,8 +88,11 @@ impl Config {
             log_format: settings.log_format,
             ring,
             policy,
+            retention,
+            cleaning_every,
             topology: Topology::new(&settings.amqp_prefix),
             public_url: public_url(&settings.public_url)?,
+            events_with_email: settings.events_with_email,
             trusted_proxies: TrustedProxies::parse(&settings.trusted_proxies)
                 .map_err(|why| anyhow!("TRUSTED_PROXIES: {why}"))?,
             transport,

@@ -1,7 +1,10 @@
 //! The threads that hash passwords: as many as cores, each with its own memory, and a queue that no
 //! password waits in for longer than it is worth.
 
+mod counts;
 mod engine;
+mod job;
+mod place;
 mod queue;
 
 use std::{
@@ -11,13 +14,11 @@ use std::{
 };
 
 use anyhow::Context;
-use tokio::sync::oneshot;
 
-use self::{engine::Engine, queue::Queue};
-pub(crate) use self::{engine::Kind, queue::Errand};
+pub(crate) use self::{counts::Counts, engine::Kind, place::Place, queue::Errand};
+use self::{counts::Why, engine::Engine, job::Job, queue::Queue};
 use crate::domain::password::{
-    Password,
-    proof::{Proof, Tag},
+    proof::Tag,
     recipe::{Costs, Recipe},
 };
 
@@ -46,38 +47,28 @@ struct Handle(Arc<Shared>);
 
 struct Shared {
     settings: Settings,
+    counts: Counts,
     queue: Mutex<Queue>,
     changed: Condvar,
 }
 
-/// The right to have one password hashed, taken before anything else is done for a request.
-pub(crate) struct Place {
-    shared: Arc<Shared>,
-    errand: Errand,
-    used: bool,
-}
-
-struct Job {
-    password: Password,
-    recipe: Recipe,
-    errand: Errand,
-    since: Instant,
-    answer: oneshot::Sender<Result<Tag, Overloaded>>,
-}
-
 impl HashPool {
     /// Fails when the engine does not compute what it must.
-    pub(crate) fn start(settings: Settings) -> anyhow::Result<Self> {
+    pub(crate) fn start(settings: Settings, counts: Counts) -> anyhow::Result<Self> {
         engine::check(settings.costs)?;
         let mut first = Engine::new(settings.engine, settings.costs);
         let pace = warm(&mut first, settings.costs)?;
         let others = (1..settings.threads).map(|_| Engine::new(settings.engine, settings.costs));
         let queue = Mutex::new(Queue::new(settings.threads, settings.patience, pace));
-        let shared = Arc::new(Shared { settings, queue, changed: Condvar::new() });
+        let shared = Arc::new(Shared { settings, counts, queue, changed: Condvar::new() });
         for (n, engine) in std::iter::once(first).chain(others).enumerate() {
-            let shared = Arc::clone(&shared);
+            let (shared, alive) = (Arc::clone(&shared), shared.counts.threads.hold());
             let thread = std::thread::Builder::new().name(format!("hash-{n}"));
-            thread.spawn(move || shared.work(engine)).context("cannot start the hash threads")?;
+            let work = move || {
+                let _alive = alive;
+                shared.work(engine);
+            };
+            thread.spawn(work).context("cannot start the hash threads")?;
         }
         Ok(Self { _handle: Arc::new(Handle(Arc::clone(&shared))), shared })
     }
@@ -89,28 +80,23 @@ impl HashPool {
 
     /// Takes a place in the queue, or is told at once that there is none.
     pub(crate) fn admit(&self, errand: Errand) -> Result<Place, Overloaded> {
-        self.shared.queue().promise(errand)?;
-        Ok(Place { shared: Arc::clone(&self.shared), errand, used: false })
+        let promised = self.shared.queue().promise(errand);
+        promised.inspect_err(|_| self.shared.counts.refused(Why::Full))?;
+        Ok(Place::new(Arc::clone(&self.shared), errand))
     }
-}
 
-impl Place {
-    /// Dropping the future takes the password out of the queue, as far as anybody can tell.
-    pub(crate) async fn prove(mut self, password: Password, recipe: Recipe) -> Result<Proof, Overloaded> {
-        let (answer, tag) = oneshot::channel();
-        self.used = true;
-        self.shared.queue().push(Job { password, recipe, errand: self.errand, since: now(), answer });
-        self.shared.changed.notify_one();
-        let tag = tag.await.unwrap_or(Err(Overloaded))?;
-        Ok(Proof::new(recipe, tag))
+    /// Whether its threads live, and get on with what waits. One that is merely full is well: to send people elsewhere
+    /// for it would only fill the next one, and what needs no hash is answered here as ever.
+    pub(crate) fn is_well(&self) -> bool {
+        let Shared { counts, settings, .. } = &*self.shared;
+        counts.threads.get() == i64::try_from(settings.threads).unwrap_or(i64::MAX)
+            && !self.shared.queue().is_stuck(now())
     }
-}
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !self.used {
-            self.shared.queue().release(self.errand);
-        }
+    /// For who looks at the metrics.
+    pub(crate) fn see(&self) {
+        let waiting = self.shared.queue().len();
+        self.shared.counts.waiting.set(waiting);
     }
 }
 
@@ -118,17 +104,6 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.0.queue().closed = true;
         self.0.changed.notify_all();
-    }
-}
-
-impl Job {
-    fn waited(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.since)
-    }
-
-    fn refuse(self) {
-        // Gone meanwhile, which is its right.
-        let _ = self.answer.send(Err(Overloaded));
     }
 }
 
@@ -156,16 +131,22 @@ impl Shared {
         let Settings { engine: kind, costs, .. } = self.settings;
         // So that the first password does not pay for the memory. What is wrong with it will be told then.
         let _ = warm(&mut engine, costs);
-        while let Some(job) = self.next() {
-            let begun = now();
+        while let Some(mut job) = self.next() {
+            let (begun, span) = (now(), job.begin());
             // A panic must not cost the pool a thread: it would run dry without a word.
             let hashed = catch_unwind(AssertUnwindSafe(|| hash(&mut engine, &job, costs)));
-            self.queue().done(matches!(hashed, Ok(Ok(_))).then(|| now() - begun));
-            let tag = hashed.unwrap_or_else(|_| {
-                engine = Engine::new(kind, costs);
-                Err(Overloaded)
-            });
-            let _ = job.answer.send(tag);
+            drop(span);
+            let took = now() - begun;
+            self.queue().done(matches!(hashed, Ok(Ok(_))).then_some(took));
+            match hashed {
+                Ok(Ok(tag)) => {
+                    self.counts.hashed(job.waited(begun), took);
+                    let _ = job.answer.send(Ok(tag));
+                }
+                // Nobody answers, and that says it.
+                Ok(Err(Overloaded)) => {}
+                Err(_) => engine = Engine::new(kind, costs),
+            }
         }
     }
 }

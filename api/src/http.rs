@@ -1,5 +1,10 @@
 //! The HTTP surface: which path leads where.
 
+#[macro_use]
+mod refused;
+
+mod access;
+mod bearer;
 mod body;
 mod caller;
 mod connection;
@@ -8,20 +13,26 @@ mod csp;
 mod docs;
 mod edge;
 mod framework;
+mod front;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod headers;
 mod health;
+mod labels;
+mod language;
+mod not_me;
 mod page;
+mod passwords;
 mod places;
 mod policy;
 mod problem;
 mod progress;
-mod refused;
 mod routes;
 mod serve;
+mod sessions;
 pub(crate) mod tls;
 mod users;
+mod watching;
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -30,7 +41,7 @@ use poem::{
     Endpoint, EndpointExt, IntoResponse, Route,
     middleware::{NormalizePath, TrailingSlash},
 };
-use poem_openapi::OpenApiService;
+use poem_openapi::{OpenApi, OpenApiService};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +67,7 @@ pub(crate) async fn serve(
     // Many may come through a proxy, and from this machine comes whoever runs it.
     let counts = move |address: IpAddr| !address.to_canonical().is_loopback() && !proxies.trust(address);
     let house = House {
+        open: Arc::clone(&app.metrics.connections),
         endpoint: Arc::new(endpoint(app, docs, origins)?),
         places: Places::new(max_connections, counts),
         tls: tls.clone(),
@@ -75,25 +87,23 @@ pub(crate) async fn serve(
 /// From the outside in: headers for browsers; the edge; preflights; the paths.
 fn endpoint(app: Arc<App>, with_docs: bool, origins: Origins) -> Result<impl Endpoint + 'static> {
     let headers = Headers::new(&app.public_url);
-    let apis = (
-        users::Users { app: Arc::clone(&app) },
-        policy::Policies { app: Arc::clone(&app) },
-        health::Health { app: Arc::clone(&app) },
-    );
-    // Relative, so that the page works under whatever name it was reached.
-    let service =
-        OpenApiService::new(apis, "Vestibule", env!("CARGO_PKG_VERSION")).server("/").description(DESCRIPTION);
-    let pages = docs::Pages::of(&service, &app)?;
+    let (of_app, not_me) = (Arc::clone(&app), not_me::page(Arc::clone(&app)));
+    let front = Arc::new(front::page(app.policy.password_min_length, with_docs));
+    let service = move || service(&of_app);
+    let pages = docs::Pages::of(&service(), &app)?;
     let edge = edge::Edge::new(app, routes::Routes::new(pages.spec(), with_docs));
-    let routes = Route::new().nest("/", service);
-    let routes = if with_docs { pages.add_to(routes) } else { routes };
+    let routes = Route::new().nest("/", service()).at(not_me::PATTERN, not_me);
+    let routes = if with_docs { pages.add_to(routes, service) } else { routes };
     let asked = origins.clone();
     let routes = routes.with(NormalizePath::new(TrailingSlash::Trim)).around(move |inner, request| {
+        // What is nested at `/` takes that, too.
+        let front = (request.uri().path() == "/").then(|| Arc::clone(&front));
         let preflight = asked.preflight(&request);
         async move {
-            match preflight {
-                Some(answer) => Ok(answer),
-                None => inner.call(request).await.map(IntoResponse::into_response),
+            match (preflight, front) {
+                (Some(answer), _) => Ok(answer),
+                (None, Some(front)) => front.call(request).await,
+                (None, None) => inner.call(request).await.map(IntoResponse::into_response),
             }
         }
     });
@@ -110,5 +120,18 @@ fn endpoint(app: Arc<App>, with_docs: bool, origins: Origins) -> Result<impl End
     }))
 }
 
+fn service(app: &Arc<App>) -> OpenApiService<impl OpenApi + use<>, ()> {
+    let apis = (
+        users::Users { app: Arc::clone(app) },
+        watching::Watching { app: Arc::clone(app) },
+        sessions::Sessions { app: Arc::clone(app) },
+        passwords::Passwords { app: Arc::clone(app) },
+        policy::Policies { app: Arc::clone(app) },
+        health::Health { app: Arc::clone(app) },
+    );
+    // Relative, so that the page works under whatever name it was reached.
+    OpenApiService::new(apis, "Vestibule", env!("CARGO_PKG_VERSION")).server("/").description(DESCRIPTION)
+}
+
 const DESCRIPTION: &str = "People register with e-mail and password, get a code by mail, and activate with HTTP Basic \
-and that code within one minute. Every error is `application/problem+json` (RFC 9457).";
+and that code within one minute; then they log in and have a token. Every error is `application/problem+json` (RFC 9457).";

@@ -3,14 +3,23 @@
 mod activate;
 mod attempt;
 mod chance;
+mod change;
 mod claim;
 mod config;
+mod deny;
 mod domain;
+mod erase;
+mod events;
+mod forgot;
 mod guesser;
 mod hashing;
+mod housekeeping;
 mod http;
+mod login;
+mod metrics;
 mod mint;
 mod names;
+mod new_password;
 mod publish;
 mod receipt;
 mod reemit;
@@ -18,32 +27,46 @@ mod refusal;
 mod register;
 mod relay;
 mod renewal;
+mod report;
 mod resend;
+mod reset;
+mod reset_attempt;
+mod session;
+mod spent;
 mod store;
 mod tools;
 mod trial;
+mod watch;
 
 use std::sync::Arc;
 
 use anyhow::Result;
 pub use config::Config;
 use domain::{email::EmailAddress, network::TrustedProxies, password::recipe::Recipe, policy::Policy};
-use hashing::HashPool;
+use hashing::{Counts, HashPool};
+use housekeeping::Housekeeping;
 #[cfg(any(test, fuzzing))]
 pub use http::fuzzing;
+use lookout::{
+    desk::{Desk, Part},
+    metrics::Registry,
+    ops,
+};
+use metrics::Metrics;
 use publish::Publisher;
 use refusal::Refusal;
-pub use relay::{Deliver, Outlet, Undelivered};
+pub use relay::outlet::{Deliver, Outgoing, Outlet, Undelivered};
 use shared::{
     code::Ring,
-    ops::{self, Check},
     postgres::{self, Pool},
     process::Parts,
 };
+use spent::Spent;
 use store::Store;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 pub use tools::{Command, Tool, USAGE, answer};
+use watch::Watch;
 
 /// Connections to Postgres: hashing is what takes time, and it holds none.
 pub const CONNECTIONS: usize = 16;
@@ -56,10 +79,15 @@ pub(crate) struct App {
     ring: Ring,
     policy: Policy,
     hashes: HashPool,
+    spent: Spent,
     wake: Arc<Notify>,
     outlet: Outlet,
     public_url: String,
+    /// Whether other services are told addresses.
+    events_with_email: bool,
     trusted_proxies: TrustedProxies,
+    metrics: Metrics,
+    watch: Arc<Watch>,
 }
 
 /// What the API stands on. Other parts of the same process may stand on it too.
@@ -67,26 +95,31 @@ pub struct Ground {
     pub database: Pool,
     pub outlet: Outlet,
     pub ops: TcpListener,
+    pub metrics: Registry,
+    /// Those other parts, for who asks on `ops`.
+    pub others: Vec<Part>,
 }
 
 /// The API as a process of its own, with RabbitMQ behind its outbox, until `stop`.
 pub async fn run(config: Config, listener: TcpListener, ops: TcpListener, stop: CancellationToken) -> Result<()> {
     let database = postgres::pool(&config.database_url, CONNECTIONS)?;
     if config.migrate_on_start {
+        let migrating = postgres::migrate(&database);
         tokio::select! {
-            migrated = postgres::migrate(&database) => migrated?,
+            migrated = ops::alive_meanwhile(&ops, "api", migrating) => migrated?,
             () = stop.cancelled() => return Ok(()),
         }
     }
-    let mut parts = Parts::new(stop.clone());
-    let outlet = broker(&config, &mut parts, stop.clone())?;
-    parts.start("the API", run_on(Ground { database, outlet, ops }, config, listener, stop));
+    let (mut parts, metrics) = (Parts::new(stop.clone()), Registry::default());
+    let outlet = broker(&config, &metrics, &mut parts, stop.clone())?;
+    let ground = Ground { database, outlet, ops, metrics, others: vec![] };
+    parts.start("the API", run_on(ground, config, listener, stop));
     parts.run().await
 }
 
 /// RabbitMQ as an outlet, with the part that keeps the connection to it.
-pub fn broker(config: &Config, parts: &mut Parts, stop: CancellationToken) -> Result<Outlet> {
-    let publisher = Publisher::new(config.topology.clone());
+pub fn broker(config: &Config, metrics: &Registry, parts: &mut Parts, stop: CancellationToken) -> Result<Outlet> {
+    let publisher = Publisher::new(config.topology.clone(), metrics);
     parts.start("the publisher", publisher.clone().supervise(config.amqp_url()?, stop));
     let broker = publisher.clone();
     Ok(Outlet { deliver: publisher.outlet(), is_up: Arc::new(move || broker.is_up()), in_hand: CONFIRMS_IN_FLIGHT })
@@ -94,31 +127,33 @@ pub fn broker(config: &Config, parts: &mut Parts, stop: CancellationToken) -> Re
 
 /// The API on any ground, with any outlet behind its outbox, until `stop`.
 pub async fn run_on(ground: Ground, config: Config, listener: TcpListener, stop: CancellationToken) -> Result<()> {
-    let Ground { database, outlet, ops } = ground;
+    let Ground { database, outlet, ops, metrics: registry, others } = ground;
+    let metrics = Metrics::new(&registry);
+    let Config { cleaning_every: every, retention, .. } = config;
+    let housekeeping = Housekeeping { every, retention, policy: config.policy.clone(), metrics: metrics.clone() };
     let app = Arc::new(App {
         store: Store::new(database),
         ring: config.ring,
         policy: config.policy,
-        hashes: HashPool::start(config.hashing)?,
+        hashes: HashPool::start(config.hashing, Counts::new(&registry))?,
+        spent: Spent::new(),
         wake: Arc::default(),
         outlet: outlet.clone(),
         public_url: config.public_url,
+        events_with_email: config.events_with_email,
         trusted_proxies: config.trusted_proxies,
+        metrics: metrics.clone(),
+        // Others need connections, too.
+        watch: Arc::new(Watch::new(config.transport.max_connections / 4, Arc::clone(&metrics.streams))),
     });
     app.check_names().await?;
-    let asked = Arc::clone(&app);
-    let ready = move || {
-        let app = Arc::clone(&asked);
-        async move {
-            let postgres = Check { name: "postgres", ok: app.store.is_up().await, needed: true };
-            // What is told to the world waits in the outbox meanwhile: nobody is to be sent away for it.
-            vec![postgres, Check { name: "broker", ok: (app.outlet.is_up)(), needed: false }]
-        }
-    };
+    let desk = Desk::new(registry.clone(), std::iter::once(report::part(&app, &registry)).chain(others).collect());
     tracing::info!("ready: {}", app.public_url);
     let mut parts = Parts::new(stop.clone());
-    parts.start("the relay", relay::run(app.store.clone(), outlet, Arc::clone(&app.wake), stop.clone()));
-    parts.start("the operator's listener", ops::serve(ops, ready, stop.clone()));
+    parts.start("the relay", relay::run(app.store.clone(), outlet, (Arc::clone(&app.wake), metrics), stop.clone()));
+    parts.start("housekeeping", housekeeping::run(app.store.clone(), housekeeping, stop.clone()));
+    parts.start("the watch", watch::run(Arc::clone(&app), stop.clone()));
+    parts.start("the operator's listener", ops::serve(ops, desk, stop.clone()));
     parts.start("the HTTP server", http::serve(app, config.transport, listener, stop));
     parts.run().await
 }

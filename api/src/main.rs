@@ -4,7 +4,8 @@ use std::{io::Write, process::ExitCode};
 
 use anyhow::{Context, Result};
 use api::{Command, Config};
-use shared::{ops, postgres, process};
+use lookout::{log, ops, traces::Traces};
+use shared::{postgres, process};
 use tokio::net::TcpListener;
 
 fn main() -> ExitCode {
@@ -38,7 +39,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Serve => serve(Config::load()?).await,
         Command::Migrate => {
             let config = Config::load()?;
-            process::start_logging(&config.log_format)?;
+            log::start(&config.log_format, None)?;
             postgres::migrate(&postgres::pool(&config.database_url, 1)?).await
         }
         Command::Health => ops::ask(Config::load()?.ops_addr).await,
@@ -47,15 +48,20 @@ async fn run(command: Command) -> Result<()> {
 }
 
 async fn serve(config: Config) -> Result<()> {
-    process::start_logging(&config.log_format)?;
     let stop = process::stop_on_signals()?;
+    let traces = Traces::start("vestibule-api", stop.clone())?;
+    log::start(&config.log_format, traces.as_ref())?;
     let listen = async |name: &str, addr| {
         TcpListener::bind(addr).await.with_context(|| format!("{name}: cannot listen on {addr}"))
     };
     let listener = listen("API_ADDR", config.api_addr).await?;
     let ops = listen("OPS_ADDR", config.ops_addr).await?;
     tracing::info!(api = %listener.local_addr()?, ops = %ops.local_addr()?, "listening");
-    api::run(config, listener, ops, stop).await?;
+    let ended = api::run(config, listener, ops, stop).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
+    ended?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -1,9 +1,10 @@
-//! Makes a code for a registration, and the message that has it mailed.
+//! Makes a code for a registration or a reset, and the message that has it mailed.
 
-use futures_util::future::try_join3;
+use futures_util::future::try_join4;
+use languages::Language;
 use secrecy::ExposeSecret;
 use shared::{
-    code::DECOY,
+    code::{DECOY, MUTED},
     message::{self, Envelope, Message},
 };
 use time::OffsetDateTime;
@@ -13,16 +14,17 @@ use crate::{
     App, chance,
     domain::{
         email::EmailAddress,
+        mute,
         password::proof::Proof,
         policy::{Code, Minted, TooMany, Wanted},
     },
     names::Names,
+    relay::outlet::Outgoing,
     store::{
         Connection, Error,
         budgets::{self, Kind},
-        codes,
         guesses::{self, Ledger},
-        outbox,
+        mutes, outbox,
         transaction::Writes,
         users::{self, User},
     },
@@ -33,6 +35,8 @@ pub(crate) struct Order<'a> {
     pub(crate) email: &'a EmailAddress,
     pub(crate) names: &'a Names,
     pub(crate) wanted: Wanted,
+    /// Under which name the wrong guesses at such codes are kept.
+    pub(crate) guessed: &'a [u8; 32],
     pub(crate) traceparent: &'a str,
 }
 
@@ -48,16 +52,19 @@ pub(crate) struct Facts {
     pub(crate) used: Used,
     ledger: Ledger,
     account: Option<User>,
+    is_muted: bool,
 }
 
 pub(crate) async fn read(connection: &Connection, order: &Order<'_>) -> Result<Facts, Error> {
-    let (used, ledger, account) = try_join3(
+    let (used, ledger, account, muted_until) = try_join4(
         used(connection, order),
-        guesses::read(connection, &order.names.address),
+        guesses::read(connection, order.guessed),
         users::by_email(connection, order.email),
+        mutes::until(connection, &order.names.address),
     )
     .await?;
-    Ok(Facts { used, ledger, account })
+    let is_muted = mute::running(muted_until, used.now).is_some();
+    Ok(Facts { used, ledger, account, is_muted })
 }
 
 pub(crate) async fn used(connection: &Connection, Order { names, .. }: &Order<'_>) -> Result<Used, Error> {
@@ -67,55 +74,86 @@ pub(crate) async fn used(connection: &Connection, Order { names, .. }: &Order<'_
     Ok(Used { minted: Minted { all, here }, registered, now })
 }
 
-/// Asks the policy: a registration takes from what its network may have, too.
-pub(crate) fn judge(app: &App, used: &Used, wanted: Wanted) -> Result<(), TooMany> {
-    app.policy.may_mint(&used.minted, used.now, wanted)?;
-    if wanted == Wanted::Registration { app.policy.may_register(&used.registered, used.now) } else { Ok(()) }
+/// Asks the policy: a registration takes from what its network may have, too, and so does a reset.
+pub(crate) fn judge(app: &App, used: &Used, order: &Order<'_>) -> Result<(), TooMany> {
+    let may_mint = app.policy.may_mint(&used.minted, used.now, order.wanted);
+    if order.wanted == Wanted::Resend {
+        return may_mint;
+    }
+    app.spent.note(&order.names.here, may_mint)?;
+    app.spent.note(&order.names.network, app.policy.may_register(&used.registered, used.now))
 }
 
 impl Facts {
+    /// Only sign-ups are muted: whoever has an account can have another password.
+    fn mutes(&self, wanted: Wanted) -> bool {
+        self.is_muted && wanted != Wanted::Reset
+    }
+
     /// Whether a hash of this recipe may be added to those of the address: its account's may have been renewed
     /// while it was made.
     pub(crate) fn allow(&self, proof: &Proof) -> bool {
         self.account.as_ref().is_none_or(|account| proof.is_like(&account.password_hash))
     }
+
+    /// The account of the address, if it has one.
+    pub(crate) fn account(&self) -> Option<Uuid> {
+        self.account.as_ref().map(|account| account.id)
+    }
+
+    /// In which language to write to the address. Its owner did not choose that of a stranger who registers it too.
+    pub(crate) fn language(&self, asked: Language) -> Language {
+        self.account.as_ref().map_or(asked, |account| account.language)
+    }
 }
 
-/// The code that counts from now on. For an address that has an account it is a decoy that nobody can know;
-/// nothing else differs.
-pub(crate) fn make(app: &App, facts: &Facts, registration: Uuid) -> Code {
-    let Facts { used: Used { minted, now, .. }, ledger, account } = facts;
+/// The code that counts from now on. For a registration at an address that has an account or is muted, and for a reset at
+/// one that has no account, it is one that nobody can know; nothing else differs.
+pub(crate) fn make(app: &App, facts: &Facts, wanted: Wanted, receipt: Uuid) -> Code {
+    let Facts { used: Used { minted, now, .. }, ledger, account, .. } = facts;
     let (id, key, policy) = (chance::id(), app.ring.newest(), &app.policy);
-    let length = policy.guesses.length(&ledger.record, &ledger.spent, *now);
-    let digits = if account.is_some() { DECOY.to_owned().into() } else { key.digits(id, length) };
+    let (length, max_age) = match wanted {
+        Wanted::Reset => (policy.resets.length(&ledger.record, &ledger.spent, *now), policy.reset_max_age()),
+        _ => (policy.guesses.length(&ledger.record, &ledger.spent, *now), policy.code_max_age),
+    };
+    let digits = if facts.mutes(wanted) {
+        MUTED.to_owned().into()
+    } else if account.is_some() != (wanted == Wanted::Reset) {
+        DECOY.to_owned().into()
+    } else {
+        key.digits(id, length)
+    };
     Code {
         id,
-        registration,
+        receipt,
         hash: key.verifier(id, digits.expose_secret()).to_vec(),
         key_id: key.id.clone(),
         length,
         attempts: 0,
         attempts_allowed: policy.code_attempts,
-        deadline: *now + policy.code_max_age,
+        deadline: *now + max_age,
         sent_at: None,
         expires_at: None,
         resend_at: policy.resend_at(&policy.remember(minted, *now), *now),
     }
 }
 
-/// Writes the code, the message about it, and what it takes from the budgets. The message to an address that
-/// has an account tells its owner so.
-pub(crate) fn write<'a>(app: &App, writes: &mut Writes<'a>, order: &Order<'a>, facts: &Facts, code: &'a Code) {
+/// Writes the message about a code, and what it takes from the budgets. Instead of a decoy, a mail tells why there is
+/// none; of a muted one the worker sees that nothing is to be mailed. The caller writes the code.
+pub(crate) fn write<'a>(app: &App, writes: &mut Writes<'a>, order: &Order<'a>, facts: &Facts, code: Uuid) {
     let (policy, names, now) = (&app.policy, order.names, facts.used.now);
-    let ttl_seconds = i32::try_from(policy.code_ttl.whole_seconds()).unwrap_or(i32::MAX);
-    codes::insert(writes, code, ttl_seconds, now);
     let Minted { all, here } = policy.remember(&facts.used.minted, now);
     budgets::set(writes, &names.address, Kind::Codes, all);
     budgets::set(writes, &names.here, Kind::CodesFrom, here);
-    if let (Wanted::Registration, Some(share)) = (order.wanted, &policy.registrations_from) {
+    if let (Wanted::Registration | Wanted::Reset, Some(share)) = (order.wanted, &policy.registrations_from) {
         budgets::set(writes, &names.network, Kind::RegistrationsFrom, share.with(&facts.used.registered, now));
     }
-    let kind = if facts.account.is_some() { message::Kind::AlreadyRegistered } else { message::Kind::SendCode };
-    let (message, traceparent) = (Message { kind, id: code.id }, Some(order.traceparent.to_owned()));
-    outbox::insert(writes, Envelope { message, traceparent });
+    let kind = match (order.wanted, facts.account.is_some()) {
+        (Wanted::Reset, true) => message::Kind::ResetCode,
+        (Wanted::Reset, false) => message::Kind::NoAccount,
+        (wanted, true) if !facts.mutes(wanted) => message::Kind::AlreadyRegistered,
+        (Wanted::Registration | Wanted::Resend, _) => message::Kind::SendCode,
+    };
+    let (message, traceparent) = (Message { kind, id: code }, Some(order.traceparent.to_owned()));
+    outbox::insert(writes, Outgoing::Mail(Envelope { message, traceparent }));
 }

@@ -26,4 +26,9 @@ impl App {
     pub(crate) fn address_name(&self, email: &EmailAddress) -> [u8; 32] {
         self.ring.oldest().pseudonym("address", email.as_str())
     }
+
+    /// Under which the wrong guesses at the resets of an address are kept: they are no guesses at its registrations.
+    pub(crate) fn reset_name(&self, email: &EmailAddress) -> [u8; 32] {
+        self.ring.oldest().pseudonym("reset", email.as_str())
+    }
 }

@@ -8,11 +8,12 @@ use crate::{
     domain::policy::{Policy, Standing, attempts_left},
     refusal::Refusal,
     store::{
-        guesses,
+        guesses::{self, Ledger},
         registrations::{self, Registration},
     },
 };
 
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Receipt {
     pub(crate) registration: Uuid,
     pub(crate) status: Status,
@@ -38,13 +39,33 @@ pub(crate) async fn read(app: &App, id: Uuid) -> Result<Receipt, Refusal> {
     let connection = app.store.connection().await?;
     let found = registrations::by_id(&connection, id).await?.ok_or(Refusal::NotFound)?;
     let ledger = guesses::read(&connection, &app.address_name(&found.email)).await?;
+    Ok(judge(app, &found, &ledger))
+}
+
+/// The same for many at once; those that there are.
+pub(crate) async fn read_all(app: &App, ids: &[Uuid]) -> Result<Vec<Receipt>, Refusal> {
+    let connection = app.store.connection().await?;
+    let found = registrations::by_ids(&connection, ids).await?;
+    let names: Vec<_> = found.iter().map(|registration| app.address_name(&registration.email)).collect();
+    let ledgers = guesses::read_all(&connection, &names).await?;
+    Ok(found.iter().zip(&ledgers).map(|(found, ledger)| judge(app, found, ledger)).collect())
+}
+
+fn judge(app: &App, found: &Registration, ledger: &Ledger) -> Receipt {
     let length = app.policy.guesses.length(&ledger.record, &ledger.spent, ledger.now);
-    let mut receipt = of(&found, &app.policy);
+    let mut receipt = of(found, &app.policy);
     // While everybody needs longer codes, this one opens nothing any more.
     if found.code.length < length && [Status::Queued, Status::Sent].contains(&receipt.status) {
         receipt.status = Status::Expired;
     }
-    Ok(receipt)
+    receipt
+}
+
+impl Status {
+    /// Nothing comes after it: not another code either.
+    pub(crate) fn is_last(self) -> bool {
+        matches!(self, Self::Activated | Self::Closed)
+    }
 }
 
 pub(crate) fn of(registration: &Registration, policy: &Policy) -> Receipt {

@@ -11,6 +11,12 @@ pub(crate) enum Refusal {
     Invalid(Vec<Fault>),
     #[error("no or wrong credentials")]
     Unauthenticated,
+    #[error("no or no living session")]
+    NoSession,
+    #[error("not the password of the account")]
+    WrongPassword,
+    #[error("the registration is not activated")]
+    NotActivated,
     #[error("no such thing")]
     NotFound,
     #[error("the account is active already")]
@@ -24,7 +30,7 @@ pub(crate) enum Refusal {
     #[error("the registration is closed")]
     RegistrationClosed,
     #[error("wrong code")]
-    WrongCode { attempts_left: u8 },
+    WrongCode { attempts_left: u8, length: u8 },
     #[error("no mail server has the code yet")]
     CodeNotSent { attempts_left: u8 },
     #[error("too many requests")]

@@ -3,6 +3,7 @@
 use std::{future::ready, pin::pin};
 
 use futures_util::future::{Either, select, try_join};
+use languages::Language;
 
 use crate::{
     App, chance,
@@ -12,13 +13,14 @@ use crate::{
         password::{Password, proof::Proof, recipe::Recipe},
         policy::{IDEMPOTENCY_TTL, Wanted},
     },
+    events::{self, Occasion},
     hashing::{Errand, Place},
     mint::{self, Order},
     names::Names,
     receipt::{self, Receipt},
     refusal::Refusal,
     store::{
-        self, passwords,
+        self, codes, passwords,
         registrations::{self, Registration},
         transaction::{Commit, Transaction, Writes},
     },
@@ -29,6 +31,7 @@ pub(crate) struct Registering {
     pub(crate) email: EmailAddress,
     pub(crate) password: Password,
     pub(crate) idempotency_key: Option<String>,
+    pub(crate) language: Language,
     pub(crate) network: Network,
     pub(crate) traceparent: String,
 }
@@ -46,7 +49,7 @@ pub(crate) async fn register(app: &App, wish: &Registering) -> Result<Receipt, R
     let names = app.names(&wish.email, wish.network);
     let recipe = match look(app, wish, &names).await? {
         Looked::New(recipe) => recipe,
-        Looked::Repeated(before) => return repeat(app, wish, &names, &before, place).await,
+        Looked::Repeated(before) => return Box::pin(repeat(app, wish, &names, &before, place)).await,
     };
     let proof = place.prove(wish.password.clone(), recipe).await?;
     match append(app, wish, &names, &proof).await? {
@@ -60,6 +63,9 @@ pub(crate) async fn register(app: &App, wish: &Registering) -> Result<Receipt, R
 }
 
 async fn look(app: &App, wish: &Registering, names: &Names) -> Result<Looked, Refusal> {
+    if wish.idempotency_key.is_none() {
+        app.spent.check(names)?;
+    }
     let connection = app.store.connection().await?;
     let by_key = async {
         match &wish.idempotency_key {
@@ -69,17 +75,21 @@ async fn look(app: &App, wish: &Registering, names: &Names) -> Result<Looked, Re
     };
     let order = order(wish, names);
     let hash = pin!(passwords::hash_at(&connection, &wish.email, app.policy.registration_ttl));
-    // Sent together. Who is refused does not wait for what is known of the address, and cannot time it.
     let known = pin!(try_join(by_key, mint::used(&connection, &order)));
-    let ((before, used), hash) = match select(known, hash).await {
-        Either::Left((known, hash)) => (known?, Either::Left(hash)),
-        Either::Right((hash, known)) => (known.await?, Either::Right(ready(hash))),
+    let ((before, used), hash) = if app.spent.likely(names) {
+        (known.await?, Either::Left(hash))
+    } else {
+        // Sent together. Who is refused does not wait for what is known of the address, and cannot time it.
+        match select(known, hash).await {
+            Either::Left((known, hash)) => (known?, Either::Left(hash)),
+            Either::Right((hash, known)) => (known.await?, Either::Right(ready(hash))),
+        }
     };
     if let Some(before) = before.filter(|before| before.now < before.created_at + IDEMPOTENCY_TTL) {
         return Ok(Looked::Repeated(Box::new(before)));
     }
     // It would be refused later: so before it costs anything.
-    mint::judge(app, &used, order.wanted)?;
+    mint::judge(app, &used, &order)?;
     Ok(Looked::New(app.recipe(&wish.email, hash.await?.iter())))
 }
 
@@ -109,13 +119,14 @@ async fn repeat(
 /// The same request again has the same receipt, and no second mail.
 fn replay(app: &App, wish: &Registering, before: &Registration, proof: &Proof) -> Result<Receipt, Refusal> {
     if before.email == wish.email && proof.matches(&before.password_hash) {
+        app.metrics.repeated();
         Ok(receipt::of(before, &app.policy))
     } else {
         Err(Refusal::IdempotencyMismatch)
     }
 }
 
-/// Registration, code and message in one transaction. `None` when the key was taken meanwhile.
+/// Registration, code, message and event in one transaction. `None` when the key was taken meanwhile.
 async fn append(app: &App, wish: &Registering, names: &Names, proof: &Proof) -> Result<Option<Receipt>, Refusal> {
     let (order, key) = (order(wish, names), wish.idempotency_key.as_deref());
     let (id, password_hash) = (chance::id(), proof.to_stored().map_err(Refusal::Internal)?);
@@ -125,30 +136,34 @@ async fn append(app: &App, wish: &Registering, names: &Names, proof: &Proof) -> 
     let locks: Vec<_> = std::iter::once(&names.address).chain(network).collect();
     let reading = mint::read(&connection, &order);
     let (transaction, facts) = Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
-    mint::judge(app, &facts.used, order.wanted)?;
+    mint::judge(app, &facts.used, &order)?;
     if !facts.allow(proof) {
         return Err(Refusal::Unavailable(anyhow::anyhow!("the hash of the account was renewed at the same moment")));
     }
-    let (code, now) = (mint::make(app, &facts, id), facts.used.now);
+    let (code, now) = (mint::make(app, &facts, order.wanted, id), facts.used.now);
 
     let mut writes = Writes::default();
     if let Some(key) = key {
         registrations::forget_key(&mut writes, key, now - IDEMPOTENCY_TTL);
     }
-    let new = registrations::New { id, email: &wish.email, password_hash: &password_hash, idempotency_key: key };
+    let (email, password_hash, language) = (&wish.email, password_hash.as_str(), facts.language(wish.language));
+    let new = registrations::New { id, email, password_hash, idempotency_key: key, language };
     registrations::insert(&mut writes, &new, now);
-    mint::write(app, &mut writes, &order, &facts, &code);
+    codes::insert(&mut writes, &code, app.policy.code_ttl, now);
+    mint::write(app, &mut writes, &order, &facts, code.id);
+    events::registered(app, &mut writes, &Occasion { email, at: now, traceparent: &wish.traceparent }, id);
     failpoint::point("register-before-commit");
     match transaction.commit(writes).await {
         Err(error) if store::violates(&error, registrations::IDEMPOTENCY_KEY_UNIQUE) => return Ok(None),
         committed => committed?,
     };
     failpoint::point("register-after-commit");
+    app.metrics.minted(order.wanted, code.length);
     app.wake_relay();
-    let email = wish.email.clone();
-    Ok(Some(receipt::of(&Registration::new(id, email, password_hash, code, now), &app.policy)))
+    Ok(Some(receipt::of(&Registration::new(&new, code, now), &app.policy)))
 }
 
 fn order<'a>(wish: &'a Registering, names: &'a Names) -> Order<'a> {
-    Order { email: &wish.email, names, wanted: Wanted::Registration, traceparent: &wish.traceparent }
+    let (wanted, guessed) = (Wanted::Registration, &names.address);
+    Order { email: &wish.email, names, wanted, guessed, traceparent: &wish.traceparent }
 }

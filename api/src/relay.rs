@@ -1,17 +1,19 @@
-//! Moves outbox rows to whoever carries them on. Knows nothing of brokers or mail.
+//! Moves outbox rows to whoever carries them on. Knows nothing of brokers, mail or listeners.
 
 mod hands;
+pub(crate) mod outlet;
+pub(crate) mod room;
+mod turn;
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
-use shared::message::Envelope;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use self::hands::Hands;
+use self::{hands::Hands, outlet::Outlet, room::Room, turn::Turn};
 use crate::{
     chance,
+    metrics::Metrics,
     refusal::Refusal,
     store::{
         Store,
@@ -19,27 +21,6 @@ use crate::{
         transaction::{Commit, Transaction},
     },
 };
-
-/// Takes a message away for good: `Ok` means that it is safely somebody else's, or over and on record.
-pub type Deliver = Arc<dyn Fn(Envelope) -> BoxFuture<'static, Result<(), Undelivered>> + Send + Sync>;
-
-/// The row stays, and its turn comes again.
-pub struct Undelivered {
-    pub why: anyhow::Error,
-    pub again_after: Duration,
-}
-
-/// Where the outbox leads.
-#[derive(Clone)]
-pub struct Outlet {
-    pub deliver: Deliver,
-    /// Whether it is open just now.
-    pub is_up: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// How many messages it may carry at once.
-    pub in_hand: usize,
-}
-
-const BATCH: usize = 500;
 
 /// Between two rounds, unless there is more than one round can take: what happens in this time is one round's
 /// work, and a round costs Postgres nearly the same for one message as for ten.
@@ -62,11 +43,12 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 pub(crate) async fn run(
     store: Store,
     outlet: Outlet,
-    wake: Arc<Notify>,
+    (wake, metrics): (Arc<Notify>, Metrics),
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let lease = Lease { by: chance::id(), length: LEASE_LENGTH };
-    let mut relay = Relay { hands: Hands::new(Arc::clone(&outlet.deliver)), store, outlet, lease };
+    let hands = Hands::new(Arc::clone(&outlet.deliver), metrics.published);
+    let mut relay = Relay { store, outlet, hands, events: Turn::new(), lease };
     let mut failing = false;
     while !stop.is_cancelled() {
         let begun = Instant::now();
@@ -79,6 +61,7 @@ pub(crate) async fn run(
                 pause
             }
             Err(refusal) => {
+                metrics.postgres_errors.add(1);
                 // Once an outage, not once a second.
                 if !std::mem::replace(&mut failing, true) {
                     let error = anyhow::Error::from(refusal);
@@ -87,11 +70,11 @@ pub(crate) async fn run(
                 PAUSE_AFTER_FAILURE
             }
         };
-        // A signal shortens none but the longest pause: after a failure it would only lead to the next.
-        let listening = pause == POLL && !failing && relay.room() > 0;
+        // After a failure a signal would only lead to the next.
+        let listening = pause > Duration::ZERO && !failing && relay.room().mails > 0;
         tokio::select! {
             () = relay.hands.outcome(), if !failing => {}
-            () = wake.notified(), if listening => {}
+            () = wake.notified(), if listening => relay.events.signal(),
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => {}
         }
@@ -106,54 +89,60 @@ struct Relay {
     store: Store,
     outlet: Outlet,
     hands: Hands,
+    events: Turn,
     lease: Lease,
 }
 
 impl Relay {
-    fn room(&self) -> usize {
-        if (self.outlet.is_up)() { self.outlet.in_hand.saturating_sub(self.hands.busy()).min(BATCH) } else { 0 }
+    fn room(&self) -> Room {
+        let Outlet { is_up, in_hand, .. } = &self.outlet;
+        if is_up() { Room::beside(self.hands.mails(), self.hands.events(), *in_hand) } else { Room::NONE }
     }
 
     /// Puts on record what became of those in hand, and takes as many as there is room for. Returns how
     /// long it may take until the next round.
     async fn round(&mut self) -> Result<Duration, Refusal> {
         self.hands.collect(None);
-        let room = self.room();
-        if room == 0 && !self.hands.have_news() {
+        let mut room = self.room();
+        if self.events.after() > Duration::ZERO {
+            room.events = 0;
+        }
+        if room == Room::NONE && !self.hands.have_news() {
             // Leasing would only be followed by giving back. Whoever runs the outlet has said why it is closed.
             return Ok(PAUSE_WITHOUT_ROOM);
         }
-        let leased = self.exchange(room).await?;
-        if !leased.is_empty() {
+        let (mails, events) = self.exchange(room).await?;
+        if !(mails.is_empty() && events.is_empty()) {
             failpoint::point("relay-after-lease");
         }
-        let may_be_more = room > 0 && leased.len() == room;
-        for (id, row) in leased {
+        if room.events > 0 {
+            self.events.asked(events.len() == room.events);
+        }
+        let may_be_more = room.mails > 0 && mails.len() == room.mails;
+        for (id, row) in mails.into_iter().chain(events) {
             match row {
-                Ok(envelope) => self.hands.take(id, envelope),
+                Ok(outgoing) => self.hands.take(id, outgoing),
                 // A newer version of us wrote it, most likely, and will take it. It keeps its lease, so that
                 // it holds up nobody and is looked at again when that ends.
                 Err(why) => tracing::error!(%id, why, "a row of the outbox cannot be read"),
             }
         }
-        Ok(match room {
+        Ok(match room.mails {
             0 => PAUSE_WITHOUT_ROOM,
             _ if may_be_more => Duration::ZERO,
+            _ if self.room().events > 0 => self.events.after().min(POLL),
             _ => POLL,
         })
     }
 
     /// Tells the database what became of those in hand, and takes up to so many in the same breath. None of it
     /// has to survive a crash of Postgres: what comes back then is delivered once more, and known by its id.
-    async fn exchange(&mut self, room: usize) -> Result<Vec<Leased>, Refusal> {
+    async fn exchange(&mut self, room: Room) -> Result<(Vec<Leased>, Vec<Leased>), Refusal> {
         let renew = self.hands.must_renew();
         let exchanged = soon(async {
             // Delivering may take long: the connection goes back before.
             let connection = self.store.connection().await?;
-            let leasing = async {
-                let room = i64::try_from(room).unwrap_or(i64::MAX);
-                if room == 0 { Ok(vec![]) } else { outbox::lease(&connection, room, self.lease).await }
-            };
+            let leasing = outbox::lease(&connection, room, self.lease);
             let news = self.hands.news(self.lease, renew);
             Ok(Transaction::at_once(&connection, Commit::Soon, news, leasing).await?)
         });
@@ -169,7 +158,7 @@ impl Relay {
         if !self.hands.have_news() {
             return Ok(());
         }
-        if !tokio::time::timeout(LAST_WORDS, self.exchange(0)).await.is_ok_and(|settled| settled.is_ok()) {
+        if !tokio::time::timeout(LAST_WORDS, self.exchange(Room::NONE)).await.is_ok_and(|settled| settled.is_ok()) {
             tracing::warn!("Postgres does not take it down: some messages will be delivered a second time");
         }
         Ok(())

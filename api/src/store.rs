@@ -2,19 +2,28 @@
 
 pub(crate) mod budgets;
 pub(crate) mod codes;
+pub(crate) mod deliveries;
 pub(crate) mod guesses;
 pub(crate) mod lockouts;
 pub(crate) mod lost;
+pub(crate) mod mutes;
 pub(crate) mod names;
 pub(crate) mod outbox;
+pub(crate) mod password_changes;
 pub(crate) mod passwords;
 pub(crate) mod registrations;
+pub(crate) mod resets;
+pub(crate) mod schema;
+pub(crate) mod sessions;
 pub(crate) mod transaction;
+pub(crate) mod turn;
 pub(crate) mod users;
+pub(crate) mod waiting;
 
 use anyhow::anyhow;
 use deadpool_postgres::{GenericClient, Object, Pool, PoolError};
 use futures_util::future::try_join_all;
+use shared::postgres::{Usage, usage};
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use crate::refusal::Refusal;
@@ -23,38 +32,42 @@ pub(crate) type Connection = Object;
 pub(crate) type Error = tokio_postgres::Error;
 
 #[derive(Clone)]
-pub(crate) struct Store(Pool);
+pub(crate) struct Store {
+    pool: Pool,
+    /// How many a connection must have prepared.
+    statements: usize,
+}
 
 impl Store {
     pub(crate) fn new(pool: Pool) -> Self {
-        Self(pool)
+        Self { pool, statements: statements().len() }
     }
 
     pub(crate) async fn connection(&self) -> Result<Connection, Refusal> {
-        let connection = self.0.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => error.into(),
+        let connection = self.pool.get().await.map_err(|error| match error {
+            // Whatever it says to who comes in: nothing was asked yet.
+            PoolError::Backend(error) => match error.into() {
+                Refusal::Internal(said) => Refusal::Unavailable(said.context("no connection to Postgres")),
+                passing => passing,
+            },
             other => Refusal::Unavailable(anyhow!(other).context("no connection to Postgres")),
         })?;
-        prepare(&connection).await?;
+        // Fewer, too, where the first time was cut short.
+        if connection.statement_cache.size() < self.statements {
+            Box::pin(prepare(&connection)).await?;
+        }
         Ok(connection)
     }
 
-    pub(crate) async fn is_up(&self) -> bool {
-        match self.connection().await {
-            Ok(connection) => connection.simple_query("").await.is_ok(),
-            Err(_) => false,
-        }
+    pub(crate) fn usage(&self) -> Usage {
+        usage(&self.pool)
     }
 }
 
 /// All statements, once for each connection: one that must be prepared first would be overtaken by those that
 /// are sent with it.
 async fn prepare(connection: &Connection) -> Result<(), Error> {
-    let statements = statements();
-    // Fewer, too, where the first time was cut short.
-    if connection.statement_cache.size() < statements.len() {
-        try_join_all(statements.into_iter().map(|sql| connection.prepare_cached(sql))).await?;
-    }
+    try_join_all(statements().into_iter().map(|sql| connection.prepare_cached(sql))).await?;
     Ok(())
 }
 
@@ -64,14 +77,23 @@ pub(crate) fn statements() -> Vec<&'static str> {
         &[transaction::LOCK],
         budgets::ALL,
         codes::ALL,
+        deliveries::ALL,
         guesses::ALL,
         lockouts::ALL,
         lost::ALL,
+        mutes::ALL,
         names::ALL,
         outbox::ALL,
+        password_changes::ALL,
         passwords::ALL,
         registrations::ALL,
+        registrations::over::ALL,
+        resets::ALL,
+        schema::ALL,
+        sessions::ALL,
+        turn::ALL,
         users::ALL,
+        waiting::ALL,
     ]
     .concat()
 }

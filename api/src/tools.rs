@@ -80,13 +80,15 @@ pub async fn answer(config: Config, tool: Tool) -> Result<String> {
             (text, json!({ "waiting": waiting, "leased": leased, "oldest_seconds": oldest_seconds }))
         }
         Task::Reemit => {
-            let Reemitted { codes, welcomes, unreadable } = reemit::run(&store, &config.ring).await?;
-            let mut text = format!("{codes} code(s) and {welcomes} welcome(s) were written into the outbox again.\n");
+            let Reemitted { codes, welcomes, warnings, unreadable } = reemit::run(&store, &config.ring).await?;
+            let mut text = format!(
+                "{codes} code(s), {welcomes} welcome(s) and {warnings} warning(s) were written into the outbox again.\n"
+            );
             if unreadable > 0 {
                 let why = "left out: CODE_SECRETS lack the key that made their codes";
                 text.push_str(&format!("{unreadable} were {why}.\n"));
             }
-            (text, json!({ "codes": codes, "welcomes": welcomes, "unreadable": unreadable }))
+            (text, json!({ "codes": codes, "welcomes": welcomes, "warnings": warnings, "unreadable": unreadable }))
         }
     };
     Ok(if tool.json { format!("{json:#}\n") } else { text })

@@ -1,13 +1,13 @@
 //! The right to have a password looked at: taken as a failure before, given back when it was right.
 
 use futures_util::future::try_join;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use crate::{
     App,
     domain::{
-        lockout::Lockout,
-        policy::{Scope, TooMany, WRONG_PASSWORDS, WRONG_PASSWORDS_FROM},
+        lockout::{ASKED_FOR_A_CODE, Lockout, REMEMBERED},
+        policy::{Policy, Scope, TooMany, WRONG_PASSWORDS, WRONG_PASSWORDS_HERE},
     },
     names::Names,
     refusal::Refusal,
@@ -19,12 +19,9 @@ use crate::{
     },
 };
 
-/// Networks that an account was entered from keep their way in for so long, whatever others do.
-const REMEMBERED: Duration = Duration::days(90);
-
 /// What was taken.
 pub(crate) struct Trial {
-    /// Whether it counts for all networks together: not in those that have their own way in.
+    /// Whether it counts for all networks together, and for this one at all addresses: not where there is a way in.
     everywhere: bool,
     at: OffsetDateTime,
 }
@@ -40,11 +37,12 @@ pub(crate) enum Ending {
     LetIn,
 }
 
-/// What failed here, and everywhere, until now.
+/// What failed here, and everywhere, and from this network at whatever address, until now.
 pub(crate) struct Failed {
     here: Lockout,
     everywhere: Lockout,
-    now: OffsetDateTime,
+    from: Vec<OffsetDateTime>,
+    pub(crate) now: OffsetDateTime,
 }
 
 /// The same, and whether this network has a way in of its own.
@@ -53,13 +51,18 @@ pub(crate) struct Before {
     known: bool,
 }
 
+/// Whoever begins or ends a trial has locked these.
+pub(crate) fn locks(names: &Names) -> [&[u8; 32]; 2] {
+    [&names.address, &names.network]
+}
+
 /// `begin`, in a transaction of its own.
 pub(crate) async fn take(app: &App, names: &Names) -> Result<Trial, Refusal> {
     let connection = app.store.connection().await?;
     let reading = before(&connection, names);
-    let (transaction, before) = Transaction::begin(&connection, Commit::Soon, &[&names.address], reading).await?;
+    let (transaction, before) = Transaction::begin(&connection, Commit::Soon, &locks(names), reading).await?;
     let mut writes = Writes::default();
-    let trial = begin(&mut writes, names, before)?;
+    let trial = begin(&app.policy, &mut writes, names, before)?;
     transaction.commit(writes).await?;
     Ok(trial)
 }
@@ -68,7 +71,7 @@ pub(crate) async fn take(app: &App, names: &Names) -> Result<Trial, Refusal> {
 pub(crate) async fn settle(app: &App, names: &Names, trial: &Trial, ending: Ending) -> Result<(), Refusal> {
     let connection = app.store.connection().await?;
     let reading = failed(&connection, names);
-    let (transaction, failed) = Transaction::begin(&connection, Commit::Soon, &[&names.address], reading).await?;
+    let (transaction, failed) = Transaction::begin(&connection, Commit::Soon, &locks(names), reading).await?;
     let mut writes = Writes::default();
     end(&mut writes, names, failed, trial, ending);
     transaction.commit(writes).await?;
@@ -91,24 +94,36 @@ pub(crate) async fn before(connection: &Connection, names: &Names) -> Result<Bef
     // Who asked for a code from here today is not held up by what others do, either: there can be only as
     // many such networks as an address has codes.
     let known = let_in.last().is_some_and(|&last| now < last + REMEMBERED)
-        || codes.last().is_some_and(|&last| now < last + Duration::DAY);
+        || codes.last().is_some_and(|&last| now < last + ASKED_FOR_A_CODE);
     Ok(Before { failed, known })
 }
 
 pub(crate) async fn failed(connection: &Connection, names: &Names) -> Result<Failed, Error> {
-    let ([here, everywhere], now) = lockouts::read(connection, [&names.here, &names.address]).await?;
-    Ok(Failed { here, everywhere, now })
+    let (([here, everywhere], now), ([from], _)) = try_join(
+        lockouts::read(connection, [&names.here, &names.address]),
+        budgets::used(connection, [(&names.network, Kind::WrongPasswordsFrom)]),
+    )
+    .await?;
+    Ok(Failed { here, everywhere, from, now })
 }
 
-/// The caller has locked the address, and commits.
-pub(crate) fn begin<'a>(writes: &mut Writes<'a>, names: &'a Names, before: Before) -> Result<Trial, Refusal> {
-    let Before { failed: Failed { mut here, mut everywhere, now }, known } = before;
+/// The caller has taken the locks, and commits.
+pub(crate) fn begin<'a>(
+    policy: &Policy,
+    writes: &mut Writes<'a>,
+    names: &'a Names,
+    before: Before,
+) -> Result<Trial, Refusal> {
+    let Before { failed: Failed { mut here, mut everywhere, from, now }, known } = before;
     let locked = |retry_after| TooMany { scope: Scope::Account, retry_after };
-    here.reserve(WRONG_PASSWORDS_FROM, now).map_err(locked)?;
+    here.reserve(WRONG_PASSWORDS_HERE, now).map_err(locked)?;
     lockouts::write(writes, &names.here, here);
     if !known {
         everywhere.reserve(WRONG_PASSWORDS, now).map_err(locked)?;
         lockouts::write(writes, &names.address, everywhere);
+        let share = &policy.wrong_passwords_from;
+        share.check(&from, now).map_err(|retry_after| TooMany { scope: Scope::Network, retry_after })?;
+        budgets::set(writes, &names.network, Kind::WrongPasswordsFrom, share.with(&from, now));
     }
     Ok(Trial { everywhere: !known, at: now })
 }
@@ -119,13 +134,13 @@ pub(crate) fn let_in<'a>(writes: &mut Writes<'a>, names: &'a Names, now: OffsetD
     budgets::set(writes, &names.here, Kind::LetIn, vec![now]);
 }
 
-/// The caller has locked the address, and commits.
+/// The caller has taken the locks, and commits.
 pub(crate) fn end<'a>(writes: &mut Writes<'a>, names: &'a Names, failed: Failed, trial: &Trial, ending: Ending) {
-    let Failed { mut here, mut everywhere, now } = failed;
+    let Failed { mut here, mut everywhere, mut from, now } = failed;
     match ending {
         // Who opens a registration of his own may still be guessing the password of another's account.
         Ending::Untried | Ending::Right => {
-            here.give_back(WRONG_PASSWORDS_FROM, trial.at);
+            here.give_back(WRONG_PASSWORDS_HERE, trial.at);
             lockouts::write(writes, &names.here, here);
         }
         Ending::LetIn => let_in(writes, names, now),
@@ -133,5 +148,7 @@ pub(crate) fn end<'a>(writes: &mut Writes<'a>, names: &'a Names, failed: Failed,
     if trial.everywhere {
         everywhere.give_back(WRONG_PASSWORDS, trial.at);
         lockouts::write(writes, &names.address, everywhere);
+        from.retain(|&at| at != trial.at);
+        budgets::set(writes, &names.network, Kind::WrongPasswordsFrom, from);
     }
 }

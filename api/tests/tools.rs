@@ -45,5 +45,5 @@ async fn the_tools_of_the_outbox_answer_people_and_machines() {
     assert!(tool("outbox").starts_with("1 wait, 0 of them in a relay's hand; the oldest for 9"), "{}", tool("outbox"));
     let json: serde_json::Value = serde_json::from_str(&tool("outbox --json")).unwrap();
     assert_eq!((&json["waiting"], &json["leased"]), (&1.into(), &0.into()));
-    assert_eq!(tool("outbox reemit"), "0 code(s) and 0 welcome(s) were written into the outbox again.\n");
+    assert_eq!(tool("outbox reemit"), "0 code(s), 0 welcome(s) and 0 warning(s) were written into the outbox again.\n");
 }

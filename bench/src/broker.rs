@@ -106,7 +106,9 @@ pub(crate) async fn delete(ground: &Ground, prefix: &str) -> Result<()> {
     for queue in pauses.iter().chain([&topology.queue, &topology.parked]) {
         channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
     }
-    channel.exchange_delete(topology.exchange.as_str().into(), ExchangeDeleteOptions::default()).await?;
+    for exchange in [&topology.exchange, &topology.events] {
+        channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await?;
+    }
     link.close().await;
     Ok(())
 }

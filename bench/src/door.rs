@@ -23,7 +23,7 @@ use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 use crate::clock::now;
 
 /// More than anybody may take to say no.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Door {
     address: SocketAddr,

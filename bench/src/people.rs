@@ -21,6 +21,13 @@ pub(crate) fn register(who: u64) -> Request<String> {
     post("/v1/users", who, &[], format!(r#"{{"email":"{}","password":"{PASSWORD}"}}"#, email(who)))
 }
 
+/// The same as one that may be repeated: whether it is a repetition is asked of the database each time.
+pub(crate) fn register_with_key(who: u64) -> Request<String> {
+    let mut request = register(who);
+    request.headers_mut().insert("idempotency-key", who.into());
+    request
+}
+
 pub(crate) fn activate(who: u64, digits: &str) -> Request<String> {
     let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{PASSWORD}", email(who))));
     post("/v1/users/activate", who, &[(header::AUTHORIZATION, &basic)], format!(r#"{{"code":"{digits}"}}"#))

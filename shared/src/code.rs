@@ -16,10 +16,13 @@ const EXAMPLE: &[u8] = b"example-secret-do-not-use-in-prod";
 /// has the key can tell that it is the key.
 pub const DECOY: &str = "decoy";
 
+/// The same for a code that nobody is mailed, for the address is muted.
+pub const MUTED: &str = "muted";
+
 /// The secrets of `CODE_SECRETS`, newest first. A code's row names the key it was made with, so that
 /// a new key can be put in front while codes of the old one still live.
 #[derive(Debug)]
-pub struct Ring(Vec<Key>);
+pub struct Ring(pub(crate) Vec<Key>);
 
 #[derive(Debug)]
 pub struct Key {
@@ -102,7 +105,7 @@ impl Key {
         self.mac("vestibule/pseudonym/1", &[of.as_bytes(), &[0], what.as_bytes()])
     }
 
-    fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+    pub(crate) fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
         // HMAC takes keys of any length; the constructor cannot fail.
         #[expect(clippy::expect_used, reason = "an HMAC key may have any length")]
         let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.expose_secret()).expect("any length");

@@ -5,8 +5,8 @@
 //! reason. At most 500 lines of code; `make layers` counts them.
 
 pub mod code;
+pub mod denial;
 pub mod env;
 pub mod message;
-pub mod ops;
 pub mod postgres;
 pub mod process;

@@ -10,7 +10,8 @@ const VERSION: u64 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Message {
     pub kind: Kind,
-    /// `SendCode` and `AlreadyRegistered` name a code, `Activated` names a user.
+    /// `SendCode` and `AlreadyRegistered` name a code, `Activated` names a user, `ResetCode` and `NoAccount` the code of
+    /// a reset, `PasswordChanged` the change.
     pub id: Uuid,
 }
 
@@ -20,6 +21,9 @@ pub enum Kind {
     SendCode,
     AlreadyRegistered,
     Activated,
+    ResetCode,
+    NoAccount,
+    PasswordChanged,
 }
 
 /// A message on its way, with the trace it belongs to.

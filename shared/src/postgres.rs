@@ -1,7 +1,13 @@
 //! The way to Postgres: the pool that both processes use, and the migrations that either may run.
 
-use std::{sync::Arc, time::Duration};
+mod hosts;
 
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use self::hosts::Hosts;
 use anyhow::{Context, Result, anyhow};
 use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Metrics, Object, RecyclingMethod, Runtime, Timeouts,
@@ -24,19 +30,27 @@ const MIGRATION_LOCK: i64 = 0x0076_6573_7469_6275;
 /// What a server may make us wait for, unless the URL has `options` of its own.
 const LIMITS: &str = "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s";
 
+/// For a new connection, until Postgres has let us in, unless the URL has a `connect_timeout` of its own.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 pub fn pool(url: &SecretString, connections: usize) -> Result<Pool> {
-    let (mut config, tls) = parse(url)?;
-    if config.get_options().is_none() {
-        config.options(LIMITS);
-    }
-    let create = config.get_connect_timeout().copied();
-    let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let hosts = hosts(url)?;
+    let create = Some(hosts.patience);
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = Manager::from_connect(Config::new(), hosts, recycling);
     Ok(Pool::builder(manager)
         .max_size(connections)
         .pre_recycle(Hook::async_fn(|client, metrics| Box::pin(verify(client, metrics))))
         .runtime(Runtime::Tokio1)
         .timeouts(Timeouts { wait: Some(Duration::from_secs(2)), create, recycle: None })
         .build()?)
+}
+
+fn hosts(url: &SecretString) -> Result<Hosts> {
+    let each = hosts::apart(url.expose_secret()).into_iter().map(|url| parse(&url.into()));
+    let (each, mut tls): (Vec<_>, Vec<_>) = each.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    let patience = each[0].get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+    Ok(Hosts { each, tls: tls.remove(0), patience, last: AtomicUsize::new(0) })
 }
 
 /// One round trip finds a connection that died while it was idle, and one on which an abandoned query still
@@ -49,6 +63,19 @@ async fn verify(client: &ClientWrapper, metrics: &Metrics) -> Result<(), HookErr
     let answer = tokio::time::timeout(Duration::from_secs(2), client.simple_query(""));
     answer.await.map_err(|_| HookError::message("Postgres says nothing"))?.map_err(HookError::Backend)?;
     Ok(())
+}
+
+/// What becomes of the connections of a pool.
+pub struct Usage {
+    pub in_use: usize,
+    pub idle: usize,
+    /// Who waits for one.
+    pub waiting: usize,
+}
+
+pub fn usage(pool: &Pool) -> Usage {
+    let now = pool.status();
+    Usage { in_use: now.size - now.available, idle: now.available, waiting: now.waiting }
 }
 
 /// Brings the schema up to date. Any number of processes may do it at once: one works, the others wait.
@@ -77,6 +104,11 @@ async fn migrate_over(client: &mut Client) -> Result<()> {
     Ok(client.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK}); RESET ALL")).await?)
 }
 
+/// The version of the schema that this program was written for.
+pub fn newest_version() -> i32 {
+    embedded::migrations::runner().get_migrations().iter().map(|one| one.version()).max().unwrap_or(0)
+}
+
 fn parse(url: &SecretString) -> Result<(Config, MakeRustlsConnect)> {
     let (url, ca) = without_ca(url.expose_secret());
     // The parser's own error may repeat parts of the URL, and a URL holds a password.
@@ -88,8 +120,8 @@ fn parse(url: &SecretString) -> Result<(Config, MakeRustlsConnect)> {
     if config.get_ssl_mode() != SslMode::Require {
         config.ssl_mode(SslMode::Disable);
     }
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(Duration::from_secs(5));
+    if config.get_options().is_none() {
+        config.options(LIMITS);
     }
     let (silence, idle) = (Duration::from_secs(10), Duration::from_secs(30));
     config.application_name("vestibule").tcp_user_timeout(silence).keepalives_idle(idle);

@@ -1,46 +1,16 @@
-//! How any of our processes logs, starts its parts, and stops.
+//! How any of our processes starts its parts, and stops.
 
 use std::{future::Future, time::Duration};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{
-    EnvFilter, Layer,
-    filter::{FilterExt, LevelFilter, filter_fn},
-    layer::SubscriberExt,
-    util::SubscriberInitExt,
-};
 
 /// How long the parts may take to finish what they have in hand once they are told to stop.
 pub const DRAIN: Duration = Duration::from_secs(10);
-
-/// Logs to standard error, as text for people or as JSON for machines.
-pub fn start_logging(format: &str) -> Result<()> {
-    let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty()).unwrap_or_else(|| "info".into());
-    // A word that is no level would pass for the name of a part, and nothing would be logged.
-    if wanted.split(',').any(|one| !one.contains('=') && one.parse::<LevelFilter>().is_err()) {
-        return Err(anyhow!("RUST_LOG must be a level, or a list of part=level"));
-    }
-    let wanted = EnvFilter::try_new(wanted).context("RUST_LOG cannot be read")?;
-    // Whatever is wanted, of libraries only warnings are heard: below they log what they carry, and that
-    // may be a password or somebody's address.
-    let fit_to_print = filter_fn(|event| {
-        *event.level() <= tracing::Level::WARN
-            || ["api", "worker", "shared", "vestibule"].contains(&event.target().split("::").next().unwrap_or_default())
-    });
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let log = match format {
-        "text" => log.with_ansi(false).boxed(),
-        "json" => log.json().flatten_event(true).boxed(),
-        other => return Err(anyhow!("LOG_FORMAT is '{other}': it must be text or json")),
-    };
-    tracing_subscriber::registry().with(log.with_filter(wanted.and(fit_to_print))).init();
-    Ok(())
-}
 
 /// A token that the first SIGTERM or SIGINT cancels. The second one ends the process at once.
 pub fn stop_on_signals() -> Result<CancellationToken> {

@@ -11,8 +11,8 @@ pub(crate) fn text(ports: &Ports, settings: &Settings, data: Option<&Data>) -> R
     let mut lines = vec![format!("Vestibule {}", env!("CARGO_PKG_VERSION")), String::new()];
     let mut line = |name: &str, what: String| lines.push(format!("  {name:<9}{what}"));
     let public_url = settings.get("PUBLIC_URL").unwrap_or_default();
-    line("sign up", format!("{public_url}/docs (try it there)"));
-    line("docs", format!("{public_url}/docs/scalar, {public_url}/openapi.json"));
+    line("sign up", format!("{public_url}/"));
+    line("docs", format!("{public_url}/docs, {public_url}/docs/scalar, {public_url}/openapi.json"));
     if let Some(inbox) = &ports.inbox {
         line("inbox", format!("{} (every mail ends here)", url(&inbox.page)?));
     }

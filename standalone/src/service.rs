@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use api::{Ground, Outlet};
+use lookout::{metrics::Registry, traces::Traces};
 use shared::{
     postgres::{self, Pool},
     process::{self, Parts},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use worker::Courier;
+use worker::{Courier, Report};
 
 use crate::{
     arguments::Arguments,
@@ -25,9 +26,10 @@ use crate::{
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let mut settings = Settings::from_environment();
-    process::start_logging(settings.get("LOG_FORMAT").unwrap_or("text"))?;
-    settings.check_production()?;
     let stop = process::stop_on_signals()?;
+    let traces = Traces::start("vestibule", stop.clone())?;
+    lookout::log::start(settings.get("LOG_FORMAT").unwrap_or("text"), traces.as_ref())?;
+    settings.check_production()?;
     // Before anything is touched: a busy port must leave no traces.
     let ports = Ports::take(&settings, arguments.port).await?;
     let data = if settings.lack_any() { Some(Data::open(&arguments)?) } else { None };
@@ -61,6 +63,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         ended
     };
     let (served, shown) = tokio::join!(service, mails);
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
     if let Some(embedded) = embedded {
         embedded.close().await?;
     }
@@ -99,17 +104,20 @@ async fn serve(
     stop: CancellationToken,
 ) -> Result<()> {
     let (api, worker) = (api::Config::load_from(settings.all())?, worker::Config::load_from(settings.all())?);
-    let mut parts = Parts::new(stop.clone());
+    let (mut parts, metrics) = (Parts::new(stop.clone()), Registry::default());
+    let report = Arc::new(Report::beside(&metrics));
+    let others = vec![report.part(database.clone())];
     let mut courier = None;
     let outlet: Outlet = if settings.has("AMQP_URL") {
-        parts.start("the consumer", worker::consume(worker, database.clone(), Arc::default(), stop.clone()));
-        api::broker(&api, &mut parts, stop.clone())?
+        parts.start("the consumer", worker::consume(worker, database.clone(), report, stop.clone()));
+        api::broker(&api, &metrics, &mut parts, stop.clone())?
     } else {
         let in_hand = usize::from(worker.concurrency);
-        let courier = courier.insert(Arc::new(Courier::new(worker, database.clone())));
+        let courier = courier.insert(Arc::new(Courier::new(worker, database.clone(), report)));
         outlet::direct(Arc::clone(courier), in_hand)
     };
-    parts.start("the API", api::run_on(Ground { database, outlet, ops }, api, listener, stop));
+    let ground = Ground { database, outlet, ops, metrics, others };
+    parts.start("the API", api::run_on(ground, api, listener, stop));
     let ended = parts.run().await;
     if let Some(courier) = courier {
         courier.close().await;

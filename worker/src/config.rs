@@ -13,6 +13,7 @@ use crate::{
     debts::Debts,
     handle::Handler,
     mail::Sender,
+    report::Report,
     smtp::{server::Server, slots::Slots},
     store::Store,
 };
@@ -89,12 +90,13 @@ impl Config {
         needed("AMQP_URL", self.amqp_url.clone())
     }
 
-    pub(crate) fn handler(self, database: Pool) -> Handler {
+    pub(crate) fn handler(self, database: Pool, report: Arc<Report>) -> Handler {
         Handler {
             store: Store::new(database),
             composer: Composer { ring: self.ring, sender: self.sender, public_url: self.public_url },
-            slots: Slots::new(self.server, self.concurrency),
+            slots: Slots::new(self.server, self.concurrency, Arc::clone(&report.heard)),
             debts: Debts::default(),
+            report,
         }
     }
 

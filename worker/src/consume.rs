@@ -1,24 +1,22 @@
 //! The AMQP loop: takes so many messages at a time, and drains what is in hand when told to stop.
 
+pub(crate) mod hearing;
 mod open;
 mod settle;
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use amqp::topology::{TRACEPARENT, Topology};
 use anyhow::Result;
 use futures_util::StreamExt;
 use lapin::{BasicProperties, message::Delivery, types::AMQPValue};
+use lookout::traces::spans;
 use secrecy::SecretString;
 use shared::process::DRAIN;
-use tokio::task::{self, JoinError, JoinSet};
+use tokio::{
+    task::{self, JoinError, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -28,13 +26,16 @@ use crate::handle::Handler;
 /// Between two connections.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Nothing comes to a consumer that the broker has forgotten, and it cannot tell that from quiet (docs/decisions/0026):
+/// after so long it asks anew.
+const QUIET: Duration = Duration::from_secs(10);
+
 pub(crate) struct Consumer {
     pub(crate) url: SecretString,
     pub(crate) topology: Topology,
     pub(crate) handler: Arc<Handler>,
     /// How many messages are worked on at the same time.
     pub(crate) in_hand: u16,
-    pub(crate) is_up: Arc<AtomicBool>,
 }
 
 /// The messages that are worked on.
@@ -51,16 +52,17 @@ impl Consumer {
     /// Connects, works, and starts over when anything goes wrong. Messages in hand are finished in any
     /// case: their end is on record even when their ack does not get through.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<()> {
-        let mut hands = Hands::default();
+        let (mut hands, hearing) = (Hands::default(), &self.handler.report.hearing);
+        hearing.closed();
         while !stop.is_cancelled() {
             let opening = Open::for_sure(&self.url, &self.topology, self.in_hand);
             let mut open = tokio::select! { open = opening => open, () = stop.cancelled() => break };
             tracing::info!("connected to the broker");
-            self.is_up.store(true, Ordering::Relaxed);
+            hearing.open(open.looks.clone(), self.topology.clone());
             let why = self.work(&mut open, &mut hands, &stop).await;
             // They were this connection's to ack.
             hands.again.clear();
-            self.is_up.store(false, Ordering::Relaxed);
+            hearing.closed();
             if stop.is_cancelled() {
                 self.handler.slots.lend_no_more();
                 open.stop_deliveries().await;
@@ -82,16 +84,34 @@ impl Consumer {
     /// Takes deliveries as long as not too many are in hand; returns why it stopped.
     async fn work(&self, open: &mut Open, hands: &mut Hands, stop: &CancellationToken) -> &'static str {
         let mut look = tokio::time::interval(Duration::from_secs(1));
+        let mut heard = Instant::now();
         loop {
             tokio::select! {
-                Some(done) = hands.busy.join_next_with_id(), if !hands.busy.is_empty() => self.rest(open, hands, done),
+                Some(done) = hands.busy.join_next_with_id(), if !hands.busy.is_empty() => {
+                    heard = Instant::now();
+                    self.rest(open, hands, done);
+                }
                 delivery = open.deliveries.next(), if hands.busy.len() < usize::from(self.in_hand) => match delivery {
-                    Some(Ok(delivery)) => self.take(open, hands, delivery),
+                    Some(Ok(delivery)) => {
+                        heard = Instant::now();
+                        self.take(open, hands, delivery);
+                    }
                     Some(Err(_)) | None => return "the broker closed the consumer",
                 },
                 () = open.settler.doubt.notified() => return "a message could not be settled",
                 // A channel that dies while we wait may say nothing more.
-                _ = look.tick() => if !open.is_well() { return "a connection broke" },
+                _ = look.tick() => if !open.is_well() {
+                    return "a connection broke";
+                } else if hands.busy.is_empty() && heard.elapsed() >= QUIET {
+                    let anew = tokio::select! {
+                        anew = open.consume_anew(self.in_hand) => anew,
+                        () = stop.cancelled() => return "stopping",
+                    };
+                    if anew.is_err() {
+                        return "the broker lets nobody consume anew";
+                    }
+                    heard = Instant::now();
+                },
                 () = stop.cancelled() => return "stopping",
             }
         }
@@ -104,12 +124,15 @@ impl Consumer {
             return;
         }
         let (handler, settler) = (Arc::clone(&self.handler), open.settler.clone());
-        let span = tracing::info_span!("message", id, trace);
+        let traced = spans::message(trace.as_deref());
+        let span = tracing::info_span!(parent: &traced, "message", id, trace);
+        let of_trace = traced.clone();
         let work = async move {
             let outcome = handler.handle(&delivery.data).await;
+            outcome.tell(&of_trace);
             settler.settle(&delivery, outcome).await;
         };
-        let task = hands.busy.spawn(work.instrument(span));
+        let task = hands.busy.spawn(work.instrument(span).instrument(traced));
         hands.ids.extend(id.map(|id| (task.id(), id)));
     }
 

@@ -2,17 +2,19 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use lookout::traces::spans;
 use shared::{message::Envelope, postgres::Pool};
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    Config,
-    handle::{Handler, Outcome, POSTPONED_SECONDS, pause_after},
+    Config, Report,
+    handle::{Handler, POSTPONED_SECONDS, pause_after},
+    outcome::Outcome,
 };
 
 pub struct Courier {
@@ -29,19 +31,21 @@ pub struct Later {
 }
 
 impl Courier {
-    pub fn new(config: Config, database: Pool) -> Self {
-        Self { handler: config.handler(database), attempts: Mutex::default() }
+    pub fn new(config: Config, database: Pool, report: Arc<Report>) -> Self {
+        Self { handler: config.handler(database, report), attempts: Mutex::default() }
     }
 
     /// `Ok` means that its end is on record. There may be as many at once as the caller likes; those that are mailed
     /// at the same time are at most so many as there may be connections to the mail server.
     pub async fn carry(&self, envelope: Envelope) -> Result<(), Later> {
         let message = envelope.message;
-        let span = tracing::info_span!("message", id = %message.id, trace = envelope.traceparent);
-        let outcome = self.handler.carry(message).instrument(span).await;
+        let traced = spans::message(envelope.traceparent.as_deref());
+        let span = tracing::info_span!(parent: &traced, "message", id = %message.id, trace = envelope.traceparent);
+        let outcome = self.handler.carry(message).instrument(span).instrument(traced.clone()).await;
+        outcome.tell(&traced);
         let mut attempts = self.attempts();
         let (why, seconds) = match outcome {
-            Outcome::Done => {
+            Outcome::Done(_) => {
                 attempts.remove(&message.id);
                 return Ok(());
             }

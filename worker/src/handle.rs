@@ -1,6 +1,6 @@
 //! One message, from its bytes to its outcome.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use amqp::topology::RETRY_SECONDS;
 use anyhow::{Result, ensure};
@@ -14,6 +14,8 @@ use crate::{
     compose::{Composer, Unwritten},
     debts::Debts,
     judge::Verdict,
+    outcome::{Done, Outcome},
+    report::Report,
     smtp::{
         Letter, Sent,
         slots::{Loan, Slots},
@@ -28,45 +30,41 @@ pub(crate) const POSTPONED_SECONDS: u32 = 5;
 /// its code may have died. Long enough that this one round trip to Postgres is little beside the wait.
 const FRESH: Duration = Duration::from_millis(250);
 
-/// What is to be done with a message that was worked on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Its end is on record.
-    Done,
-    /// The mail server would not take it now: it may later, so later and later.
-    Retry(String),
-    /// Something of ours is away: as soon as that is back.
-    Postpone(String),
-    /// It can never succeed: a person has to look at it.
-    Park(&'static str),
-    /// This process is about to end, and nothing was begun: somebody else's, at once.
-    GiveBack,
-}
-
 pub(crate) struct Handler {
     pub(crate) store: Store,
     pub(crate) composer: Composer,
     /// Whoever has one may ask for a connection to Postgres, but never the other way round: there may be only one.
     pub(crate) slots: Slots,
     pub(crate) debts: Debts,
+    pub(crate) report: Arc<Report>,
 }
 
 impl Handler {
     pub(crate) async fn handle(&self, body: &[u8]) -> Outcome {
         match Message::from_json(body) {
             Ok(message) => self.carry(message).await,
-            Err(why) => Outcome::Park(why),
+            Err(why) => {
+                self.report.metrics.worked_on(None, &Outcome::Park(why));
+                Outcome::Park(why)
+            }
         }
     }
 
     pub(crate) async fn carry(&self, message: Message) -> Outcome {
+        let metrics = &self.report.metrics;
+        let _in_hand = metrics.in_hand.hold();
         // A panic is a bug of ours, and no reason to take the work of others down.
-        match AssertUnwindSafe(self.work(message)).catch_unwind().await {
+        let outcome = match AssertUnwindSafe(self.work(message)).catch_unwind().await {
             Ok(Ok(outcome)) => outcome,
             // Nothing that fails in there is the message's fault: it comes back.
-            Ok(Err(error)) => Outcome::Postpone(format!("{error:#}")),
+            Ok(Err(error)) => {
+                metrics.postgres_errors.add(1);
+                Outcome::Postpone(format!("{error:#}"))
+            }
             Err(_) => Outcome::Postpone("a panic, told above".to_owned()),
-        }
+        };
+        metrics.worked_on(Some(message.kind), &outcome);
+        outcome
     }
 
     async fn work(&self, message: Message) -> Result<Outcome> {
@@ -79,10 +77,10 @@ impl Handler {
         let asked = Instant::now();
         let Some(loan) = self.slots.borrow().await else { return Ok(Outcome::GiveBack) };
         if asked.elapsed() < FRESH {
-            return self.mail(message.id, &letter, loan).await;
+            return self.mail(message, &letter, loan).await;
         }
         match self.letter(message).await? {
-            Ok(letter) => self.mail(message.id, &letter, loan).await,
+            Ok(letter) => self.mail(message, &letter, loan).await,
             Err(outcome) => Ok(outcome),
         }
     }
@@ -93,7 +91,7 @@ impl Handler {
             return self.end(message.id, End::Dropped("gone")).await.map(Err);
         };
         match facts.judge() {
-            Verdict::Recorded => return Ok(Err(Outcome::Done)),
+            Verdict::Recorded => return Ok(Err(Outcome::Done(Done::Before))),
             Verdict::Drop(why) => return self.end(message.id, End::Dropped(why)).await.map(Err),
             Verdict::Send => {}
         }
@@ -112,29 +110,38 @@ impl Handler {
         }
     }
 
-    async fn mail(&self, id: Uuid, letter: &Letter, mut loan: Loan<'_>) -> Result<Outcome> {
+    async fn mail(&self, message: Message, letter: &Letter, mut loan: Loan<'_>) -> Result<Outcome> {
         ensure!(!self.debts.any(), "what was mailed before cannot be put on record");
-        let sent = loan.slot.send(letter).await;
+        let sent = loan.send(letter).await;
         // The next letter goes out while Postgres puts this one on record.
         drop(loan);
         match sent {
+            Sent::Accepted if letter.is_muted => self.end(message.id, End::Muted).await,
             Sent::Accepted => {
                 failpoint::point("worker-after-250");
-                Ok(self.record_delivery(id).await)
+                Ok(self.record_delivery(message).await)
             }
-            Sent::Never(why) => self.end(id, End::Undeliverable(&why)).await,
+            Sent::Never(why) => self.end(message.id, End::Undeliverable(&why)).await,
             Sent::Later(why) => Ok(Outcome::Retry(why)),
         }
     }
 
     /// However long it takes: a mail that is out and not on record would go out again. Whoever cannot wait for
     /// it drops this.
-    async fn record_delivery(&self, id: Uuid) -> Outcome {
-        if let Err(error) = self.store.record(id, End::Delivered).await {
-            tracing::warn!(error = format!("{error:#}"), "it is mailed, and cannot be put on record");
-            let _debt = self.debts.owe();
-            let again = backoff().without_max_times();
-            let _ = (|| self.store.record(id, End::Delivered)).retry(again).await;
+    async fn record_delivery(&self, Message { kind, id }: Message) -> Outcome {
+        let record = || self.store.record(id, End::Delivered);
+        let recording = record().await;
+        let age = match recording {
+            Ok(age) => age,
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "it is mailed, and cannot be put on record");
+                self.report.metrics.postgres_errors.add(1);
+                let _debt = self.debts.owe();
+                record.retry(backoff().without_max_times()).await.unwrap_or_default()
+            }
+        };
+        if let Some(age) = age {
+            self.report.metrics.delivered(kind, age);
         }
         recorded(End::Delivered)
     }
@@ -150,9 +157,14 @@ fn recorded(end: End<'_>) -> Outcome {
     failpoint::point("worker-after-record");
     match end {
         End::Undeliverable(_) => tracing::warn!(?end, "recorded"),
-        End::Delivered | End::Dropped(_) => tracing::info!(?end, "recorded"),
+        End::Delivered | End::Muted | End::Dropped(_) => tracing::info!(?end, "recorded"),
     }
-    Outcome::Done
+    Outcome::Done(match end {
+        End::Delivered => Done::Delivered,
+        End::Muted => Done::Dropped("muted"),
+        End::Dropped(why) => Done::Dropped(why),
+        End::Undeliverable(_) => Done::Undeliverable,
+    })
 }
 
 fn backoff() -> ExponentialBuilder {

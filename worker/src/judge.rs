@@ -1,5 +1,6 @@
 //! Whether a mail is still worth sending: pure, from what the database said.
 
+use languages::Language;
 use time::{Duration, OffsetDateTime};
 
 /// Nobody reads a mail and types its code in fewer seconds.
@@ -8,6 +9,8 @@ const SHORTEST_LIFE: u32 = 5;
 /// What is true about a message at `now`, the database's time.
 pub(crate) struct Facts {
     pub(crate) email: String,
+    /// In which the mail is to be.
+    pub(crate) language: Language,
     /// Its end is on record: this is a repetition.
     pub(crate) recorded: bool,
     pub(crate) now: OffsetDateTime,
@@ -22,7 +25,7 @@ pub(crate) struct Code {
     pub(crate) length: u8,
     pub(crate) ttl_seconds: u32,
     pub(crate) superseded: bool,
-    /// Its registration was activated or closed.
+    /// Its registration was activated or closed; with a reset, the password was changed.
     pub(crate) over: bool,
 }
 
@@ -52,6 +55,11 @@ impl Facts {
     }
 }
 
+/// A warning that a password was changed is worth more late than never, for a while.
+pub(crate) fn warning_until(changed_at: OffsetDateTime) -> OffsetDateTime {
+    changed_at + Duration::WEEK
+}
+
 /// A welcome that comes a day late is none.
 pub(crate) fn welcome_until(activated_at: OffsetDateTime) -> OffsetDateTime {
     activated_at + Duration::DAY
@@ -66,7 +74,8 @@ mod tests {
 
     fn facts(seconds_left: f64, code: Option<Code>) -> Facts {
         let deadline = T0 + Duration::seconds_f64(seconds_left);
-        Facts { email: "ada@example.com".into(), recorded: false, now: T0, deadline, code }
+        let (email, language) = ("ada@example.com".into(), Language::English);
+        Facts { email, language, recorded: false, now: T0, deadline, code }
     }
 
     fn code() -> Code {
@@ -104,6 +113,13 @@ mod tests {
         let facts = |age| Facts { deadline: welcome_until(T0 - age), ..facts(0.0, None) };
         assert_eq!(facts(Duration::DAY - Duration::SECOND).judge(), Verdict::Send);
         assert_eq!(facts(Duration::DAY).judge(), Verdict::Drop("expired"));
+    }
+
+    #[test]
+    fn a_warning_is_worth_a_week() {
+        let facts = |age| Facts { deadline: warning_until(T0 - age), ..facts(0.0, None) };
+        assert_eq!(facts(Duration::WEEK - Duration::SECOND).judge(), Verdict::Send);
+        assert_eq!(facts(Duration::WEEK).judge(), Verdict::Drop("expired"));
     }
 
     #[test]

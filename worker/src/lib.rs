@@ -9,28 +9,28 @@ mod handle;
 mod headers;
 mod judge;
 mod mail;
+mod metrics;
+mod outcome;
 mod parked;
+mod report;
 mod smtp;
 mod store;
 mod tools;
 mod undeliverable;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use anyhow::Result;
 pub use config::Config;
 pub use courier::{Courier, Later};
+use lookout::{desk::Desk, metrics::Registry, ops};
+pub use report::Report;
 use shared::{
-    ops::{self, Check},
     postgres::{self, Pool},
     process::Parts,
 };
 #[cfg(any(test, fuzzing))]
 pub use smtp::fuzzing;
-use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 pub use tools::{Command, Tool, USAGE, answer};
@@ -44,34 +44,28 @@ pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> R
     // Half of the messages in hand are being mailed when there is much to do, and the others are what asks Postgres.
     let database = postgres::pool(&config.database_url, usize::from(config.concurrency) + 1)?;
     if config.migrate_on_start {
+        let migrating = postgres::migrate(&database);
         tokio::select! {
-            migrated = postgres::migrate(&database) => migrated?,
+            migrated = ops::alive_meanwhile(&ops, "worker", migrating) => migrated?,
             () = stop.cancelled() => return Ok(()),
         }
     }
-    let (store, broker_is_up) = (Store::new(database.clone()), Arc::new(AtomicBool::new(false)));
-    let broker = Arc::clone(&broker_is_up);
-    let ready = move || {
-        let (store, broker) = (store.clone(), broker.load(Ordering::Relaxed));
-        async move {
-            let postgres = Check { name: "postgres", ok: store.is_up().await, needed: true };
-            vec![postgres, Check { name: "broker", ok: broker, needed: true }]
-        }
-    };
+    let metrics = Registry::default();
+    let report = Arc::new(Report::alone(&metrics));
+    let desk = Desk::new(metrics, vec![report.part(database.clone())]);
     let mut parts = Parts::new(stop.clone());
-    parts.start("the operator's listener", ops::serve(ops, ready, stop.clone()));
-    parts.start("the consumer", consume(config, database, broker_is_up, stop));
+    parts.start("the operator's listener", ops::serve(ops, desk, stop.clone()));
+    parts.start("the consumer", consume(config, database, report, stop));
     parts.run().await
 }
 
-/// Consumes from RabbitMQ until `stop`, and tells through `is_up` whether it can.
-pub async fn consume(config: Config, database: Pool, is_up: Arc<AtomicBool>, stop: CancellationToken) -> Result<()> {
+/// Consumes from RabbitMQ until `stop`.
+pub async fn consume(config: Config, database: Pool, report: Arc<Report>, stop: CancellationToken) -> Result<()> {
     let consumer = consume::Consumer {
         url: config.amqp_url()?,
         in_hand: config.concurrency * IN_HAND_PER_CONNECTION,
-        is_up,
         topology: config.topology.clone(),
-        handler: Arc::new(config.handler(database)),
+        handler: Arc::new(config.handler(database, report)),
     };
     consumer.run(stop).await
 }

@@ -1,9 +1,12 @@
-//! Turns what is to be said into a letter. Pure: the time comes in, bytes go out.
+//! Puts the words of a mail into a letter. Pure: the time comes in, bytes go out.
 
 use std::time::SystemTime;
 
 use anyhow::{Context as _, ensure};
-use askama::Template as _;
+use languages::{
+    Language,
+    mail::{self, Mail},
+};
 use lettre::{
     Address, Message,
     message::{
@@ -14,10 +17,7 @@ use lettre::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use self::words::{Html, Text};
 use crate::smtp::Letter;
-
-mod words;
 
 /// Who the mails are from: MAIL_FROM.
 #[derive(Debug)]
@@ -28,14 +28,8 @@ pub(crate) struct Outgoing<'a> {
     /// The message's own id, which becomes the Message-ID.
     pub(crate) id: Uuid,
     pub(crate) to: &'a str,
-    pub(crate) content: Content<'a>,
-}
-
-/// What a mail has to say.
-pub(crate) enum Content<'a> {
-    Code { digits: &'a str, lifetime_seconds: u32 },
-    AlreadyRegistered,
-    Activated,
+    pub(crate) language: Language,
+    pub(crate) mail: Mail<'a>,
 }
 
 impl Sender {
@@ -58,39 +52,48 @@ impl Sender {
 pub(crate) fn render(
     sender: &Sender,
     public_url: &str,
-    mail: &Outgoing<'_>,
+    outgoing: &Outgoing<'_>,
     now: OffsetDateTime,
 ) -> anyhow::Result<Letter> {
     ensure!(is_one_plain_line(public_url), "PUBLIC_URL has a control character");
-    let Outgoing { id, content, .. } = mail;
-    let to = recipient(mail.to)?;
+    let Outgoing { id, language, mail, .. } = *outgoing;
+    check_digits(mail)?;
+    let to = recipient(outgoing.to)?;
     let from = sender.0.email.clone();
-    let text = Text::of(content, sender.service(), public_url)?.render()?;
-    let html = Html::of(content, sender.service(), public_url)?.render()?;
+    let words = mail::words(language, mail, sender.service(), public_url)?;
     let parts = MultiPart::alternative()
         .boundary(id.simple().to_string())
-        .singlepart(SinglePart::plain(text))
-        .singlepart(SinglePart::html(html));
+        .singlepart(SinglePart::plain(words.text))
+        .singlepart(SinglePart::html(words.html));
     let message = Message::builder()
         .from(sender.0.clone())
         .to(Mailbox::new(None, to.clone()))
-        .subject(subject(content))
+        .subject(words.subject)
         .date(date(now)?)
         .message_id(Some(format!("<{id}@{}>", from.domain())))
         // Keeps out-of-office robots from answering (RFC 3834).
-        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".into()))
+        .raw_header(header("Auto-Submitted", "auto-generated"))
+        .raw_header(header("Content-Language", language.tag()))
         .multipart(parts)
         .context("building the mail")?;
-    Ok(Letter { from, to, bytes: message.formatted() })
+    Ok(Letter { from, to, bytes: message.formatted(), is_muted: false })
 }
 
-/// Never the code: subjects stand on lock screens and in the logs of mail servers.
-fn subject(content: &Content<'_>) -> &'static str {
-    match content {
-        Content::Code { .. } => "Your sign-up code",
-        Content::AlreadyRegistered => "You already have an account",
-        Content::Activated => "Your account is ready",
-    }
+/// The envelope of a code mail that is not to go out.
+pub(crate) fn muted(sender: &Sender, to: &str) -> anyhow::Result<Letter> {
+    Ok(Letter { from: sender.0.email.clone(), to: recipient(to)?, bytes: vec![], is_muted: true })
+}
+
+fn header(name: &'static str, value: &'static str) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}
+
+/// What else would stand on the line of the code, or break it, is not mailed.
+fn check_digits(mail: Mail<'_>) -> anyhow::Result<()> {
+    let (Mail::Code { digits, .. } | Mail::ResetCode { digits, .. }) = mail else { return Ok(()) };
+    let good = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    ensure!(good, "the code is not made of digits");
+    Ok(())
 }
 
 /// The error does not repeat the address: it is going to be logged.

@@ -3,7 +3,8 @@
 use std::{io::Write, process::ExitCode};
 
 use anyhow::{Context, Result};
-use shared::{ops, process};
+use lookout::{log, ops, traces::Traces};
+use shared::process;
 use tokio::net::TcpListener;
 use worker::{Command, Config};
 
@@ -42,12 +43,17 @@ async fn run(command: Command) -> Result<()> {
 }
 
 async fn work(config: Config) -> Result<()> {
-    process::start_logging(&config.log_format)?;
     let stop = process::stop_on_signals()?;
+    let traces = Traces::start("vestibule-worker", stop.clone())?;
+    log::start(&config.log_format, traces.as_ref())?;
     let addr = config.ops_addr;
     let ops = TcpListener::bind(addr).await.with_context(|| format!("OPS_ADDR: cannot listen on {addr}"))?;
     tracing::info!(ops = %ops.local_addr()?, concurrency = config.concurrency, "working");
-    worker::run(config, ops, stop).await?;
+    let ended = worker::run(config, ops, stop).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
+    ended?;
     tracing::info!("stopped");
     Ok(())
 }

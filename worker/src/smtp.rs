@@ -8,7 +8,9 @@
 use std::{sync::Arc, time::Duration};
 
 use lettre::Address;
+use lookout::traces::spans;
 use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 
 use self::{connection::Connection, failure::Failure, open::open, server::Server};
 
@@ -17,6 +19,7 @@ mod due;
 mod failure;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub(crate) mod heard;
 mod offers;
 mod open;
 mod reply;
@@ -31,6 +34,8 @@ pub(crate) struct Letter {
     pub(crate) from: Address,
     pub(crate) to: Address,
     pub(crate) bytes: Vec<u8>,
+    /// The mail server is asked like for any other, and then not given it.
+    pub(crate) is_muted: bool,
 }
 
 /// What became of a letter. The sentences hold no address and no word of the server's: they may be
@@ -63,18 +68,6 @@ impl Slot {
         Slot { server, kept: None }
     }
 
-    pub(crate) async fn send(&mut self, letter: &Letter) -> Sent {
-        match self.deliver(letter).await {
-            Ok(()) => Sent::Accepted,
-            Err(failure) => {
-                if let Some(hint) = failure.hint() {
-                    tracing::error!(%failure, "{hint}");
-                }
-                failure.verdict()
-            }
-        }
-    }
-
     /// Says goodbye to the server if there is a connection.
     pub(crate) async fn close(&mut self) {
         if let Some(mut kept) = self.kept.take() {
@@ -84,6 +77,16 @@ impl Slot {
     }
 
     async fn deliver(&mut self, letter: &Letter) -> Result<(), Failure> {
+        let span = spans::smtp();
+        let said = self.over_some_connection(letter).instrument(span.clone()).await;
+        span.record("smtp.reply", said.as_ref().err().map_or("2xx", Failure::class));
+        if said.is_err() {
+            span.record("failed", true);
+        }
+        said
+    }
+
+    async fn over_some_connection(&mut self, letter: &Letter) -> Result<(), Failure> {
         let kept = self.kept.take().filter(|kept| kept.since.elapsed() < LONGEST_IDLE);
         if let Some(kept) = kept {
             match self.hand_over(kept.connection, letter).await {
@@ -101,6 +104,15 @@ impl Slot {
         self.kept = Some(Kept { connection, since: Instant::now() });
         Ok(())
     }
+}
+
+/// What it means for the letter; the operator is told what it means for him.
+fn verdict(said: &Result<(), Failure>) -> Sent {
+    let Err(failure) = said else { return Sent::Accepted };
+    if let Some(hint) = failure.hint() {
+        tracing::error!(%failure, "{hint}");
+    }
+    failure.verdict()
 }
 
 #[cfg(test)]

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use deadpool_postgres::{Object, Pool};
+use languages::Language;
+use lookout::traces::spans;
 use shared::message::{Kind, Message};
 use tokio::time::timeout;
 use tokio_postgres::Row;
+use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::judge::{Code, Facts, welcome_until};
+use crate::judge::{Code, Facts, warning_until, welcome_until};
 
 // What is true about a message, in one round trip, and in one row even if there is nothing: a server that takes no
 // writes, a standby for example, could not record what was sent, and may not know yet what it is asked for.
@@ -29,21 +32,38 @@ macro_rules! facts {
 const CODE: &str = facts!(
     "SELECT r.email, d.message_id IS NOT NULL AS recorded, clock_timestamp() AS now, c.deadline, c.code_hash, c.key_id, \
      c.length, c.ttl_seconds, c.superseded_at IS NOT NULL AS superseded, \
-     c.consumed_at IS NOT NULL OR r.activated_at IS NOT NULL OR r.closed_at IS NOT NULL AS over \
+     c.consumed_at IS NOT NULL OR r.activated_at IS NOT NULL OR r.closed_at IS NOT NULL AS over, r.language \
      FROM codes c JOIN registrations r ON r.id = c.registration_id LEFT JOIN deliveries d ON d.message_id = c.id \
      WHERE c.id = $1"
 );
 const USER: &str = facts!(
-    "SELECT u.email, d.message_id IS NOT NULL AS recorded, clock_timestamp() AS now, u.activated_at \
+    "SELECT u.email, d.message_id IS NOT NULL AS recorded, clock_timestamp() AS now, u.activated_at, u.language \
      FROM users u LEFT JOIN deliveries d ON d.message_id = u.id WHERE u.id = $1"
 );
-// The code's minute begins with the record of its delivery. What is recorded once stays: a second
-// delivery of the same mail neither changes the outcome nor lengthens the minute.
-const DELIVERED: &str = "WITH recorded AS (INSERT INTO deliveries (message_id, outcome) VALUES ($1, 'delivered') \
-    ON CONFLICT (message_id) DO NOTHING RETURNING at) \
-    UPDATE codes SET sent_at = recorded.at, \
+const RESET: &str = facts!(
+    "SELECT r.email, d.message_id IS NOT NULL AS recorded, clock_timestamp() AS now, r.deadline, r.code_hash, r.key_id, \
+     r.length, r.ttl_seconds, r.used_at IS NOT NULL OR r.closed_at IS NOT NULL AS superseded, false AS over, r.language \
+     FROM resets r LEFT JOIN deliveries d ON d.message_id = r.code_id WHERE r.code_id = $1"
+);
+const CHANGE: &str = facts!(
+    "SELECT u.email, d.message_id IS NOT NULL AS recorded, clock_timestamp() AS now, p.changed_at, u.language \
+     FROM password_changes p JOIN users u ON u.id = p.user_id LEFT JOIN deliveries d ON d.message_id = p.id \
+     WHERE p.id = $1"
+);
+// The code's minute begins with the record of its delivery; that of one that is muted, too, or its receipt would tell.
+// What is recorded once stays: a second delivery of the same mail neither changes the outcome nor lengthens the minute,
+// and only the first tells its age.
+const TAKEN: &str = "WITH recorded AS (INSERT INTO deliveries (message_id, outcome, why) VALUES ($1, $2, $3) \
+    ON CONFLICT (message_id) DO NOTHING RETURNING at), \
+    of_a_reset AS (UPDATE resets SET sent_at = recorded.at, \
     expires_at = LEAST(recorded.at + make_interval(secs => ttl_seconds), deadline) \
-    FROM recorded WHERE id = $1 AND sent_at IS NULL";
+    FROM recorded WHERE code_id = $1 AND sent_at IS NULL), \
+    of_a_code AS (UPDATE codes SET sent_at = recorded.at, \
+    expires_at = LEAST(recorded.at + make_interval(secs => ttl_seconds), deadline) \
+    FROM recorded WHERE id = $1 AND sent_at IS NULL) \
+    SELECT GREATEST(EXTRACT(EPOCH FROM at - COALESCE((SELECT created_at FROM codes WHERE id = $1), \
+    (SELECT created_at FROM resets WHERE code_id = $1), (SELECT activated_at FROM users WHERE id = $1), \
+    (SELECT changed_at FROM password_changes WHERE id = $1))), 0)::float8 FROM recorded";
 const OTHERWISE: &str = "INSERT INTO deliveries (message_id, outcome, why) VALUES ($1, $2, $3) \
     ON CONFLICT (message_id) DO NOTHING";
 
@@ -52,14 +72,45 @@ const TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Every statement of this crate, for the test that prepares them all.
 pub(crate) fn statements() -> Vec<&'static str> {
-    [&[CODE, USER, DELIVERED, OTHERWISE], undeliverable::ALL].concat()
+    [&[CODE, USER, RESET, CHANGE, TAKEN, OTHERWISE], undeliverable::ALL].concat()
+}
+
+/// What a message is about: each has rows of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    Code,
+    User,
+    Reset,
+    Change,
+}
+
+impl About {
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::SendCode | Kind::AlreadyRegistered => Self::Code,
+            Kind::Activated => Self::User,
+            Kind::ResetCode | Kind::NoAccount => Self::Reset,
+            Kind::PasswordChanged => Self::Change,
+        }
+    }
+
+    fn statement(self) -> &'static str {
+        match self {
+            Self::Code => CODE,
+            Self::User => USER,
+            Self::Reset => RESET,
+            Self::Change => CHANGE,
+        }
+    }
 }
 
 /// How a message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End<'a> {
     Delivered,
-    Dropped(&'a str),
+    /// The mail server would have taken it, and was not given it.
+    Muted,
+    Dropped(&'static str),
     Undeliverable(&'a str),
 }
 
@@ -72,19 +123,20 @@ impl Store {
     }
 
     pub(crate) async fn is_up(&self) -> bool {
-        match self.0.get().await {
-            Ok(connection) => connection.simple_query("").await.is_ok(),
-            Err(_) => false,
-        }
+        let Ok(connection) = self.0.get().await else { return false };
+        connection.simple_query("").await.is_ok()
     }
 
     /// What is true about a message now; `None` when what it speaks of is gone.
     pub(crate) async fn facts(&self, message: Message) -> Result<Option<Facts>> {
-        timeout(TIMEOUT, self.read_facts(message)).await.context("Postgres did not answer in time")?
+        let reading = self.read_facts(message).instrument(spans::postgres("read the facts"));
+        timeout(TIMEOUT, reading).await.context("Postgres did not answer in time")?
     }
 
-    pub(crate) async fn record(&self, message: Uuid, end: End<'_>) -> Result<()> {
-        timeout(TIMEOUT, self.write_end(message, end)).await.context("Postgres did not answer in time")?
+    /// Tells the age of what is recorded as taken, once.
+    pub(crate) async fn record(&self, message: Uuid, end: End<'_>) -> Result<Option<Duration>> {
+        let writing = self.write_end(message, end).instrument(spans::postgres("record the end"));
+        timeout(TIMEOUT, writing).await.context("Postgres did not answer in time")?
     }
 
     async fn connection(&self) -> Result<Object> {
@@ -93,41 +145,45 @@ impl Store {
 
     async fn read_facts(&self, message: Message) -> Result<Option<Facts>> {
         let connection = self.connection().await?;
-        let about_code = message.kind != Kind::Activated;
-        let statement = connection.prepare_cached(if about_code { CODE } else { USER }).await?;
+        let about = About::of(message.kind);
+        let statement = connection.prepare_cached(about.statement()).await?;
         let row = connection.query_one(&statement, &[&message.id]).await?;
         if !row.get::<_, bool>("takes_writes") {
             bail!("Postgres takes no writes");
         }
         let is_there = row.get::<_, Option<&str>>(0).is_some();
-        Ok(is_there.then(|| facts(&row, about_code)))
+        Ok(is_there.then(|| facts(&row, about)))
     }
 
-    async fn write_end(&self, message: Uuid, end: End<'_>) -> Result<()> {
+    async fn write_end(&self, message: Uuid, end: End<'_>) -> Result<Option<Duration>> {
         let connection = self.connection().await?;
-        let (outcome, why) = match end {
-            End::Delivered => {
-                let statement = connection.prepare_cached(DELIVERED).await?;
-                connection.execute(&statement, &[&message]).await?;
-                return Ok(());
-            }
-            End::Dropped(why) => ("dropped", why),
-            End::Undeliverable(why) => ("undeliverable", why),
+        let (sql, outcome, why) = match end {
+            End::Delivered => (TAKEN, "delivered", None),
+            End::Muted => (TAKEN, "dropped", Some("muted")),
+            End::Dropped(why) => (OTHERWISE, "dropped", Some(why)),
+            End::Undeliverable(why) => (OTHERWISE, "undeliverable", Some(why)),
         };
-        let statement = connection.prepare_cached(OTHERWISE).await?;
-        connection.execute(&statement, &[&message, &outcome, &why]).await?;
-        Ok(())
+        let statement = connection.prepare_cached(sql).await?;
+        let told = connection.query_opt(&statement, &[&message, &outcome, &why]).await?;
+        let seconds = told.and_then(|row| row.get::<_, Option<f64>>(0));
+        Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
     }
 }
 
 /// The first columns of every statement about a message.
-fn facts(row: &Row, about_code: bool) -> Facts {
+fn facts(row: &Row, about: About) -> Facts {
+    let (deadline, code) = match about {
+        About::Code | About::Reset => (row.get(3), Some(code(row))),
+        About::User => (welcome_until(row.get(3)), None),
+        About::Change => (warning_until(row.get(3)), None),
+    };
     Facts {
         email: row.get(0),
+        language: Language::of_tag(row.get("language")),
         recorded: row.get(1),
         now: row.get(2),
-        deadline: if about_code { row.get(3) } else { welcome_until(row.get(3)) },
-        code: about_code.then(|| code(row)),
+        deadline,
+        code,
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use shared::{
-    code::{DECOY, Ring},
+    code::{DECOY, MUTED, Ring},
     message::{Kind, Message},
 };
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     judge::{Facts, Verdict},
     store::{
-        Store,
+        About, Store,
         undeliverable::{self, Requeued, Undeliverable},
     },
     tools::{Answer, Verb, Which, masked, printable, table, time},
@@ -107,20 +107,27 @@ async fn named(store: &Store, id: &str) -> Result<Undeliverable> {
 fn again(mail: &Undeliverable, ring: &Ring) -> Result<Kind, &'static str> {
     let facts = mail.facts.as_ref().ok_or("what it was about is gone")?;
     match facts.judge() {
-        Verdict::Send => kind(mail.id, facts, ring),
+        Verdict::Send => kind(mail, facts, ring),
         Verdict::Drop(why) => Err(why),
         Verdict::Recorded => Err("it was mailed"),
     }
 }
 
 /// A code's row does not say whom it is for: one that nobody can know says it by its hash.
-fn kind(id: Uuid, facts: &Facts, ring: &Ring) -> Result<Kind, &'static str> {
-    let Some(code) = &facts.code else { return Ok(Kind::Activated) };
+fn kind(mail: &Undeliverable, facts: &Facts, ring: &Ring) -> Result<Kind, &'static str> {
+    let (id, for_a_decoy, for_digits) = match mail.about {
+        About::Code => (mail.id, Kind::AlreadyRegistered, Kind::SendCode),
+        About::Reset => (mail.id, Kind::NoAccount, Kind::ResetCode),
+        About::User => return Ok(Kind::Activated),
+        About::Change => return Ok(Kind::PasswordChanged),
+    };
+    let code = facts.code.as_ref().ok_or("what it was about is gone")?;
     let key = ring.get(&code.key_id).ok_or("CODE_SECRETS lack the key that its code was made with")?;
-    if key.verifies(id, DECOY, &code.hash) {
-        Ok(Kind::AlreadyRegistered)
-    } else if key.verifies(id, key.digits(id, code.length).expose_secret(), &code.hash) {
-        Ok(Kind::SendCode)
+    let is = |digits: &str| key.verifies(id, digits, &code.hash);
+    if is(DECOY) {
+        Ok(for_a_decoy)
+    } else if is(MUTED) || is(key.digits(id, code.length).expose_secret()) {
+        Ok(for_digits)
     } else {
         Err("CODE_SECRETS of this worker and of the API differ")
     }
@@ -128,7 +135,7 @@ fn kind(id: Uuid, facts: &Facts, ring: &Ring) -> Result<Kind, &'static str> {
 
 fn entry(mail: &Undeliverable, ring: &Ring) -> Value {
     let again = again(mail, ring);
-    let kind = mail.facts.as_ref().and_then(|facts| kind(mail.id, facts, ring).ok());
+    let kind = mail.facts.as_ref().and_then(|facts| kind(mail, facts, ring).ok());
     json!({
         "id": mail.id.to_string(),
         "mail": kind,

@@ -29,8 +29,12 @@ fn worker(database_url: &str) -> Command {
 
 #[test]
 fn a_bad_setting_stops_the_start_and_is_named() {
-    for (name, value) in [("SMTP_URL", "http://u:mail-canary@h"), ("WORKER_CONCURRENCY", "0"), ("MAIL_FROM", "nobody")]
-    {
+    for (name, value) in [
+        ("SMTP_URL", "http://u:mail-canary@h"),
+        ("WORKER_CONCURRENCY", "0"),
+        ("MAIL_FROM", "nobody"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:canary@h"),
+    ] {
         let output = worker("postgres://u:db-canary@127.0.0.1:1/x").env(name, value).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && said.contains(name), "{name}: {said}");

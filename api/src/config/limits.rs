@@ -5,7 +5,8 @@ use anyhow::Result;
 use super::{on, settings::Settings, within};
 use crate::domain::{
     guesses::Guesses,
-    policy::{Policy, WRONG_CODES_FROM},
+    policy::{Policy, WRONG_CODES_FROM, WRONG_PASSWORDS_FROM},
+    resets::Resets,
     share::Share,
 };
 
@@ -15,27 +16,33 @@ pub(super) fn check(settings: &Settings) -> Result<Policy> {
     within("CODE_TTL_SECONDS", settings.code_ttl_seconds, 1, 3_600)?;
     within("CODE_MAX_AGE_SECONDS", settings.code_max_age_seconds, settings.code_ttl_seconds, 86_400)?;
     within("CODE_ATTEMPTS", settings.code_attempts.into(), 1, 10)?;
+    within("RESET_TTL_SECONDS", settings.reset_ttl_seconds, 1, 3_600)?;
     within("CODES_PER_HOUR", settings.codes_per_hour.into(), 1, 1_000)?;
     within("CODES_PER_DAY", settings.codes_per_day.into(), 1, 1_000)?;
     within("REGISTRATIONS_PER_NETWORK_PER_HOUR", settings.registrations_per_network_per_hour.into(), 0, 10_000)?;
     within("RESEND_THROTTLE_SECONDS", settings.resend_throttle_seconds, 0, 86_400)?;
     within("REGISTRATION_TTL_SECONDS", settings.registration_ttl_seconds, 1, 31_536_000)?;
+    within("SESSION_TTL_SECONDS", settings.session_ttl_seconds, 1, 31_536_000)?;
     within("PASSWORD_MIN_LENGTH", settings.password_min_length.into(), 8, 64)?;
     Ok(Policy {
         guesses: Guesses::new(settings.code_length, on("CODE_ESCALATION", &settings.code_escalation)?),
+        resets: Resets::new(settings.code_length),
         code_ttl: seconds(settings.code_ttl_seconds),
         code_max_age: seconds(settings.code_max_age_seconds),
         code_attempts: settings.code_attempts,
+        reset_ttl: seconds(settings.reset_ttl_seconds),
         resend_throttle: seconds(settings.resend_throttle_seconds),
         codes: codes(settings.codes_per_hour.into(), settings.codes_per_day.into()),
         // 3 of 5 and 5 of 10, or as much of other numbers.
         codes_from: codes((settings.codes_per_hour * 3 / 5).max(1).into(), (settings.codes_per_day / 2).max(1).into()),
         wrong_codes_from: Share::new(&WRONG_CODES_FROM),
+        wrong_passwords_from: Share::new(&WRONG_PASSWORDS_FROM),
         registrations_from: match settings.registrations_per_network_per_hour {
             0 => None,
             limit => Some(Share::new(&[(limit.into(), time::Duration::HOUR)])),
         },
         registration_ttl: seconds(settings.registration_ttl_seconds),
+        session_ttl: seconds(settings.session_ttl_seconds),
         password_min_length: settings.password_min_length.into(),
     })
 }

@@ -18,7 +18,9 @@ fn the_defaults_are_those_of_the_contract() {
     let config = load(&[]).unwrap();
     assert_eq!((config.policy.guesses.ladder(), config.policy.code_attempts), (&[4, 6, 8][..], 3));
     assert_eq!(config.policy.code_ttl, time::Duration::MINUTE);
-    assert!(config.transport.docs && config.migrate_on_start);
+    assert_eq!(config.policy.session_ttl, time::Duration::DAY);
+    assert_eq!(config.policy.reset_ttl, time::Duration::minutes(10));
+    assert!(config.transport.docs && config.migrate_on_start && !config.events_with_email);
     assert!(!load(&[("ENVIRONMENT", "production")]).unwrap().transport.docs);
     assert!(load(&[("ENVIRONMENT", "production"), ("DOCS", "on")]).unwrap().transport.docs);
 }
@@ -74,6 +76,8 @@ fn a_bad_value_is_named_and_no_secret_is_repeated() {
         ("CODE_TTL_SECONDS", "0"),
         ("CODE_MAX_AGE_SECONDS", "59"),
         ("CODE_ATTEMPTS", "-1"),
+        ("RESET_TTL_SECONDS", "0"),
+        ("RESET_TTL_SECONDS", "3601"),
         ("ENVIRONMENT", "test"),
         ("DOCS", "yes"),
         ("ALLOWED_ORIGINS", "*"),
@@ -82,6 +86,8 @@ fn a_bad_value_is_named_and_no_secret_is_repeated() {
         ("CODE_ESCALATION", "maybe"),
         ("TRUSTED_PROXIES", "10.0.0.0/40"),
         ("REGISTRATIONS_PER_NETWORK_PER_HOUR", "-1"),
+        ("SESSION_TTL_SECONDS", "0"),
+        ("SESSION_TTL_SECONDS", "31536001"),
         ("API_ADDR", "8000"),
         ("PUBLIC_URL", "localhost"),
         ("HASH_THREADS", "0"),
@@ -91,7 +97,11 @@ fn a_bad_value_is_named_and_no_secret_is_repeated() {
         ("ARGON2_MEMORY_KIB", "7"),
         ("ARGON2_PASSES", "0"),
         ("MIGRATE_ON_START", "maybe"),
+        ("EVENTS_WITH_EMAIL", "on"),
         ("PASSWORD_MIN_LENGTH", "4"),
+        ("RETAIN_REGISTRATIONS_SECONDS", "86399"),
+        ("RETAIN_DELIVERIES_SECONDS", "604799"),
+        ("HOUSEKEEPING_SECONDS", "0"),
     ] {
         let error = format!("{:#}", load(&[(name, value)]).err().unwrap());
         assert!(error.contains(name), "{name}={value}: {error}");

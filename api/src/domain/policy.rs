@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{
     guesses::{Guesses, STEP},
+    resets::Resets,
     share::Share,
 };
 
@@ -26,29 +27,39 @@ impl Fault {
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
     pub(crate) guesses: Guesses,
+    pub(crate) resets: Resets,
     pub(crate) code_ttl: Duration,
     pub(crate) code_max_age: Duration,
     pub(crate) code_attempts: u8,
+    pub(crate) reset_ttl: Duration,
     pub(crate) resend_throttle: Duration,
     /// What an address may have.
     pub(crate) codes: Share,
     /// What one network may take of that.
     pub(crate) codes_from: Share,
     pub(crate) wrong_codes_from: Share,
+    pub(crate) wrong_passwords_from: Share,
     pub(crate) registrations_from: Option<Share>,
     pub(crate) registration_ttl: Duration,
+    pub(crate) session_ttl: Duration,
     pub(crate) password_min_length: usize,
 }
 
 /// Wrong passwords for an address: from one network, and from all that it never let in.
-pub(crate) const WRONG_PASSWORDS_FROM: usize = 5;
+pub(crate) const WRONG_PASSWORDS_HERE: usize = 5;
 pub(crate) const WRONG_PASSWORDS: usize = 50;
+
+/// Wrong passwords from one network for all addresses together, but for those that have their own way in from there.
+pub(crate) const WRONG_PASSWORDS_FROM: [(usize, Duration); 1] = [(100, Duration::minutes(15))];
 
 /// Wrong codes from one network.
 pub(crate) const WRONG_CODES_FROM: [(usize, Duration); 2] = [(10, Duration::minutes(10)), (30, Duration::DAY)];
 
 /// How long an `Idempotency-Key` is remembered.
 pub(crate) const IDEMPOTENCY_TTL: Duration = Duration::hours(24);
+
+/// So many sessions a user has: one more ends the oldest.
+pub(crate) const SESSIONS_PER_USER: usize = 5;
 
 /// Whose limit it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,13 +88,15 @@ pub(crate) struct Minted {
 pub(crate) enum Wanted {
     Registration,
     Resend,
+    /// To have another password.
+    Reset,
 }
 
-/// The code that counts for a registration, as the database knows it.
+/// The code that counts for a registration, or that of a reset, as the database knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Code {
     pub(crate) id: Uuid,
-    pub(crate) registration: Uuid,
+    pub(crate) receipt: Uuid,
     pub(crate) hash: Vec<u8>,
     pub(crate) key_id: String,
     pub(crate) length: u8,

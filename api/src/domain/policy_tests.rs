@@ -7,15 +7,19 @@ const T0: OffsetDateTime = time::macros::datetime!(2026-11-21 12:00 UTC);
 fn policy() -> Policy {
     Policy {
         guesses: Guesses::new(4, true),
+        resets: Resets::new(4),
         code_ttl: Duration::seconds(60),
         code_max_age: Duration::seconds(600),
         code_attempts: 3,
+        reset_ttl: Duration::seconds(600),
         resend_throttle: Duration::seconds(60),
         codes: Share::new(&[(5, Duration::HOUR), (10, Duration::DAY)]),
         codes_from: Share::new(&[(3, Duration::HOUR), (5, Duration::DAY)]),
         wrong_codes_from: Share::new(&WRONG_CODES_FROM),
+        wrong_passwords_from: Share::new(&WRONG_PASSWORDS_FROM),
         registrations_from: Some(Share::new(&[(60, Duration::HOUR)])),
         registration_ttl: Duration::DAY,
+        session_ttl: Duration::DAY,
         password_min_length: 8,
     }
 }
@@ -23,7 +27,7 @@ fn policy() -> Policy {
 fn code(sent_at: Option<OffsetDateTime>, attempts: u8) -> Code {
     Code {
         id: Uuid::nil(),
-        registration: Uuid::nil(),
+        receipt: Uuid::nil(),
         hash: vec![],
         key_id: "a".into(),
         length: 4,
@@ -147,6 +151,21 @@ fn a_year_has_as_many_codes_as_its_days_allow() {
     assert_eq!(policy().codes_a_year(), 3_650);
     let scarce = Policy { codes: Share::new(&[(1, Duration::DAY), (10, Duration::DAY)]), ..policy() };
     assert_eq!(scarce.codes_a_year(), 365);
+}
+
+#[test]
+fn a_reset_takes_from_what_the_address_has_and_waits_for_no_cool_down() {
+    let minted = elsewhere(every(60, 4));
+    assert_eq!(policy().may_mint(&minted, after(181.0), Wanted::Reset), Ok(()));
+    assert_eq!(policy().may_mint(&elsewhere(every(60, 5)), after(3599.0), Wanted::Reset), address(1));
+    assert_eq!(policy().may_mint(&here(every(60, 3)), after(3599.0), Wanted::Reset), network(1));
+}
+
+#[test]
+fn the_code_of_a_reset_may_wait_as_long_as_any_and_then_lives_its_whole_time() {
+    assert_eq!(policy().reset_max_age(), Duration::seconds(1_200));
+    assert_eq!(policy().resets_alive(), 5);
+    assert_eq!(policy().reset_bound(), Resets::new(4).bound(3_650, 5, 3));
 }
 
 #[test]

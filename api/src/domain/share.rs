@@ -33,8 +33,25 @@ impl Share {
 
     /// Those that still matter, with the one of now.
     pub(crate) fn with(&self, used: &[OffsetDateTime], now: OffsetDateTime) -> Vec<OffsetDateTime> {
-        let longest = self.windows.iter().map(|&(_, window)| window).max().unwrap_or_default();
+        let longest = self.longest();
         used.iter().copied().filter(|&at| now < at + longest).chain([now]).collect()
+    }
+
+    /// What was used before this long matters no more.
+    pub(crate) fn longest(&self) -> Duration {
+        self.windows.iter().map(|&(_, window)| window).max().unwrap_or_default()
+    }
+
+    /// How many there can be in a time of this length, at most.
+    pub(crate) fn most_in(&self, length: Duration) -> u32 {
+        let in_windows = |&(limit, window): &(usize, Duration)| {
+            let whole = length.whole_seconds().max(0);
+            let windows =
+                whole.checked_div(window.whole_seconds()).map_or(i64::MAX, |windows| windows.saturating_add(1));
+            i64::try_from(limit).unwrap_or(i64::MAX).saturating_mul(windows)
+        };
+        let most = self.windows.iter().map(in_windows).min().unwrap_or(i64::MAX);
+        u32::try_from(most).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn windows(&self) -> &[(usize, Duration)] {
@@ -63,6 +80,15 @@ mod tests {
         let used = every(3_600, 5);
         assert_eq!(share.check(&used, T0 + Duration::hours(23)), Err(Duration::HOUR));
         assert_eq!(share.check(&used, T0 + Duration::DAY), Ok(()));
+    }
+
+    #[test]
+    fn in_a_while_there_can_be_no_more_than_its_windows_take() {
+        let share = Share::new(&[(3, Duration::HOUR), (5, Duration::DAY)]);
+        assert_eq!([1, 3_599].map(|seconds| share.most_in(Duration::seconds(seconds))), [3, 3]);
+        // One at its very beginning, one at its very end: a window that slides takes neither of them for the other.
+        assert_eq!(share.most_in(Duration::HOUR), 5);
+        assert_eq!(share.most_in(Duration::days(2)), 15);
     }
 
     #[test]

@@ -57,15 +57,25 @@ const KNOWN: [(&[u8], [u8; 16], Costs, &str); 3] = [
 /// Both engines must agree with the reference, and with each other at the costs that are set: a hash that
 /// nobody else can compute would lock everybody out on the day when the engine is changed.
 pub(super) fn check(costs: Costs) -> Result<()> {
-    let recipe = Recipe { costs, salt: *b"the costs as set" };
-    let mut tags = Vec::new();
-    for kind in [Kind::Fast, Kind::Reference] {
+    agree(costs, |kind| {
         // One for all, with memory for the largest, which goes back as one piece: what is freed in several may stay
         // with the process for ever.
         let mut engine = Engine::new(kind, if costs.memory_kib < USUAL.memory_kib { USUAL } else { costs });
-        tags.push(engine.hash(b"vestibule", &recipe)?);
+        move |password, recipe| engine.hash(password, recipe)
+    })
+}
+
+fn agree<H>(costs: Costs, engine: impl Fn(Kind) -> H) -> Result<()>
+where
+    H: FnMut(&[u8], &Recipe) -> Result<Tag>,
+{
+    let recipe = Recipe { costs, salt: *b"the costs as set" };
+    let mut tags = Vec::new();
+    for kind in [Kind::Fast, Kind::Reference] {
+        let mut hash = engine(kind);
+        tags.push(hash(b"vestibule", &recipe)?);
         for (password, salt, costs, known) in KNOWN {
-            let tag = engine.hash(password, &Recipe { costs, salt })?;
+            let tag = hash(password, &Recipe { costs, salt })?;
             let same = tag.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == known;
             ensure!(same, "{}", wrong(kind));
         }
@@ -138,45 +148,4 @@ impl fmt::Display for Kind {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Some of the random hashes take more.
-    const KEPT: Costs = Costs { memory_kib: 200, passes: 1 };
-
-    #[test]
-    fn both_engines_agree_with_the_reference_in_c() {
-        check(Costs { memory_kib: 64, passes: 2 }).unwrap();
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(300))]
-
-        /// One engine for many costs, as in a thread of the pool: what is left from the last hash must not matter.
-        #[test]
-        fn both_engines_agree_on_anything(
-            inputs in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..512), any::<[u8; 16]>(), 8_u32..300, 1_u32..4), 1..6),
-        ) {
-            let (mut fast, mut reference) = (Engine::new(Kind::Fast, KEPT), Engine::new(Kind::Reference, KEPT));
-            for (password, salt, memory_kib, passes) in inputs {
-                let recipe = Recipe { costs: Costs { memory_kib, passes }, salt };
-                prop_assert_eq!(fast.hash(&password, &recipe).unwrap(), reference.hash(&password, &recipe).unwrap());
-            }
-        }
-    }
-
-    /// Our strings are everybody's strings: the reference's own verifier takes them.
-    #[test]
-    fn the_stored_form_is_the_one_that_others_read() {
-        use argon2::password_hash::PasswordVerifier;
-
-        use crate::domain::password::proof::Proof;
-        let recipe = Recipe { costs: Costs { memory_kib: 19_456, passes: 2 }, salt: [1; 16] };
-        let tag = Engine::new(Kind::Fast, recipe.costs).hash(b"correct horse", &recipe).unwrap();
-        let stored = Proof::new(recipe, tag).to_stored().unwrap();
-        assert!(Argon2::default().verify_password(b"correct horse", stored.as_str()).is_ok());
-        assert!(Argon2::default().verify_password(b"correct horsf", stored.as_str()).is_err());
-    }
-}
+mod tests;

@@ -5,13 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Job, Overloaded};
+use super::{Overloaded, job::Job};
 
 /// However fast the machine, nobody waits behind more than this many passwords.
 const MOST_AHEAD: usize = 1024;
 
 /// However short the patience: a thread that is free needs this to wake.
 const MOMENT: Duration = Duration::from_millis(10);
+
+/// Nobody waits so long while any thread gets on.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// Who comes in already has an account or a code, and goes before those who only want one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +95,17 @@ impl Queue {
         if let Some(took) = took {
             self.pace = (self.pace * 7 + took) / 8;
         }
+    }
+
+    /// All that wait, and all that are still to come.
+    pub(super) fn len(&self) -> usize {
+        self.entering.len() + self.registering.len()
+    }
+
+    /// Whether somebody waits whom any thread that is free would have sent away long ago.
+    pub(super) fn is_stuck(&self, now: Instant) -> bool {
+        let oldest = [&self.entering, &self.registering].into_iter().filter_map(|line| line.waiting.front());
+        oldest.into_iter().any(|job| job.waited(now) > self.patience + STUCK)
     }
 
     #[cfg(test)]

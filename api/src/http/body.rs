@@ -12,7 +12,7 @@ use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use crate::{receipt, store::users};
+use crate::{login, receipt, store::users};
 
 #[derive(Object)]
 #[oai(write_only_all)]
@@ -78,6 +78,14 @@ pub(super) struct User {
     activated_at: Timestamp,
 }
 
+#[derive(Object)]
+pub(super) struct Session {
+    /// For `Authorization: Bearer`. It is told this once.
+    token: String,
+    token_type: String,
+    expires_at: Timestamp,
+}
+
 impl From<receipt::Receipt> for Receipt {
     fn from(receipt: receipt::Receipt) -> Self {
         let status = match receipt.status {
@@ -107,6 +115,13 @@ impl From<users::User> for User {
     }
 }
 
+impl From<login::Session> for Session {
+    fn from(session: login::Session) -> Self {
+        let expires_at = Timestamp(session.expires_at);
+        Self { token: session.token.spell_out(), token_type: "Bearer".to_owned(), expires_at }
+    }
+}
+
 /// A string of a request, or its absence: what it should be is judged where all faults are
 /// collected. Anything but a string is refused without being repeated, and it prints as nothing.
 #[derive(Debug)]
@@ -119,7 +134,7 @@ impl Given {
 }
 
 /// RFC 3339, in UTC.
-pub(super) struct Timestamp(OffsetDateTime);
+pub(super) struct Timestamp(pub(super) OffsetDateTime);
 
 macro_rules! a_string {
     ($type:ty, $raw:ty, $format:expr) => {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use lookout::traces::spans;
 use poem::{FromRequest, Request, RequestBody, Result};
 use uuid::Uuid;
 
@@ -28,9 +29,9 @@ impl Caller {
         Self { network: Network::of(proxies.client(socket, forwarded.into_iter())), id: chance::id() }
     }
 
+    /// What a client says of a trace of its own is not asked: it could choose whose trace this becomes part of.
     pub(super) fn traceparent(self) -> String {
-        let parent = chance::id().as_u64_pair().0;
-        format!("00-{}-{parent:016x}-01", self.id.simple())
+        spans::traceparent(self.id.as_u128())
     }
 }
 

@@ -9,7 +9,7 @@ use hyper_util::{
 };
 use poem::{
     Addr, Endpoint,
-    http::{self, uri::Scheme},
+    http::{self, HeaderValue, Version, header, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,6 +24,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a connection on which no request comes, no answer goes and no large part of one leaves. Longer than
 /// the edge may take with a request (its body, then its answer: 10 s each).
 const SILENCE: Duration = Duration::from_secs(30);
+
+/// How long after `stop` a connection takes requests: what a client was sending at that moment would else be lost,
+/// and nobody would know what came of it. With HTTP/1.1 the answer says that it was the last one.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// How long a connection that is told to end has for that once nothing is in hand.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -41,6 +45,11 @@ pub(super) struct Peer {
     pub(super) scheme: Scheme,
 }
 
+pub(super) async fn last_call(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(LAST_CALL).await;
+}
+
 /// Returns when the connection is over. After `stop` that is when the requests in hand are answered.
 pub(super) async fn serve<I, E>(stream: I, peer: Peer, endpoint: Arc<E>, stop: CancellationToken)
 where
@@ -48,13 +57,19 @@ where
     E: Endpoint + 'static,
 {
     let (progress, requests) = (Progress::default(), TaskTracker::new());
-    let service = service_fn(|request: http::Request<Incoming>| {
+    let service = service_fn(|mut request: http::Request<Incoming>| {
         progress.made();
+        // What is answered bit by bit makes progress by itself.
+        request.extensions_mut().insert(progress.clone());
         let (endpoint, progress, in_hand) = (Arc::clone(&endpoint), progress.clone(), requests.token());
+        let (stop, has_last_words) = (stop.clone(), request.version() < Version::HTTP_2);
         let Peer { local, remote, scheme } = peer.clone();
         let (local, remote) = (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(remote)));
         async move {
-            let response = endpoint.get_response((request, local, remote, scheme).into()).await;
+            let mut response = endpoint.get_response((request, local, remote, scheme).into()).await;
+            if has_last_words && stop.is_cancelled() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             progress.made();
             drop(in_hand);
             Ok::<http::Response<_>, Infallible>(response.into())
@@ -66,7 +81,7 @@ where
     tokio::select! {
         _ = &mut connection => return,
         () = progress.ceases(HEAD_TIMEOUT, SILENCE) => {}
-        () = stop.cancelled() => {}
+        () = last_call(&stop) => {}
     }
     connection.as_mut().graceful_shutdown();
     requests.close();

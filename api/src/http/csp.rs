@@ -22,6 +22,21 @@ pub(super) fn of(page: &str, styles: Styles) -> String {
     )
 }
 
+/// The same without anything from elsewhere on this server: all that the page is stands in it.
+pub(super) fn of_whole(page: &str) -> String {
+    let (scripts, styles) = (hashes(page, "script"), hashes(page, "style"));
+    format!(
+        "default-src 'none'; script-src {scripts}; style-src {styles}; img-src data:; connect-src 'self'; \
+         frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    )
+}
+
+/// For a page with a form and nothing that runs.
+pub(super) fn of_form(page: &str) -> String {
+    let styles = hashes(page, "style");
+    format!("default-src 'none'; style-src {styles}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+}
+
 fn hashes(page: &str, name: &str) -> String {
     let wanted = elements(page).filter(|element| element.name == name && !element.is_data);
     wanted.map(|element| format!("'sha256-{}'", hash(element.content))).collect::<Vec<_>>().join(" ")
@@ -70,6 +85,11 @@ mod tests {
         let policy = of(page, Styles::Own);
         assert!(policy.contains(&format!(" {script}; style-src {style};")), "{policy}");
         assert!(of(page, Styles::Any).contains("style-src 'unsafe-inline';"));
+        let form = of_form(page);
+        assert!(
+            form.contains(&format!("style-src {STYLE}; form-action 'self';")) && !form.contains("script"),
+            "{form}"
+        );
     }
 
     const STYLE: &str = "'sha256-ngewhhP73WDIbgwseeu52VAAJgKdGUsu1IUQQsAm8m4='";

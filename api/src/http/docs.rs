@@ -1,4 +1,6 @@
-//! The spec and the two pages that show it, made once when the process starts.
+//! The spec, made when the process starts, and the two pages that show it, made when somebody asks for them.
+
+mod examples;
 
 use anyhow::{Context, Result};
 use poem::{Route, get};
@@ -14,8 +16,8 @@ use crate::App;
 
 pub(super) struct Pages {
     spec: Value,
-    swagger: String,
-    scalar: String,
+    /// As the framework has it, which is how its pages show it.
+    plain: String,
 }
 
 impl Pages {
@@ -25,52 +27,50 @@ impl Pages {
         complete_spec(&mut spec, &app.public_url);
         add_bounds(&mut spec, app.policy.password_min_length);
         add_links(&mut spec);
-        let complete = spec.to_string();
-        Ok(Self {
-            swagger: service.swagger_ui_html().replace(&plain, &complete),
-            // Nothing from outside: by itself the page would fetch its fonts.
-            scalar: service.scalar_html().replace(&plain, &complete).replacen(
-                r#"id="api-reference""#,
-                r#"id="api-reference" data-configuration='{"withDefaultFonts":false}'"#,
-                1,
-            ),
-            spec,
-        })
+        add_reset_links(&mut spec);
+        Ok(Self { spec, plain })
     }
 
     pub(super) fn spec(&self) -> &Value {
         &self.spec
     }
 
-    pub(super) fn add_to(self, routes: Route) -> Route {
-        let page = |content: String, styles| {
-            let policy = csp::of(&content, styles);
-            get(Page::new(content, "text/html; charset=utf-8", Some(policy)))
+    /// The pages are as large as everything else of ours together, and most processes are never asked for them:
+    /// the service that makes them is made when somebody asks.
+    pub(super) fn add_to<T: OpenApi + 'static>(
+        self,
+        routes: Route,
+        service: impl Fn() -> OpenApiService<T, ()> + Clone + Send + Sync + 'static,
+    ) -> Route {
+        let complete = self.spec.to_string();
+        let spec = Page::new("application/json", {
+            let complete = complete.clone();
+            move || (complete.clone(), None)
+        });
+        let page = |make: fn(&OpenApiService<T, ()>) -> String, styles| {
+            let (service, plain, complete) = (service.clone(), self.plain.clone(), complete.clone());
+            get(Page::new("text/html; charset=utf-8", move || {
+                let content = make(&service()).replace(&plain, &complete);
+                let policy = csp::of(&content, styles);
+                (content, Some(policy))
+            }))
         };
-        let spec = Page::new(self.spec.to_string(), "application/json", None);
         routes
-            .at("/docs", page(self.swagger, Styles::Own))
-            .at("/docs/scalar", page(self.scalar, Styles::Any))
+            .at("/docs", page(OpenApiService::swagger_ui_html, Styles::Own))
+            .at("/docs/scalar", page(scalar, Styles::Any))
             .at("/openapi.json", get(spec))
     }
 }
 
+/// Nothing from outside: by itself the page would fetch its fonts.
+fn scalar<T: OpenApi>(service: &OpenApiService<T, ()>) -> String {
+    let with = r#"id="api-reference" data-configuration='{"withDefaultFonts":false}'"#;
+    service.scalar_html().replacen(r#"id="api-reference""#, with, 1)
+}
+
 /// What the framework has no place for: what a person can send at once, and what each problem looks like.
 fn complete_spec(spec: &mut Value, public_url: &str) {
-    let registration = "b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52";
-    for (schema, example) in [
-        ("Registration", json!({ "email": "ada@example.com", "password": "correct horse battery" })),
-        ("Resending", json!({})),
-        ("Activation", json!({ "code": "0042" })),
-        (
-            "Receipt",
-            json!({
-                "registration": registration, "status": "sent", "requested_at": "2026-11-21T12:00:00Z",
-                "sent_at": "2026-11-21T12:00:00.08Z", "expires_at": "2026-11-21T12:01:00.08Z",
-                "resend_at": "2026-11-21T12:01:00Z", "code_length": 4, "attempts_left": 3,
-            }),
-        ),
-    ] {
+    for (schema, example) in examples::of_schemas() {
         spec["components"]["schemas"][schema]["example"] = example;
     }
     let operations = spec["paths"].as_object_mut().into_iter().flatten().flat_map(|(_, path)| path.as_object_mut());
@@ -84,11 +84,17 @@ fn complete_spec(spec: &mut Value, public_url: &str) {
 fn add_bounds(spec: &mut Value, password_min_length: usize) {
     // A form sends an empty field where nothing was filled in.
     let id = json!({ "pattern": "^([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?$", "nullable": true });
+    let password = json!({ "minLength": password_min_length, "maxLength": 128 });
     for (schema, member, bounds) in [
         ("Registration", "email", json!({ "format": "email", "maxLength": 254 })),
-        ("Registration", "password", json!({ "minLength": password_min_length, "maxLength": 128 })),
+        ("Registration", "password", password.clone()),
         ("Activation", "code", json!({ "pattern": "^[0-9]{4,10}$" })),
         ("Activation", "registration", id.clone()),
+        ("Forgotten", "email", json!({ "format": "email", "maxLength": 254 })),
+        ("Reset", "receipt", json!({ "format": "uuid" })),
+        ("Reset", "code", json!({ "pattern": "^[0-9]{8,10}$" })),
+        ("Reset", "password", password.clone()),
+        ("PasswordChange", "new_password", password.clone()),
         ("Resending", "registration", id),
     ] {
         add_members(&mut spec["components"]["schemas"][schema]["properties"][member], bounds);
@@ -119,10 +125,18 @@ fn add_links(spec: &mut Value) {
     }
 }
 
+fn add_reset_links(spec: &mut Value) {
+    let receipt = "$response.body#/receipt";
+    spec["paths"]["/v1/users/password/forgot"]["post"]["responses"]["202"]["links"] = json!({
+        "receipt": { "operationId": "read_reset", "parameters": { "receipt": receipt } },
+        "reset": { "operationId": "reset_password", "requestBody": { "receipt": receipt } },
+    });
+}
+
 /// The description of a response lists its problems as "`slug`: Title; `slug`: Title".
 fn add_problems(status: &str, response: &mut Value, public_url: &str) {
     let description = response["description"].as_str().unwrap_or_default().to_owned();
-    let Some(content) = response["content"].get_mut(CONTENT_TYPE) else { return };
+    let Some(content) = response.get_mut("content").and_then(|content| content.get_mut(CONTENT_TYPE)) else { return };
     let problems = description.split("; ").filter_map(|problem| problem.strip_prefix('`')?.split_once("`: "));
     let examples: Map<_, _> =
         problems.map(|(slug, title)| (slug.to_owned(), example(status, (slug, title), public_url))).collect();

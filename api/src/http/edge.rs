@@ -1,28 +1,24 @@
 //! What every request passes on its way in and out: its id, the limit on its body, errors as problems, one log line.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream, TryStreamExt};
 use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
     error::ReadBodyError,
     http::{HeaderValue, StatusCode, header},
 };
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
+    access::Access,
     caller::Caller,
-    framework,
+    framework, labels,
     problem::{Kind, Problem},
     routes::Routes,
 };
-use crate::{App, refusal::Refusal};
+use crate::{App, metrics::Answered, refusal::Refusal};
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
@@ -48,20 +44,19 @@ impl Edge {
     }
 
     pub(super) async fn pass<E: Endpoint>(&self, inner: Arc<E>, request: Request) -> Response {
-        let (caller, begun) = (Caller::of(&request, &self.app.trusted_proxies), now());
-        let id = caller.id;
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let pattern = self.routes.pattern(&path).unwrap_or("-");
-        let span = tracing::info_span!("request", %id, %method, path = pattern);
-        let outcome = Self::answer(inner, request, caller).instrument(span.clone()).await;
+        let caller = Caller::of(&request, &self.app.trusted_proxies);
+        let (id, path, method) = (caller.id, request.uri().path().to_owned(), labels::method(request.method()));
+        let pattern = self.routes.pattern(&path);
+        let access = Access::begin(&request, id, pattern, &self.app.metrics);
+        let outcome = access.around(Self::answer(inner, request, caller)).await;
+        let problem = outcome.as_ref().err().map(Problem::counted);
         let mut response = outcome.unwrap_or_else(|problem| self.refuse(problem, &path, id));
         if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
-        span.in_scope(|| {
-            let (status, ms) = (response.status().as_u16(), now().duration_since(begun).as_secs_f64() * 1000.0);
-            tracing::info!(status, ms = (ms * 10.0).round() / 10.0, "answered");
-        });
+        let (pattern, status) = (pattern.unwrap_or("-"), labels::status(response.status()));
+        let took = access.answered(response.status());
+        self.app.metrics.answered(Answered { method, pattern, status, problem, took });
         response
     }
 
@@ -97,7 +92,7 @@ async fn limit_body(request: &mut Request) -> Result<(), Problem> {
     if encoded {
         return Err(Problem::new(Kind::UnsupportedMediaType, "Send the body without Content-Encoding."));
     }
-    let reading = tokio::time::timeout(BODY_TIMEOUT, read_body(request.take_body().into_async_read())).await;
+    let reading = tokio::time::timeout(BODY_TIMEOUT, read_body(request.take_body().into_bytes_stream())).await;
     let body = match reading {
         Ok(read) => read.map_err(|error| framework::body(&error))?,
         Err(_) => return Err(Problem::new(Kind::MalformedRequest, "The body did not arrive in time.")),
@@ -112,25 +107,15 @@ async fn limit_body(request: &mut Request) -> Result<(), Problem> {
 
 /// Of a body that is too large some more is taken off the wire: who is still sending does not hear the
 /// answer, but a connection that breaks.
-async fn read_body(mut body: impl AsyncRead + Unpin) -> Result<Vec<u8>, ReadBodyError> {
-    let (mut kept, mut chunk, mut read) = (Vec::new(), vec![0; 4096], 0);
-    loop {
-        match body.read(&mut chunk).await? {
-            0 if read <= MAX_BODY_BYTES => return Ok(kept),
-            0 => return Err(ReadBodyError::PayloadTooLarge),
-            more => {
-                read += more;
-                if read <= MAX_BODY_BYTES {
-                    kept.extend_from_slice(&chunk[..more]);
-                } else if read > MOST_BYTES_HEARD {
-                    return Err(ReadBodyError::PayloadTooLarge);
-                }
-            }
+async fn read_body(body: impl Stream<Item = io::Result<Bytes>>) -> Result<Vec<u8>, ReadBodyError> {
+    let (mut body, mut kept, mut read) = (pin!(body), Vec::new(), 0);
+    while let Some(chunk) = body.try_next().await? {
+        read += chunk.len();
+        if read <= MAX_BODY_BYTES {
+            kept.extend_from_slice(&chunk);
+        } else if read > MOST_BYTES_HEARD {
+            break;
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "for the log line only")]
-fn now() -> Instant {
-    Instant::now()
+    if read <= MAX_BODY_BYTES { Ok(kept) } else { Err(ReadBodyError::PayloadTooLarge) }
 }

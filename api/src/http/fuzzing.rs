@@ -2,13 +2,14 @@
 //! knows anything about them. Each function panics where a promise is broken.
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use languages::Language;
 use poem::{
     Request,
     http::{HeaderName, HeaderValue, header},
 };
 use poem_openapi::auth::{self, BasicAuthorization};
 
-use super::{caller::Caller, users};
+use super::{caller::Caller, language, users};
 use crate::domain::{
     email::EmailAddress,
     network::{Network, TrustedProxies},
@@ -74,6 +75,15 @@ pub fn forwarded(bytes: &[u8]) {
     }
 }
 
+/// Who names a language first, and wants none more, is written to in it, whatever is named after.
+pub fn languages(bytes: &[u8]) {
+    let preferred = |lines: &[&[u8]]| language::preferred(with_headers(header::ACCEPT_LANGUAGE, lines).headers());
+    preferred(&[bytes]);
+    for language in Language::ALL {
+        assert_eq!(preferred(&[language.tag().as_bytes(), bytes]), *language);
+    }
+}
+
 fn with_headers(name: HeaderName, values: &[&[u8]]) -> Request {
     let mut request = Request::default();
     for value in values.iter().filter_map(|value| HeaderValue::from_bytes(value).ok()) {
@@ -94,5 +104,6 @@ mod tests {
         assert!(seeds("address").filter_map(|seed| super::address(&seed)).count() >= 3);
         seeds("basic").for_each(|seed| super::basic(&seed));
         seeds("forwarded").for_each(|seed| super::forwarded(&seed));
+        seeds("languages").for_each(|seed| super::languages(&seed));
     }
 }

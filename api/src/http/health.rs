@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, payload::Json};
 
-use crate::App;
+use crate::{
+    App,
+    store::{codes, resets},
+};
 
 /// A code that has waited this long for a mail server says that something is wrong with the mail.
 const LATE_SECONDS: f64 = 30.0;
@@ -24,7 +28,7 @@ struct Checks {
     postgres: State,
     /// Registrations are taken without it, and their mails wait.
     broker: State,
-    /// Failing when a code has waited for a mail server for more than 30 seconds.
+    /// Failing when a code, for a registration or a reset, has waited for a mail server for more than 30 seconds.
     mail: State,
 }
 
@@ -66,7 +70,8 @@ impl Health {
     /// `None` when the database does not tell.
     async fn any_late(&self) -> Option<bool> {
         let connection = self.app.store.connection().await.ok()?;
-        crate::store::codes::any_late(&connection, LATE_SECONDS).await.ok()
+        let late = try_join(codes::any_late(&connection, LATE_SECONDS), resets::any_late(&connection, LATE_SECONDS));
+        late.await.ok().map(|(code, reset)| code || reset)
     }
 }
 

@@ -14,32 +14,60 @@ use poem::{
 use sha2::{Digest, Sha256};
 
 #[derive(Clone)]
-pub(super) struct Page(Arc<Content>);
+pub(super) struct Page(Arc<Shelf>);
+
+struct Shelf {
+    content_type: &'static str,
+    make: Box<dyn Fn() -> (String, Option<String>) + Send + Sync>,
+    /// Both are made when somebody asks for them first.
+    content: OnceLock<Content>,
+    gzipped: OnceLock<Bytes>,
+}
 
 struct Content {
     plain: Bytes,
-    /// Made when somebody asks for it first: it takes longer than the rest of the start.
-    gzipped: OnceLock<Bytes>,
-    content_type: &'static str,
     /// What the page may do; nothing for what is no page.
     policy: Option<String>,
     tag: String,
 }
 
 impl Page {
-    pub(super) fn new(plain: String, content_type: &'static str, policy: Option<String>) -> Self {
-        let tag = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(plain.as_bytes())[..16]);
-        Self(Arc::new(Content { plain: plain.into(), gzipped: OnceLock::new(), content_type, policy, tag }))
+    /// What `make` returns is the page, and what it may do. It is asked once.
+    pub(super) fn new(
+        content_type: &'static str,
+        make: impl Fn() -> (String, Option<String>) + Send + Sync + 'static,
+    ) -> Self {
+        let (content, gzipped) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Shelf { content_type, make: Box::new(make), content, gzipped }))
     }
 
-    async fn gzipped(&self) -> Result<Bytes> {
-        if let Some(gzipped) = self.0.gzipped.get() {
-            return Ok(gzipped.clone());
+    /// Makes what is asked for and not there yet, where it holds up nobody else.
+    async fn ready(&self, zipped: bool) -> Result<&Content> {
+        if self.0.content.get().is_none() || (zipped && self.0.gzipped.get().is_none()) {
+            let shelf = Arc::clone(&self.0);
+            let making = tokio::task::spawn_blocking(move || {
+                let content = shelf.content();
+                if zipped {
+                    shelf.gzipped.get_or_init(|| gzip(&content.plain));
+                }
+            });
+            making.await.map_err(InternalServerError)?;
         }
-        let content = Arc::clone(&self.0);
-        let compressing =
-            tokio::task::spawn_blocking(move || content.gzipped.get_or_init(|| gzip(&content.plain)).clone());
-        compressing.await.map_err(InternalServerError)
+        Ok(self.0.content())
+    }
+}
+
+impl Shelf {
+    fn content(&self) -> &Content {
+        self.content.get_or_init(|| {
+            let (plain, policy) = (self.make)();
+            let tag = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(plain.as_bytes())[..16]);
+            Content { plain: plain.into(), policy, tag }
+        })
+    }
+
+    fn body(&self, plain: &Bytes, zipped: bool) -> Bytes {
+        self.gzipped.get().filter(|_| zipped).unwrap_or(plain).clone()
     }
 }
 
@@ -47,7 +75,8 @@ impl Endpoint for Page {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        let (Content { plain, content_type, policy, tag, .. }, zipped) = (&*self.0, reads_gzip(request.headers()));
+        let zipped = reads_gzip(request.headers());
+        let Content { plain, policy, tag } = self.ready(zipped).await?;
         // Another form is another thing, and has another tag.
         let tag = if zipped { format!("\"{tag}-gzip\"") } else { format!("\"{tag}\"") };
         let response = Response::builder()
@@ -63,12 +92,9 @@ impl Endpoint for Page {
         if has(request.headers(), &tag) {
             return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
         }
-        let response = response.content_type(content_type);
-        Ok(if zipped {
-            response.header(header::CONTENT_ENCODING, "gzip").body(self.gzipped().await?)
-        } else {
-            response.body(plain.clone())
-        })
+        let response = response.content_type(self.0.content_type);
+        let response = if zipped { response.header(header::CONTENT_ENCODING, "gzip") } else { response };
+        Ok(response.body(self.0.body(plain, zipped)))
     }
 }
 
@@ -112,7 +138,10 @@ mod tests {
     #[tokio::test]
     async fn a_page_is_sent_once_and_compressed_for_who_can_read_that() {
         let plain = "the same again and again, ".repeat(1_000);
-        let page = Page::new(plain.clone(), "text/html", Some("default-src 'none'".into()));
+        let page = Page::new("text/html", {
+            let plain = plain.clone();
+            move || (plain.clone(), Some("default-src 'none'".into()))
+        });
         let first = ask(&page, &[]).await;
         assert_eq!((first.status(), first.headers().get("content-encoding")), (StatusCode::OK, None));
         assert_eq!(first.headers()["content-security-policy"], "default-src 'none'");
@@ -136,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_does_not_want_gzip_does_not_get_it() {
-        let page = Page::new("{}".into(), "application/json", None);
+        let page = Page::new("application/json", || ("{}".into(), None));
         for accepted in ["identity", "gzip;q=0", "gzip; q=0.000", "gzip;Q=0", "xgzip", ""] {
             let response = ask(&page, &[(header::ACCEPT_ENCODING, accepted)]).await;
             assert_eq!(response.headers().get("content-encoding"), None, "{accepted}");

@@ -1,4 +1,6 @@
-//! Errors as RFC 9457 problems: one table from refusal to status.
+//! Errors as RFC 9457 problems: what a client is told, and how.
+
+mod of_refusal;
 
 use std::ops::RangeInclusive;
 
@@ -7,17 +9,14 @@ use poem::{
     error::ResponseError,
     http::{HeaderValue, StatusCode, header},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{
-    chance,
-    domain::policy::{Fault, Scope, TooMany},
-    refusal::Refusal,
-};
+use crate::{chance, domain::policy::Scope, metrics::Refused};
 
 pub(super) const CONTENT_TYPE: &str = "application/problem+json";
-const CHALLENGE: &str = r#"Basic realm="vestibule", charset="UTF-8""#;
+const BASIC: HeaderValue = HeaderValue::from_static(r#"Basic realm="vestibule", charset="UTF-8""#);
+const BEARER: HeaderValue = HeaderValue::from_static(r#"Bearer realm="vestibule""#);
 
 /// After so long, whoever met an overload or an outage may try again. Not all at once: they came together,
 /// and would only meet again.
@@ -28,6 +27,7 @@ const RETRY_SECONDS: RangeInclusive<i64> = 1..=3;
 pub(super) enum Kind {
     MalformedRequest,
     Unauthenticated,
+    NotActivated,
     NotFound,
     MethodNotAllowed,
     AlreadyActive,
@@ -51,6 +51,7 @@ impl Kind {
         match self {
             Self::MalformedRequest => (400, "malformed-request", "The request cannot be read"),
             Self::Unauthenticated => (401, "unauthenticated", "No or wrong credentials"),
+            Self::NotActivated => (403, "not-activated", "The registration is not activated"),
             Self::NotFound => (404, "not-found", "There is nothing here"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "This cannot be done here"),
             Self::AlreadyActive => (409, "already-active", "The account is active already"),
@@ -78,6 +79,10 @@ pub(super) struct Problem {
     detail: &'static str,
     members: Map<String, Value>,
     pub(super) headers: Vec<(header::HeaderName, HeaderValue)>,
+    /// Whose limit it was, of "too many".
+    scope: Option<Scope>,
+    /// How long the code was, if this was a guess that counts.
+    guessed: Option<u8>,
 }
 
 impl ResponseError for Problem {
@@ -87,12 +92,15 @@ impl ResponseError for Problem {
 }
 
 impl Problem {
+    pub(super) fn counted(&self) -> Refused {
+        Refused { slug: self.kind.row().1, scope: self.scope.map(name), guessed: self.guessed }
+    }
+
     pub(super) fn new(kind: Kind, detail: &'static str) -> Self {
-        let mut problem = Self { kind, detail, members: Map::new(), headers: Vec::new() };
+        let (members, headers) = (Map::new(), Vec::new());
+        let mut problem = Self { kind, detail, members, headers, scope: None, guessed: None };
         match kind {
-            Kind::Unauthenticated => {
-                problem.headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE)))
-            }
+            Kind::Unauthenticated => problem.headers.push((header::WWW_AUTHENTICATE, BASIC)),
             Kind::Overloaded | Kind::Unavailable => {
                 problem.headers.push((header::RETRY_AFTER, chance::one_of(RETRY_SECONDS).into()))
             }
@@ -125,55 +133,10 @@ impl Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        let attempts = |left: u8| Value::from(left);
-        match refusal {
-            Refusal::Invalid(faults) => Self::new(Kind::InvalidInput, "The members of `errors` say what is wrong.")
-                .with("errors", faults.iter().map(fault).collect()),
-            Refusal::Unauthenticated => Self::new(
-                Kind::Unauthenticated,
-                "Give the e-mail address and the password you registered with. If you registered more than once, name the registration of your receipt.",
-            ),
-            Refusal::NotFound => Self::new(Kind::NotFound, "There is no such registration."),
-            Refusal::AlreadyActive => Self::new(Kind::AlreadyActive, "There is nothing left to do."),
-            Refusal::IdempotencyMismatch => {
-                Self::new(Kind::IdempotencyMismatch, "Use a new Idempotency-Key for a new request.")
-            }
-            Refusal::CodeExpired => Self::new(Kind::CodeExpired, "Ask for a new code."),
-            Refusal::CodeExhausted => Self::new(Kind::CodeExhausted, "It was tried too often. Ask for a new code."),
-            Refusal::RegistrationClosed => Self::new(Kind::RegistrationClosed, "Register again."),
-            Refusal::WrongCode { attempts_left } => {
-                let last = "That was the last try. Ask for a new code.";
-                let detail = if attempts_left == 0 { last } else { "Look at the newest mail and try again." };
-                Self::new(Kind::WrongCode, detail).with("attempts_left", attempts(attempts_left))
-            }
-            Refusal::CodeNotSent { attempts_left } => {
-                Self::new(Kind::WrongCode, "No code has been mailed yet: wait for the mail. No try was counted.")
-                    .with("attempts_left", attempts(attempts_left))
-            }
-            Refusal::TooMany(limit) => too_many(limit),
-            Refusal::Overloaded => Self::new(Kind::Overloaded, "Nothing was done. Try again in a moment."),
-            Refusal::Unavailable(_) => Self::new(Kind::Unavailable, "Nothing was half done. Try again in a moment."),
-            Refusal::Internal(_) => Self::new(Kind::Internal, "It is in our log under this request_id."),
-        }
+fn name(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Address => "address",
+        Scope::Network => "network",
+        Scope::Account => "account",
     }
-}
-
-fn too_many(TooMany { scope, retry_after }: TooMany) -> Problem {
-    let (scope, detail) = match scope {
-        Scope::Address => ("address", "This address has had its share for now. Wait, then try again."),
-        Scope::Network => ("network", "Your network has had its share for now. Wait, then try again."),
-        Scope::Account => ("account", "The password was wrong too often. Wait, then try again."),
-    };
-    // Rounded up: a client that comes back exactly then is welcome.
-    let seconds = retry_after.whole_seconds() + i64::from(retry_after.subsec_nanoseconds() > 0);
-    let mut problem =
-        Problem::new(Kind::TooManyRequests, detail).with("scope", scope.into()).with("retry_after", seconds.into());
-    problem.headers.push((header::RETRY_AFTER, seconds.into()));
-    problem
-}
-
-fn fault(fault: &Fault) -> Value {
-    json!({ "field": fault.field, "code": fault.code, "message": fault.message })
 }

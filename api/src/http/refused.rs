@@ -16,16 +16,30 @@ pub(super) trait Refusals: Send + Sync + 'static {
     const KINDS: &'static [Kind];
 }
 
+macro_rules! refusals {
+    ($($operation:ident: $($kind:ident),+;)+) => {
+        $(struct $operation;
+        impl Refusals for $operation {
+            const KINDS: &'static [Kind] = &[$(Kind::$kind),+];
+        })+
+    };
+}
+
 /// What an operation that may be refused returns.
 pub(super) struct Refused<R>(Problem, PhantomData<R>);
 
+/// To the operator, what is none of the caller's business.
+pub(super) fn tell(refusal: &Refusal) {
+    match refusal {
+        Refusal::Internal(error) => tracing::error!(error = format!("{error:#}"), "internal error"),
+        Refusal::Unavailable(error) => tracing::warn!(error = format!("{error:#}"), "unavailable"),
+        _ => {}
+    }
+}
+
 impl<R> From<Refusal> for Refused<R> {
     fn from(refusal: Refusal) -> Self {
-        match &refusal {
-            Refusal::Internal(error) => tracing::error!(error = format!("{error:#}"), "internal error"),
-            Refusal::Unavailable(error) => tracing::warn!(error = format!("{error:#}"), "unavailable"),
-            _ => {}
-        }
+        tell(&refusal);
         Self(refusal.into(), PhantomData)
     }
 }

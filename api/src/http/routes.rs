@@ -1,13 +1,15 @@
-//! The paths that exist and what can be done there: for `Allow`, and for a log that names no ids.
+//! The paths that exist and what can be done there: for `Allow`, and for a log and metrics that name no ids.
 
 use serde_json::Value;
+use shared::denial;
 
 #[derive(Clone, Debug)]
 pub(super) struct Routes(Vec<Path>);
 
 #[derive(Clone, Debug)]
 struct Path {
-    pattern: String,
+    /// Lives as long as the program, as the label of a metric must; they are made once, when the process starts.
+    pattern: &'static str,
     methods: String,
 }
 
@@ -17,15 +19,16 @@ impl Routes {
         let documented = paths.map(|(pattern, operations)| {
             let methods: Vec<_> =
                 operations.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase()).collect();
-            Path { pattern: pattern.clone(), methods: methods.join(", ").replace("GET", "GET, HEAD") }
+            Path { pattern: pattern.clone().leak(), methods: methods.join(", ").replace("GET", "GET, HEAD") }
         });
-        let pages = if with_docs { &["/docs", "/docs/scalar", "/openapi.json"][..] } else { &[] };
-        let pages = pages.iter().map(|page| Path { pattern: (*page).to_owned(), methods: "GET, HEAD".into() });
-        Self(documented.chain(pages).collect())
+        let docs = if with_docs { &["/docs", "/docs/scalar", "/openapi.json"][..] } else { &[] };
+        let pages = ["/"].iter().chain(docs).map(|pattern| Path { pattern, methods: "GET, HEAD".into() });
+        let not_me = Path { pattern: format!("{}{{token}}", denial::PATH).leak(), methods: "GET, HEAD, POST".into() };
+        Self(documented.chain(pages).chain([not_me]).collect())
     }
 
-    pub(super) fn pattern(&self, path: &str) -> Option<&str> {
-        self.find(path).map(|path| path.pattern.as_str())
+    pub(super) fn pattern(&self, path: &str) -> Option<&'static str> {
+        self.find(path).map(|path| path.pattern)
     }
 
     pub(super) fn allowed(&self, path: &str) -> Option<&str> {
@@ -33,17 +36,20 @@ impl Routes {
     }
 
     fn find(&self, path: &str) -> Option<&Path> {
-        let path = if path == "/" { path } else { path.trim_end_matches('/') };
         // A path without parameters goes before one that would match it with them.
-        let exact = self.0.iter().find(|candidate| candidate.pattern == path);
-        exact.or_else(|| self.0.iter().find(|candidate| matches(&candidate.pattern, path)))
+        let exact = self.0.iter().find(|candidate| segments(candidate.pattern).eq(segments(path)));
+        exact.or_else(|| self.0.iter().find(|candidate| matches(candidate.pattern, path)))
     }
 }
 
 fn matches(pattern: &str, path: &str) -> bool {
-    let (pattern, path): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
-    pattern.len() == path.len()
-        && pattern.iter().zip(path).all(|(expected, given)| expected.starts_with('{') || *expected == given)
+    segments(pattern).count() == segments(path).count()
+        && segments(pattern).zip(segments(path)).all(|(expected, given)| expected.starts_with('{') || expected == given)
+}
+
+/// Some slashes more make no other path: they are answered all the same.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
 }
 
 #[cfg(test)]
@@ -58,8 +64,14 @@ mod tests {
         let routes = Routes::new(&spec, false);
         assert_eq!(routes.pattern("/v1/registrations/7/"), Some("/v1/registrations/{id}"));
         assert_eq!(routes.allowed("/v1/registrations/7"), Some("DELETE, GET, HEAD"));
+        assert_eq!(routes.pattern("/v1//registrations/7//"), Some("/v1/registrations/{id}"), "as it is answered");
+        assert_eq!(routes.pattern("/v1/registrations"), None);
+        assert_eq!(routes.pattern("/v1/registrations/7/8"), None);
         assert_eq!(routes.allowed("/v1/registrations/all"), Some("POST"));
         assert_eq!(routes.pattern("/docs"), None);
+        assert_eq!((routes.pattern("/"), routes.allowed("/")), (Some("/"), Some("GET, HEAD")));
+        let not_me = (routes.pattern("/not-me/secret"), routes.allowed("/not-me/secret/"));
+        assert_eq!(not_me, (Some("/not-me/{token}"), Some("GET, HEAD, POST")), "in no spec, and the token in no log");
         assert_eq!(Routes::new(&spec, true).allowed("/docs"), Some("GET, HEAD"));
     }
 }

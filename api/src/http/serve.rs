@@ -2,10 +2,13 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
+use lookout::metrics::Number;
 use poem::{Endpoint, http::uri::Scheme};
 use shared::process::DRAIN;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::OwnedSemaphorePermit,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -24,6 +27,8 @@ pub(super) struct House<E> {
     pub(super) endpoint: Arc<E>,
     pub(super) places: Places,
     pub(super) tls: Option<Tls>,
+    /// How many connections there are.
+    pub(super) open: Arc<Number>,
 }
 
 pub(super) async fn run<E: Endpoint + 'static>(listener: TcpListener, house: House<E>, stop: CancellationToken) {
@@ -37,15 +42,9 @@ pub(super) async fn run<E: Endpoint + 'static>(listener: TcpListener, house: Hou
             () = stop.cancelled() => break,
         };
         match (place, accepted) {
-            (Some(place), Ok((stream, remote))) => {
+            (Some(place), Ok(client)) => {
                 failing = false;
-                let Some(place) = house.places.give(place, remote.ip()) else { continue };
-                let (endpoint, tls, stop) = (Arc::clone(&house.endpoint), house.tls.clone(), stop.clone());
-                connections.spawn(async move {
-                    let _place = place;
-                    // Whoever goes away before it has begun is of no interest.
-                    let _ = talk(stream, remote, endpoint, tls, stop).await;
-                });
+                house.let_in(&mut connections, place, client, &stop);
             }
             (_, Err(error)) => {
                 if !std::mem::replace(&mut failing, true) {
@@ -56,12 +55,45 @@ pub(super) async fn run<E: Endpoint + 'static>(listener: TcpListener, house: Hou
             (None, _) => break,
         }
     }
-    drop(listener);
+    for client in who_knocked(listener) {
+        let Some(place) = house.places.free().now_or_never().flatten() else { break };
+        house.let_in(&mut connections, place, client, &stop);
+    }
     let finished = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN.saturating_sub(Duration::from_secs(2)), finished).await.is_err() {
         tracing::warn!(connections = connections.len(), "cut off: they did not finish in time");
         connections.shutdown().await;
     }
+}
+
+impl<E: Endpoint + 'static> House<E> {
+    fn let_in(
+        &self,
+        connections: &mut JoinSet<()>,
+        place: OwnedSemaphorePermit,
+        (stream, remote): (TcpStream, SocketAddr),
+        stop: &CancellationToken,
+    ) {
+        let Some(place) = self.places.give(place, remote.ip()) else { return };
+        let (endpoint, tls, stop) = (Arc::clone(&self.endpoint), self.tls.clone(), stop.clone());
+        let open = self.open.hold();
+        connections.spawn(async move {
+            let (_place, _open) = (place, open);
+            // Whoever goes away before it has begun is of no interest.
+            let _ = talk(stream, remote, endpoint, tls, stop).await;
+        });
+    }
+}
+
+/// The last ones: the kernel let them in already, and would throw them out, unheard, with the end of the listener.
+/// Asked without the runtime, which has not heard of the latest.
+fn who_knocked(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    let listener = listener.into_std();
+    std::iter::from_fn(move || {
+        let (stream, remote) = listener.as_ref().ok()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, remote))
+    })
 }
 
 async fn talk<E: Endpoint + 'static>(
@@ -80,8 +112,11 @@ async fn talk<E: Endpoint + 'static>(
         }
         Some(tls) => {
             let peer = peer(Scheme::HTTPS)?;
-            let Some(stream) = stop.run_until_cancelled(tls.accept(stream)).await else { return Ok(()) };
-            connection::serve(stream?, peer, endpoint, stop).await;
+            let stream = tokio::select! {
+                stream = tls.accept(stream) => stream?,
+                () = connection::last_call(&stop) => return Ok(()),
+            };
+            connection::serve(stream, peer, endpoint, stop).await;
         }
     }
     Ok(())

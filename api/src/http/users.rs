@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{
     body,
     caller::Caller,
+    language,
     problem::{Kind, Problem},
     refused::{Refusals, Refused},
 };
@@ -31,7 +32,7 @@ pub(super) struct Users {
     pub(super) app: Arc<App>,
 }
 
-/// E-mail address and password of the registration.
+/// E-mail address and password of the registration, or of the account.
 #[derive(SecurityScheme)]
 #[oai(ty = "basic", rename = "Basic")]
 pub(super) struct Basic(pub(super) poem_openapi::auth::Basic);
@@ -55,15 +56,6 @@ enum Resent {
     Receipt(Json<body::Receipt>),
 }
 
-macro_rules! refusals {
-    ($($operation:ident: $($kind:ident),+;)+) => {
-        $(struct $operation;
-        impl Refusals for $operation {
-            const KINDS: &'static [Kind] = &[$(Kind::$kind),+];
-        })+
-    };
-}
-
 refusals! {
     Registers: MalformedRequest, IdempotencyMismatch, PayloadTooLarge, UnsupportedMediaType, InvalidInput,
         TooManyRequests, Internal, Overloaded, Unavailable;
@@ -78,7 +70,8 @@ refusals! {
 impl Users {
     /// Register
     ///
-    /// Appends a registration and mails a code. The answer tells nothing about the address.
+    /// Appends a registration and mails a code, in the language that `Accept-Language` asks for if there are words in
+    /// it, else in English. The answer tells nothing about the address.
     #[oai(path = "/users", method = "post", operation_id = "register")]
     async fn register(
         &self,
@@ -95,8 +88,8 @@ impl Users {
         let min_length = self.app.policy.password_min_length;
         let password = Password::choose(body.password.text(), email.as_ref().ok(), min_length);
         let (email, password) = both(email, password)?;
-        let (network, traceparent) = (caller.network, caller.traceparent());
-        let wish = Registering { email, password, idempotency_key, network, traceparent };
+        let (language, network, traceparent) = (language::preferred(headers), caller.network, caller.traceparent());
+        let wish = Registering { email, password, idempotency_key, language, network, traceparent };
         let receipt = register::register(&self.app, &wish).await?;
         let location = format!("/v1/registrations/{}", receipt.registration);
         Ok(Accepted::Receipt(Json(receipt.into()), location))

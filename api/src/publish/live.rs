@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use amqp::Link;
+use amqp::{Link, confirms::Confirms};
 use anyhow::{Context, Result};
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::StreamExt;
-use lapin::{Channel, Connection, Event, options::ConfirmSelectOptions};
+use lapin::{Connection, ConnectionStatus, Event};
 use secrecy::SecretString;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -14,12 +14,19 @@ use tokio_util::sync::CancellationToken;
 use super::Publisher;
 
 /// Below what a stopping process may take.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Before another connection. Its queue must not be declared by us in the very moment in which somebody deletes it:
+/// consumers would then hear nothing from it any more (docs/decisions/0026).
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What publishes go over, as long as it is in order.
 #[derive(Clone)]
 pub(super) struct Live {
-    pub(super) channel: Channel,
+    pub(super) status: ConnectionStatus,
+    pub(super) mails: Confirms,
+    /// Their own, as long as the broker lets us have one.
+    pub(super) events: Arc<watch::Sender<Option<Confirms>>>,
     /// Rung when a publish went wrong: the connection is replaced rather than understood. One for each
     /// connection, so that what failed on the last one does not spoil the next.
     pub(super) doubt: Arc<Notify>,
@@ -39,18 +46,19 @@ impl Publisher {
             let opening = (|| self.open(&url)).retry(again).notify(|error, pause| {
                 tracing::warn!(error = format!("{error:#}"), ?pause, "no connection to the broker");
             });
-            let (link, channel) = tokio::select! {
+            let (link, live) = tokio::select! {
                 opened = opening => opened?,
                 () = stop.cancelled() => break,
             };
             tracing::info!("connected to the broker");
-            let live = Live { channel, doubt: Arc::default(), blocked: Arc::new(watch::Sender::new(false)) };
             let why = tokio::select! {
                 why = self.watch(&link.connection, &live) => why,
+                never = self.keep_for_events(&link.connection, &live) => match never {},
                 () = stop.cancelled() => "stopping",
             };
             // Who still waits for a confirm waits no longer than on any other connection.
             live.blocked.send_replace(false);
+            self.blocked.set(0);
             if why == "stopping" {
                 // The relay finishes its round with the channel it has.
                 self.linger().await;
@@ -61,6 +69,7 @@ impl Publisher {
             tracing::warn!(why, "the connection to the broker is replaced");
             // Nothing is lost with it: what was not confirmed is still in the outbox.
             link.close().await;
+            tokio::select! { () = tokio::time::sleep(PAUSE) => {}, () = stop.cancelled() => {} }
         }
         Ok(())
     }
@@ -79,36 +88,40 @@ impl Publisher {
                     Some(Event::ConnectionBlocked(why)) => {
                         tracing::warn!(why, "the broker takes nothing now: messages wait in the outbox");
                         live.blocked.send_replace(true);
+                        self.blocked.set(1);
                         self.live.send_replace(None);
                     }
                     Some(Event::ConnectionUnblocked) => {
                         tracing::info!("the broker takes messages again");
                         live.blocked.send_replace(false);
+                        self.blocked.set(0);
                         self.live.send_replace(Some(live.clone()));
                     }
+                    // Of the channel for events, perhaps.
+                    Some(Event::Error(_)) if live.is_well() => {}
                     Some(Event::Error(_)) | None => return "the broker closed it",
                     Some(_) => {}
                 },
                 () = live.doubt.notified(), if !*live.blocked.borrow() => return "a publish failed",
                 // Events tell at once; this finds what they did not.
-                _ = look.tick() => if !(connection.status().connected() && live.channel.status().connected()) {
+                _ = look.tick() => if !live.is_well() {
                     return "it broke";
                 },
             }
         }
     }
 
-    async fn open(&self, url: &SecretString) -> Result<(Link, Channel)> {
-        let link = amqp::connect(url, "vestibule api: publisher").await?;
+    async fn open(&self, url: &SecretString) -> Result<(Link, Live)> {
+        let link = amqp::connect_to_publish(url, "vestibule api: publisher").await?;
         let preparing = async {
-            let channel = link.connection.create_channel().await?;
             self.topology.declare(&link.connection).await?;
-            channel.confirm_select(ConfirmSelectOptions::default()).await?;
-            anyhow::Ok(channel)
+            anyhow::Ok(Confirms::open(&link.connection).await?)
         };
-        let channel =
-            tokio::time::timeout(CONFIRM_TIMEOUT * 2, preparing).await.context("the broker is too slow")??;
-        Ok((link, channel))
+        let mails = tokio::time::timeout(CONFIRM_TIMEOUT * 2, preparing).await.context("the broker is too slow")??;
+        let events = self.open_for_events(&link.connection).await;
+        let (events, blocked) = (Arc::new(watch::Sender::new(events)), Arc::new(watch::Sender::new(false)));
+        let live = Live { status: link.connection.status().clone(), mails, events, doubt: Arc::default(), blocked };
+        Ok((link, live))
     }
 
     /// When stopping, the relay may still have a round in hand: the connection stays until nobody publishes.
@@ -123,6 +136,10 @@ impl Publisher {
 }
 
 impl Live {
+    fn is_well(&self) -> bool {
+        self.status.connected() && self.mails.is_open()
+    }
+
     /// Returns when a confirm is overdue. What the broker reads later is not late: to publish it once more
     /// would only have it mailed twice.
     pub(super) async fn overdue(&self) {

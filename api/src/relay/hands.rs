@@ -1,14 +1,14 @@
 //! The messages that a relay has in hand, and what became of the last ones.
 
-use std::{collections::HashSet, panic::AssertUnwindSafe, time::Duration};
+use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use futures_util::FutureExt;
-use shared::message::Envelope;
+use lookout::metrics::Family;
 use tokio::{task::JoinSet, time::Instant};
 use uuid::Uuid;
 
-use super::{Deliver, Undelivered};
+use super::outlet::{Deliver, Outgoing, Undelivered};
 use crate::store::{
     outbox::{self, Lease},
     transaction::Writes,
@@ -18,10 +18,13 @@ type Outcome = (Uuid, Result<(), Undelivered>);
 
 pub(super) struct Hands {
     deliver: Deliver,
+    published: Arc<Family<2>>,
     /// Each a task of its own: one that has been promised the only connection must get on while the relay
     /// itself waits for it.
     deliveries: JoinSet<Outcome>,
     ids: HashSet<Uuid>,
+    /// Those of them that are events.
+    events: HashSet<Uuid>,
     renewed: Instant,
     /// Delivered, but their rows are still there.
     gone: Vec<Uuid>,
@@ -35,11 +38,13 @@ const RENEWAL: Duration = Duration::from_secs(4);
 const AFTER_PANIC: Duration = Duration::from_secs(5);
 
 impl Hands {
-    pub(super) fn new(deliver: Deliver) -> Self {
+    pub(super) fn new(deliver: Deliver, published: Arc<Family<2>>) -> Self {
         Self {
             deliver,
+            published,
             deliveries: JoinSet::new(),
             ids: HashSet::new(),
+            events: HashSet::new(),
             renewed: Instant::now(),
             gone: Vec::new(),
             back: Vec::new(),
@@ -48,6 +53,14 @@ impl Hands {
 
     pub(super) fn busy(&self) -> usize {
         self.deliveries.len()
+    }
+
+    pub(super) fn mails(&self) -> usize {
+        self.busy() - self.events()
+    }
+
+    pub(super) fn events(&self) -> usize {
+        self.events.len()
     }
 
     /// Whether there is anything that the database should hear of.
@@ -59,13 +72,16 @@ impl Hands {
         !self.ids.is_empty() && self.renewed.elapsed() >= RENEWAL
     }
 
-    pub(super) fn take(&mut self, id: Uuid, envelope: Envelope) {
+    pub(super) fn take(&mut self, id: Uuid, outgoing: Outgoing) {
         if self.ids.is_empty() {
             self.renewed = Instant::now();
         }
         // A lease that ran out while the database was away brings here what is in hand already.
         if self.ids.insert(id) {
-            let delivery = AssertUnwindSafe((self.deliver)(envelope)).catch_unwind();
+            if matches!(outgoing, Outgoing::Event(_)) {
+                self.events.insert(id);
+            }
+            let delivery = AssertUnwindSafe((self.deliver)(outgoing)).catch_unwind();
             self.deliveries.spawn(async move { (id, delivery.await.unwrap_or_else(|_| Err(panicked()))) });
         }
     }
@@ -90,6 +106,8 @@ impl Hands {
 
     fn note(&mut self, (id, outcome): Outcome) -> Option<anyhow::Error> {
         self.ids.remove(&id);
+        let what = if self.events.remove(&id) { "event" } else { "mail" };
+        self.published.count([what, if outcome.is_ok() { "done" } else { "failed" }]);
         match outcome {
             Ok(()) => {
                 failpoint::point("relay-after-confirm");
@@ -106,12 +124,14 @@ impl Hands {
     /// Drops what is in hand: somebody may take it at once.
     pub(super) fn give_up(&mut self) {
         self.deliveries = JoinSet::new();
+        self.events.clear();
         self.back.extend(self.ids.drain().map(|id| (id, Duration::ZERO)));
     }
 
     /// What is to be written down: what became of those that were in hand, and that the others are kept.
     pub(super) fn news(&self, lease: Lease, renew: bool) -> Writes<'_> {
         let mut writes = Writes::default();
+        outbox::by_index(&mut writes);
         if !self.gone.is_empty() {
             outbox::delete(&mut writes, &self.gone);
         }

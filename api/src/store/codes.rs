@@ -1,6 +1,6 @@
 //! The codes of registrations: one that counts, the others superseded.
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use tokio_postgres::Error;
 use uuid::Uuid;
 
@@ -28,17 +28,17 @@ const IS_LATE: &str = "SELECT EXISTS (SELECT FROM codes c WHERE c.sent_at IS NUL
 pub(super) const ALL: &[&str] = &[SUPERSEDE, INSERT, COUNT_ATTEMPT, CONSUME, KILL_SHORTER, IS_LATE];
 
 /// Makes this the code that counts for its registration.
-pub(crate) fn insert<'a>(writes: &mut Writes<'a>, code: &'a Code, ttl_seconds: i32, now: OffsetDateTime) {
+pub(crate) fn insert<'a>(writes: &mut Writes<'a>, code: &'a Code, ttl: Duration, now: OffsetDateTime) {
     writes.push(
         INSERT,
         [
             Box::new(code.id),
-            Box::new(code.registration),
+            Box::new(code.receipt),
             Box::new(&code.hash),
             Box::new(&code.key_id),
             Box::new(i16::from(code.length)),
             Box::new(i16::from(code.attempts_allowed)),
-            Box::new(ttl_seconds),
+            Box::new(i32::try_from(ttl.whole_seconds()).unwrap_or(i32::MAX)),
             Box::new(code.deadline),
             Box::new(code.resend_at),
             Box::new(now),

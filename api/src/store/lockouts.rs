@@ -7,33 +7,33 @@ use tokio_postgres::Error;
 use super::transaction::Writes;
 use crate::domain::lockout::Lockout;
 
-// One look for each, as with budgets.
-const READ: &str = "SELECT l.failures, l.locks, l.until, clock_timestamp() \
-    FROM unnest($1::bytea[]) WITH ORDINALITY AS asked (subject, place) \
-    LEFT JOIN LATERAL (SELECT failures, locks, until FROM lockouts WHERE subject = asked.subject LIMIT 1) AS l \
-    ON true ORDER BY asked.place";
+// One look for each by the index, and one row of answer, as with budgets.
+const READ: &str = "SELECT clock_timestamp(), a.failures, a.locks, a.until, b.failures, b.locks, b.until \
+    FROM (SELECT) AS always \
+    LEFT JOIN LATERAL (SELECT failures, locks, until FROM lockouts WHERE subject = $1 LIMIT 1) AS a ON true \
+    LEFT JOIN LATERAL (SELECT failures, locks, until FROM lockouts WHERE subject = $2 LIMIT 1) AS b ON true";
 const WRITE: &str = "INSERT INTO lockouts (subject, failures, locks, until) VALUES ($1, $2, $3, $4) \
     ON CONFLICT (subject) DO UPDATE SET failures = EXCLUDED.failures, locks = EXCLUDED.locks, until = EXCLUDED.until";
 const FORGET: &str = "DELETE FROM lockouts WHERE subject = $1";
+const FORGET_QUIET: &str = "DELETE FROM lockouts WHERE ctid = ANY(ARRAY( SELECT ctid FROM lockouts \
+    WHERE GREATEST(until, failures[cardinality(failures)]) <= $1 \
+    ORDER BY GREATEST(until, failures[cardinality(failures)]) LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
-pub(super) const ALL: &[&str] = &[READ, WRITE, FORGET];
+pub(super) const ALL: &[&str] = &[READ, WRITE, FORGET, FORGET_QUIET];
 
 /// Those of these two subjects, and what time it is now. The caller holds the lock of their address.
 pub(crate) async fn read(
     client: &impl GenericClient,
     subjects: [&[u8; 32]; 2],
 ) -> Result<([Lockout; 2], OffsetDateTime), Error> {
-    let asked = subjects.map(|subject| subject.as_slice());
-    let rows = super::rows(client, READ, &[&asked.as_slice()]).await?;
-    let now = rows.first().map_or(OffsetDateTime::UNIX_EPOCH, |row| row.get(3));
-    let lockout = |place: usize| {
-        rows.get(place).map_or_else(Lockout::default, |row| Lockout {
-            failures: row.get::<_, Option<_>>(0).unwrap_or_default(),
-            locks: row.get::<_, Option<i16>>(1).and_then(|locks| u16::try_from(locks).ok()).unwrap_or_default(),
-            until: row.get(2),
-        })
+    let [a, b] = subjects.map(|subject| subject.as_slice());
+    let row = client.query_one(&client.prepare_cached(READ).await?, &[&a, &b]).await?;
+    let lockout = |first: usize| Lockout {
+        failures: row.get::<_, Option<_>>(first).unwrap_or_default(),
+        locks: row.get::<_, Option<i16>>(first + 1).and_then(|locks| u16::try_from(locks).ok()).unwrap_or_default(),
+        until: row.get(first + 2),
     };
-    Ok((std::array::from_fn(lockout), now))
+    Ok(([lockout(1), lockout(4)], row.get(0)))
 }
 
 pub(crate) fn write<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], lockout: Lockout) {
@@ -47,4 +47,9 @@ pub(crate) fn write<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], lockout:
 
 pub(crate) fn forget<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32]) {
     writes.push(FORGET, [Box::new(subject.as_slice())]);
+}
+
+/// So many of those whose lock ended then or before, and that saw no failure since.
+pub(crate) fn forget_quiet(writes: &mut Writes<'_>, since: OffsetDateTime, at_most: i64) {
+    writes.push(FORGET_QUIET, [Box::new(since), Box::new(at_most)]);
 }

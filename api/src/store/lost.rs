@@ -14,12 +14,37 @@ const CODES: &str = "SELECT c.deadline, c.id, c.consumed_at IS NULL AND r.activa
     AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = c.id), c.code_hash, c.key_id, c.length \
     FROM (SELECT * FROM codes WHERE sent_at IS NULL AND superseded_at IS NULL AND (deadline, id) > ($1, $2) \
     ORDER BY deadline, id LIMIT $3) AS c JOIN registrations r ON r.id = c.registration_id ORDER BY c.deadline, c.id";
+// What one that is over says of the account is nobody's business any more.
+const RESETS: &str = "SELECT r.deadline, r.code_id, r.used_at IS NULL AND r.closed_at IS NULL \
+    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = r.code_id) \
+    AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = r.code_id), r.code_hash, r.key_id, r.length \
+    FROM (SELECT * FROM resets WHERE sent_at IS NULL AND (deadline, code_id) > ($1, $2) \
+    ORDER BY deadline, code_id LIMIT $3) AS r ORDER BY r.deadline, r.code_id";
 const USERS: &str = "SELECT u.activated_at, u.id, NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = u.id) \
     AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = u.id) \
     FROM (SELECT * FROM users WHERE (activated_at, id) > ($1, $2) ORDER BY activated_at, id LIMIT $3) AS u \
     ORDER BY u.activated_at, u.id";
 
-pub(super) const ALL: &[&str] = &[NOW, CODES, USERS];
+const CHANGES: &str = "SELECT p.changed_at, p.id, NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = p.id) \
+    AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = p.id) \
+    FROM (SELECT * FROM password_changes WHERE (changed_at, id) > ($1, $2) ORDER BY changed_at, id LIMIT $3) AS p \
+    ORDER BY p.changed_at, p.id";
+
+pub(super) const ALL: &[&str] = &[NOW, CODES, RESETS, USERS, CHANGES];
+
+/// Whose codes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Codes {
+    OfRegistrations,
+    OfResets,
+}
+
+/// Of what nothing but the time is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Events {
+    CameIn,
+    PasswordChanged,
+}
 
 /// The row after which to go on, in the order of time.
 pub(crate) type Place = (OffsetDateTime, Uuid);
@@ -42,19 +67,31 @@ pub(crate) struct Code {
 }
 
 /// About codes whose deadline comes later, and that nobody has.
-pub(crate) async fn codes(connection: &Connection, after: Place, at_most: i64) -> Result<Vec<Sent<Code>>, Error> {
+pub(crate) async fn codes(
+    connection: &Connection,
+    of: Codes,
+    after: Place,
+    at_most: i64,
+) -> Result<Vec<Sent<Code>>, Error> {
+    let sql = if of == Codes::OfRegistrations { CODES } else { RESETS };
     let code = |row: &Row| Code {
         hash: row.get(3),
         key_id: row.get(4),
         length: u8::try_from(row.get::<_, i16>(5)).unwrap_or(u8::MAX),
     };
-    let rows = super::rows(connection, CODES, &[&after.0, &after.1, &at_most]).await?;
+    let rows = super::rows(connection, sql, &[&after.0, &after.1, &at_most]).await?;
     Ok(rows.iter().map(|row| sent(row, code(row))).collect())
 }
 
-/// About people who came in later.
-pub(crate) async fn users(connection: &Connection, after: Place, at_most: i64) -> Result<Vec<Sent<()>>, Error> {
-    let rows = super::rows(connection, USERS, &[&after.0, &after.1, &at_most]).await?;
+/// About people who came in, or changed their password, later.
+pub(crate) async fn events(
+    connection: &Connection,
+    events: Events,
+    after: Place,
+    at_most: i64,
+) -> Result<Vec<Sent<()>>, Error> {
+    let sql = if events == Events::CameIn { USERS } else { CHANGES };
+    let rows = super::rows(connection, sql, &[&after.0, &after.1, &at_most]).await?;
     Ok(rows.iter().map(|row| sent(row, ())).collect())
 }
 

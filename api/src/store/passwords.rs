@@ -9,7 +9,7 @@ use crate::domain::email::EmailAddress;
 // That of the account, else that of the newest registration that may still become one.
 const HASH: &str = "(SELECT password_hash FROM users WHERE email = $1) UNION ALL \
     (SELECT password_hash FROM registrations WHERE email = $1 AND activated_at IS NULL AND closed_at IS NULL \
-    AND created_at > clock_timestamp() - make_interval(secs => $2) ORDER BY created_at DESC LIMIT 1) LIMIT 1";
+    AND created_at > statement_timestamp() - make_interval(secs => $2) ORDER BY created_at DESC LIMIT 1) LIMIT 1";
 
 pub(super) const ALL: &[&str] = &[HASH];
 

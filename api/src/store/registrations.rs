@@ -1,11 +1,14 @@
 //! Registrations, each with the code that counts for it.
 
+pub(crate) mod over;
+
 use deadpool_postgres::GenericClient;
+use languages::Language;
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::{Error, Row, types::ToSql};
 use uuid::Uuid;
 
-use super::transaction::Writes;
+use super::transaction::{Value, Writes};
 use crate::domain::{email::EmailAddress, policy::Code};
 
 macro_rules! select {
@@ -13,7 +16,7 @@ macro_rules! select {
         concat!(
             "SELECT r.id, r.email, r.password_hash, r.created_at, r.activated_at, r.closed_at, d.outcome, \
              clock_timestamp(), c.id, c.code_hash, c.key_id, c.length, c.attempts, c.attempts_allowed, c.deadline, \
-             c.sent_at, c.expires_at, c.resend_at, r.guesses \
+             c.sent_at, c.expires_at, c.resend_at, r.guesses, r.language \
              FROM registrations r JOIN codes c ON c.registration_id = r.id AND c.superseded_at IS NULL \
              LEFT JOIN deliveries d ON d.message_id = c.id WHERE ",
             $condition
@@ -22,21 +25,27 @@ macro_rules! select {
 }
 
 const BY_IDS: &str = select!("r.id = ANY($1) ORDER BY r.created_at DESC");
+// By the index: `clock_timestamp()`, which is another one for each row, could only be compared with all of the address.
 const OPEN_OF: &str = select!(
     "r.email = $1 AND r.activated_at IS NULL AND r.closed_at IS NULL \
-        AND r.created_at > clock_timestamp() - make_interval(secs => $2) ORDER BY r.created_at DESC"
+        AND r.created_at > statement_timestamp() - make_interval(secs => $2) ORDER BY r.created_at DESC"
 );
+// Also when another code counts by now.
+const OF_CODE: &str = select!("r.id = (SELECT registration_id FROM codes WHERE id = $1)");
 const BY_KEY: &str = select!("r.idempotency_key = $1");
-const INSERT: &str = "INSERT INTO registrations (id, email, password_hash, idempotency_key, created_at) \
-    VALUES ($1, $2, $3, $4, $5)";
+const INSERT: &str = "INSERT INTO registrations (id, email, password_hash, idempotency_key, created_at, language) \
+    VALUES ($1, $2, $3, $4, $5, $6)";
 const FORGET_KEY: &str =
     "UPDATE registrations SET idempotency_key = NULL WHERE idempotency_key = $1 AND created_at <= $2";
 const ACTIVATE: &str = "UPDATE registrations SET activated_at = $2 WHERE id = $1";
 const COUNT_GUESS: &str = "UPDATE registrations SET guesses = guesses + 1 WHERE id = ANY($1)";
 const CLOSE_OPEN_OF: &str = "UPDATE registrations SET closed_at = $2 \
     WHERE email = $1 AND activated_at IS NULL AND closed_at IS NULL";
+// Their codes go with them.
+const DELETE_OF: &str = "DELETE FROM registrations WHERE email = $1";
 
-pub(super) const ALL: &[&str] = &[BY_IDS, OPEN_OF, BY_KEY, INSERT, FORGET_KEY, ACTIVATE, COUNT_GUESS, CLOSE_OPEN_OF];
+pub(super) const ALL: &[&str] =
+    &[BY_IDS, OPEN_OF, OF_CODE, BY_KEY, INSERT, FORGET_KEY, ACTIVATE, COUNT_GUESS, CLOSE_OPEN_OF, DELETE_OF];
 
 /// What is violated when two requests with one key arrive together.
 pub(crate) const IDEMPOTENCY_KEY_UNIQUE: &str = "registrations_idempotency_key_unique";
@@ -47,6 +56,8 @@ pub(crate) struct Registration {
     pub(crate) id: Uuid,
     pub(crate) email: EmailAddress,
     pub(crate) password_hash: String,
+    /// In which all mails about it are.
+    pub(crate) language: Language,
     pub(crate) created_at: OffsetDateTime,
     pub(crate) activated_at: Option<OffsetDateTime>,
     pub(crate) closed_at: Option<OffsetDateTime>,
@@ -61,11 +72,12 @@ pub(crate) struct Registration {
 
 impl Registration {
     /// As it is when it has just been written.
-    pub(crate) fn new(id: Uuid, email: EmailAddress, password_hash: String, code: Code, now: OffsetDateTime) -> Self {
+    pub(crate) fn new(new: &New<'_>, code: Code, now: OffsetDateTime) -> Self {
         Self {
-            id,
-            email,
-            password_hash,
+            id: new.id,
+            email: new.email.clone(),
+            password_hash: new.password_hash.to_owned(),
+            language: new.language,
             created_at: now,
             activated_at: None,
             closed_at: None,
@@ -86,6 +98,7 @@ impl From<Row> for Registration {
             id: row.get(0),
             email: EmailAddress::trusted(row.get(1)),
             password_hash: row.get(2),
+            language: Language::of_tag(row.get(19)),
             created_at: row.get(3),
             activated_at: row.get(4),
             closed_at: row.get(5),
@@ -95,7 +108,7 @@ impl From<Row> for Registration {
             guesses: u32::try_from(row.get::<_, i32>(18)).unwrap_or(u32::MAX),
             code: Code {
                 id: row.get(8),
-                registration: row.get(0),
+                receipt: row.get(0),
                 hash: row.get(9),
                 key_id: row.get(10),
                 length: small(11),
@@ -129,6 +142,11 @@ pub(crate) async fn open_of(
     Ok(super::rows(client, OPEN_OF, &values).await?.into_iter().map(Into::into).collect())
 }
 
+/// The one that this code was made for.
+pub(crate) async fn of_code(client: &impl GenericClient, code: Uuid) -> Result<Option<Registration>, Error> {
+    Ok(super::row(client, OF_CODE, &[&code]).await?.map(Into::into))
+}
+
 pub(crate) async fn by_key(client: &impl GenericClient, key: &str) -> Result<Option<Registration>, Error> {
     Ok(super::row(client, BY_KEY, &[&key]).await?.map(Into::into))
 }
@@ -138,11 +156,15 @@ pub(crate) struct New<'a> {
     pub(crate) email: &'a EmailAddress,
     pub(crate) password_hash: &'a str,
     pub(crate) idempotency_key: Option<&'a str>,
+    pub(crate) language: Language,
 }
 
 pub(crate) fn insert<'a>(writes: &mut Writes<'a>, new: &New<'a>, now: OffsetDateTime) {
     let (email, hash, key) = (new.email.as_str(), new.password_hash, new.idempotency_key);
-    writes.push(INSERT, [Box::new(new.id), Box::new(email), Box::new(hash), Box::new(key), Box::new(now)]);
+    let language = new.language.tag();
+    let values: [Value<'a>; 6] =
+        [Box::new(new.id), Box::new(email), Box::new(hash), Box::new(key), Box::new(now), Box::new(language)];
+    writes.push(INSERT, values);
 }
 
 /// Frees a key that was last used before `before`.
@@ -158,5 +180,14 @@ pub(crate) fn count_guess(writes: &mut Writes<'_>, ids: Vec<Uuid>) {
 /// Marks the one that won, and closes what else is open at its address.
 pub(crate) fn activate<'a>(writes: &mut Writes<'a>, winner: &'a Registration, now: OffsetDateTime) {
     writes.push(ACTIVATE, [Box::new(winner.id), Box::new(now)]);
-    writes.push(CLOSE_OPEN_OF, [Box::new(winner.email.as_str()), Box::new(now)]);
+    close_open_of(writes, &winner.email, now);
+}
+
+pub(crate) fn close_open_of<'a>(writes: &mut Writes<'a>, email: &'a EmailAddress, now: OffsetDateTime) {
+    writes.push(CLOSE_OPEN_OF, [Box::new(email.as_str()), Box::new(now)]);
+}
+
+/// All of an address, whatever became of them, with their codes. The caller holds the lock of the address.
+pub(crate) fn delete_of<'a>(writes: &mut Writes<'a>, email: &'a EmailAddress) {
+    writes.push(DELETE_OF, [Box::new(email.as_str())]);
 }

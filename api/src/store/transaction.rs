@@ -4,10 +4,12 @@
 use deadpool_postgres::GenericClient;
 use futures_util::{
     FutureExt,
-    future::{join_all, ready, try_join3},
+    future::{join_all, join3, ready, try_join3},
 };
+use lookout::traces::spans;
 use tokio::join;
 use tokio_postgres::{Error, types::ToSql};
+use tracing::Instrument;
 
 use super::Connection;
 
@@ -47,8 +49,9 @@ impl<'a> Transaction<'a> {
         let transaction = Self { connection, over: false };
         let names: Vec<_> = subjects.iter().map(|name| i64::from_be_bytes(std::array::from_fn(|i| name[i]))).collect();
         let lock = connection.prepare_cached(LOCK).await?;
-        let (_, _, read) =
-            try_join3(connection.batch_execute(commit.begin()), connection.execute(&lock, &[&names]), reading).await?;
+        let names: [&(dyn ToSql + Sync); 1] = [&names];
+        let all = try_join3(connection.batch_execute(commit.begin()), connection.execute(&lock, &names), reading);
+        let (_, _, read) = all.instrument(spans::postgres("lock and read")).await?;
         Ok((transaction, read))
     }
 
@@ -87,7 +90,8 @@ impl<'a> Transaction<'a> {
         reading: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let writing = writes.sending(self.connection).await?;
-        let (written, read, committed) = join!(join_all(writing), reading, self.connection.batch_execute("COMMIT"));
+        let all = join3(join_all(writing), reading, self.connection.batch_execute("COMMIT"));
+        let (written, read, committed) = all.instrument(spans::postgres("write, commit and read")).await;
         self.over = true;
         written.into_iter().collect::<Result<Vec<_>, _>>()?;
         let read = read?;
@@ -110,7 +114,8 @@ impl<'a> Transaction<'a> {
             }
             Ok(())
         };
-        let (written, committed, next) = join!(join_all(writing), connection.batch_execute("COMMIT"), next);
+        let all = join3(join_all(writing), connection.batch_execute("COMMIT"), next);
+        let (written, committed, next) = all.instrument(spans::postgres("write and commit")).await;
         self.over = true;
         // The first error says what went wrong; those behind it only that something had, and that is all a
         // COMMIT says which rolls back.

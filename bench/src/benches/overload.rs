@@ -1,15 +1,16 @@
-//! B9, B10: what is done when more is asked than can be done, how long those wait who are let in, how long those who
-//! are not, and when it is over. The same rounds give the points of the plot.
+//! B9, B10, S-19: what is done when more is asked than can be done, how long those wait who are let in, how long those
+//! who are not, how long who only asks how it is, and when it is over. The same rounds give the points of the plot.
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::{Findings, delivery::coming};
 use crate::{
-    chain::Chain,
+    chain::{CONNECTIONS, Chain},
+    door::{Door, PATIENCE},
     ground::Ground,
-    open::{Arrival, Crowd},
+    open::{Arrival, Coming, Crowd},
     people,
     plot::Point,
     say::say,
@@ -25,12 +26,19 @@ const FIVE_TIMES: usize = 6;
 /// Looked at together when it is asked whether all is well.
 const WINDOW: Duration = Duration::from_millis(250);
 
+/// As good as at once: the driver needs its time, too.
+const A_THOUSAND: (f64, f64) = (5_000.0, 0.2);
+
+/// Asks for how it is, a second, while those come and for as long as they may wait.
+const LOOKS: (f64, f64) = (400.0, 0.5);
+
 struct Round {
     peak: f64,
     /// Goodput, and p99 of who was let in, at each load.
     at: Vec<(f64, f64)>,
     refusal_ms: f64,
     normal_after: f64,
+    health_ms: f64,
 }
 
 pub(crate) async fn run(ground: &Ground) -> Result<Findings> {
@@ -70,7 +78,21 @@ async fn measure(ground: &Ground, chain: &Chain) -> Result<Round> {
         at.push((crowd.rate(202), percentile(&crowd.waits(202), 99.0)));
         chain.comes_to_rest().await?;
     }
-    Ok(Round { peak, at, refusal_ms, normal_after })
+    let health_ms = percentile(&how_it_is(ground, chain).await?, 99.0);
+    chain.comes_to_rest().await?;
+    Ok(Round { peak, at, refusal_ms, normal_after, health_ms })
+}
+
+/// Asked again and again while a thousand come at once. An answer that is none, or a bad one, comes as late as can be.
+async fn how_it_is(ground: &Ground, chain: &Chain) -> Result<Vec<f64>> {
+    let (crowds_door, door) = (Door::new(chain.api.address, 1_000), Door::new(chain.api.address, CONNECTIONS));
+    let thousand = coming(ground, A_THOUSAND.0, A_THOUSAND.1);
+    let looks = Coming { first: 0, rate: LOOKS.0, seconds: LOOKS.1 };
+    let (thousand, looks) =
+        tokio::try_join!(thousand.run(&crowds_door, people::register), looks.run(&door, |_| people::look("/health")))?;
+    ensure!(thousand.rate(503) > 0.0, "a thousand at once are no crowd");
+    let wait = |one: &Arrival| if one.status == 200 { one.milliseconds() } else { PATIENCE.as_secs_f64() * 1000.0 };
+    Ok(looks.arrivals.iter().map(wait).collect())
 }
 
 /// The seconds from the last of the overload to the end of the last window in which somebody was refused, or half
@@ -99,6 +121,7 @@ fn rows(rounds: &[Round]) -> Vec<Row> {
     let (ms, seconds) = (Unit::Milliseconds, Unit::Seconds);
     let let_in = each(|round| round.at[TWICE].1);
     let (refused, normal) = (each(|round| round.refusal_ms), each(|round| round.normal_after));
+    let health = each(|round| round.health_ms);
     vec![
         Row::ratio("B9-2x", "goodput at twice the peak ÷ the peak", &goodput(TWICE), "/s", Goal::AtLeast(0.97, 0.9)),
         Row::ratio(
@@ -111,6 +134,7 @@ fn rows(rounds: &[Round]) -> Vec<Row> {
         Row::plain("B10", "p99 of who is let in, at twice the peak", let_in, ms, Goal::AtMost(400.0, 1000.0)),
         Row::plain("B10-503", "p99 of a refusal, at five times the peak", refused, ms, Goal::AtMost(5.0, 50.0)),
         Row::plain("B10-end", "until all is normal after five times the peak", normal, seconds, Goal::AtMost(5.0, 5.0)),
+        Row::plain("S-19", "p99 of `GET /health` while a thousand come at once", health, ms, Goal::AtMost(50.0, 50.0)),
     ]
 }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use hyper::Request;
 
 use crate::{
     closed::Loop,
@@ -27,6 +28,15 @@ const CLIENTS: usize = 8;
 /// Each has a hash that keeps its thread for most of a second.
 const SLOW_PEOPLE: u64 = 1_000;
 
+/// What is asked for, by how many, and the answer that nearly all of them have.
+#[derive(Clone, Copy)]
+struct Asked {
+    status: u16,
+    first: u64,
+    count: u64,
+    wish: fn(u64) -> Request<String>,
+}
+
 /// Microseconds for each request.
 struct Cost {
     process: f64,
@@ -38,30 +48,35 @@ pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
     let (spent, spent_api, whose) = spent(ground).await?;
     let (full, full_api, first_slow) = full(ground).await?;
     let doors = [&spent_api, &full_api].map(|api| Door::new(api.address, CLIENTS));
-    let (mut too_many, mut overloaded, mut beside) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut too_many, mut asked, mut overloaded, mut beside) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 1..=ground.rounds() {
         bare.check_alive()?;
-        let least = cost(ground, bare.id(), None, &bare_door, (429, (whose, 1))).await?;
+        let again = Asked { status: 429, first: whose, count: 1, wish: people::register };
+        let least = cost(ground, bare.id(), None, &bare_door, again).await?;
         let name = Some(spent.name.as_str());
-        let of_429 = cost(ground, spent_api.process.id(), name, &doors[0], (429, (whose, 1))).await?;
-        let slow = (first_slow, SLOW_PEOPLE);
-        let of_503 = cost(ground, full_api.process.id(), Some(&full.name), &doors[1], (503, slow)).await?;
+        let of_429 = cost(ground, spent_api.process.id(), name, &doors[0], again).await?;
+        let with_key = Asked { wish: people::register_with_key, ..again };
+        let of_asked = cost(ground, spent_api.process.id(), name, &doors[0], with_key).await?;
+        let slow = Asked { status: 503, first: first_slow, count: SLOW_PEOPLE, ..again };
+        let of_503 = cost(ground, full_api.process.id(), Some(&full.name), &doors[1], slow).await?;
         say(&format!(
-            "  B14 round {round}: {:.0} µs a 429 and {:.0} µs in Postgres, {:.0} µs a 503, {:.0} µs bare",
-            of_429.process, of_429.postgres, of_503.process, least.process
+            "  B14 round {round}: {:.0} µs a 429; asked {:.0} µs, and {:.0} µs in Postgres; {:.0} µs a 503, {:.0} µs bare",
+            of_429.process, of_asked.process, of_asked.postgres, of_503.process, least.process
         ));
         too_many.push((of_429.process, least.process));
+        asked.push((of_asked.process, least.process));
         overloaded.push((of_503.process, least.process));
-        beside.push(of_429.postgres / least.process);
+        beside.push(of_asked.postgres / least.process);
     }
     spent_api.process.stop().await?;
     full_api.process.stop().await?;
     let goal = Goal::AtMost(2.0, 5.0);
     Ok(vec![
         Row::ratio("B14-429", "processor time of a 429 ÷ a bare poem JSON answer", &too_many, "µs", goal),
+        Row::ratio("B14-asked", "the same for a 429 that Postgres is asked for each time", &asked, "µs", Goal::None),
         Row::plain(
             "B14-pg",
-            "processor time of Postgres beside a 429 ÷ the same answer",
+            "processor time of Postgres beside such a 429 ÷ the same answer",
             beside,
             Unit::Ratio,
             Goal::None,
@@ -99,17 +114,16 @@ async fn full(ground: &Ground) -> Result<(Scene, Api, u64)> {
     Ok((scene, api, first))
 }
 
-/// Of the requests of so many people, from the first on, that nearly all have this answer.
 async fn cost(
     ground: &Ground,
     process: u32,
     database: Option<&str>,
     door: &Arc<Door>,
-    (status, (first, count)): (u16, (u64, u64)),
+    Asked { status, first, count, wish }: Asked,
 ) -> Result<Cost> {
     let of_postgres = || database.map_or(Ok(0.0), usage::seconds_of_backends);
     let next = AtomicU64::new(0);
-    let ask = move || Some(people::register(first + next.fetch_add(1, Ordering::Relaxed) % count));
+    let ask = move || Some(wish(first + next.fetch_add(1, Ordering::Relaxed) % count));
     let before = (usage::seconds_without_hashing(process)?, of_postgres()?);
     let seconds = ground.seconds() / 2.0;
     let counted = Loop { clients: CLIENTS, warm_up: 0.0, seconds }.run(door, ask).await?;

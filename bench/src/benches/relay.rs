@@ -29,7 +29,7 @@ const FILL: &str = "INSERT INTO outbox (id, message, traceparent) \
 pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
     let scene = Scene::prepare(ground, "relay").await?;
     let api = scene.api(ground).await?;
-    let count = ground.either(20_000, 2_000);
+    let count = ground.either(20_000, 10_000);
     let mut rounds = Vec::new();
     for round in 1..=ground.rounds() {
         let theirs = raw(ground, &scene, count).await?;

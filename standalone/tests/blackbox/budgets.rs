@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use crate::{
-    client::{at_once, count},
+    client::{PASSWORD, at_once, count},
+    shares::HERE,
     stack::Stack,
 };
 
@@ -46,4 +47,21 @@ async fn an_address_gets_five_codes_an_hour_and_ten_a_day() {
     assert_eq!(answer.problem(), (429, "too-many-requests".into()));
     assert!(answer.header("retry-after").parse::<i64>().unwrap() > 70_000);
     assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 10);
+}
+
+/// Who asks again and again is refused from memory; what was granted before is told all the same, and nobody else suffers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_is_refused_and_a_repetition_is_answered_meanwhile() {
+    let stack = Stack::start_with(&[("CODES_PER_HOUR", "1")]).await;
+    let here = stack.client.at(HERE);
+    let first = here.register_once("her-key", ADA, PASSWORD).await.registration();
+    for _ in 0..3 {
+        let flood = at_once(20, |_| {
+            let here = here.clone();
+            async move { here.register(ADA).await }
+        });
+        assert_eq!(count(&flood.await), HashMap::from([(429, 20)]));
+    }
+    assert_eq!(here.register_once("her-key", ADA, PASSWORD).await.registration(), first);
+    assert_eq!(here.register("bob@example.com").await.status, 202);
 }

@@ -75,6 +75,12 @@ impl Client {
         send(self.request("POST", "/v1/users").header("Idempotency-Key", key).json(&body)).await
     }
 
+    /// As a browser with this list of languages.
+    pub(crate) async fn register_reading(&self, languages: &str, email: &str, password: &str) -> Answer {
+        let body = json!({ "email": email, "password": password });
+        send(self.request("POST", "/v1/users").header("Accept-Language", languages).json(&body)).await
+    }
+
     pub(crate) async fn activate(&self, email: &str, code: &str) -> Answer {
         self.activate_with(email, PASSWORD, &json!({ "code": code })).await
     }
@@ -85,6 +91,21 @@ impl Client {
 
     pub(crate) async fn resend(&self, email: &str) -> Answer {
         send(self.request("POST", "/v1/users/resend").basic_auth(email, Some(PASSWORD))).await
+    }
+
+    pub(crate) async fn login(&self, email: &str, password: &str) -> Answer {
+        send(self.request("POST", "/v1/users/login").basic_auth(email, Some(password))).await
+    }
+
+    /// Logs in with the usual password, and returns the token.
+    pub(crate) async fn token(&self, email: &str) -> String {
+        let answer = self.login(email, PASSWORD).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn bearer(&self, method: &str, path: &str, token: &str) -> Answer {
+        send(self.request(method, path).bearer_auth(token)).await
     }
 
     pub(crate) async fn receipt(&self, registration: &str) -> Value {
@@ -101,7 +122,7 @@ impl Client {
                 if receipt["status"] == status {
                     return receipt;
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }
         };
         let patience = std::time::Duration::from_secs(20);

@@ -76,9 +76,17 @@ impl Database {
     /// Lets this much time pass for everything that is in the database.
     pub(crate) async fn age(&self, seconds: i32) {
         let sql = format!(
-            "UPDATE registrations SET created_at = created_at - i FROM (VALUES (interval '{seconds} s')) AS t (i);
+            "UPDATE registrations SET created_at = created_at - i, activated_at = activated_at - i,
+                 closed_at = closed_at - i FROM (VALUES (interval '{seconds} s')) AS t (i);
              UPDATE codes SET created_at = created_at - i, deadline = deadline - i, resend_at = resend_at - i,
                  sent_at = sent_at - i, expires_at = expires_at - i FROM (VALUES (interval '{seconds} s')) AS t (i);
+             UPDATE deliveries SET at = at - interval '{seconds} s';
+             UPDATE resets SET created_at = created_at - i, deadline = deadline - i, resend_at = resend_at - i,
+                 sent_at = sent_at - i, expires_at = expires_at - i FROM (VALUES (interval '{seconds} s')) AS t (i);
+             UPDATE password_changes SET changed_at = changed_at - interval '{seconds} s';
+             UPDATE sessions SET created_at = created_at - i, expires_at = expires_at - i
+                 FROM (VALUES (interval '{seconds} s')) AS t (i);
+             UPDATE mutes SET until = until - interval '{seconds} s';
              UPDATE guesses SET last_at = last_at - interval '{seconds} s';
              UPDATE guesses_by_hour SET hour = hour - interval '{seconds} s';
              UPDATE lockouts SET until = until - interval '{seconds} s',
@@ -146,6 +154,15 @@ fn url_of(name: &str) -> String {
     let (base, query) = server.split_once('?').unwrap_or((&server, ""));
     let base = base.rsplit_once('/').filter(|(host, _)| !host.ends_with('/')).map_or(base, |(host, _)| host);
     format!("{base}/{name}?{query}")
+}
+
+impl Database {
+    /// Sends everybody away, and lets nobody in.
+    pub(crate) async fn shut(&self) {
+        let name = &self.name;
+        admin(&format!(r#"ALTER DATABASE "{name}" ALLOW_CONNECTIONS false"#)).await;
+        admin(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")).await;
+    }
 }
 
 async fn admin(sql: &str) {

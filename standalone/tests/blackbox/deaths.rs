@@ -35,7 +35,7 @@ async fn a_worker_killed_between_the_250_and_the_record_repeats_one_mail_at_most
     let api = stack.start_api(&[]).await;
     let (proxy, url) = Proxy::before(&stack.database.url).await;
     let worker = stack.start_worker(&[("DATABASE_URL", &url)]).await;
-    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_millis(300))]);
+    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(2))]);
     let registration = api.client.register(ADA).await.registration();
     // The mail server has the mail and takes its time: the record will find no database.
     stack.sink.nth_attempt(ADA, 1).await;
@@ -59,7 +59,7 @@ async fn a_worker_killed_between_the_record_and_the_ack_repeats_nothing() {
     let api = stack.start_api(&[]).await;
     let (proxy, url) = Proxy::before(&crate::database::server("AMQP_URL")).await;
     let worker = stack.start_worker(&[("AMQP_URL", &url)]).await;
-    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_millis(300))]);
+    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(2))]);
     let registration = api.client.register(ADA).await.registration();
     stack.sink.nth_attempt(ADA, 1).await;
     proxy.set(Way::Held);

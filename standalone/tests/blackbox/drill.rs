@@ -40,8 +40,13 @@ async fn an_instance_keeps_its_promises() {
     assert_eq!((code, &report["kept"]), (Some(0), &json!(true)), "{said}{report:#}");
     assert_eq!(verdicts(&report, "not tried"), [""; 0], "{report:#}");
     let row = |play: &str| report["plays"].as_array().unwrap().iter().find(|row| row["play"] == play).unwrap().clone();
-    assert_eq!(row("guess: … for one address, 4 digits")["granted"], 9, "{report:#}");
-    assert_eq!(row("burst: comparisons for one code")["granted"], 3, "{report:#}");
+    // After a guess that happens to be right, no other is compared.
+    for (play, granted, told_by) in [
+        ("guess: … for one address, 4 digits", 9, "guess: comparisons for one code"),
+        ("burst: comparisons for one code", 3, "burst: comparisons for one code"),
+    ] {
+        assert!(row(play)["granted"] == granted || row(told_by)["hits"].as_u64() > Some(0), "{play}: {report:#}");
+    }
     assert_eq!(row("burst: mails to one address")["granted"], 5, "{report:#}");
     running.stop();
 }

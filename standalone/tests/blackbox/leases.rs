@@ -3,13 +3,13 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use anyhow::anyhow;
-use api::{Ground, Outlet, Undelivered};
+use api::{Ground, Outgoing, Outlet, Undelivered};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -23,6 +23,8 @@ use crate::stack::Stack;
 struct Relay {
     takes_more: Arc<AtomicBool>,
     taken: Arc<watch::Sender<u32>>,
+    /// Of these.
+    events: Arc<AtomicU32>,
     may_fail: Arc<Semaphore>,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
@@ -33,10 +35,12 @@ impl Relay {
         let (takes_more, may_fail) = (Arc::new(AtomicBool::new(true)), Arc::new(Semaphore::new(0)));
         let (is_up, waiting) = (Arc::clone(&takes_more), Arc::clone(&may_fail));
         let taken = Arc::new(watch::Sender::new(0));
-        let counted = Arc::clone(&taken);
+        let events = Arc::new(AtomicU32::new(0));
+        let (counted, counted_events) = (Arc::clone(&taken), Arc::clone(&events));
         let outlet = Outlet {
-            deliver: Arc::new(move |_| {
+            deliver: Arc::new(move |outgoing| {
                 let waiting = Arc::clone(&waiting);
+                counted_events.fetch_add(matches!(outgoing, Outgoing::Event(_)).into(), Ordering::Relaxed);
                 counted.send_modify(|taken| *taken += 1);
                 Box::pin(async move {
                     waiting.acquire().await.unwrap().forget();
@@ -51,8 +55,9 @@ impl Relay {
         let (ops, listener) =
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let stop = CancellationToken::new();
-        let task = tokio::spawn(api::run_on(Ground { database, outlet, ops }, config, listener, stop.clone()));
-        Self { takes_more, taken, may_fail, stop, task }
+        let ground = Ground { database, outlet, ops, metrics: Default::default(), others: vec![] };
+        let task = tokio::spawn(api::run_on(ground, config, listener, stop.clone()));
+        Self { takes_more, taken, events, may_fail, stop, task }
     }
 }
 
@@ -96,4 +101,26 @@ async fn a_relay_touches_no_lease_but_its_own() {
     let given_back = "SELECT count(*) FROM outbox WHERE traceparent = 'kept' AND leased_until <= clock_timestamp()";
     assert_eq!(database.count(given_back).await, 1);
     assert_eq!(database.count(&taken_over).await, 1, "a release touched it");
+}
+
+/// Nobody listens well: what was taken stays in hand. Mails come all the same, however many events are older.
+#[tokio::test(flavor = "multi_thread")]
+async fn mails_go_before_events_and_have_places_of_their_own() {
+    let stack = Stack::without_broker().await;
+    let events = "INSERT INTO outbox (id, message, created_at) SELECT id, jsonb_build_object('specversion', '1.0', \
+        'type', 'user.deleted', 'id', id), clock_timestamp() - interval '1 h' \
+        FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, 50)) AS new";
+    stack.database.execute(events, &[]).await;
+    let relay = Relay::start(&stack).await;
+    let mut taken = relay.taken.subscribe();
+    taken.wait_for(|taken| *taken >= 5).await.unwrap();
+    let mails = "INSERT INTO outbox (id, message) SELECT id, jsonb_build_object('v', 1, 'kind', 'activated', 'id', id) \
+        FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, 10)) AS new";
+    stack.database.execute(mails, &[]).await;
+    let all = taken.wait_for(|taken| *taken >= 15);
+    assert_eq!(*tokio::time::timeout(Duration::from_secs(20), all).await.expect("a mail waits").unwrap(), 15);
+    assert_eq!(relay.events.load(Ordering::Relaxed), 5);
+    relay.may_fail.add_permits(100);
+    relay.stop.cancel();
+    relay.task.await.unwrap().unwrap();
 }

@@ -1,9 +1,15 @@
 //! `api outbox`: what waits, and how what was lost on its way is told again.
 
+mod muted;
+
 use lapin::options::QueueDeleteOptions;
 use serde_json::{Value, json};
 
-use crate::{client::PASSWORD, stack::Stack};
+use crate::{
+    client::{PASSWORD, send},
+    forgetting::NEW,
+    stack::Stack,
+};
 
 const ADA: &str = "ada@example.com";
 
@@ -29,11 +35,12 @@ async fn without_a_broker_the_outbox_is_counted() {
         leased_until = clock_timestamp() + interval '9 s' WHERE id = (SELECT min(id::text)::uuid FROM outbox)";
     stack.database.execute(older, &[]).await;
     let state = outbox(&stack, "").await;
-    assert_eq!((&state["waiting"], &state["leased"]), (&json!(3), &json!(1)));
+    // A mail and an event for each.
+    assert_eq!((&state["waiting"], &state["leased"]), (&json!(6), &json!(1)));
     assert!((100..120).contains(&state["oldest_seconds"].as_i64().unwrap()), "{state}");
     // What is there is not written again.
-    assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 0, "unreadable": 0 }));
-    assert_eq!(stack.database.count("SELECT count(*) FROM outbox").await, 3);
+    assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 0, "warnings": 0, "unreadable": 0 }));
+    assert_eq!(stack.database.count("SELECT count(*) FROM outbox").await, 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,7 +68,7 @@ async fn what_was_in_a_queue_that_is_gone_is_mailed_once() {
     stack.amqp().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
 
     stack.start_worker(&[]).await;
-    assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 4, "welcomes": 1, "unreadable": 0 }));
+    assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 4, "welcomes": 1, "warnings": 0, "unreadable": 0 }));
     for (n, registration) in registrations.iter().enumerate() {
         let email = format!("u{n}@example.com");
         let code = stack.sink.mail_to(&email).await.code();
@@ -70,7 +77,7 @@ async fn what_was_in_a_queue_that_is_gone_is_mailed_once() {
     }
     // Each of the three was welcomed as well.
     stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 1 + 5 + 3).await;
-    assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 0, "unreadable": 0 }));
+    assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 0, "warnings": 0, "unreadable": 0 }));
     let counts =
         ["u0", "u1", "u2", "owner", "late"].map(|name| stack.sink.mails_to(&format!("{name}@example.com")).len());
     assert_eq!(counts, [2, 2, 2, 3, 0]);
@@ -105,9 +112,47 @@ async fn a_welcome_is_written_again_for_a_day() {
     stack.database.execute(users, &[]).await;
     let welcomed = "INSERT INTO deliveries (message_id, outcome) VALUES (md5('1')::uuid, 'delivered')";
     stack.database.execute(welcomed, &[]).await;
-    assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 1, "unreadable": 0 }));
+    assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 1, "warnings": 0, "unreadable": 0 }));
     let right = "SELECT count(*) FROM outbox WHERE id = md5('23')::uuid AND message->>'kind' = 'activated'";
     assert_eq!(stack.database.count(right).await, 1);
+}
+
+/// Of whoever has an account, of whoever has none, and of whoever has a new password; not what is of no use any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_on_its_way_about_passwords_is_mailed_once() {
+    let stack = Stack::prepare(&[]).await;
+    let api = stack.start_api(&[]).await;
+    let worker = stack.start_worker(&[]).await;
+    let registration = api.client.register(ADA).await.registration();
+    let code = stack.sink.mail_to(ADA).await.code();
+    api.client.receipt_when(&registration, "sent").await;
+    assert_eq!(api.client.activate(ADA, &code).await.status, 200);
+    stack.database.becomes("SELECT count(*) FROM deliveries", 2).await;
+    worker.stop().await.unwrap();
+    // The first of these is closed by the change.
+    let closed = api.client.forgot(ADA).await.receipt();
+    let token = api.client.token(ADA).await;
+    let body = json!({ "password": PASSWORD, "new_password": NEW });
+    let change = api.client.request("POST", "/v1/users/me/password").bearer_auth(&token).json(&body);
+    assert_eq!(send(change).await.status, 204);
+    let (known, unknown) =
+        (api.client.forgot(ADA).await.receipt(), api.client.forgot("bob@example.com").await.receipt());
+    stack.queue_holds(&stack.topology.queue, 4).await;
+    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    let queue = stack.topology.queue.as_str();
+    stack.amqp().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+
+    stack.start_worker(&[]).await;
+    assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 2, "welcomes": 0, "warnings": 1, "unreadable": 0 }));
+    for receipt in [&known, &unknown] {
+        api.client.reset_receipt_when(receipt, "sent").await;
+    }
+    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 2 + 3).await;
+    assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 0, "warnings": 0, "unreadable": 0 }));
+    assert_eq!(api.client.reset_receipt(&closed).await["status"], "queued");
+    let mut subjects: Vec<_> = stack.sink.mails().into_iter().skip(2).map(|mail| mail.subject).collect();
+    subjects.sort();
+    assert_eq!(subjects, ["No account at this address", "Your code for a new password", "Your password was changed"]);
 }
 
 /// More than one batch, many of them with the same deadline; and codes of a key that is not here.
@@ -130,10 +175,13 @@ async fn many_are_written_again_and_none_twice() {
         FROM unnest($1::uuid[], $2::bytea[]) WITH ORDINALITY AS t (id, hash, n)";
     stack.database.execute(codes, &[&ids, &hashes]).await;
 
-    assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": CODES - 7, "welcomes": 0, "unreadable": 7 }));
+    assert_eq!(
+        outbox(&stack, "reemit").await,
+        json!({ "codes": CODES - 7, "welcomes": 0, "warnings": 0, "unreadable": 7 })
+    );
     let right =
         "SELECT count(*) FROM outbox WHERE message->>'kind' = 'already-registered' AND message->>'id' = id::text";
     assert_eq!(stack.database.count(right).await, CODES - 7);
-    assert_eq!(stack.database.count("SELECT count(*) FROM outbox").await, CODES - 7 + 1);
+    assert_eq!(stack.database.count("SELECT count(*) FROM outbox").await, CODES - 7 + 2);
     assert_eq!(outbox(&stack, "reemit").await["codes"], 0);
 }

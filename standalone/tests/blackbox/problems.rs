@@ -30,8 +30,12 @@ async fn what_the_framework_complains_about_is_a_problem_too() {
         ("GET", "/v1/users", "POST"),
         ("DELETE", "/v1/users/activate", "POST"),
         ("POST", unknown, "GET, HEAD"),
+        ("GET", "/v1/users/login", "POST"),
+        ("PUT", "/v1/users/me", "DELETE, GET, HEAD"),
+        ("GET", "/v1/users/logout", "POST"),
         ("PUT", "/health", "GET, HEAD"),
         ("POST", "/docs", "GET, HEAD"),
+        ("DELETE", "/not-me/x", "GET, HEAD, POST"),
     ] {
         let answer = send(client.request(method, path)).await;
         assert_eq!(answer.problem(), (405, "method-not-allowed".into()), "{method} {path}");

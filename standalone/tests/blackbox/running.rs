@@ -10,6 +10,9 @@ use crate::client::Client;
 /// More than a worker gives one attempt to open its connections.
 const PATIENCE: Duration = Duration::from_secs(45);
 
+/// What is checked is kept for a second: who asks without a pause takes the processor from those who are waited for.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// A process of ours, but for having an address space of its own.
 pub(crate) struct Running {
     pub(crate) client: Client,
@@ -33,7 +36,7 @@ impl Running {
     pub(crate) async fn has_all(&self) {
         let asking = async {
             while self.asked_if_ready().await.1.contains("failing") {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(PAUSE).await;
             }
         };
         tokio::time::timeout(PATIENCE, asking).await.expect("something is missing");
@@ -43,7 +46,7 @@ impl Running {
     pub(crate) async fn becomes(&self, status: u16) {
         let asking = async {
             while self.asked_if_ready().await.0 != status {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(PAUSE).await;
             }
         };
         tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("never {status}"));

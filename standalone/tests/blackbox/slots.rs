@@ -9,12 +9,14 @@ use crate::{
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
-/// Enough to have somebody else's message come and be read meanwhile; less than a worker has to finish its mails.
-const LONG: Duration = Duration::from_secs(3);
+/// Enough to have somebody else's message come and be read meanwhile, on a disk that stalls, too.
+const LONG: Duration = Duration::from_secs(8);
+/// Enough for that as a rule; less than a worker has to finish its mails.
+const SHORT: Duration = Duration::from_secs(3);
 const ONE: &[(&str, &str)] = &[("WORKER_CONCURRENCY", "1")];
 
 /// Waits until a worker has read what is true about the newest code, and is on to something else.
-async fn newest_code_was_read(stack: &Stack) {
+pub(crate) async fn newest_code_was_read(stack: &Stack) {
     let read = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' \
         AND query LIKE '%takes_writes%' AND pid <> pg_backend_pid() \
         AND query_start > (SELECT max(created_at) FROM codes)";
@@ -80,14 +82,26 @@ async fn a_code_that_dies_while_it_waits_for_a_connection_is_not_mailed() {
 /// I-19: what is under way is finished; what waits is somebody else's, at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn told_to_stop_a_worker_gives_back_what_it_has_not_begun() {
+    for _ in 0..3 {
+        if a_worker_is_stopped_while_one_is_mailed_and_one_waits().await {
+            return;
+        }
+    }
+    panic!("the first mail was through too soon, each time");
+}
+
+async fn a_worker_is_stopped_while_one_is_mailed_and_one_waits() -> bool {
     let stack = Stack::prepare(ONE).await;
     let api = stack.start_api(&[]).await;
     let worker = stack.start_worker(&[]).await;
-    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, LONG)]);
+    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, SHORT)]);
     let ada = api.client.register(ADA).await.registration();
     stack.sink.nth_attempt(ADA, 1).await;
     let bob = api.client.register(BOB).await.registration();
     newest_code_was_read(&stack).await;
+    if stack.sink.count() > 0 {
+        return false;
+    }
     worker.stop().await.unwrap();
     api.client.receipt_when(&ada, "sent").await;
     assert_eq!((stack.sink.count(), stack.sink.attempts(BOB).len()), (1, 0));
@@ -95,4 +109,5 @@ async fn told_to_stop_a_worker_gives_back_what_it_has_not_begun() {
     stack.start_worker(&[]).await;
     api.client.receipt_when(&bob, "sent").await;
     assert_eq!((stack.sink.mails_to(ADA).len(), stack.sink.mails_to(BOB).len()), (1, 1));
+    true
 }

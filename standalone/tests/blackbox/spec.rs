@@ -18,10 +18,35 @@ async fn the_spec_names_every_answer() {
     assert_eq!(statuses("/v1/users/resend", "post"), resend);
     let activate = ["200", "400", "401", "409", "410", "413", "415", "422", "429", "500", "503"];
     assert_eq!(statuses("/v1/users/activate", "post"), activate);
+    assert_eq!(statuses("/v1/users/login", "post"), ["200", "401", "403", "429", "500", "503"]);
+    assert_eq!(statuses("/v1/users/me", "get"), ["200", "401", "500", "503"]);
+    assert_eq!(statuses("/v1/users/me", "delete"), ["204", "401", "500", "503"]);
+    assert_eq!(statuses("/v1/users/logout", "post"), ["204", "401", "500", "503"]);
+    let forgot = "/v1/users/password/forgot";
+    assert_eq!(statuses(forgot, "post"), ["202", "400", "413", "415", "422", "429", "500", "503"]);
+    assert_eq!(statuses(&format!("{forgot}/{{receipt}}"), "get"), ["200", "400", "404", "500", "503"]);
+    let reset = ["204", "400", "404", "410", "413", "415", "422", "429", "500", "503"];
+    assert_eq!(statuses("/v1/users/password/reset", "post"), reset);
+    let change = ["204", "400", "401", "413", "415", "422", "429", "500", "503"];
+    assert_eq!(statuses("/v1/users/me/password", "post"), change);
     assert_eq!(statuses("/health", "get"), ["200", "503"]);
 
     assert_eq!(spec["components"]["securitySchemes"]["Basic"]["scheme"], "basic");
-    assert!(spec["paths"]["/v1/users/activate"]["post"]["security"][0]["Basic"].is_array());
+    let security = |path: &str, method: &str| spec["paths"][path][method]["security"].clone();
+    assert_eq!(spec["components"]["securitySchemes"]["Bearer"]["scheme"], "bearer");
+    for path in ["/v1/users/activate", "/v1/users/login"] {
+        assert!(security(path, "post")[0]["Basic"].is_array(), "{path}");
+    }
+    for (path, method) in [
+        ("/v1/users/me", "get"),
+        ("/v1/users/me", "delete"),
+        ("/v1/users/logout", "post"),
+        ("/v1/users/me/password", "post"),
+    ] {
+        assert!(security(path, method)[0]["Bearer"].is_array(), "{method} {path}");
+    }
+    let empty = &spec["paths"]["/v1/users/logout"]["post"]["responses"]["204"];
+    assert!(empty.get("content").is_none_or(|content| content.is_object()), "{empty}");
     let gone = &spec["paths"]["/v1/users/activate"]["post"]["responses"]["410"];
     let examples = gone["content"]["application/problem+json"]["examples"].as_object().unwrap();
     assert_eq!(examples.keys().collect::<Vec<_>>(), ["code-exhausted", "code-expired", "registration-closed"]);
@@ -41,6 +66,11 @@ async fn the_spec_says_what_is_taken_and_what_comes_next() {
     let password = &schemas["Registration"]["properties"]["password"];
     assert_eq!((&password["minLength"], &password["maxLength"]), (&12.into(), &128.into()));
     assert_eq!(schemas["Registration"]["properties"]["email"]["format"], "email");
+    assert_eq!(schemas["Reset"]["properties"]["password"]["minLength"], 12);
+    assert_eq!(schemas["Reset"]["properties"]["code"]["pattern"], "^[0-9]{8,10}$");
+    let next = &spec["paths"]["/v1/users/password/forgot"]["post"]["responses"]["202"]["links"]["reset"];
+    let body = (&next["operationId"], &next["requestBody"]["receipt"]);
+    assert_eq!(body, (&"reset_password".into(), &"$response.body#/receipt".into()));
     assert_eq!(schemas["Activation"]["properties"]["code"]["pattern"], "^[0-9]{4,10}$");
     let id = schemas["Resending"]["properties"]["registration"]["pattern"].as_str().unwrap();
     assert!(id.starts_with("^(") && id.ends_with(")?$"), "{id}: an empty one is none");
@@ -78,4 +108,16 @@ async fn the_pages_need_nothing_from_outside() {
     for path in ["/docs", "/docs/scalar", "/openapi.json"] {
         assert_eq!(closed.client.get(path).await.problem(), (404, "not-found".into()), "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_spec_says_what_a_stream_is_made_of() {
+    let stack = Stack::without_broker().await;
+    let api = stack.start_api(&[]).await;
+    let spec = api.client.get("/openapi.json").await.json();
+    let responses = spec["paths"]["/v1/registrations/{id}/events"]["get"]["responses"].as_object().unwrap();
+    let statuses: Vec<_> = responses.keys().collect();
+    assert_eq!(statuses, ["200", "204", "400", "404", "429", "500", "503"]);
+    let item = &responses["200"]["content"]["text/event-stream"]["schema"]["items"]["$ref"];
+    assert_eq!(item, "#/components/schemas/Receipt", "the same that reading it has");
 }

@@ -128,7 +128,7 @@ impl Stack {
             while channel.queue_declare(queue.into(), passive, FieldTable::default()).await.unwrap().message_count()
                 != messages
             {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         tokio::time::timeout(Duration::from_secs(20), wait)
@@ -145,6 +145,13 @@ impl Stack {
         self.client.receipt_when(&registration, "sent").await;
         (registration, mail.code())
     }
+
+    /// The same, and activates.
+    pub(crate) async fn come_in(&self, email: &str) {
+        let (_, code) = self.sign_up(email).await;
+        let answer = self.client.activate(email, &code).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
 }
 
 impl Drop for Stack {
@@ -159,7 +166,9 @@ impl Drop for Stack {
             for queue in retries.iter().chain([&topology.queue, &topology.parked]) {
                 let _ = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await;
             }
-            let _ = channel.exchange_delete(topology.exchange.as_str().into(), ExchangeDeleteOptions::default()).await;
+            for exchange in [&topology.exchange, &topology.events] {
+                let _ = channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await;
+            }
         });
     }
 }
@@ -168,7 +177,7 @@ async fn listen() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
-async fn broker() -> Connection {
+pub(crate) async fn broker() -> Connection {
     let url = database::server("AMQP_URL");
     Connection::connect(&url, ConnectionProperties::default()).await.expect("RabbitMQ at AMQP_URL")
 }

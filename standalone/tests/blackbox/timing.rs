@@ -15,7 +15,8 @@ const ADDRESSES: usize = 250;
 const NOTHING: Duration = Duration::from_millis(1);
 
 /// Everybody's hash of another password, so that accounts need not be made one by one.
-const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IHdlIHVzZQ$P4Z1jZkLRmCOqS2lR8P0Uj8kMZ6w2m8cDO6bPuYkZ2U";
+pub(crate) const HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IHdlIHVzZQ$P4Z1jZkLRmCOqS2lR8P0Uj8kMZ6w2m8cDO6bPuYkZ2U";
 
 /// Mann and Whitney's U as a normal deviate: 0 when neither kind tends to be slower.
 fn deviate(one: &[Duration], other: &[Duration]) -> f64 {
@@ -33,8 +34,32 @@ fn median(times: &[Duration]) -> Duration {
     sorted[sorted.len() / 2]
 }
 
-/// A difference is one that is both certain and large enough to be of use.
+/// How far the times of the two kinds are apart, in standard deviations, and their medians.
+#[derive(Debug)]
+struct Measured {
+    deviate: f64,
+    medians: [Duration; 2],
+}
+
+impl Measured {
+    /// A difference is one that is both certain and large enough to be of use.
+    fn differs(&self) -> bool {
+        self.deviate.abs() >= 3.3 && self.medians[0].abs_diff(self.medians[1]) >= NOTHING
+    }
+}
+
+/// A difference counts when it is seen twice, in the same direction: in a thousand runs one is seen once by chance.
 async fn compare<F: Future<Output = u16>>(status: u16, call: impl Fn(&'static str, usize) -> F) {
+    let first = measure(status, &call).await;
+    if !first.differs() {
+        return;
+    }
+    let again = measure(status, &call).await;
+    let is_the_same = again.differs() && (again.deviate > 0.0) == (first.deviate > 0.0);
+    assert!(!is_the_same, "{first:.1?}, and then {again:.1?}");
+}
+
+async fn measure<F: Future<Output = u16>>(status: u16, call: &impl Fn(&'static str, usize) -> F) -> Measured {
     let mut times = [vec![], vec![]];
     for n in 0..CALLS {
         // Each kind goes first as often as the other.
@@ -44,9 +69,7 @@ async fn compare<F: Future<Output = u16>>(status: u16, call: impl Fn(&'static st
             times[kind].push(begun.elapsed());
         }
     }
-    let (deviate, medians) = (deviate(&times[0], &times[1]), [median(&times[0]), median(&times[1])]);
-    let difference = medians[0].abs_diff(medians[1]);
-    assert!(deviate.abs() < 3.3 || difference < NOTHING, "{deviate:.1} standard deviations, medians {medians:?}");
+    Measured { deviate: deviate(&times[0], &times[1]), medians: [median(&times[0]), median(&times[1])] }
 }
 
 /// An API without its broker, which has no part in this, and accounts at all `known` addresses.
@@ -70,11 +93,21 @@ async fn s_07_registering_takes_as_long_for_an_account_as_for_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn s_07_forgetting_takes_as_long_for_an_account_as_for_nobody() {
+    let (_stack, client) = service().await;
+    compare(202, async |kind, n| client.forgot(&format!("{kind}{n}@example.com")).await.status).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn s_07_a_wrong_password_takes_as_long_for_an_account_as_for_nobody() {
     let (_stack, client) = service().await;
     let body = json!({ "code": "0000" });
     compare(401, async |kind, n| {
-        client.activate_with(&format!("{kind}{n}@example.com"), "not the password", &body).await.status
+        let email = format!("{kind}{n}@example.com");
+        match n % 2 {
+            0 => client.activate_with(&email, "not the password", &body).await.status,
+            _ => client.login(&email, "not the password").await.status,
+        }
     })
     .await;
 }

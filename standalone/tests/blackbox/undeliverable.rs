@@ -25,13 +25,20 @@ async fn listed(stack: &Stack) -> Vec<Value> {
     answer["undeliverable"].as_array().unwrap().clone()
 }
 
+/// Returns the registration once its mail was refused and the relay has let go of it: it can be requeued.
+async fn register_refused(stack: &Stack, email: &str) -> String {
+    stack.sink.script(email, [REFUSED]);
+    let registration = stack.client.register(email).await.registration();
+    stack.client.receipt_when(&registration, "undeliverable").await;
+    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    registration
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_mail_is_listed_masked_and_requeued() {
     let stack = Stack::start().await;
     assert_eq!(undeliverable(&stack, "list").await.unwrap(), "No mail is undeliverable.\n");
-    stack.sink.script(ADA, [REFUSED]);
-    let registration = stack.client.register(ADA).await.registration();
-    stack.client.receipt_when(&registration, "undeliverable").await;
+    let registration = register_refused(&stack, ADA).await;
 
     let mails = listed(&stack).await;
     let mail = &mails[0];
@@ -73,6 +80,7 @@ async fn each_kind_of_mail_is_requeued_as_what_it_was() {
 
     let kinds: Vec<_> = listed(&stack).await.into_iter().map(|mut mail| mail["mail"].take()).collect();
     assert_eq!(kinds, ["already-registered", "activated"], "the newest first");
+    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
     let said: Value = serde_json::from_str(&undeliverable(&stack, "requeue all --json").await.unwrap()).unwrap();
     assert_eq!(said, json!({ "requeued": 2, "left": [] }));
     stack.sink.nth_mail_to(ADA, 3).await;
@@ -89,13 +97,9 @@ async fn each_kind_of_mail_is_requeued_as_what_it_was() {
 async fn what_is_over_is_not_mailed_and_can_be_dropped() {
     let stack = Stack::start().await;
     let old = "old@example.com";
-    stack.sink.script(old, [REFUSED]);
-    let registration = stack.client.register(old).await.registration();
-    stack.client.receipt_when(&registration, "undeliverable").await;
+    let registration = register_refused(&stack, old).await;
     stack.database.age(600).await;
-    stack.sink.script(ADA, [REFUSED]);
-    let newer = stack.client.register(ADA).await.registration();
-    stack.client.receipt_when(&newer, "undeliverable").await;
+    register_refused(&stack, ADA).await;
 
     let mails = listed(&stack).await;
     let of = |to: &str| mails.iter().find(|mail| mail["to"] == to).unwrap();
@@ -123,9 +127,7 @@ async fn what_is_over_is_not_mailed_and_can_be_dropped() {
 async fn a_code_that_was_superseded_or_used_is_over() {
     let stack = Stack::start().await;
     for email in [ADA, "bob@example.com"] {
-        stack.sink.script(email, [REFUSED]);
-        let registration = stack.client.register(email).await.registration();
-        stack.client.receipt_when(&registration, "undeliverable").await;
+        register_refused(&stack, email).await;
     }
     let closed = "UPDATE registrations SET closed_at = clock_timestamp() WHERE email = 'bob@example.com'";
     stack.database.execute(closed, &[]).await;
@@ -151,4 +153,48 @@ async fn while_its_row_is_in_the_outbox_a_mail_is_not_requeued_and_stays_on_reco
     stack.database.execute("DELETE FROM outbox", &[]).await;
     undeliverable(&stack, &format!("requeue {id}")).await.unwrap();
     assert_eq!(stack.database.count("SELECT count(*) FROM outbox").await, 1);
+}
+
+/// Those about passwords, too: each is what it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_mails_about_passwords_go_out_again() {
+    let stack = Stack::start().await;
+    stack.account(ADA).await;
+    stack.sink.script(ADA, [REFUSED, REFUSED]);
+    stack.sink.script("bob@example.com", [REFUSED]);
+    let token = stack.client.token(ADA).await;
+    let body = json!({ "password": crate::client::PASSWORD, "new_password": crate::forgetting::NEW });
+    let change = stack.client.request("POST", "/v1/users/me/password").bearer_auth(&token).json(&body);
+    assert_eq!(crate::client::send(change).await.status, 204);
+    let refused = "SELECT count(*) FROM deliveries WHERE outcome = 'undeliverable'";
+    stack.database.becomes(refused, 1).await;
+    let receipt = stack.client.forgot(ADA).await.receipt();
+    stack.client.forgot("bob@example.com").await;
+    stack.database.becomes(refused, 3).await;
+    let mut mails: Vec<_> =
+        listed(&stack).await.into_iter().map(|mail| format!("{} {}", mail["mail"], mail["requeue"])).collect();
+    mails.sort();
+    assert_eq!(mails, [r#""no-account" true"#, r#""password-changed" true"#, r#""reset-code" true"#]);
+    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    let said = undeliverable(&stack, "requeue all").await.unwrap();
+    assert_eq!(said, "3 mails go out again, through the outbox.\n");
+    let mails = [stack.sink.nth_mail_to(ADA, 3).await, stack.sink.nth_mail_to(ADA, 4).await];
+    let code = mails.iter().find(|mail| mail.subject.contains("code")).unwrap().code();
+    stack.client.reset_receipt_when(&receipt, "sent").await;
+    assert_eq!(stack.client.reset(&receipt, &code).await.status, 204);
+    assert_eq!(stack.sink.mail_to("bob@example.com").await.subject, "No account at this address");
+}
+
+/// Its receipt goes on like any other, and nobody is mailed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_muted_and_refused_is_requeued_like_any_other() {
+    let stack = Stack::start().await;
+    stack.sign_up(ADA).await;
+    let link = crate::not_me::link(&stack.sink.mail_to(ADA).await);
+    assert_eq!(crate::not_me::press(&stack.client, &link, "").await.status, 200);
+    let registration = register_refused(&stack, ADA).await;
+    let said = undeliverable(&stack, "requeue all").await.unwrap();
+    assert_eq!(said, "1 mail goes out again, through the outbox.\n");
+    stack.client.receipt_when(&registration, "sent").await;
+    assert_eq!((stack.sink.attempts(ADA).len(), stack.sink.mails_to(ADA).len()), (3, 1));
 }

@@ -1,6 +1,8 @@
-//! How long a scene goes on, and what its fault may cost.
+//! How long a scene goes on, what its fault may cost, and whether it cost more.
 
 use std::{ops::RangeInclusive, time::Duration};
+
+use crate::{checker::Report, table};
 
 /// How long it goes on, and how often things happen in it.
 #[derive(Clone, Copy)]
@@ -39,6 +41,9 @@ impl May {
 /// What one worker has in hand at most: two messages for each of its 8 connections to the mail server.
 pub(crate) const IN_HAND: usize = 16;
 
+/// How much longer than it takes to settle it may take until all is as it was.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(60);
+
 pub(crate) fn form() -> Form {
     let seconds = Duration::from_secs;
     if std::env::var_os("FULL").is_some_and(|full| full == "1") {
@@ -48,4 +53,30 @@ pub(crate) fn form() -> Form {
         let (before, settle, after) = (seconds(2), seconds(10), seconds(2));
         Form { before, settle, after, times: 2, outage: seconds(6) }
     }
+}
+
+pub(crate) fn judge(report: &Report, may: &May) {
+    assert!(report.lost.is_empty(), "lost: {:?}\nunexpected: {:?}", report.lost, report.unexpected);
+    assert!(report.unexpected.is_empty(), "unexpected: {:?}", report.unexpected);
+    assert_eq!(report.acknowledged, report.attempts, "everybody was acknowledged in the end");
+    assert!(may.duplicate.contains(&report.duplicated), "{} duplicates, not {:?}", report.duplicated, may.duplicate);
+    // However many faults there were: what repeats most of what it sends is broken in another way.
+    assert!(
+        report.duplicated <= 2 * IN_HAND || report.duplicated * 10 <= report.ok,
+        "{} duplicates",
+        report.duplicated
+    );
+    assert_eq!(report.ended.values().sum::<usize>(), may.refuse, "without a mail: {:?}", report.ended);
+    assert!(report.spent <= may.spend, "{} people have no try left", report.spent);
+    assert!(may.refuse > 0 || report.mailed_and_ended == 0, "mailed, and on record as not mailed");
+}
+
+/// One person may be late for reasons of her own: on a busy machine somebody always is.
+pub(crate) fn is_as_before(before: (usize, usize), after: (usize, usize)) -> bool {
+    after.1 > 0 && (table::rate(before, after) >= 0.95 || after.1 - after.0 <= 1)
+}
+
+pub(crate) fn judge_rate(before: (usize, usize), after: (usize, usize)) {
+    assert!(before.0 > 0 && after.1 > 0, "nobody came");
+    assert!(is_as_before(before, after), "the rate after is {:.2} of the rate before", table::rate(before, after));
 }

@@ -47,7 +47,7 @@ async fn the_broker_stays_away() {
         let struck = Instant::now();
         scene.to_broker.set(Way::Cut);
         sleep(form().outage * 2).await;
-        assert_eq!(scene.history.hindrances(struck), []);
+        assert_eq!(scene.history.hindrances_in_the_end(struck).await, []);
         assert!(scene.outbox().await > 0, "the fault is none");
         scene.to_broker.set(Way::Open);
     };
@@ -61,7 +61,7 @@ async fn the_broker_falls_silent() {
         scene.to_broker.set(Way::Held);
         // Longer than either process waits for a word.
         sleep(form().outage.max(Duration::from_secs(15))).await;
-        assert_eq!(scene.history.hindrances(struck), []);
+        assert_eq!(scene.history.hindrances_in_the_end(struck).await, []);
         assert!(scene.outbox().await > 0, "the fault is none");
         scene.to_broker.set(Way::Open);
     };
@@ -76,7 +76,7 @@ async fn the_broker_is_short_of_memory() {
         let struck = Instant::now();
         broker.ctl(0, &["set_vm_memory_high_watermark", "absolute", "1"]);
         sleep(form().outage).await;
-        assert_eq!(scene.history.hindrances(struck), []);
+        assert_eq!(scene.history.hindrances_in_the_end(struck).await, []);
         assert!(scene.outbox().await > 0, "the fault is none");
         broker.ctl(0, &["set_vm_memory_high_watermark", "0.4"]);
     };

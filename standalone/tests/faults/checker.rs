@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -156,4 +156,15 @@ pub(crate) fn prompt(history: &History, from: Instant, until: Instant) -> (usize
     let mails = history.mails_of(from, until);
     let prompt = mails.iter().filter(|(began, mailed)| mailed.is_some_and(|mailed| mailed - *began <= PROMPT));
     (prompt.count(), mails.len())
+}
+
+/// The same, as soon as there is nobody any more whose mail may still be prompt.
+pub(crate) async fn when_known(history: &History, from: Instant, until: Instant) -> (usize, usize) {
+    let all_mailed = async {
+        while history.mails_of(from, until).iter().any(|(_, mailed)| mailed.is_none()) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let _ = timeout(PROMPT, all_mailed).await;
+    prompt(history, from, until)
 }

@@ -5,7 +5,7 @@ use tokio::time::sleep;
 use crate::{
     bounds::{IN_HAND, May, form},
     scene::Scene,
-    servers::rabbitmq::RabbitMq,
+    servers::{self, rabbitmq::RabbitMq},
 };
 
 async fn on(broker: &RabbitMq) -> Scene {
@@ -26,7 +26,8 @@ async fn the_leader_of_three_nodes_is_killed() {
         let leader = broker.leader_of(&queue, 0);
         broker.kill(leader);
         sleep(form().outage).await;
-        assert_ne!(broker.leader_of(&queue, (leader + 1) % 3), leader);
+        let led_by_another = async || broker.leader_of(&queue, (leader + 1) % 3) != leader;
+        servers::until("another node leads", led_by_another).await;
         broker.restart(leader).await;
     };
     scene.survives("cluster of three: the leader killed", May::duplicate(4 * IN_HAND), fault).await;
@@ -42,7 +43,8 @@ async fn three_nodes_are_partitioned() {
         let leader = broker.leader_of(&queue, 0);
         broker.isolate(leader, true);
         sleep(form().outage).await;
-        assert_ne!(broker.leader_of(&queue, (leader + 1) % 3), leader);
+        let led_by_another = async || broker.leader_of(&queue, (leader + 1) % 3) != leader;
+        servers::until("another node leads", led_by_another).await;
         broker.isolate(leader, false);
     };
     scene.survives("cluster of three: the leader cut off", May::duplicate(4 * IN_HAND), fault).await;

@@ -5,10 +5,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
 /// For an answer that takes a twentieth of a second on an idle machine.
-const TIME_ENOUGH: Duration = Duration::from_secs(3);
+const SOON: Duration = Duration::from_secs(3);
+
+/// For the same on one that boots three brokers at that moment.
+const TIME_ENOUGH: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
@@ -55,6 +58,10 @@ impl History {
         self.0.lock().unwrap().clone()
     }
 
+    pub(crate) fn somebody_is_mailed(&self) -> bool {
+        self.events().iter().any(|event| event.what == What::Mailed)
+    }
+
     /// When each attempt began that did so within this time, and when its mail came.
     pub(crate) fn mails_of(&self, from: Instant, until: Instant) -> Vec<(Instant, Option<Instant>)> {
         let events = self.events();
@@ -63,16 +70,34 @@ impl History {
         began.map(|event| (event.at, mailed(event.who).map(|mailed| mailed.at))).collect()
     }
 
-    /// What those met who asked for anything since then, other than success; and those who came since then, had
-    /// time enough, and have no answer.
+    /// What those met who asked for anything since then, other than success; and those who should be registered by now.
     pub(crate) fn hindrances(&self, since: Instant) -> Vec<(usize, What)> {
+        [self.met(since), self.waiting(since, Instant::now() - SOON)].concat()
+    }
+
+    /// The same, when all who came by now have had time enough.
+    pub(crate) async fn hindrances_in_the_end(&self, since: Instant) -> Vec<(usize, What)> {
+        let until = Instant::now();
+        let all_answered = async {
+            while !self.waiting(since, until).is_empty() {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let _ = timeout(TIME_ENOUGH, all_answered).await;
+        [self.met(since), self.waiting(since, until)].concat()
+    }
+
+    fn met(&self, since: Instant) -> Vec<(usize, What)> {
+        let events = self.events().into_iter().filter(|event| event.at >= since);
+        let met = events.filter(|event| matches!(event.what, What::Answered(_) | What::Unanswered));
+        met.map(|event| (event.who, event.what)).collect()
+    }
+
+    fn waiting(&self, from: Instant, until: Instant) -> Vec<(usize, What)> {
         let events = self.events();
-        let recent = events.iter().filter(|event| event.at >= since);
-        let met = recent.clone().filter(|event| matches!(event.what, What::Answered(_) | What::Unanswered));
         let acknowledged =
             |who| events.iter().any(|event| event.who == who && matches!(event.what, What::Acknowledged(_)));
-        let came = recent.filter(|event| event.what == What::Began && event.at.elapsed() > TIME_ENOUGH);
-        let waiting = came.filter(|event| !acknowledged(event.who));
-        met.chain(waiting).map(|event| (event.who, event.what)).collect()
+        let came = events.iter().filter(|event| event.what == What::Began && (from..until).contains(&event.at));
+        came.filter(|event| !acknowledged(event.who)).map(|event| (event.who, event.what)).collect()
     }
 }

@@ -29,7 +29,7 @@ async fn meets_for(so_long: Duration, name: &str, rounds: u32, may: May, behavio
             scene.to_mail.set(Way::Open);
             scene.sink.next_connections_came().await;
             // Who has come gets as far as where it goes wrong.
-            sleep(so_long + Duration::from_secs(1)).await;
+            sleep(so_long + Duration::from_secs(2)).await;
         }
     };
     Scene::start().await.survives(name, may, fault).await;

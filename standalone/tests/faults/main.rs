@@ -13,6 +13,7 @@ mod crowd;
 mod database;
 mod history;
 mod links_fail;
+mod listener;
 mod load;
 mod mail_fails;
 mod node;

@@ -7,11 +7,12 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, NoTls};
 
 use crate::{
-    bounds::{IN_HAND, May, form},
-    checker::{self, Report},
+    bounds::{self, May, RECOVERY, form},
+    checker,
     crowd::Crowd,
     database::{self, Database},
     history::History,
+    listener::Listener,
     load::Load,
     node::{self, Doors, Node, Part},
     proxy::Proxy,
@@ -81,8 +82,10 @@ impl Scene {
             ("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
             ("AMQP_PREFIX", &prefix),
             ("TRUSTED_PROXIES", "127.0.0.1"),
-            // Scenes run side by side on few cores. But whoever must wait long is to be told so: a crowd that comes
-            // back all at once would else be served too late, one after the other.
+            // Scenes run side by side on few cores, and none is about hashing. But whoever must wait long is to be told
+            // so: a crowd that comes back all at once would else be served too late, one after the other.
+            ("ARGON2_MEMORY_KIB", "7168"),
+            ("ARGON2_PASSES", "1"),
             ("HASH_QUEUE_MS", "2000"),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -141,25 +144,41 @@ impl Scene {
     /// A fault and its repair under load, and everything that must hold afterwards.
     pub(crate) async fn survives(mut self, name: &str, may: May, fault: impl AsyncFnOnce(&mut Self)) {
         let form = form();
+        let listener = Listener::bind(&self).await;
         let crowd = Crowd::new(self.doors.clone(), Arc::clone(&self.sink), self.history.clone());
         let load = Load::begin(crowd);
         let began = Instant::now();
         sleep(form.before).await;
+        servers::until("somebody has a mail", async || self.history.somebody_is_mailed()).await;
         let struck = Instant::now();
         fault(&mut self).await;
         let repaired = Instant::now();
-        sleep(form.settle + form.after).await;
-        let ended = Instant::now();
+        sleep(form.settle).await;
+        let before = checker::prompt(&self.history, began, struck - EVE);
+        let after = self.after(form.after, before).await;
         load.end().await;
 
         let left_over = queues::come_to_rest(&self, may.park).await;
         let mut report = checker::check(&self.history, &self.client().await, &self.sink.mails()).await;
         report.unexpected.extend(left_over);
-        let before = checker::prompt(&self.history, began, struck - EVE);
-        let after = checker::prompt(&self.history, repaired + form.settle, ended);
+        listener.account(&mut report, &self.client().await).await;
         table::print(name, &report, table::rate(before, after), repaired - struck);
-        judge(&report, &may);
-        judge_rate(before, after);
+        bounds::judge(&report, &may);
+        bounds::judge_rate(before, after);
+    }
+
+    /// How many have their mail promptly again, and of how many. On a machine that does something else just then too few
+    /// may, but not for long: the first span counts in which it is as it was, or the last there is time for.
+    async fn after(&self, span: Duration, before: (usize, usize)) -> (usize, usize) {
+        let until = Instant::now() + RECOVERY;
+        loop {
+            let from = Instant::now();
+            sleep(span).await;
+            let after = checker::when_known(&self.history, from, Instant::now()).await;
+            if bounds::is_as_before(before, after) || Instant::now() > until {
+                return after;
+            }
+        }
     }
 
     /// How many messages wait for the broker.
@@ -172,27 +191,4 @@ impl Scene {
         tokio::spawn(connection);
         client
     }
-}
-
-fn judge(report: &Report, may: &May) {
-    assert!(report.lost.is_empty(), "lost: {:?}", report.lost);
-    assert!(report.unexpected.is_empty(), "unexpected: {:?}", report.unexpected);
-    assert_eq!(report.acknowledged, report.attempts, "everybody was acknowledged in the end");
-    assert!(may.duplicate.contains(&report.duplicated), "{} duplicates, not {:?}", report.duplicated, may.duplicate);
-    // However many faults there were: what repeats most of what it sends is broken in another way.
-    assert!(
-        report.duplicated <= 2 * IN_HAND || report.duplicated * 10 <= report.ok,
-        "{} duplicates",
-        report.duplicated
-    );
-    assert_eq!(report.ended.values().sum::<usize>(), may.refuse, "without a mail: {:?}", report.ended);
-    assert!(report.spent <= may.spend, "{} people have no try left", report.spent);
-    assert!(may.refuse > 0 || report.mailed_and_ended == 0, "mailed, and on record as not mailed");
-}
-
-/// One person may be late for reasons of her own: on a busy machine somebody always is.
-fn judge_rate(before: (usize, usize), after: (usize, usize)) {
-    assert!(before.0 > 0 && after.1 > 0, "nobody came");
-    let rate = table::rate(before, after);
-    assert!(rate >= 0.95 || after.1 - after.0 <= 1, "the rate after is {rate:.2} of the rate before");
 }

@@ -26,7 +26,7 @@ async fn three_apis_and_three_workers_are_replaced_one_by_one() {
             let fresh = scene.start_one(Part::Worker, &[]).await;
             std::mem::replace(&mut scene.workers[n], fresh).stops().await;
         }
-        assert_eq!(scene.history.hindrances(struck), []);
+        assert_eq!(scene.history.hindrances_in_the_end(struck).await, []);
     };
     scene.survives("rolling restart of 3 APIs and 3 workers", May::nothing(), fault).await;
 }

@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use amqp::{Link, topology::Topology};
+use amqp::{Link, confirms::Confirms, topology::Topology};
 use anyhow::Result;
 use backon::{ExponentialBuilder, Retryable};
 use lapin::{
     Channel, Consumer,
-    options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions},
+    options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
     types::FieldTable,
 };
 use secrecy::SecretString;
@@ -16,12 +16,15 @@ use tokio_util::sync::CancellationToken;
 use super::settle::Settler;
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+const ANEW_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is open while all is well. To consume and to publish are two connections: a broker that is
 /// short of memory or disk stops reading from those that publish, and acks must still get through.
 pub(super) struct Open {
     pub(super) deliveries: Consumer,
     pub(super) settler: Settler,
+    /// To ask how much waits: what goes wrong there costs no ack.
+    pub(super) looks: Channel,
     acks: Channel,
     consuming: Link,
     publishing: Link,
@@ -50,22 +53,30 @@ impl Open {
     async fn try_once(url: &SecretString, topology: &Topology, in_hand: u16) -> Result<Self> {
         let consuming = amqp::connect(url, "vestibule worker: consumer").await?;
         let publishing = amqp::connect(url, "vestibule worker: retries").await?;
-        let (acks, channel) =
-            (consuming.connection.create_channel().await?, publishing.connection.create_channel().await?);
+        let looks = consuming.connection.create_channel().await?;
         topology.declare(&publishing.connection).await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        acks.basic_qos(in_hand, BasicQosOptions::default()).await?;
-        let queue = topology.queue.as_str().into();
-        let deliveries =
-            acks.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
+        let copies = Confirms::open(&publishing.connection).await?;
+        let (acks, deliveries) = consume(&consuming, topology, in_hand).await?;
         let settler =
-            Settler { channel, topology: topology.clone(), doubt: Arc::default(), gone: CancellationToken::new() };
-        Ok(Self { deliveries, settler, acks, consuming, publishing })
+            Settler { copies, topology: topology.clone(), doubt: Arc::default(), gone: CancellationToken::new() };
+        Ok(Self { deliveries, settler, looks, acks, consuming, publishing })
+    }
+
+    /// The same on a new channel, with nothing in hand. What the broker believes to have sent over the old one goes
+    /// back to the queue with it.
+    pub(super) async fn consume_anew(&mut self, in_hand: u16) -> Result<()> {
+        let anew = async {
+            self.acks.close(200, "bye".into()).await?;
+            consume(&self.consuming, &self.settler.topology, in_hand).await
+        };
+        (self.acks, self.deliveries) = tokio::time::timeout(ANEW_TIMEOUT, anew).await??;
+        Ok(())
     }
 
     pub(super) fn is_well(&self) -> bool {
         let connections = [&self.consuming, &self.publishing].iter().all(|link| link.connection.status().connected());
-        connections && [&self.acks, &self.settler.channel].iter().all(|channel| channel.status().connected())
+        let channels = [&self.acks, &self.looks].iter().all(|channel| channel.status().connected());
+        connections && channels && self.settler.copies.is_open()
     }
 
     /// The broker sends nothing more; what it has sent can still be acked.
@@ -82,4 +93,12 @@ impl Open {
             link.close().await;
         }
     }
+}
+
+async fn consume(consuming: &Link, topology: &Topology, in_hand: u16) -> Result<(Channel, Consumer)> {
+    let channel = consuming.connection.create_channel().await?;
+    channel.basic_qos(in_hand, BasicQosOptions::default()).await?;
+    let (queue, options) = (topology.queue.as_str().into(), BasicConsumeOptions::default());
+    let deliveries = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
+    Ok((channel, deliveries))
 }

@@ -2,27 +2,27 @@
 
 use std::{sync::Arc, time::Duration};
 
-use amqp::{copy, topology::Topology};
-use anyhow::{Result, bail};
-use lapin::{
-    BasicProperties, Channel, Confirmation,
-    message::Delivery,
-    options::{BasicAckOptions, BasicPublishOptions},
-    types::AMQPValue,
+use amqp::{
+    confirms::{Confirms, To},
+    copy,
+    topology::Topology,
 };
+use anyhow::{Result, bail};
+use lapin::{BasicProperties, Confirmation, message::Delivery, options::BasicAckOptions, types::AMQPValue};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    handle::{Outcome, POSTPONED_SECONDS, pause_after},
+    handle::{POSTPONED_SECONDS, pause_after},
     headers::{ATTEMPTS, SINCE, WHY},
+    outcome::Outcome,
 };
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub(super) struct Settler {
-    pub(super) channel: Channel,
+    pub(super) copies: Confirms,
     pub(super) topology: Topology,
     /// Rung when a message could not be settled: the connections are replaced, and the broker gives
     /// everything that was not acked to somebody again.
@@ -41,7 +41,7 @@ impl Settler {
 
     async fn try_to_settle(&self, delivery: &Delivery, outcome: Outcome) -> Result<()> {
         match outcome {
-            Outcome::Done => {}
+            Outcome::Done(_) => {}
             // What is not acked when the connection ends goes back to the queue.
             Outcome::GiveBack => return Ok(()),
             Outcome::Retry(why) => {
@@ -75,12 +75,11 @@ impl Settler {
         stamps: [(&str, AMQPValue); N],
     ) -> Result<()> {
         let properties = copy::properties(&delivery.properties, stamps);
-        let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
+        let to = To { exchange: "", routing_key: queue, mandatory: true };
         // Without a timeout: a broker that takes nothing now, being short of memory or disk, will. What ends
         // the wait for one that is gone is that the connections are replaced.
         let publishing = async {
-            let confirm =
-                self.channel.basic_publish("".into(), queue.into(), mandatory, &delivery.data, properties).await?;
+            let confirm = self.copies.publish(to, &delivery.data, properties).await?;
             anyhow::Ok(confirm.await?)
         };
         let confirmed = tokio::select! {

@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use amqp::{
-    Link, copy,
+    Link,
+    confirms::{Confirms, To},
+    copy,
     topology::{ROUTING_KEY, Topology},
 };
 use anyhow::{Context, Result, bail};
 use lapin::{
     Channel, Confirmation,
     message::Delivery,
-    options::{
-        BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions,
-        QueueDeclareOptions,
-    },
+    options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions},
     types::FieldTable,
 };
 use secrecy::SecretString;
@@ -31,6 +30,7 @@ pub(super) struct Queue<'a> {
     topology: &'a Topology,
     link: Link,
     channel: Channel,
+    copies: Confirms,
     seen: u32,
     /// How many there were when the first was fetched. What is parked later is not looked at: it may be
     /// what was requeued a moment ago.
@@ -42,17 +42,16 @@ impl<'a> Queue<'a> {
         let link = amqp::connect(url, "vestibule worker: parked").await?;
         let opening = async {
             let channel = link.connection.create_channel().await?;
-            channel.confirm_select(ConfirmSelectOptions::default()).await?;
             let passive = QueueDeclareOptions { passive: true, ..Default::default() };
             let looking = channel.queue_declare(topology.parked.as_str().into(), passive, FieldTable::default());
             looking.await.with_context(|| {
                 let name = &topology.parked;
                 format!("the broker has no queue {name}: is AMQP_PREFIX right? An api or a worker that starts makes it")
             })?;
-            anyhow::Ok(channel)
+            anyhow::Ok((channel, Confirms::open(&link.connection).await?))
         };
-        let channel = soon(opening).await?;
-        Ok(Self { topology, link, channel, seen: 0, total: None })
+        let (channel, copies) = soon(opening).await?;
+        Ok(Self { topology, link, channel, copies, seen: 0, total: None })
     }
 
     /// One after the other, each once. Those that are neither acknowledged nor requeued go back.
@@ -75,16 +74,9 @@ impl<'a> Queue<'a> {
     /// The same message to the workers, as if it had never been parked. It leaves this queue when it is
     /// safely in theirs: killed between the two, it is in both.
     pub(super) async fn requeue(&self, delivery: &Delivery) -> Result<()> {
-        let exchange = self.topology.exchange.as_str();
         let properties = copy::properties(&delivery.properties, []);
-        let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
-        let publishing = async {
-            let confirm = self
-                .channel
-                .basic_publish(exchange.into(), ROUTING_KEY.into(), mandatory, &delivery.data, properties)
-                .await?;
-            Ok(confirm.await?)
-        };
+        let to = To { exchange: self.topology.exchange.as_str(), routing_key: ROUTING_KEY, mandatory: true };
+        let publishing = async { Ok(self.copies.publish(to, &delivery.data, properties).await?.await?) };
         match soon(publishing).await.context(IN_DOUBT)? {
             Confirmation::Ack(None) => self.ack(delivery).await.context(IN_DOUBT),
             Confirmation::Ack(Some(_)) => {

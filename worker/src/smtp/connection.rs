@@ -5,7 +5,7 @@ use std::time::Duration;
 use lettre::transport::smtp::{
     Error,
     client::AsyncSmtpConnection,
-    commands::{Data, Mail, Rcpt},
+    commands::{Data, Mail, Rcpt, Rset},
     response::{Response, Severity},
 };
 use tokio::time::timeout;
@@ -26,6 +26,9 @@ impl Connection {
     /// The connection must not be used again after a failure: with pipelining there may be replies on their way, and
     /// the server may even wait for the text of a letter whose recipient it has refused.
     pub(super) async fn deliver(&mut self, letter: &Letter, limits: Timeouts) -> Result<(), Failure> {
+        if letter.is_muted {
+            return self.ask_in_vain(letter, limits.step).await;
+        }
         if self.pipelines {
             self.ask_at_once(letter, limits.step).await?;
         } else {
@@ -48,6 +51,20 @@ impl Connection {
         completed(Step::Mail, &within(Step::Mail, limit, self.smtp.command(all)).await?)?;
         completed(Step::Rcpt, &within(Step::Rcpt, limit, self.smtp.read_response()).await?)?;
         go_ahead(&within(Step::Data, limit, self.smtp.read_response()).await?)
+    }
+
+    /// All but the letter: with RSET nothing of it was said. Who would be refused with a letter is refused without.
+    async fn ask_in_vain(&mut self, letter: &Letter, limit: Duration) -> Result<(), Failure> {
+        let (mail, rcpt) = envelope(letter);
+        if self.pipelines {
+            let all = format!("{mail}{rcpt}{Rset}");
+            completed(Step::Mail, &within(Step::Mail, limit, self.smtp.command(all)).await?)?;
+            completed(Step::Rcpt, &within(Step::Rcpt, limit, self.smtp.read_response()).await?)?;
+            return completed(Step::Data, &within(Step::Data, limit, self.smtp.read_response()).await?);
+        }
+        completed(Step::Mail, &within(Step::Mail, limit, self.smtp.command(mail)).await?)?;
+        completed(Step::Rcpt, &within(Step::Rcpt, limit, self.smtp.command(rcpt)).await?)?;
+        completed(Step::Data, &within(Step::Data, limit, self.smtp.command(Rset)).await?)
     }
 }
 

@@ -68,6 +68,22 @@ impl Failure {
         gone && self.step < Step::Dot
     }
 
+    /// Of what the server said to the letter, or why it said nothing: who refuses us before MAIL has not heard of it.
+    pub(super) fn class(&self) -> &'static str {
+        match self.fault {
+            Fault::Refused { .. } if !self.is_about_the_letter() => "connection",
+            Fault::Refused { code: 500.., .. } => "5xx",
+            Fault::Refused { .. } => "4xx",
+            Fault::Silent => "timeout",
+            Fault::Untrusted | Fault::NotOffered | Fault::Lost(_) => "connection",
+        }
+    }
+
+    /// Whether the server takes letters, and would not take this one.
+    pub(super) fn is_about_the_letter(&self) -> bool {
+        matches!(self.fault, Fault::Refused { .. }) && self.step >= Step::Mail
+    }
+
     /// What the operator has to look at, when it is our settings the server does not like.
     pub(super) fn hint(&self) -> Option<&'static str> {
         let for_good = matches!(self.fault, Fault::Refused { code: 500.., .. } | Fault::NotOffered);
@@ -152,5 +168,26 @@ impl fmt::Display for Step {
             Step::Data => "DATA",
             Step::Dot => "end of data",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_said_to_the_letter_has_the_class_of_its_reply() {
+        for (step, code, class) in [
+            (Step::Connect, 554, "connection"),
+            (Step::Hello, 421, "connection"),
+            (Step::StartTls, 454, "connection"),
+            (Step::Auth, 535, "connection"),
+            (Step::Mail, 421, "4xx"),
+            (Step::Rcpt, 550, "5xx"),
+            (Step::Dot, 451, "4xx"),
+        ] {
+            assert_eq!(Failure::new(step, Fault::refused(code, "")).class(), class, "{step} {code}");
+        }
+        assert_eq!(Failure::new(Step::Auth, Fault::Silent).class(), "timeout");
     }
 }

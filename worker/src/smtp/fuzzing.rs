@@ -47,7 +47,7 @@ async fn deliver(url: &str, speech: Shared) -> Result<(), Failure> {
     let server = Arc::new(server(url));
     let connection = open::greet(&server, Turns::new(Peer(speech), PEER), &hello()).await?;
     let (Ok(from), Ok(to)) = ("no-reply@example.com".parse(), "ada@example.com".parse()) else { panic!("addresses") };
-    Slot::new(server).hand_over(connection, &Letter { from, to, bytes: LETTER.to_vec() }).await
+    Slot::new(server).hand_over(connection, &Letter { from, to, bytes: LETTER.to_vec(), is_muted: false }).await
 }
 
 const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 25);

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Letter, Sent, Slot,
+    heard::Heard,
     server::{Server, Timeouts},
+    verdict,
 };
 
 #[path = "../../../standalone/tests/blackbox/sink.rs"]
@@ -13,6 +15,7 @@ mod sink;
 
 mod faults;
 mod kept;
+mod muted;
 mod pipelining;
 mod setup;
 mod slots;
@@ -21,12 +24,24 @@ mod whole;
 
 use sink::{Sink, behaviour::Behaviour};
 
+impl Slot {
+    async fn send(&mut self, letter: &Letter) -> Sent {
+        verdict(&self.deliver(letter).await)
+    }
+}
+
 fn letter(to: &str) -> Letter {
     Letter {
         from: "no-reply@example.com".parse().unwrap(),
         to: to.parse().unwrap(),
         bytes: b"Subject: hello\r\n\r\nfirst\r\n.second\r\n..third\r\n".to_vec(),
+        is_muted: false,
     }
+}
+
+/// For a test that does not ask what was counted.
+fn heard() -> Arc<Heard> {
+    Arc::new(Heard::new(&lookout::metrics::Registry::default()))
 }
 
 /// Both kinds of server: one that takes several commands at once, and one that does not.

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
 
-use super::{Store, facts};
+use super::{About, Store, facts};
 use crate::judge::Facts;
 
 macro_rules! select {
@@ -14,13 +14,18 @@ macro_rules! select {
         concat!(
             // As the facts of a message stand in the other statements, but for its end being on record: it
             // is asked whether it may be undone.
-            "SELECT COALESCE(r.email, u.email), false, clock_timestamp(), COALESCE(c.deadline, u.activated_at), \
-             c.code_hash, c.key_id, c.length, c.ttl_seconds, c.superseded_at IS NOT NULL, \
+            "SELECT COALESCE(r.email, s.email, u.email), false, clock_timestamp(), \
+             COALESCE(c.deadline, s.deadline, p.changed_at, u.activated_at), COALESCE(c.code_hash, s.code_hash), \
+             COALESCE(c.key_id, s.key_id), COALESCE(c.length, s.length), COALESCE(c.ttl_seconds, s.ttl_seconds), \
+             c.superseded_at IS NOT NULL OR s.used_at IS NOT NULL OR s.closed_at IS NOT NULL, \
              c.consumed_at IS NOT NULL OR r.activated_at IS NOT NULL OR r.closed_at IS NOT NULL, \
-             c.id IS NOT NULL, d.message_id, d.why, d.at \
+             CASE WHEN c.id IS NOT NULL THEN 'code' WHEN s.id IS NOT NULL THEN 'reset' \
+             WHEN p.id IS NOT NULL THEN 'change' ELSE 'user' END, \
+             d.message_id, d.why, d.at, COALESCE(r.language, s.language, u.language) AS language \
              FROM deliveries d LEFT JOIN codes c ON c.id = d.message_id \
-             LEFT JOIN registrations r ON r.id = c.registration_id LEFT JOIN users u ON u.id = d.message_id \
-             WHERE d.outcome = 'undeliverable' ",
+             LEFT JOIN registrations r ON r.id = c.registration_id LEFT JOIN resets s ON s.code_id = d.message_id \
+             LEFT JOIN password_changes p ON p.id = d.message_id \
+             LEFT JOIN users u ON u.id = COALESCE(p.user_id, d.message_id) WHERE d.outcome = 'undeliverable' ",
             $rest
         )
     };
@@ -43,6 +48,7 @@ pub(crate) struct Undeliverable {
     pub(crate) at: OffsetDateTime,
     /// `None` when what it speaks of is gone.
     pub(crate) facts: Option<Facts>,
+    pub(crate) about: About,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,12 +91,18 @@ pub(crate) async fn drop(store: &Store, id: Uuid) -> Result<bool> {
 }
 
 fn read(row: &Row) -> Undeliverable {
-    let about_code = row.get(10);
+    let about = match row.get(10) {
+        "code" => About::Code,
+        "reset" => About::Reset,
+        "change" => About::Change,
+        _ => About::User,
+    };
     let is_there = row.get::<_, Option<&str>>(0).is_some();
     Undeliverable {
         id: row.get(11),
         why: row.get(12),
         at: row.get(13),
-        facts: is_there.then(|| facts(row, about_code)),
+        facts: is_there.then(|| facts(row, about)),
+        about,
     }
 }

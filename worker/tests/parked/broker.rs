@@ -118,7 +118,9 @@ impl Drop for Broker {
             for queue in retries.iter().chain([&topology.queue, &topology.parked]) {
                 let _ = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await;
             }
-            let _ = channel.exchange_delete(topology.exchange.as_str().into(), ExchangeDeleteOptions::default()).await;
+            for exchange in [&topology.exchange, &topology.events] {
+                let _ = channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await;
+            }
         });
     }
 }

@@ -29,15 +29,28 @@ impl Password {
         if text.chars().count() < min_length {
             return fault("too-short", &format!("A password has at least {min_length} characters."));
         }
-        // Capitals, and blanks around, are no disguise.
-        let plain = text.trim().to_lowercase();
-        if email.is_some_and(|email| is_of_address(&plain, email)) {
-            return fault("is-address", "The password must not be the e-mail address or a part of it.");
+        let plain = password.plain();
+        if let Some(email) = email {
+            password.check_not_of(email)?;
         }
         if common_passwords::contains(&plain) || is_counted_up(&plain, SERVICE) {
             return fault("too-common", "This is one of the passwords that everybody tries first.");
         }
         Ok(password)
+    }
+
+    /// For whoever learns only later whose it is to be.
+    pub(crate) fn check_not_of(&self, email: &EmailAddress) -> Result<(), Fault> {
+        if is_of_address(&self.plain(), email) {
+            let message = "The password must not be the e-mail address or a part of it.";
+            return Err(Fault::new("password", "is-address", message));
+        }
+        Ok(())
+    }
+
+    /// Capitals, and blanks around, are no disguise.
+    fn plain(&self) -> String {
+        self.0.expose_secret().trim().to_lowercase()
     }
 }
 

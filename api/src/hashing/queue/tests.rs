@@ -35,7 +35,7 @@ impl Hall {
         let (answer, receiver) = oneshot::channel();
         let recipe = Recipe { costs: Costs { memory_kib: 8, passes: 1 }, salt: [name; 16] };
         let password = Password::given("correct horse").unwrap();
-        self.queue.push(Job { password, recipe, errand, since: self.begun + ms(at), answer });
+        self.queue.push(Job::new(password, recipe, errand, self.begun + ms(at), answer));
         receiver
     }
 
@@ -146,4 +146,12 @@ fn without_patience_a_free_thread_still_has_the_moment_that_it_needs_to_wake() {
     hall.queue.patience = Duration::ZERO;
     let _answer = hall.enqueue(1, Errand::Registering, 0);
     assert_eq!(hall.pop(5), Some(1));
+}
+
+#[test]
+fn a_pool_is_stuck_when_somebody_waits_whom_any_free_thread_would_have_sent_away() {
+    let mut hall = Hall::new(1);
+    let _waits = hall.enqueue(1, Errand::Registering, 0);
+    let stuck = |at| hall.queue.is_stuck(hall.begun + ms(at));
+    assert!(!stuck(30_100) && stuck(30_101));
 }

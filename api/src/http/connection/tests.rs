@@ -1,6 +1,7 @@
 //! Clients that keep a connection without using it, on a clock that is ours: nobody waits.
 
 mod end;
+mod streams;
 
 use poem::endpoint::{make, make_sync};
 use tokio::{

@@ -27,7 +27,7 @@ async fn start(places: Places) -> Running {
     let endpoint = make_sync(|request: Request| {
         format!("{} {} {}.", request.scheme(), request.remote_addr(), request.local_addr())
     });
-    let house = House { endpoint: Arc::new(endpoint), places, tls: None };
+    let house = House { endpoint: Arc::new(endpoint), places, tls: None, open: Arc::default() };
     let serving = tokio::spawn(run(listener, house, stop.clone()));
     Running { addr, stop, serving }
 }
@@ -115,4 +115,28 @@ async fn the_end_does_not_wait_for_those_who_want_nothing() {
     for client in [idle, half, silent, waiting, unheard] {
         assert!(client.gets_nothing().await);
     }
+}
+
+/// Their connections are made by the kernel, whether or not anybody is there to take them.
+#[tokio::test]
+async fn at_the_end_who_has_knocked_is_answered() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut clients = vec![];
+    for _ in 0..3 {
+        clients.push(Client(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap()));
+    }
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let house = House {
+        endpoint: Arc::new(make_sync(|_| "heard.")),
+        places: Places::new(4, |_| false),
+        tls: None,
+        open: Arc::default(),
+    };
+    let serving = tokio::spawn(run(listener, house, stop));
+    for mut client in clients {
+        let heard = client.ask().await;
+        assert!(heard.ends_with("heard."), "{heard}");
+    }
+    serving.await.unwrap();
 }

@@ -10,6 +10,7 @@ pub(crate) struct Mail {
     pub(crate) to: String,
     pub(crate) raw: String,
     pub(crate) headers: Vec<(String, String)>,
+    /// As people read it.
     pub(crate) subject: String,
     pub(crate) message_id: String,
     /// The decoded parts, with `\n` as the end of a line.
@@ -32,7 +33,7 @@ impl Mail {
             from: from.into(),
             to: to.into(),
             raw: raw.into(),
-            subject: find(&headers, "subject").into(),
+            subject: words(find(&headers, "subject")),
             message_id: find(&headers, "message-id").into(),
             text: part("text/plain"),
             html: part("text/html"),
@@ -93,6 +94,22 @@ fn decode(encoding: &str, body: &str) -> String {
         _ => body.as_bytes().to_vec(),
     };
     String::from_utf8(bytes).expect("a part in UTF-8").replace("\r\n", "\n")
+}
+
+/// The words of a header, of which those that are not ASCII are encoded (RFC 2047), the blanks between two such too.
+fn words(header: &str) -> String {
+    let mut text = String::new();
+    let mut was_encoded = false;
+    for word in header.split(' ') {
+        let encoded = word.strip_prefix("=?utf-8?b?").and_then(|word| word.strip_suffix("?="));
+        let continues = was_encoded && encoded.is_some();
+        if !text.is_empty() && !continues {
+            text.push(' ');
+        }
+        text.push_str(&encoded.map_or(word.to_owned(), |packed| decode("base64", packed)));
+        was_encoded = encoded.is_some();
+    }
+    text
 }
 
 fn from_quoted_printable(body: &str) -> Vec<u8> {

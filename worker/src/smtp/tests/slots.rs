@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use futures_util::FutureExt;
 
 use super::{
-    letter, sends,
+    heard, letter, sends,
     sink::{
         Sink,
         behaviour::{Behaviour, Stage},
@@ -14,7 +14,7 @@ use super::{
 use crate::smtp::{server::Server, slots::Slots};
 
 fn slots(sink: &Sink, connections: u16) -> Slots {
-    Slots::new(Arc::new(Server::parse(&sink.url()).unwrap()), connections)
+    Slots::new(Arc::new(Server::parse(&sink.url()).unwrap()), connections, heard())
 }
 
 #[tokio::test]

@@ -1,13 +1,17 @@
 //! A mail from its words to the mailbox: what is rendered is what is read.
 
-use time::macros::datetime;
+use languages::{Language, lifetime::Lifetime, mail::Mail};
+use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
 use super::{patient, sink::Sink};
 use crate::{
-    mail::{Content, Outgoing, Sender, render},
+    mail::{Outgoing, Sender, render},
     smtp::Sent,
 };
+
+const NOT_ME: &str = "http://localhost:8000/not-me/AZUAAAAAcACAAAAAAAAAAf-2rJp0fX7n0r8bQ3Lx_9k";
+const NOW: OffsetDateTime = datetime!(2026-11-21 09:05:07 UTC);
 
 #[tokio::test]
 async fn the_code_that_was_rendered_is_the_code_that_is_read() {
@@ -15,18 +19,36 @@ async fn the_code_that_was_rendered_is_the_code_that_is_read() {
     let id = Uuid::from_u128(7);
     // The second name is not ASCII, so that mail goes quoted-printable.
     for (n, from) in ["Vestibule <no-reply@example.com>", "Käsehaus <no-reply@example.com>"].into_iter().enumerate() {
-        let content = Content::Code { digits: "0042", lifetime_seconds: 60 };
-        let outgoing = Outgoing { id, to: "ann@example.org", content };
-        let now = datetime!(2026-11-21 09:05:07 UTC);
-        let letter = render(&Sender::parse(from).unwrap(), "http://localhost:8000", &outgoing, now).unwrap();
+        let mail = Mail::Code { digits: "0042", lifetime: Lifetime::of_seconds(60), not_me: NOT_ME };
+        let outgoing = Outgoing { id, to: "ann@example.org", language: Language::English, mail };
+        let letter = render(&Sender::parse(from).unwrap(), "http://localhost:8000", &outgoing, NOW).unwrap();
         assert_eq!(patient(&sink).send(&letter).await, Sent::Accepted);
 
         let mail = sink.nth_mail_to("ann@example.org", n + 1).await;
         assert_eq!((mail.code().as_str(), mail.subject.as_str()), ("0042", "Your sign-up code"));
         assert_eq!(mail.message_id, format!("<{id}@example.com>"));
         assert_eq!(mail.header("Auto-Submitted"), "auto-generated");
+        assert!(mail.text.lines().any(|line| line == NOT_ME) && mail.html.contains(NOT_ME), "{}", mail.text);
         assert!(mail.html.contains("0042</p>") && mail.text.contains("http://localhost:8000\n"), "{}", mail.text);
         let service = from.split(' ').next().unwrap();
         assert!(mail.text.contains(&format!("welcome to {service}!")), "{}", mail.text);
     }
+}
+
+#[tokio::test]
+async fn a_mail_in_french_arrives_as_it_was_written() {
+    let sink = Sink::start().await;
+    let mail = Mail::Code { digits: "0042", lifetime: Lifetime::of_seconds(90), not_me: NOT_ME };
+    let outgoing = Outgoing { id: Uuid::from_u128(7), to: "ann@example.org", language: Language::French, mail };
+    let sender = Sender::parse("Käsehaus <no-reply@example.com>").unwrap();
+    let letter = render(&sender, "http://localhost:8000", &outgoing, NOW).unwrap();
+    assert_eq!(patient(&sink).send(&letter).await, Sent::Accepted);
+
+    let mail = sink.mail_to("ann@example.org").await;
+    assert_eq!((mail.code().as_str(), mail.subject.as_str()), ("0042", "Votre code d’inscription"));
+    assert!(mail.header("Subject").is_ascii() && mail.raw.is_ascii());
+    assert_eq!(mail.header("Content-Language"), "fr");
+    assert!(mail.text.contains("Bienvenue sur Käsehaus\u{a0}!"), "{}", mail.text);
+    assert!(mail.text.contains("valable 1\u{a0}minute et 30\u{a0}secondes à partir"), "{}", mail.text);
+    assert!(mail.html.contains("<html lang=\"fr\">") && mail.html.contains("0042</p>"), "{}", mail.html);
 }

@@ -1,15 +1,33 @@
-//! Told to stop: what is idle goes at once, what is in hand has a moment.
+//! Told to stop: what is being asked at that moment is heard, what is in hand is answered.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn at_the_end_what_is_idle_is_closed_at_once() {
+async fn at_the_end_what_is_idle_is_closed_soon() {
     let (silent, mut kept) = (open(short()), open(short()));
     kept.say(GET).await;
     kept.hear_until("short").await;
     for open in [silent, kept] {
+        let since = Instant::now();
         open.stop.cancel();
-        assert_eq!(open.cut().await, Duration::ZERO);
+        open.cut().await;
+        assert_eq!(since.elapsed(), LAST_CALL);
+    }
+}
+
+/// Its bytes were on their way when nobody could know.
+#[tokio::test(start_paused = true)]
+async fn at_the_end_who_was_about_to_ask_is_answered_and_told_that_it_was_the_last_time() {
+    let (silent, mut kept) = (open(short()), open(short()));
+    kept.say(GET).await;
+    kept.hear_until("short").await;
+    for mut open in [silent, kept] {
+        open.stop.cancel();
+        tokio::time::sleep(LAST_CALL / 2).await;
+        open.say(GET).await;
+        let heard = open.hear_all().await;
+        assert!(heard.starts_with("HTTP/1.1 200 ") && heard.contains("connection: close"), "{heard}");
+        open.cut().await;
     }
 }
 
@@ -18,7 +36,7 @@ async fn at_the_end_half_a_head_has_a_moment() {
     let mut open = open(short());
     open.say(b"GET / HT").await;
     open.stop.cancel();
-    assert!(open.cut().await <= 2 * LAST_WORDS);
+    assert!(open.cut().await <= LAST_CALL + LAST_WORDS);
 }
 
 #[tokio::test(start_paused = true)]

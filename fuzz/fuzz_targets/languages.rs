@@ -1,0 +1,4 @@
+//! Accept-Language.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| api::fuzzing::languages(bytes));

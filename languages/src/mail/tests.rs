@@ -1,0 +1,134 @@
+//! What the mails say, in every language.
+
+use super::*;
+
+const SERVICE: &str = "Vestibule";
+const URL: &str = "https://hall.example.org";
+const NOT_ME: &str = "https://hall.example.org/not-me/AZUAAAAAcACAAAAAAAAAAf-2rJp0fX7n0r8bQ3Lx_9k";
+
+fn lifetime(seconds: u32) -> Lifetime {
+    Lifetime::of_seconds(seconds)
+}
+
+fn code(seconds: u32) -> Mail<'static> {
+    Mail::Code { digits: "0427", lifetime: lifetime(seconds), not_me: NOT_ME }
+}
+
+fn reset_code(seconds: u32) -> Mail<'static> {
+    Mail::ResetCode { digits: "0427", lifetime: lifetime(seconds) }
+}
+
+fn said(language: Language, mail: Mail<'_>) -> Words {
+    words(language, mail, SERVICE, URL).unwrap()
+}
+
+/// All mails in all languages.
+fn each() -> impl Iterator<Item = (Language, Mail<'static>, Words)> {
+    let mails =
+        [code(90), Mail::AlreadyRegistered, Mail::Activated, reset_code(600), Mail::NoAccount, Mail::PasswordChanged];
+    Language::ALL.iter().flat_map(move |language| mails.map(|mail| (*language, mail, said(*language, mail))))
+}
+
+/// The words of the HTML part, without tags.
+fn without_tags(html: &str) -> String {
+    html.split('<').map(|piece| piece.split_once('>').map_or(piece, |(_, text)| text)).collect()
+}
+
+fn one_blank(text: &str) -> String {
+    text.replace("&nbsp;", "\u{a0}").split([' ', '\n']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn every_language_has_words_of_its_own_for_every_mail() {
+    let mut subjects = std::collections::HashSet::new();
+    for (language, mail, Words { subject, text, html }) in each() {
+        assert!(!subject.is_empty() && !subject.contains(['\n', '\r']), "{language:?} {mail:?}: {subject:?}");
+        assert!(subject.trim() == subject && !subject.contains(|c: char| c.is_ascii_digit()), "{subject:?}");
+        assert!(subjects.insert(subject), "{language:?} {mail:?} has the subject of another");
+        for part in [&text, &html] {
+            assert!(part.contains(SERVICE) && part.contains(URL), "{language:?} {mail:?}: {part}");
+            assert_eq!(part.matches("http").count(), part.matches(URL).count(), "{part}");
+            assert!(!part.contains("src="), "nothing is loaded from outside");
+        }
+        assert!(html.starts_with("<!DOCTYPE html>"), "{html}");
+        assert!(html.contains(&format!("<html lang=\"{}\">", language.tag())), "{html}");
+    }
+}
+
+#[test]
+fn both_parts_say_the_same() {
+    for (language, mail, Words { text, html, .. }) in each() {
+        let (text, html) = (one_blank(&text), one_blank(&without_tags(&html)));
+        let sentences = |text: &str| text.replace(URL, "").matches(['.', '?', '!', ':']).count();
+        assert_eq!(sentences(&text), sentences(&html), "{language:?} {mail:?}:\n{text}\n{html}");
+        let first = text.split(['!', '.', '?']).next().unwrap();
+        assert!(html.contains(first), "{language:?} {mail:?}: {first:?} is not in\n{html}");
+    }
+}
+
+#[test]
+fn the_code_stands_alone_on_a_line_of_its_mail_and_of_no_other() {
+    for (language, mail, Words { text, html, .. }) in each() {
+        let is_code = matches!(mail, Mail::Code { .. } | Mail::ResetCode { .. });
+        let digits: Vec<_> =
+            text.lines().filter(|line| !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit())).collect();
+        assert_eq!(digits, if is_code { vec!["0427"] } else { vec![] }, "{language:?} {mail:?}: {text}");
+        assert_eq!(html.matches("0427").count(), usize::from(is_code), "{html}");
+        assert!(text.lines().all(|line| line.chars().count() <= 90), "{text}");
+    }
+}
+
+#[test]
+fn whom_it_was_not_finds_the_link_alone_on_a_line_of_the_code_mail_and_of_no_other() {
+    for (language, mail, Words { text, html, .. }) in each() {
+        let links = usize::from(matches!(mail, Mail::Code { .. }));
+        assert_eq!(text.lines().filter(|line| *line == NOT_ME).count(), links, "{language:?} {mail:?}: {text}");
+        assert_eq!(html.matches(&format!("href=\"{NOT_ME}\"")).count(), links, "{language:?} {mail:?}: {html}");
+    }
+}
+
+#[test]
+fn lifetimes_are_said_as_people_say_them() {
+    for (seconds, english, french) in [
+        (1, "1 second", "1 seconde"),
+        (45, "45 seconds", "45 secondes"),
+        (60, "1 minute", "1 minute"),
+        (90, "1 minute and 30 seconds", "1 minute et 30 secondes"),
+        (120, "2 minutes", "2 minutes"),
+        (3600, "1 hour", "1 heure"),
+        (7262, "2 hours and 1 minute and 2 seconds", "2 heures et 1 minute et 2 secondes"),
+    ] {
+        for (language, spoken) in
+            [(Language::English, format!("good for {english} from")), (Language::French, format!("valable {french} à"))]
+        {
+            for mail in [code(seconds), reset_code(seconds)] {
+                let words = said(language, mail);
+                assert!(one_blank(&words.text).replace('\u{a0}', " ").contains(&spoken), "{spoken}: {}", words.text);
+                let html = one_blank(&without_tags(&words.html)).replace('\u{a0}', " ");
+                assert!(html.contains(&spoken), "{spoken}: {html}");
+            }
+        }
+    }
+}
+
+#[test]
+fn french_is_set_as_french_is() {
+    for (_, _, Words { subject, text, html }) in each().filter(|(language, ..)| *language == Language::French) {
+        let html = one_blank(&without_tags(html.split("</title>").nth(1).unwrap()));
+        for part in [&subject, &text.replace(NOT_ME, "").replace(URL, ""), &html] {
+            assert!(!part.contains('\''), "an apostrophe is ’: {part}");
+            for (at, mark) in part.match_indices(['?', '!', ':', ';']) {
+                assert!(part[..at].ends_with('\u{a0}'), "before {mark} the line does not break: {part}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_name_is_escaped_in_html_and_plain_in_text() {
+    for language in Language::ALL {
+        let words = words(*language, code(60), "Ham & <b>Eggs</b>", URL).unwrap();
+        assert!(words.text.contains("Ham & <b>Eggs</b>"), "{}", words.text);
+        assert!(words.html.contains("Ham &#38; &#60;b&#62;Eggs") && !words.html.contains("<b>"), "{}", words.html);
+    }
+}
