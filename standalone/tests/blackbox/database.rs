@@ -1,6 +1,6 @@
 //! A database of its own for each test, copied from a template that was migrated once.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, NoTls, types::ToSql};
@@ -68,9 +68,12 @@ impl Database {
 
     /// Waits until `count` has this result.
     pub(crate) async fn becomes(&self, sql: &str, expected: i64) {
-        let wait = async { while self.count(sql).await != expected {} };
-        let patience = std::time::Duration::from_secs(20);
-        tokio::time::timeout(patience, wait).await.unwrap_or_else(|_| panic!("never {expected}: {sql}"));
+        let wait = async {
+            while self.count(sql).await != expected {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap_or_else(|_| panic!("never {expected}: {sql}"));
     }
 
     /// Lets this much time pass for everything that is in the database.

@@ -1,10 +1,17 @@
 //! How Postgres finds what it is asked for. Plans are kept as long as a connection lives, and are made when the tables
-//! are still empty: they must be right for tables that are not.
+//! are still empty, or before anybody has analyzed them: they must be right for tables that are neither.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
 
 use crate::{client::PASSWORD, housekeeping::CLEANING, stack::Stack};
 
 const PEOPLE: usize = 120;
 const ERASED: usize = 40;
+
+/// A connection that was used a moment ago is not looked at before it is used again.
+const BREAKS_ARE_SEEN: Duration = Duration::from_secs(1);
 
 /// Only tables that are nearly always empty may be read so, and one that has a few rows for each hour of a day.
 const READ_FROM_END_TO_END: &str = "SELECT relname::text, seq_tup_read FROM pg_stat_user_tables \
@@ -14,6 +21,9 @@ const READ_FROM_END_TO_END: &str = "SELECT relname::text, seq_tup_read FROM pg_s
 /// right, until it has grown by a tenth and is analyzed again.
 const KEPT: &str = "DO $$ DECLARE name text; BEGIN FOR name IN SELECT relname FROM pg_stat_user_tables LOOP \
     EXECUTE format('ALTER TABLE %I SET (autovacuum_enabled = off)', name); END LOOP; END $$";
+
+const BREAK_ALL: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+    WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_found_by_reading_a_whole_table() {
@@ -33,10 +43,18 @@ async fn nothing_is_found_by_reading_a_whole_table() {
             token
         }
     };
-    let tokens = futures_util::future::join_all((0..PEOPLE).map(sign_up)).await;
     // What a connection has done is told when it rests.
-    let told = "SELECT count(*) FROM pg_stat_user_tables WHERE (relname, n_tup_ins) IN (('users', $N), ('deliveries', 4 * $N))";
-    stack.database.becomes(&told.replace("$N", &PEOPLE.to_string()), 2).await;
+    let told = async |people: usize| {
+        let told = "SELECT count(*) FROM pg_stat_user_tables WHERE (relname, n_tup_ins) IN (('users', $N), ('deliveries', 4 * $N))";
+        stack.database.becomes(&told.replace("$N", &people.to_string()), 2).await;
+    };
+    let mut tokens = join_all((0..PEOPLE / 2).map(sign_up)).await;
+    told(PEOPLE / 2).await;
+    // And others, when there was something that nobody had analyzed.
+    stack.database.client().batch_execute(BREAK_ALL).await.unwrap();
+    tokio::time::sleep(BREAKS_ARE_SEEN).await;
+    tokens.extend(join_all((PEOPLE / 2..PEOPLE).map(sign_up)).await);
+    told(PEOPLE).await;
     for token in &tokens[..ERASED] {
         assert_eq!(stack.client.bearer("DELETE", "/v1/users/me", token).await.status, 204);
     }
