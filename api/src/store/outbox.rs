@@ -42,14 +42,16 @@ const DELETE: &str = "DELETE FROM outbox WHERE id = ANY($1)";
 const INSERT_AGAIN: &str = "INSERT INTO outbox (id, message) SELECT * FROM unnest($1::uuid[], $2::jsonb[]) \
     ON CONFLICT (id) DO NOTHING";
 // All that are about an address and its account, but for those that a relay has in hand: the worker drops them, what they
-// speak of being gone. Their ids stay on record, as those of all messages do. OFFSET 0 has the codes of one registration
-// looked up after the other, by the index: joined while the table was small, all of a large one would be read.
-const DROP_OF: &str = "WITH dropped AS (DELETE FROM outbox WHERE id IN (SELECT o.id FROM \
-    (SELECT c.id FROM registrations r CROSS JOIN LATERAL \
+// speak of being gone. Their ids stay on record, as those of all messages do. Arrays, so that the index is asked for these
+// ids: the planner may have counted the outbox while it was empty, and would join from there, through all that wait. OFFSET 0
+// has the codes of one registration looked up after the other, for the like reason.
+const DROP_OF: &str = "WITH theirs (ids) AS (SELECT ARRAY (SELECT c.id FROM registrations r CROSS JOIN LATERAL \
     (SELECT id FROM codes WHERE registration_id = r.id OFFSET 0) AS c WHERE r.email = $1 \
     UNION ALL SELECT code_id FROM resets WHERE email = $1 UNION ALL SELECT id FROM password_changes WHERE user_id = $2 \
-    UNION ALL SELECT $2::uuid) AS theirs JOIN outbox o ON o.id = theirs.id \
-    WHERE o.leased_until IS NULL OR o.leased_until <= clock_timestamp() FOR UPDATE OF o SKIP LOCKED) RETURNING id) \
+    UNION ALL SELECT $2::uuid)), \
+    dropped AS (DELETE FROM outbox WHERE id = ANY (ARRAY (SELECT id FROM outbox \
+    WHERE id = ANY ((SELECT ids FROM theirs)::uuid[]) AND (leased_until IS NULL OR leased_until <= clock_timestamp()) \
+    FOR UPDATE SKIP LOCKED)) RETURNING id) \
     INSERT INTO deliveries (message_id, outcome, why) SELECT id, 'dropped', 'erased' FROM dropped \
     ON CONFLICT (message_id) DO NOTHING";
 // Of all that are in the table: one that a relay is just writing to is waited for. Both may then wait for each other; one of

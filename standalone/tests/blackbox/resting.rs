@@ -17,9 +17,13 @@ const READ: &str = "SELECT seq_tup_read + idx_tup_fetch + idx_tup_read FROM pg_s
 #[tokio::test(flavor = "multi_thread")]
 async fn however_many_rest_a_round_reads_none_of_them() {
     let stack = Stack::start().await;
-    // So that all plans are made for a table that is empty.
-    stack.database.client().batch_execute("VACUUM outbox").await.unwrap();
+    // Postgres counts an outbox while nothing is in it, as on most days, and takes it for empty until it counts again. The
+    // second ten have plans made for that, which are kept; what is first asked later is planned on the same belief.
     for n in 0..20 {
+        if n == 10 {
+            stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+            stack.database.client().batch_execute("ANALYZE outbox").await.unwrap();
+        }
         stack.sign_up(&format!("u{n}@example.com")).await;
     }
     stack.database.execute(CROWD, &[]).await;
