@@ -127,7 +127,7 @@ fn service(app: &Arc<App>) -> OpenApiService<impl OpenApi + use<>, ()> {
         sessions::Sessions { app: Arc::clone(app) },
         passwords::Passwords { app: Arc::clone(app) },
         policy::Policies { app: Arc::clone(app) },
-        health::Health { app: Arc::clone(app) },
+        health::Health::new(app),
     );
     // Relative, so that the page works under whatever name it was reached.
     OpenApiService::new(apis, "Vestibule", env!("CARGO_PKG_VERSION")).server("/").description(DESCRIPTION)

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use futures_util::future::try_join;
+use lookout::desk::soon;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, payload::Json};
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     App,
@@ -14,7 +16,14 @@ use crate::{
 const LATE_SECONDS: f64 = 30.0;
 
 pub(super) struct Health {
-    pub(super) app: Arc<App>,
+    app: Arc<App>,
+    looked: Mutex<Option<Look>>,
+}
+
+/// What the database said to one who asked.
+struct Look {
+    began: Instant,
+    late: Option<bool>,
 }
 
 #[derive(Object)]
@@ -54,7 +63,7 @@ impl Health {
     /// See what is wrong
     #[oai(path = "/health", method = "get", operation_id = "health")]
     async fn health(&self) -> Answer {
-        let late = self.any_late().await;
+        let late = self.is_any_late().await;
         let checks = Checks {
             postgres: state(late.is_some()),
             broker: state((self.app.outlet.is_up)()),
@@ -67,8 +76,25 @@ impl Health {
 }
 
 impl Health {
-    /// `None` when the database does not tell.
-    async fn any_late(&self) -> Option<bool> {
+    pub(super) fn new(app: &Arc<App>) -> Self {
+        Self { app: Arc::clone(app), looked: Mutex::default() }
+    }
+
+    /// One looks for all who came before he began: nobody is told what is older than his question, and however many ask,
+    /// they take one connection. `None` when the database does not tell, or not in time.
+    async fn is_any_late(&self) -> Option<bool> {
+        let asked = Instant::now();
+        let mut looked = self.looked.lock().await;
+        if let Some(look) = looked.as_ref().filter(|look| look.began >= asked) {
+            return look.late;
+        }
+        let began = Instant::now();
+        let late = soon(self.look()).await.flatten();
+        *looked = Some(Look { began, late });
+        late
+    }
+
+    async fn look(&self) -> Option<bool> {
         let connection = self.app.store.connection().await.ok()?;
         let late = try_join(codes::any_late(&connection, LATE_SECONDS), resets::any_late(&connection, LATE_SECONDS));
         late.await.ok().map(|(code, reset)| code || reset)

@@ -1,8 +1,11 @@
 //! What is told while something is away: in time, and with no number that is not true.
 
+use std::time::Duration;
+
 use lapin::options::QueueDeleteOptions;
 
 use crate::{
+    client::at_once,
     metrics::scrape::Scrape,
     proxy::{Proxy, Way},
     sink::behaviour::{Behaviour, Stage},
@@ -32,6 +35,30 @@ async fn a_scrape_is_answered_while_postgres_is_silent() {
     proxy.set(Way::Open);
     api.becomes(200).await;
     Scrape::when(&api.ops, |scrape| scrape.has(r#"outbox_messages{what="mail"}"#)).await;
+}
+
+/// Nobody needs an account for it: it must not take from those who register the connections that they need.
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_ask_how_it_is_one_connection_looks() {
+    let stack = Stack::start().await;
+    stack.database.client().batch_execute("BEGIN; LOCK TABLE codes").await.unwrap();
+    let asking = tokio::spawn(at_once(50, {
+        let client = stack.client.clone();
+        move |_| {
+            let client = client.clone();
+            async move { client.get("/health").await }
+        }
+    }));
+    let looking = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'codes'::regclass";
+    stack.database.becomes(looking, 1).await;
+    // New connections would wait here, too, for what they prepare.
+    for _ in 0..30 {
+        assert_eq!(stack.database.count(looking).await, 1);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    stack.database.client().batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(asking.await.unwrap().len(), 50);
+    assert_eq!(stack.client.get("/health").await.json()["checks"]["postgres"], "ok");
 }
 
 /// It would meet tables that are not there yet. What is newer than it knows is none of its business.
