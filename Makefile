@@ -71,7 +71,7 @@ audit: ## Look for known vulnerabilities, if the database of advisories can be h
 	scripts/deny advisories
 
 migrate: ## Bring the schema of the compose database up to date
-	$(compose) run --rm --build api sh -c 'cargo build --package api --package worker && api migrate'
+	$(compose) run --rm --build api sh -c 'cargo build --workspace --bin api --bin worker && api migrate'
 
 migration: ## Make the file of the next migration: make migration name=add_something
 	@scripts/new-migration '$(name)'
