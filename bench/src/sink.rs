@@ -71,13 +71,19 @@ impl Sink {
         lock(&self.book).bytes.clone()
     }
 
-    /// Waits for so many mails, and returns their rate.
-    pub(crate) async fn rate_of(&self, count: usize, patience: Duration) -> Result<f64> {
+    /// Waits for so many mails.
+    pub(crate) async fn has(&self, count: usize, patience: Duration) -> Result<()> {
         let until = now() + patience;
         while self.count() < count {
             ensure!(now() < until, "only {} of {count} mails came within {patience:?}", self.count());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        Ok(())
+    }
+
+    /// Waits for so many mails, and returns their rate.
+    pub(crate) async fn rate_of(&self, count: usize, patience: Duration) -> Result<f64> {
+        self.has(count, patience).await?;
         let mails = self.take();
         let begun = mails.iter().map(|mail| mail.at).min().unwrap_or_else(now);
         let times: Vec<_> = mails.iter().map(|mail| (mail.at - begun).as_secs_f64()).collect();

@@ -44,7 +44,7 @@ const INSERT_AGAIN: &str = "INSERT INTO outbox (id, message) SELECT * FROM unnes
 // All that are about an address and its account, but for those that a relay has in hand: the worker drops them, what they
 // speak of being gone. Their ids stay on record, as those of all messages do. Arrays, so that the index is asked for these
 // ids: the planner may have counted the outbox while it was empty, and would join from there, through all that wait. OFFSET 0
-// has the codes of one registration looked up after the other, for the like reason.
+// has the codes of one registration looked up after the other, for a like reason.
 const DROP_OF: &str = "WITH theirs (ids) AS (SELECT ARRAY (SELECT c.id FROM registrations r CROSS JOIN LATERAL \
     (SELECT id FROM codes WHERE registration_id = r.id OFFSET 0) AS c WHERE r.email = $1 \
     UNION ALL SELECT code_id FROM resets WHERE email = $1 UNION ALL SELECT id FROM password_changes WHERE user_id = $2 \

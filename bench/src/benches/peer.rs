@@ -132,10 +132,7 @@ async fn peak(ground: &Ground, door: &Arc<Door>, clients: usize) -> Result<f64> 
 
 async fn waits(ground: &Ground, door: &Arc<Door>, sink: &Sink, rate: f64) -> Result<Waits> {
     let crowd = coming(ground, rate, ground.seconds()).run(door, people::register).await?;
-    let until = now() + PATIENCE;
-    while sink.count() < crowd.waits(202).len() && now() < until {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    sink.has(crowd.waits(202).len(), PATIENCE).await?;
     Ok((percentile(&crowd.waits(202), 99.0), percentile(&delays(&crowd, &sink.take())?, 99.0)))
 }
 
