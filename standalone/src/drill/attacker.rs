@@ -14,7 +14,7 @@ use super::{
     ledger::Ledger,
     promise::Promise,
     report::Row,
-    sources::{self, Source, Sources},
+    sources::{self, READER, Source, Sources},
     target::Target,
 };
 
@@ -90,7 +90,7 @@ impl Attacker {
     }
 
     pub(crate) async fn policy(&self) -> Result<Value> {
-        let request = self.request(self.fresh_source(), Method::GET, "/v1/policy");
+        let request = self.request(READER, Method::GET, "/v1/policy");
         let answer = send(request).await.with_context(|| format!("{} cannot be reached", self.target))?;
         if answer.status != 200 {
             bail!("{} is no Vestibule: GET /v1/policy is answered with {}", self.target, answer.status);
@@ -123,7 +123,7 @@ impl Attacker {
     }
 
     pub(crate) async fn receipt(&self, registration: &str) -> Result<Answer> {
-        send(self.request(self.fresh_source(), Method::GET, &format!("/v1/registrations/{registration}"))).await
+        send(self.request(READER, Method::GET, &format!("/v1/registrations/{registration}"))).await
     }
 
     /// The receipt once a mail server has the code; `None` when that takes too long.

@@ -1,7 +1,7 @@
 //! What somebody who compares two answers sees of them: all but ids, dates and lengths, which always differ.
 
 use serde_json::Value;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
 use super::answer::Answer;
@@ -9,17 +9,32 @@ use super::answer::Answer;
 /// They are new each time, or follow from what is.
 const FLEETING: [&str; 2] = ["date", "content-length"];
 
+/// Dates differ, the times between them must not: from, to, and by how much they may.
+///
+/// Who asks for a second code has waited for the first one's mail, and mails take their time.
+const PAUSES: [(&str, &str, Duration); 2] =
+    [("requested_at", "resend_at", Duration::seconds(20)), ("sent_at", "expires_at", Duration::ZERO)];
+
 /// What differs between two answers to the same question, in a few words each.
 pub(crate) fn differences(what: &str, one: &Answer, other: &Answer) -> Vec<String> {
-    let (one, other) = (shape(one), shape(other));
+    let (lines, other_lines) = (shape(one), shape(other));
     let missing = |here: &[String], there: &[String]| -> Vec<String> {
         here.iter().filter(|line| !there.contains(line)).cloned().collect()
     };
-    let (gone, new) = (missing(&one, &other), missing(&other, &one));
-    if gone.is_empty() && new.is_empty() {
-        return vec![];
+    let (gone, new) = (missing(&lines, &other_lines), missing(&other_lines, &lines));
+    let mut found = vec![];
+    if !gone.is_empty() || !new.is_empty() {
+        found.push(format!("{what}: {} became {}", gone.join(", "), new.join(", ")));
     }
-    vec![format!("{what}: {} became {}", gone.join(", "), new.join(", "))]
+    let (one, other) = (one.json(), other.json());
+    for (from, to, slack) in PAUSES {
+        if let (Some(one), Some(other)) = (pause(&one, from, to), pause(&other, from, to))
+            && (one - other).abs() > slack
+        {
+            found.push(format!("{what}: {to} after {one} became after {other}"));
+        }
+    }
+    found
 }
 
 fn shape(answer: &Answer) -> Vec<String> {
@@ -41,7 +56,6 @@ fn shape(answer: &Answer) -> Vec<String> {
         lines.push(format!("{name}: {value}"));
     }
     lines.push(mask(&answer.text));
-    lines.extend(pauses(&body));
     lines.sort();
     lines
 }
@@ -57,11 +71,9 @@ fn collect(value: &Value, found: &mut Vec<(String, &'static str)>) {
     }
 }
 
-/// Dates differ, the times between them must not.
-fn pauses(body: &Value) -> Vec<String> {
+fn pause(body: &Value, from: &str, to: &str) -> Option<Duration> {
     let at = |name: &str| body[name].as_str().and_then(date);
-    let pause = |from: &str, to: &str| Some(format!("{to} after {} s", (at(to)? - at(from)?).whole_seconds()));
-    [pause("requested_at", "resend_at"), pause("sent_at", "expires_at")].into_iter().flatten().collect()
+    Some(at(to)? - at(from)?)
 }
 
 fn date(text: &str) -> Option<OffsetDateTime> {
@@ -114,9 +126,14 @@ mod tests {
 
     #[test]
     fn the_time_until_another_code_tells_as_much_as_a_date_and_is_compared() {
-        let body = |minute: u8| {
-            format!(r#"{{"requested_at":"2026-11-21T12:00:00Z","resend_at":"2026-11-21T12:{minute:02}:00Z"}}"#)
+        let body = |time: &str| {
+            let dates = format!(r#""requested_at":"2026-11-21T12:00:00Z","resend_at":"2026-11-21T12:{time}Z""#);
+            format!(r#"{{"registration":"ID",{dates}}}"#)
         };
-        assert!(differ(&body(1), &body(59)));
+        assert!(differ(&body("01:00"), &body("59:00")));
+        assert!(!differ(&body("01:00"), &body("01:09.9")), "a mail took longer");
+        let valid = |until: &str| body("01:00").replace("requested_at", "sent_at").replace("resend_at", until);
+        let (one, other) = (valid("expires_at"), valid("expires_at").replace("01:00", "01:01"));
+        assert!(differ(&one, &other) && !differ(&one, &one));
     }
 }

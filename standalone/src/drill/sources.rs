@@ -22,6 +22,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Source(usize);
 
+/// Where whatever is nowhere limited is asked from, however often: so the others last.
+pub(crate) const READER: Source = Source(0);
+
 pub(super) struct Sources {
     clients: Vec<Client>,
     forges: bool,
@@ -31,14 +34,14 @@ pub(super) struct Sources {
 impl Sources {
     /// The one address that this machine has for everybody; with `forges`, each source claims another one.
     pub(super) fn single(forges: bool) -> Result<Self> {
-        Ok(Self { clients: vec![client(None)?], forges, next: AtomicUsize::new(0) })
+        Ok(Self { clients: vec![client(None)?], forges, next: AtomicUsize::new(1) })
     }
 
     /// Addresses of 127.0.0.0/8, new ones each time: to an instance on this machine they are networks.
     pub(super) fn many() -> Result<Self> {
         let [a, b, c] = chance::loopback_network();
         let clients = (1..=MOST).map(|d| client(Some(Ipv4Addr::new(a, b, c, d).into()))).collect::<Result<_>>()?;
-        Ok(Self { clients, forges: false, next: AtomicUsize::new(0) })
+        Ok(Self { clients, forges: false, next: AtomicUsize::new(1) })
     }
 
     /// One that was not used yet, as long as there are any.
@@ -80,7 +83,7 @@ fn client(from: Option<IpAddr>) -> Result<Client> {
 pub(super) async fn of(target: &Target, forges: bool) -> Result<Sources> {
     if !forges && target.is_ipv4_loopback() {
         let many = Sources::many()?;
-        if many.request(Source(0), reqwest::Method::GET, format!("{target}/v1/policy")).send().await.is_ok() {
+        if many.request(READER, reqwest::Method::GET, format!("{target}/v1/policy")).send().await.is_ok() {
             return Ok(many);
         }
     }

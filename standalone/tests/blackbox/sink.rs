@@ -110,6 +110,11 @@ impl Sink {
         self.book.write(|state| state.every_connection = behaviour);
     }
 
+    /// Every delivery behaves so once so many mails have been accepted, unless it has a script of its own.
+    pub(crate) fn later(&self, after: usize, behaviour: Behaviour) {
+        self.book.write(|state| state.later = Some((after, behaviour)));
+    }
+
     /// Waits for the first mail to this address.
     pub(crate) async fn mail_to(&self, to: &str) -> Mail {
         self.nth_mail_to(to, 1).await

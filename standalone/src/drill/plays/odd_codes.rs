@@ -76,8 +76,23 @@ async fn used_up(ground: &Ground, victim: &Mailed) -> Result<u64> {
     Ok(attempts_left(&victim.receipt).saturating_sub(attempts_left(&receipt)))
 }
 
-/// Those that opened something, compared a code, or broke something.
+/// Those that opened something, compared a code, or broke something; who was too busy looked at nothing.
 fn looked_at(answers: &[Answer]) -> Result<u64> {
     let refused = |answer: &&Answer| (400..500).contains(&answer.status) && !answer.is_comparison();
+    let refused = |answer: &&Answer| refused(answer) || answer.is_held_back();
     Ok(u64::try_from(answers.len() - answers.iter().filter(refused).count())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_looked_at_by_whoever_compares_it_opens_or_breaks() {
+        let wrong = r#"{"type":"http://localhost:8000/problems/wrong-code"}"#;
+        for (status, text, expected) in [(200, "", 1), (422, wrong, 1), (500, "", 1), (422, "", 0), (503, "", 0)] {
+            let answer = Answer { status, text: text.into(), ..Answer::default() };
+            assert_eq!(looked_at(&[answer]).unwrap(), expected, "{status}");
+        }
+    }
 }

@@ -4,7 +4,12 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{Ground, Row};
-use crate::drill::{answer::Answer, attacker::Account, chance, ranks, sources::Source};
+use crate::drill::{
+    answer::Answer,
+    attacker::{Account, patiently},
+    chance, ranks,
+    sources::Source,
+};
 
 /// A difference that somebody can use: seen beyond doubt, and large enough to be seen across a network.
 const P: f64 = 0.001;
@@ -68,19 +73,16 @@ async fn register(ground: &Ground) -> Result<(Samples, Vec<(String, Source)>)> {
         if ground.attacker.is_over() || is_full(source) || refused && !ground.attacker.has_many_sources() {
             break;
         }
-        refused = false;
         let (new, old) = (Account::throw_away(), pending.last().map(|(email, _)| Account::at(email)));
-        let (first, known) = if chance::coin() { (None, old.as_ref()) } else { (old.as_ref(), None) };
-        for (who, sample) in [(first, true), (Some(&new), false), (known, true)] {
-            let Some(who) = who else { continue };
-            let answer = ground.attacker.register(source, who).await?;
-            refused |= answer.status == 429;
+        let register = async |who: &Account| ground.attacker.register(source, who).await;
+        refused = if let Some(old) = &old {
+            let pair = both(old, &new, register).await?;
+            samples.note(&pair, 202);
+            pair.iter().any(|answer| answer.status == 429)
+        } else {
             // The first one of all has nobody to be compared with.
-            let sample = if sample { &mut samples.known } else { &mut samples.unknown };
-            if old.is_some() {
-                note(sample, &answer, 202);
-            }
-        }
+            patiently(|| register(&new)).await?.status == 429
+        };
         pending.push((new.email, source));
     }
     Ok((samples, pending))
@@ -95,12 +97,9 @@ async fn guess_passwords(ground: &Ground, known: &[(String, Source)]) -> Result<
             if samples.known.len() >= ground.arguments.calls || ground.attacker.is_over() {
                 return Ok(samples);
             }
-            let known_first = chance::coin();
-            for is_known in [known_first, !known_first] {
-                let who = if is_known { &known } else { &unknown };
-                let answer = ground.attacker.activate(*source, who, &json!({ "code": "0000" })).await?;
-                note(if is_known { &mut samples.known } else { &mut samples.unknown }, &answer, 401);
-            }
+            let guess = json!({ "code": "0000" });
+            let ask = async |who: &Account| ground.attacker.activate(*source, who, &guess).await;
+            samples.note(&both(&known, &unknown, ask).await?, 401);
         }
     }
     Ok(samples)
@@ -117,14 +116,28 @@ async fn warm(ground: &Ground) -> Result<Source> {
     Ok(source)
 }
 
-/// Other answers are not what is measured.
-fn note(sample: &mut Vec<f64>, answer: &Answer, expected: u16) {
-    if answer.status == expected {
-        sample.push(answer.took.as_secs_f64() * 1_000.0);
-    }
+/// The answer for who is known, and that for who is not, asked for in any order.
+async fn both(
+    known: &Account,
+    unknown: &Account,
+    ask: impl AsyncFn(&Account) -> Result<Answer>,
+) -> Result<[Answer; 2]> {
+    let known_first = chance::coin();
+    let first = patiently(|| ask(if known_first { known } else { unknown })).await?;
+    let second = patiently(|| ask(if known_first { unknown } else { known })).await?;
+    Ok(if known_first { [first, second] } else { [second, first] })
 }
 
 impl Samples {
+    /// Other answers are not what is measured, nor is one that has lost its counterpart.
+    fn note(&mut self, pair: &[Answer; 2], expected: u16) {
+        if pair.iter().all(|answer| answer.status == expected) {
+            let [known, unknown] = pair.each_ref().map(|answer| answer.took.as_secs_f64() * 1_000.0);
+            self.known.push(known);
+            self.unknown.push(unknown);
+        }
+    }
+
     fn are_enough(&self) -> bool {
         self.known.len().min(self.unknown.len()) >= FEWEST
     }
@@ -156,6 +169,15 @@ mod tests {
         let unknown: Vec<f64> = (0..200).map(|n| 20.0 + f64::from(n % 20) / 10.0).collect();
         let known = unknown.iter().map(|ms| ms + by_ms).collect();
         Samples { unknown, known }.row("x").verdict
+    }
+
+    #[test]
+    fn an_answer_without_its_counterpart_is_not_counted() {
+        let mut samples = Samples::default();
+        for statuses in [[401, 401], [401, 429], [503, 401]] {
+            samples.note(&statuses.map(|status| Answer { status, ..Answer::default() }), 401);
+        }
+        assert_eq!((samples.known.len(), samples.unknown.len()), (1, 1));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) struct State {
     pub(super) scripts: HashMap<String, VecDeque<Behaviour>>,
     pub(super) next_connections: VecDeque<Behaviour>,
     pub(super) every_connection: Option<Behaviour>,
+    /// How deliveries behave once so many mails have been accepted.
+    pub(super) later: Option<(usize, Behaviour)>,
     pub(super) mails: Vec<Mail>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) logins: Vec<(String, String)>,

@@ -152,7 +152,8 @@ impl Session {
         let attempt = Attempt { to: to.clone(), connection: self.number, at: tokio::time::Instant::now() };
         let behaviour = self.house.book.write(|state| {
             state.attempts.push(attempt);
-            state.scripts.get_mut(&to).and_then(|script| script.pop_front())
+            let general = state.later.filter(|(after, _)| state.mails.len() >= *after).map(|(_, behaviour)| behaviour);
+            state.scripts.get_mut(&to).and_then(|script| script.pop_front()).or(general)
         });
         self.wire.plan(behaviour);
         if self.wire.answer(Stage::Rcpt, "250 2.1.5 recipient ok").await? {
