@@ -28,7 +28,7 @@ pub(crate) const CONNECTIONS: usize = 512;
 const CLIENTS_OF_A_THREAD: usize = 8;
 
 /// Nobody is refused who waits for less, which at the peak nobody does; a slow machine is no overload.
-pub(crate) const PATIENT: (&str, &str) = ("HASH_QUEUE_MS", "2000");
+pub(crate) const PATIENT: (&str, &str) = ("HASH_QUEUE_MS", "60000");
 
 /// A block of numbers that no closed loop comes to the end of.
 const MANY: u64 = 1_000_000;

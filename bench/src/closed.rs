@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,6 +14,9 @@ use hyper::Request;
 use tokio::task::JoinSet;
 
 use crate::{clock::now, door::Door};
+
+/// A machine that stood still meanwhile is waited for so much longer: until one answer counts.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many clients, how long before it counts, and how long it counts.
 #[derive(Clone, Copy, Debug)]
@@ -56,14 +62,17 @@ impl Loop {
         let from = now() + Duration::from_secs_f64(self.warm_up);
         let until = from + Duration::from_secs_f64(self.seconds);
         let (ask, answers) = (Arc::new(ask), Arc::new(Mutex::new(Vec::new())));
+        let counts = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
         for _ in 0..self.clients {
             let (door, ask, answers) = (Arc::clone(door), Arc::clone(&ask), Arc::clone(&answers));
+            let counts = Arc::clone(&counts);
             clients.spawn(async move {
-                while now() < until
+                while (now() < until || !counts.load(Ordering::Relaxed) && now() < until + PATIENCE)
                     && let Some(request) = ask()
                 {
                     let answer = door.ask(request).await;
+                    counts.fetch_or(answer.at >= from, Ordering::Relaxed);
                     answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
                 }
             });
@@ -72,10 +81,15 @@ impl Loop {
             ended?;
         }
         let answers = std::mem::take(&mut *answers.lock().unwrap_or_else(PoisonError::into_inner));
-        // Where it ended early, because nothing was left, that is the end.
-        let end = answers.iter().map(|answer| answer.at).max().unwrap_or(from).min(until);
-        Ok(count(answers.iter().map(|answer| (answer.at, answer.status)), from, end))
+        let answers: Vec<_> = answers.iter().map(|answer| (answer.at, answer.status)).collect();
+        Ok(count(answers.iter().copied(), from, end(&answers, from, until)))
     }
+}
+
+/// Where it ended early, because nothing was left, that is the end; where nothing came in time, what came too late.
+fn end(answers: &[(Instant, u16)], from: Instant, until: Instant) -> Instant {
+    let last = answers.iter().map(|(at, _)| *at).max().unwrap_or(from);
+    if answers.iter().any(|(at, _)| (from..=until).contains(at)) { last.min(until) } else { last }
 }
 
 fn count(answers: impl Iterator<Item = (Instant, u16)>, from: Instant, end: Instant) -> Counted {
@@ -99,5 +113,14 @@ mod tests {
         let counted = count(answers.into_iter(), at(1), at(3));
         assert_eq!((counted.of(202), counted.of(503), counted.all(), counted.rate(202)), (2, 1, 3, 1.0));
         assert!(counted.only(202).is_err());
+    }
+
+    #[test]
+    fn a_machine_that_stood_still_is_waited_for() {
+        let begun = now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        assert_eq!(end(&[(at(0), 202), (at(2), 202), (at(4), 202)], at(1), at(3)), at(3));
+        assert_eq!(end(&[(at(0), 202), (at(2), 202)], at(1), at(3)), at(2), "nothing was left");
+        assert_eq!(end(&[(at(0), 202), (at(4), 202), (at(5), 202)], at(1), at(3)), at(5), "nothing came in time");
     }
 }

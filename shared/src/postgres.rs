@@ -33,7 +33,15 @@ const LIMITS: &str = "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_tran
 /// For a new connection, until Postgres has let us in, unless the URL has a `connect_timeout` of its own.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a request waits for a connection: when it has one, it still has to do its work.
+const WAIT: Duration = Duration::from_secs(2);
+
 pub fn pool(url: &SecretString, connections: usize) -> Result<Pool> {
+    patient_pool(url, connections, WAIT)
+}
+
+/// One in which it takes longer until all have had their turn.
+pub fn patient_pool(url: &SecretString, connections: usize, wait: Duration) -> Result<Pool> {
     let hosts = hosts(url)?;
     let create = Some(hosts.patience);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -42,7 +50,7 @@ pub fn pool(url: &SecretString, connections: usize) -> Result<Pool> {
         .max_size(connections)
         .pre_recycle(Hook::async_fn(|client, metrics| Box::pin(verify(client, metrics))))
         .runtime(Runtime::Tokio1)
-        .timeouts(Timeouts { wait: Some(Duration::from_secs(2)), create, recycle: None })
+        .timeouts(Timeouts { wait: Some(wait), create, recycle: None })
         .build()?)
 }
 

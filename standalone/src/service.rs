@@ -1,6 +1,6 @@
 //! Puts the parts together, runs them, and takes them apart in the right order.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use api::{Ground, Outlet};
@@ -80,12 +80,18 @@ async fn start_database(data: &Data) -> Result<Embedded> {
     Embedded::start(folder).await
 }
 
+/// Everybody stands in line for the one connection: longer than elsewhere, and not as long as a request may take.
+const FOR_THE_ONE: Duration = Duration::from_secs(8);
+
 /// The connections of the whole process. The embedded database takes one, and makes a second wait for ever.
 async fn connect(settings: &Settings, embedded: Option<&Data>) -> Result<Pool> {
     let config = api::Config::load_from(settings.all())?;
     let concurrency = usize::from(worker::Config::load_from(settings.all())?.concurrency);
-    let connections = if embedded.is_some() { 1 } else { api::CONNECTIONS + concurrency + 1 };
-    let pool = postgres::pool(&config.database_url, connections)?;
+    let url = &config.database_url;
+    let pool = match embedded {
+        Some(_) => postgres::patient_pool(url, 1, FOR_THE_ONE)?,
+        None => postgres::pool(url, api::CONNECTIONS + concurrency + 1)?,
+    };
     if let Some(data) = embedded {
         drop(pool.get().await.map_err(|error| database::damaged(&data.database(), &error.to_string()))?);
     }

@@ -101,7 +101,8 @@ impl House {
 
     async fn stop(mut self) {
         self.stop.cancel();
-        while let Some(ended) = timeout(Duration::from_secs(3), self.running.join_next()).await.expect("a prompt end") {
+        while let Some(ended) = timeout(Duration::from_secs(30), self.running.join_next()).await.expect("a prompt end")
+        {
             ended.unwrap().unwrap();
         }
     }

@@ -1,6 +1,6 @@
 //! `cargo run`: the whole service in one process, with nothing but what it brings along.
 
-use std::os::unix::fs::PermissionsExt;
+use std::{os::unix::fs::PermissionsExt, time::Duration};
 
 use tokio::net::TcpListener;
 
@@ -100,6 +100,21 @@ async fn one_connection_is_enough_for_all_that_happens_at_once() {
         assert!(counted.keys().all(|status| *status < 500), "{counted:?}");
     }
     running.come_in("bob@example.com").await;
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moment_in_which_nothing_moves_sends_nobody_away() {
+    let home = Home::new();
+    let running = home.start(&[]);
+    let client = running.client.clone();
+    let registering = tokio::spawn(at_once(20, move |n| {
+        let (client, email) = (client.clone(), format!("ada{n}@example.com"));
+        async move { client.register(&email).await }
+    }));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    running.process.stands_still(Duration::from_millis(2_500)).await;
+    assert_eq!(count(&registering.await.unwrap()), [(202, 20)].into());
     running.stop();
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use crate::{
-    client::{PASSWORD, at_once, count},
+    client::{PASSWORD, at_once_or_again, count},
     shares::HERE,
     stack::Stack,
 };
@@ -33,7 +33,7 @@ async fn an_address_gets_five_codes_an_hour_and_ten_a_day() {
     let other = stack.start_api(&[]).await;
     let (_, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    let answers = at_once(10, |n| {
+    let answers = at_once_or_again(10, |n| {
         let client = if n % 2 == 0 { &stack.client } else { &other.client }.clone();
         async move { client.register_with(ADA, "another password").await }
     });
@@ -56,7 +56,7 @@ async fn a_flood_is_refused_and_a_repetition_is_answered_meanwhile() {
     let here = stack.client.at(HERE);
     let first = here.register_once("her-key", ADA, PASSWORD).await.registration();
     for _ in 0..3 {
-        let flood = at_once(20, |_| {
+        let flood = at_once_or_again(20, |_| {
             let here = here.clone();
             async move { here.register(ADA).await }
         });

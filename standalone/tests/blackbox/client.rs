@@ -6,6 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
 
@@ -181,9 +182,17 @@ where
     F: Future<Output = Answer> + Send + 'static,
 {
     let sent: Vec<_> = (0..requests).map(|n| tokio::spawn(request(n))).collect();
-    let mut answers = Vec::new();
-    for answer in sent {
-        answers.push(answer.await.unwrap());
+    join_all(sent).await.into_iter().map(Result::unwrap).collect()
+}
+
+/// The same; whoever is told 503, as happens where the machine stands still for two seconds, asks again.
+pub(crate) async fn at_once_or_again<F>(requests: usize, request: impl Fn(usize) -> F) -> Vec<Answer>
+where
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let mut answers = at_once(requests, &request).await;
+    for (n, answer) in answers.iter_mut().enumerate().filter(|(_, answer)| answer.status == 503) {
+        *answer = request(n).await;
     }
     answers
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     canaries::{dump, spellings},
-    client::{PASSWORD, at_once, count, send},
+    client::{PASSWORD, at_once_or_again, count, send},
     sink::behaviour::{Behaviour, Stage},
     slots::newest_code_was_read,
     stack::Stack,
@@ -161,7 +161,7 @@ async fn erased_and_registered_at_once_an_address_is_in_one_whole_state() {
         stack.come_in(&email).await;
         stack.sink.nth_mail_to(&email, 2).await;
         let token = stack.client.token(&email).await;
-        let answers = at_once(10, |k| {
+        let answers = at_once_or_again(10, |k| {
             let (client, email, token) = (stack.client.clone(), email.clone(), token.clone());
             async move {
                 match k % 5 {

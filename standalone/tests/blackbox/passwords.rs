@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    client::{Answer, Client, PASSWORD, at_once, count},
+    client::{Answer, Client, PASSWORD, at_once, at_once_or_again, count},
     shares::{HERE, THERE, scope},
     stack::Stack,
 };
@@ -137,7 +137,7 @@ async fn a_network_that_tries_many_addresses_is_stopped_and_who_belongs_there_is
     let (_, code) = stack.sign_up(bob).await;
     assert_eq!(here.activate(bob, &code).await.status, 200);
     for twenty in 0..5 {
-        let tried = at_once(20, |n| {
+        let tried = at_once_or_again(20, |n| {
             let (here, email) = (here.clone(), format!("u{twenty}-{n}@example.com"));
             async move { wrong_password(&here, &email).await }
         });

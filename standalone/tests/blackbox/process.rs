@@ -59,7 +59,18 @@ impl Process {
 
     /// Sends SIGTERM.
     pub(crate) fn signal(&self) {
-        let kill = format!("kill -TERM {}", self.child.id());
+        self.send("TERM");
+    }
+
+    /// As if the machine stood still for so long.
+    pub(crate) async fn stands_still(&self, time: Duration) {
+        self.send("STOP");
+        tokio::time::sleep(time).await;
+        self.send("CONT");
+    }
+
+    fn send(&self, signal: &str) {
+        let kill = format!("kill -{signal} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    client::{PASSWORD, at_once, count},
+    client::{PASSWORD, at_once, at_once_or_again, count},
     guesses::other_than,
     shares::{HERE, THERE, scope},
     stack::Stack,
@@ -152,7 +152,7 @@ async fn resets_and_registrations_share_what_an_address_and_a_network_may_have()
 async fn of_twenty_requests_at_once_an_address_has_its_five_codes() {
     let stack = Stack::without_broker().await;
     let (one, other) = (stack.start_api(&[]).await, stack.start_api(&[]).await);
-    let answers = at_once(20, |n| {
+    let answers = at_once_or_again(20, |n| {
         let client = if n % 2 == 0 { &one.client } else { &other.client }.clone();
         async move { client.forgot(ADA).await }
     });

@@ -4,7 +4,7 @@ use serde_json::json;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    client::{PASSWORD, at_once, count},
+    client::{PASSWORD, at_once_or_again, count},
     forgetting::NEW,
     stack::Stack,
     timing::HASH,
@@ -95,7 +95,7 @@ async fn of_ten_right_codes_at_once_one_changes_the_password() {
     let other = stack.start_api(&[]).await;
     stack.account(ADA).await;
     let (receipt, code) = stack.forgotten(ADA, 3).await;
-    let answers = at_once(10, |n| {
+    let answers = at_once_or_again(10, |n| {
         let client = if n % 2 == 0 { &stack.client } else { &other.client }.clone();
         let (receipt, code) = (receipt.clone(), code.clone());
         async move { client.reset_to(&receipt, &code, &format!("horse battery {n}")).await }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    client::{Answer, Client, PASSWORD, at_once, count, send},
+    client::{Answer, Client, PASSWORD, at_once_or_again, count, send},
     shares::{HERE, scope},
     stack::Stack,
 };
@@ -68,7 +68,7 @@ async fn of_twenty_logins_at_once_five_sessions_stay() {
     let stack = Stack::start().await;
     stack.come_in(ADA).await;
     let home = stack.client.clone();
-    let answers = at_once(20, |_| {
+    let answers = at_once_or_again(20, |_| {
         let client = home.clone();
         async move { client.login(ADA, PASSWORD).await }
     })

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Answer, at_once, count},
+    client::{Answer, at_once_or_again, count},
     guesses::other_than,
     stack::Stack,
 };
@@ -104,7 +104,7 @@ async fn one_network_gives_ten_wrong_codes_in_ten_minutes_and_thirty_a_day() {
 async fn of_twenty_registrations_at_once_a_network_has_its_three() {
     let stack = Stack::start_with(&[("REGISTRATIONS_PER_NETWORK_PER_HOUR", "3")]).await;
     let here = stack.client.at(HERE);
-    let registered = at_once(20, |n| {
+    let registered = at_once_or_again(20, |n| {
         let here = here.clone();
         async move { here.register(&format!("ada{n}@example.com")).await }
     });

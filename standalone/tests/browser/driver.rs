@@ -1,6 +1,6 @@
 //! A chromedriver of one test, on a port that was free.
 
-use std::{fs, process::Stdio, time::Duration};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -34,21 +34,21 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) async fn start() -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let mut command = Command::new("chromedriver");
-        // Chromium keeps more in the home folder than its profile.
-        command.arg("--port=0").env("HOME", profile.path()).env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-        let mut process = command.spawn().expect("chromedriver: run the tests with `make test-browser`");
-        let mut says = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        let port = loop {
-            line.clear();
-            assert!(says.read_line(&mut line).await.unwrap() > 0, "chromedriver does not say where it listens");
-            if let Some((_, port)) = line.trim_end().trim_end_matches('.').split_once("started successfully on port ") {
-                break port.to_owned();
+        let mut said = String::new();
+        // It asks for any port of IPv6 and then for the same of IPv4: when somebody has that, it ends.
+        for _ in 0..5 {
+            let mut process = spawn(profile.path());
+            let mut says = BufReader::new(process.stdout.take().unwrap());
+            let mut line = String::new();
+            while says.read_line(&mut line).await.unwrap() > 0 {
+                let port = line.trim_end().trim_end_matches('.').split_once("started successfully on port ");
+                if let Some((_, port)) = port {
+                    return Self { url: format!("http://127.0.0.1:{port}"), process, _says: says, profile };
+                }
+                said += &std::mem::take(&mut line);
             }
-        };
-        Self { url: format!("http://127.0.0.1:{port}"), process, _says: says, profile }
+        }
+        panic!("chromedriver does not say where it listens, but: {said}");
     }
 
     pub(crate) fn capabilities(&self, form: Form) -> Capabilities {
@@ -80,4 +80,12 @@ impl Driver {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+fn spawn(home: &Path) -> Child {
+    let mut command = Command::new("chromedriver");
+    // Chromium keeps more in the home folder than its profile.
+    command.arg("--port=0").env("HOME", home).env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    command.spawn().expect("chromedriver: run the tests with `make test-browser`")
 }

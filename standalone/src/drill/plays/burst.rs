@@ -5,7 +5,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 
 use super::{Ground, Row, judged, mailed};
-use crate::drill::{answer::Answer, attacker::Account, chance, sources::Source};
+use crate::drill::{
+    answer::Answer,
+    attacker::{Account, patiently},
+    chance,
+    sources::Source,
+};
 
 /// More from one network would lock the address for it before anything is compared.
 const FROM_ONE_SOURCE: usize = 4;
@@ -44,11 +49,11 @@ fn row(what: &str, answers: &[Answer], granted: impl Fn(&Answer) -> bool, promis
 }
 
 async fn at_once(ground: &Ground, call: impl AsyncFn(Source) -> Result<Answer>) -> Result<Vec<Answer>> {
-    let calls = ground.arguments.calls;
+    let (calls, call) = (ground.arguments.calls, &call);
     let mut sources = vec![];
     for n in 0..calls {
         let source = if n % FROM_ONE_SOURCE == 0 { None } else { sources.last().copied() };
         sources.push(source.unwrap_or_else(|| ground.attacker.fresh_source()));
     }
-    stream::iter(sources).map(|source| call(source)).buffer_unordered(calls).try_collect().await
+    stream::iter(sources).map(|source| patiently(move || call(source))).buffer_unordered(calls).try_collect().await
 }

@@ -18,6 +18,9 @@ const DELTA_MS: f64 = 1.0;
 /// Fewer on either side say nothing.
 const FEWEST: usize = 10;
 
+/// So many addresses are asked about from one network: it may try only so many passwords.
+const FROM_ONE_SOURCE: usize = 5;
+
 /// Milliseconds for addresses that are unknown and known.
 #[derive(Default)]
 struct Samples {
@@ -44,7 +47,7 @@ pub(super) async fn play(ground: &Ground) -> Result<Vec<Row>> {
 
 async fn measure(ground: &Ground) -> Result<Measured> {
     let (registering, pending) = register(ground).await?;
-    let passwords = guess_passwords(ground, &pending).await?;
+    let passwords = guess_passwords(ground, &pending, FROM_ONE_SOURCE).await?;
     let mut measured = vec![
         ("time: registering, pending or unknown", registering),
         ("time: wrong password, pending or unknown", passwords),
@@ -52,18 +55,16 @@ async fn measure(ground: &Ground) -> Result<Measured> {
     if let Some(active) = &ground.arguments.active {
         // Half of what locks nothing: it may be measured twice.
         let networks = ground.promise.harmless_passwords().1 / 2 / tries(ground);
-        let mut there = vec![];
-        for _ in 0..if ground.attacker.has_many_sources() { networks } else { 1 } {
-            there.push((active.clone(), warm(ground).await?));
-        }
-        measured.push(("time: wrong password, active or unknown", guess_passwords(ground, &there).await?));
+        let networks = if ground.attacker.has_many_sources() { usize::try_from(networks)? } else { 1 };
+        let passwords = guess_passwords(ground, &vec![active.clone(); networks], 1).await?;
+        measured.push(("time: wrong password, active or unknown", passwords));
     }
     Ok(measured)
 }
 
 /// Each address is registered twice: when nobody knows it, and later again. Returns those that are pending now.
-async fn register(ground: &Ground) -> Result<(Samples, Vec<(String, Source)>)> {
-    let (mut samples, mut pending) = (Samples::default(), Vec::<(String, Source)>::new());
+async fn register(ground: &Ground) -> Result<(Samples, Vec<String>)> {
+    let (mut samples, mut pending) = (Samples::default(), Vec::<String>::new());
     let mut source = warm(ground).await?;
     let (mut refused, is_full) = (false, |source| ground.attacker.registrations_left(&ground.promise, source) < 2);
     for _ in 0..=ground.arguments.calls / 4 {
@@ -73,7 +74,7 @@ async fn register(ground: &Ground) -> Result<(Samples, Vec<(String, Source)>)> {
         if ground.attacker.is_over() || is_full(source) || refused && !ground.attacker.has_many_sources() {
             break;
         }
-        let (new, old) = (Account::throw_away(), pending.last().map(|(email, _)| Account::at(email)));
+        let (new, old) = (Account::throw_away(), pending.last().map(|email| Account::at(email)));
         let register = async |who: &Account| ground.attacker.register(source, who).await;
         refused = if let Some(old) = &old {
             let pair = both(old, &new, register).await?;
@@ -83,22 +84,26 @@ async fn register(ground: &Ground) -> Result<(Samples, Vec<(String, Source)>)> {
             // The first one of all has nobody to be compared with.
             patiently(|| register(&new)).await?.status == 429
         };
-        pending.push((new.email, source));
+        pending.push(new.email);
     }
     Ok((samples, pending))
 }
 
-/// A few wrong passwords for each, too few to lock it, in turn with as many for addresses that nobody has.
-async fn guess_passwords(ground: &Ground, known: &[(String, Source)]) -> Result<Samples> {
-    let mut samples = Samples::default();
-    for (email, source) in known {
+/// A few wrong passwords for each, too few to lock it, in turn with as many for addresses that nobody has. They come
+/// from where nobody asked for a code: of those who did less is written down, and they know that they did.
+async fn guess_passwords(ground: &Ground, known: &[String], from_one_source: usize) -> Result<Samples> {
+    let (mut samples, mut source) = (Samples::default(), warm(ground).await?);
+    for (n, email) in known.iter().enumerate() {
+        if n > 0 && n % from_one_source == 0 {
+            source = warm(ground).await?;
+        }
         let (known, unknown) = (Account::at(email), Account::throw_away());
         for _ in 0..tries(ground) {
             if samples.known.len() >= ground.arguments.calls || ground.attacker.is_over() {
                 return Ok(samples);
             }
             let guess = json!({ "code": "0000" });
-            let ask = async |who: &Account| ground.attacker.activate(*source, who, &guess).await;
+            let ask = async |who: &Account| ground.attacker.activate(source, who, &guess).await;
             samples.note(&both(&known, &unknown, ask).await?, 401);
         }
     }
