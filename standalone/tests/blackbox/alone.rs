@@ -107,14 +107,16 @@ async fn one_connection_is_enough_for_all_that_happens_at_once() {
 async fn a_moment_in_which_nothing_moves_sends_nobody_away() {
     let home = Home::new();
     let running = home.start(&[]);
-    let client = running.client.clone();
-    let registering = tokio::spawn(at_once(20, move |n| {
-        let (client, email) = (client.clone(), format!("ada{n}@example.com"));
-        async move { client.register(&email).await }
-    }));
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    running.process.stands_still(Duration::from_millis(2_500)).await;
-    assert_eq!(count(&registering.await.unwrap()), [(202, 20)].into());
+    for after in [40, 160] {
+        let client = running.client.clone();
+        let registering = tokio::spawn(at_once(30, move |n| {
+            let (client, email) = (client.clone(), format!("ada{after}-{n}@example.com"));
+            async move { client.register(&email).await }
+        }));
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        running.process.stands_still(Duration::from_millis(2_500)).await;
+        assert_eq!(count(&registering.await.unwrap()), [(202, 30)].into());
+    }
     running.stop();
 }
 
