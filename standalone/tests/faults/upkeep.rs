@@ -59,7 +59,7 @@ async fn stop_while(name: &str, link: fn(&Scene) -> &Proxy) {
         link(scene).set(Way::Held);
         sleep(Duration::from_secs(2)).await;
         let nodes: Vec<_> = scene.apis.drain(..).chain(scene.workers.drain(..)).collect();
-        join_all(nodes.into_iter().map(Node::stops)).await;
+        join_all(nodes.into_iter().map(Node::stops_or_says_that_it_was_cut_off)).await;
         link(scene).set(Way::Open);
         scene.people(2, 2).await;
     };
