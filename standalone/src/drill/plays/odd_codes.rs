@@ -78,8 +78,7 @@ async fn used_up(ground: &Ground, victim: &Mailed) -> Result<u64> {
 
 /// Those that opened something, compared a code, or broke something; who was too busy looked at nothing.
 fn looked_at(answers: &[Answer]) -> Result<u64> {
-    let refused = |answer: &&Answer| (400..500).contains(&answer.status) && !answer.is_comparison();
-    let refused = |answer: &&Answer| refused(answer) || answer.is_held_back();
+    let refused = |answer: &&Answer| matches!(answer.status, 400..500 | 503) && !answer.is_comparison();
     Ok(u64::try_from(answers.len() - answers.iter().filter(refused).count())?)
 }
 
