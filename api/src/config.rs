@@ -39,7 +39,7 @@ pub struct Config {
     pub(crate) events_with_email: bool,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) transport: Transport,
-    pub(crate) hashing: crate::hashing::Settings,
+    pub(crate) hashing: crate::password_hashing::Settings,
 }
 
 impl Config {

@@ -1,38 +1,20 @@
 //! The HTTP surface: which path leads where.
 
-#[macro_use]
-mod refused;
-
-mod access;
 mod bearer;
-mod body;
+mod cached_page;
 mod caller;
-mod connection;
-pub(crate) mod cors;
 mod csp;
-mod docs;
-mod edge;
-mod framework;
-mod front;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod headers;
-mod health;
-mod labels;
+mod json;
 mod language;
-mod not_me;
-mod page;
-mod passwords;
-mod places;
-mod policy;
+mod metric_labels;
+pub(crate) mod middleware;
 mod problem;
-mod progress;
-mod routes;
-mod serve;
-mod sessions;
-pub(crate) mod tls;
-mod users;
-mod watching;
+mod route_table;
+pub(crate) mod routes;
+pub(crate) mod server;
+mod web_app;
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -45,8 +27,13 @@ use poem_openapi::{OpenApi, OpenApiService};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::{cors::Origins, headers::Headers, places::Places, serve::House, tls::Tls};
-use crate::App;
+use crate::{
+    app::App,
+    http::{
+        middleware::{cors::Origins, security_headers::Headers},
+        server::{accept_loop::House, connection_limit::Places, tls::Tls},
+    },
+};
 
 /// What is set about the way to us, not about what happens here.
 pub(crate) struct Transport {
@@ -79,7 +66,7 @@ pub(crate) async fn serve(
         }
     };
     tokio::select! {
-        () = serve::run(listener, house, stop) => Ok(()),
+        () = crate::http::server::accept_loop::run(listener, house, stop) => Ok(()),
         never = certificate => match never {},
     }
 }
@@ -87,12 +74,12 @@ pub(crate) async fn serve(
 /// From the outside in: headers for browsers; the edge; preflights; the paths.
 fn endpoint(app: Arc<App>, with_docs: bool, origins: Origins) -> Result<impl Endpoint + 'static> {
     let headers = Headers::new(&app.public_url);
-    let (of_app, not_me) = (Arc::clone(&app), not_me::page(Arc::clone(&app)));
-    let front = Arc::new(front::page(app.policy.password_min_length, with_docs));
+    let (of_app, not_me) = (Arc::clone(&app), crate::http::routes::not_me::page(Arc::clone(&app)));
+    let front = Arc::new(web_app::page(app.policy.password_min_length, with_docs));
     let service = move || service(&of_app);
-    let pages = docs::Pages::of(&service(), &app)?;
-    let edge = edge::Edge::new(app, routes::Routes::new(pages.spec(), with_docs));
-    let routes = Route::new().nest("/", service()).at(not_me::PATTERN, not_me);
+    let pages = crate::http::routes::docs::Pages::of(&service(), &app)?;
+    let edge = crate::http::middleware::request::Edge::new(app, route_table::Routes::new(pages.spec(), with_docs));
+    let routes = Route::new().nest("/", service()).at(crate::http::routes::not_me::PATTERN, not_me);
     let routes = if with_docs { pages.add_to(routes, service) } else { routes };
     let asked = origins.clone();
     let routes = routes.with(NormalizePath::new(TrailingSlash::Trim)).around(move |inner, request| {
@@ -113,7 +100,7 @@ fn endpoint(app: Arc<App>, with_docs: bool, origins: Origins) -> Result<impl End
             let mut response = edge.pass(inner, request).await;
             headers.complete(&mut response);
             if let Some(origin) = origin {
-                cors::open(&mut response, origin);
+                crate::http::middleware::cors::open(&mut response, origin);
             }
             Ok(response)
         }
@@ -122,12 +109,12 @@ fn endpoint(app: Arc<App>, with_docs: bool, origins: Origins) -> Result<impl End
 
 fn service(app: &Arc<App>) -> OpenApiService<impl OpenApi + use<>, ()> {
     let apis = (
-        users::Users { app: Arc::clone(app) },
-        watching::Watching { app: Arc::clone(app) },
-        sessions::Sessions { app: Arc::clone(app) },
-        passwords::Passwords { app: Arc::clone(app) },
-        policy::Policies { app: Arc::clone(app) },
-        health::Health::new(app),
+        crate::http::routes::users::Users { app: Arc::clone(app) },
+        crate::http::routes::registration_events::Watching { app: Arc::clone(app) },
+        crate::http::routes::sessions::Sessions { app: Arc::clone(app) },
+        crate::http::routes::passwords::Passwords { app: Arc::clone(app) },
+        crate::http::routes::policy::Policies { app: Arc::clone(app) },
+        crate::http::routes::health::Health::new(app),
     );
     // Relative, so that the page works under whatever name it was reached.
     OpenApiService::new(apis, "Vestibule", env!("CARGO_PKG_VERSION")).server("/").description(DESCRIPTION)

@@ -1,24 +1,24 @@
 //! The way to the database. One table, one file below; statements are constants, rules are elsewhere.
 
-pub(crate) mod budgets;
+pub(crate) mod cleanup_lock;
 pub(crate) mod codes;
 pub(crate) mod deliveries;
 pub(crate) mod guesses;
+pub(crate) mod key_fingerprint;
 pub(crate) mod lockouts;
-pub(crate) mod lost;
-pub(crate) mod mutes;
-pub(crate) mod names;
+pub(crate) mod mail_suppressions;
 pub(crate) mod outbox;
+pub(crate) mod outbox_stats;
 pub(crate) mod password_changes;
 pub(crate) mod passwords;
+pub(crate) mod rate_limits;
 pub(crate) mod registrations;
 pub(crate) mod resets;
 pub(crate) mod schema;
 pub(crate) mod sessions;
 pub(crate) mod transaction;
-pub(crate) mod turn;
+pub(crate) mod unacknowledged;
 pub(crate) mod users;
-pub(crate) mod waiting;
 
 use anyhow::anyhow;
 use deadpool_postgres::{GenericClient, Object, Pool, PoolError};
@@ -26,7 +26,7 @@ use futures_util::future::try_join_all;
 use shared::postgres::{Usage, usage};
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
-use crate::refusal::Refusal;
+use crate::error::Refusal;
 
 pub(crate) type Connection = Object;
 pub(crate) type Error = tokio_postgres::Error;
@@ -75,14 +75,14 @@ async fn prepare(connection: &Connection) -> Result<(), Error> {
 pub(crate) fn statements() -> Vec<&'static str> {
     [
         &[transaction::LOCK],
-        budgets::ALL,
+        rate_limits::ALL,
         codes::ALL,
         deliveries::ALL,
         guesses::ALL,
         lockouts::ALL,
-        lost::ALL,
-        mutes::ALL,
-        names::ALL,
+        unacknowledged::ALL,
+        mail_suppressions::ALL,
+        key_fingerprint::ALL,
         outbox::ALL,
         password_changes::ALL,
         passwords::ALL,
@@ -91,9 +91,9 @@ pub(crate) fn statements() -> Vec<&'static str> {
         resets::ALL,
         schema::ALL,
         sessions::ALL,
-        turn::ALL,
+        cleanup_lock::ALL,
         users::ALL,
-        waiting::ALL,
+        outbox_stats::ALL,
     ]
     .concat()
 }

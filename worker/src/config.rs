@@ -9,12 +9,9 @@ use serde::Deserialize;
 use shared::{code::Ring, env::needed, postgres::Pool};
 
 use crate::{
-    compose::Composer,
-    debts::Debts,
-    handle::Handler,
-    mail::Sender,
-    report::Report,
-    smtp::{server::Server, slots::Slots},
+    delivery::{email::Sender, handler::Handler, message_builder::Composer, pending_records::Debts},
+    health::Report,
+    smtp::{pool::Slots, server::Server},
     store::Store,
 };
 

@@ -1,30 +1,23 @@
 //! The worker: takes messages from the queue, and hands mails to a mail server.
 
-mod compose;
+mod cli;
 mod config;
-mod consume;
-mod courier;
-mod debts;
-mod handle;
-mod headers;
-mod judge;
-mod mail;
+mod consumer;
+mod dead_letters;
+mod delivery;
+mod health;
 mod metrics;
-mod outcome;
-mod parked;
-mod report;
 mod smtp;
 mod store;
-mod tools;
-mod undeliverable;
 
 use std::sync::Arc;
 
+pub use crate::delivery::in_process::{Courier, Later};
 use anyhow::Result;
+pub use cli::{Command, Tool, USAGE, answer};
 pub use config::Config;
-pub use courier::{Courier, Later};
+pub use health::Report;
 use lookout::{desk::Desk, metrics::Registry, ops};
-pub use report::Report;
 use shared::{
     postgres::{self, Pool},
     process::Parts,
@@ -33,7 +26,6 @@ use shared::{
 pub use smtp::fuzzing;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-pub use tools::{Command, Tool, USAGE, answer};
 
 /// While as many as there are connections are being mailed, as many others are read, recorded and acked, so that no
 /// connection to the mail server waits for Postgres or the broker. More would only be kept from other workers.
@@ -61,7 +53,7 @@ pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> R
 
 /// Consumes from RabbitMQ until `stop`.
 pub async fn consume(config: Config, database: Pool, report: Arc<Report>, stop: CancellationToken) -> Result<()> {
-    let consumer = consume::Consumer {
+    let consumer = consumer::Consumer {
         url: config.amqp_url()?,
         in_hand: config.concurrency * IN_HAND_PER_CONNECTION,
         topology: config.topology.clone(),

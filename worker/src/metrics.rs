@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use lookout::metrics::{Family, Number, Registry, histogram::Histogram, names};
 use shared::message::Kind;
 
-use crate::outcome::{Done, Outcome};
+use crate::delivery::outcome::{Done, Outcome};
 
 const KINDS: [Kind; 6] =
     [Kind::SendCode, Kind::AlreadyRegistered, Kind::Activated, Kind::ResetCode, Kind::NoAccount, Kind::PasswordChanged];

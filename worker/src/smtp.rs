@@ -12,22 +12,18 @@ use lookout::traces::spans;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
-use self::{connection::Connection, failure::Failure, open::open, server::Server};
+use connect::open;
+use connection::Connection;
+use error::Failure;
+use server::Server;
 
 mod connection;
-mod due;
-mod failure;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-pub(crate) mod heard;
-mod offers;
-mod open;
 mod reply;
 pub(crate) mod server;
-pub(crate) mod slots;
 mod starttls;
 mod tls;
-mod turns;
 
 /// A mail as it goes over the wire, with its envelope.
 pub(crate) struct Letter {
@@ -115,5 +111,12 @@ fn verdict(said: &Result<(), Failure>) -> Sent {
     failure.verdict()
 }
 
+mod capabilities;
+mod connect;
+mod error;
+mod expected_replies;
+pub(crate) mod health;
+mod lockstep_stream;
+pub(crate) mod pool;
 #[cfg(test)]
 mod tests;

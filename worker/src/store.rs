@@ -14,7 +14,7 @@ use tokio_postgres::Row;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::judge::{Code, Facts, warning_until, welcome_until};
+use crate::delivery::decision::{Code, Facts, warning_until, welcome_until};
 
 // What is true about a message, in one round trip, and in one row even if there is nothing: a server that takes no
 // writes, a standby for example, could not record what was sent, and may not know yet what it is asked for.

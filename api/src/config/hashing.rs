@@ -7,13 +7,13 @@ use anyhow::{Result, bail};
 use super::{settings::Settings as Given, within};
 use crate::{
     domain::password::recipe::Costs,
-    hashing::{Kind, Settings},
+    password_hashing::{Kind, Settings},
 };
 
 /// Whoever waits longer is not there any more.
 const MOST_PATIENCE_MS: u32 = 60_000;
 
-pub(super) fn check(given: &Given, production: bool) -> Result<Settings> {
+pub(crate) fn check(given: &Given, production: bool) -> Result<Settings> {
     let (memory_kib, passes) = (given.argon2_memory_kib, given.argon2_passes);
     within("ARGON2_MEMORY_KIB", memory_kib, Costs::LEAST_MEMORY_KIB, Costs::MOST_MEMORY_KIB)?;
     within("ARGON2_PASSES", passes, 1, Costs::MOST_PASSES)?;

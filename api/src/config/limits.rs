@@ -4,13 +4,11 @@ use anyhow::Result;
 
 use super::{on, settings::Settings, within};
 use crate::domain::{
-    guesses::Guesses,
     policy::{Policy, WRONG_CODES_FROM, WRONG_PASSWORDS_FROM},
-    resets::Resets,
-    share::Share,
+    rate_limit::{guess_escalation::Guesses, reset_escalation::Resets, sliding_window::Share},
 };
 
-pub(super) fn check(settings: &Settings) -> Result<Policy> {
+pub(crate) fn check(settings: &Settings) -> Result<Policy> {
     let seconds = |seconds: u32| time::Duration::seconds(seconds.into());
     within("CODE_LENGTH", settings.code_length.into(), 4, 10)?;
     within("CODE_TTL_SECONDS", settings.code_ttl_seconds, 1, 3_600)?;

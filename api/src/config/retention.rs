@@ -11,7 +11,7 @@ const A_DAY: u32 = 86_400;
 const TEN_YEARS: u32 = 3_650 * A_DAY;
 
 /// What is kept for how long, and how often it is looked for what is not.
-pub(super) fn check(settings: &Settings) -> Result<(Retention, Duration)> {
+pub(crate) fn check(settings: &Settings) -> Result<(Retention, Duration)> {
     // A repetition by `Idempotency-Key` needs its registration for a day, and no code lives longer.
     within("RETAIN_REGISTRATIONS_SECONDS", settings.retain_registrations_seconds, A_DAY, TEN_YEARS)?;
     // A mail that warns of a changed password may be on its way for a week, and is not mailed again while it is on record.

@@ -3,9 +3,9 @@
 use anyhow::{Result, anyhow, bail};
 
 use super::{Settings, on, within};
-use crate::http::{Transport, cors::Origins, tls::Tls};
+use crate::http::{Transport, middleware::cors::Origins, server::tls::Tls};
 
-pub(super) fn check(settings: &Settings, production: bool) -> Result<Transport> {
+pub(crate) fn check(settings: &Settings, production: bool) -> Result<Transport> {
     within("MAX_CONNECTIONS", settings.max_connections, 1, 1_000_000)?;
     let tls = Tls::load(&settings.tls_cert, &settings.tls_key)?;
     if tls.is_some() && !settings.public_url.starts_with("https://") {

@@ -4,6 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 mod choice;
+pub(crate) mod common_passwords;
 pub(crate) mod proof;
 pub(crate) mod recipe;
 

@@ -4,10 +4,10 @@ use shared::code::Key;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{
-    guesses::{Guesses, STEP},
-    resets::Resets,
-    share::Share,
+use crate::domain::rate_limit::{
+    guess_escalation::{Guesses, STEP},
+    reset_escalation::Resets,
+    sliding_window::Share,
 };
 
 /// What is wrong with one field of a request.
@@ -200,5 +200,4 @@ pub(crate) fn attempts_left(code: &Code, guesses: u32) -> u8 {
 }
 
 #[cfg(test)]
-#[path = "policy_tests.rs"]
 mod tests;

@@ -2,10 +2,12 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::{
-    guesses,
-    lockout::{self, ASKED_FOR_A_CODE, REMEMBERED},
+use crate::domain::{
     policy::Policy,
+    rate_limit::{
+        guess_escalation,
+        lockout::{self, ASKED_FOR_A_CODE, REMEMBERED},
+    },
 };
 
 /// A message is not mailed later than this after it was written: neither a code nor a welcome lives longer.
@@ -62,8 +64,8 @@ impl Retention {
             wrong_codes_from: now - policy.wrong_codes_from.longest(),
             wrong_passwords_from: now - policy.wrong_passwords_from.longest(),
             let_in: now - REMEMBERED,
-            guesses: now - guesses::QUIET,
-            hours: now - guesses::DAY,
+            guesses: now - guess_escalation::QUIET,
+            hours: now - guess_escalation::DAY,
             lockouts: now - lockout::LONGEST,
         }
     }
@@ -72,7 +74,7 @@ impl Retention {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{guesses::Guesses, resets::Resets, share::Share};
+    use crate::domain::rate_limit::{guess_escalation::Guesses, reset_escalation::Resets, sliding_window::Share};
     use time::macros::datetime;
 
     const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);

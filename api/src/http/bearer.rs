@@ -11,9 +11,9 @@ use poem_openapi::{
 };
 
 use super::problem::Problem;
-use crate::{domain::session::Token, refusal::Refusal};
+use crate::{domain::session::Token, error::Refusal};
 
-pub(super) struct Bearer(pub(super) Token);
+pub(crate) struct Bearer(pub(crate) Token);
 
 const NAME: &str = "Bearer";
 

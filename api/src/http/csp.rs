@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 /// Whose styles a page may have.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Styles {
+pub(crate) enum Styles {
     /// Those that stand in it.
     Own,
     /// Those, too, that it makes while it runs.
@@ -13,7 +13,7 @@ pub(super) enum Styles {
 }
 
 /// What stands in the page is named by its hash, so that nothing can be slipped in.
-pub(super) fn of(page: &str, styles: Styles) -> String {
+pub(crate) fn of(page: &str, styles: Styles) -> String {
     let scripts = hashes(page, "script");
     let styles = if styles == Styles::Any { "'unsafe-inline'".to_owned() } else { hashes(page, "style") };
     format!(
@@ -23,7 +23,7 @@ pub(super) fn of(page: &str, styles: Styles) -> String {
 }
 
 /// The same without anything from elsewhere on this server: all that the page is stands in it.
-pub(super) fn of_whole(page: &str) -> String {
+pub(crate) fn of_whole(page: &str) -> String {
     let (scripts, styles) = (hashes(page, "script"), hashes(page, "style"));
     format!(
         "default-src 'none'; script-src {scripts}; style-src {styles}; img-src data:; connect-src 'self'; \
@@ -32,7 +32,7 @@ pub(super) fn of_whole(page: &str) -> String {
 }
 
 /// For a page with a form and nothing that runs.
-pub(super) fn of_form(page: &str) -> String {
+pub(crate) fn of_form(page: &str) -> String {
     let styles = hashes(page, "style");
     format!("default-src 'none'; style-src {styles}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 }

@@ -9,10 +9,12 @@ use poem::{
 };
 use poem_openapi::auth::{self, BasicAuthorization};
 
-use super::{caller::Caller, language, users};
-use crate::domain::{
-    email::EmailAddress,
-    network::{Network, TrustedProxies},
+use crate::{
+    domain::{
+        email::EmailAddress,
+        network::{Network, TrustedProxies},
+    },
+    http::{caller::Caller, language, routes::users},
 };
 
 /// An address that is let in has one form, and nothing that means something in SMTP, in a header or in a list.

@@ -1,6 +1,8 @@
 //! Errors as RFC 9457 problems: what a client is told, and how.
 
-mod of_refusal;
+pub(crate) mod framework;
+mod of_error;
+pub(crate) mod responses;
 
 use std::ops::RangeInclusive;
 
@@ -12,9 +14,9 @@ use poem::{
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{chance, domain::policy::Scope, metrics::Refused};
+use crate::{domain::policy::Scope, metrics::Refused, rng};
 
-pub(super) const CONTENT_TYPE: &str = "application/problem+json";
+pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 const BASIC: HeaderValue = HeaderValue::from_static(r#"Basic realm="vestibule", charset="UTF-8""#);
 const BEARER: HeaderValue = HeaderValue::from_static(r#"Bearer realm="vestibule""#);
 
@@ -24,7 +26,7 @@ const RETRY_SECONDS: RangeInclusive<i64> = 1..=3;
 
 /// The kinds of problem that there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     MalformedRequest,
     Unauthenticated,
     NotActivated,
@@ -47,7 +49,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Status, slug, title.
-    pub(super) fn row(self) -> (u16, &'static str, &'static str) {
+    pub(crate) fn row(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::MalformedRequest => (400, "malformed-request", "The request cannot be read"),
             Self::Unauthenticated => (401, "unauthenticated", "No or wrong credentials"),
@@ -74,11 +76,11 @@ impl Kind {
 /// An error on its way out. It becomes an answer at the edge, where the request's id is known.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind:?}")]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     kind: Kind,
     detail: &'static str,
     members: Map<String, Value>,
-    pub(super) headers: Vec<(header::HeaderName, HeaderValue)>,
+    pub(crate) headers: Vec<(header::HeaderName, HeaderValue)>,
     /// Whose limit it was, of "too many".
     scope: Option<Scope>,
     /// How long the code was, if this was a guess that counts.
@@ -92,17 +94,17 @@ impl ResponseError for Problem {
 }
 
 impl Problem {
-    pub(super) fn counted(&self) -> Refused {
+    pub(crate) fn counted(&self) -> Refused {
         Refused { slug: self.kind.row().1, scope: self.scope.map(name), guessed: self.guessed }
     }
 
-    pub(super) fn new(kind: Kind, detail: &'static str) -> Self {
+    pub(crate) fn new(kind: Kind, detail: &'static str) -> Self {
         let (members, headers) = (Map::new(), Vec::new());
         let mut problem = Self { kind, detail, members, headers, scope: None, guessed: None };
         match kind {
             Kind::Unauthenticated => problem.headers.push((header::WWW_AUTHENTICATE, BASIC)),
             Kind::Overloaded | Kind::Unavailable => {
-                problem.headers.push((header::RETRY_AFTER, chance::one_of(RETRY_SECONDS).into()))
+                problem.headers.push((header::RETRY_AFTER, rng::one_of(RETRY_SECONDS).into()))
             }
             _ => {}
         }
@@ -114,7 +116,7 @@ impl Problem {
         self
     }
 
-    pub(super) fn body(&self, public_url: &str, request_id: &str) -> Value {
+    pub(crate) fn body(&self, public_url: &str, request_id: &str) -> Value {
         let (status, slug, title) = self.kind.row();
         let mut body = self.members.clone();
         body.insert("type".into(), format!("{public_url}/problems/{slug}").into());
@@ -125,7 +127,7 @@ impl Problem {
         Value::Object(body)
     }
 
-    pub(super) fn respond(self, public_url: &str, request_id: Uuid) -> Response {
+    pub(crate) fn respond(self, public_url: &str, request_id: Uuid) -> Response {
         let body = self.body(public_url, &request_id.to_string()).to_string();
         let mut response = Response::builder().status(self.status()).content_type(CONTENT_TYPE).body(body);
         response.headers_mut().extend(self.headers);

@@ -25,7 +25,7 @@ const IS_LATE: &str = "SELECT EXISTS (SELECT FROM codes c WHERE c.sent_at IS NUL
     AND c.deadline > statement_timestamp() AND c.created_at < statement_timestamp() - make_interval(secs => $1) \
     AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = c.id))";
 
-pub(super) const ALL: &[&str] = &[SUPERSEDE, INSERT, COUNT_ATTEMPT, CONSUME, KILL_SHORTER, IS_LATE];
+pub(crate) const ALL: &[&str] = &[SUPERSEDE, INSERT, COUNT_ATTEMPT, CONSUME, KILL_SHORTER, IS_LATE];
 
 /// Makes this the code that counts for its registration.
 pub(crate) fn insert<'a>(writes: &mut Writes<'a>, code: &'a Code, ttl: Duration, now: OffsetDateTime) {

@@ -7,7 +7,7 @@ use super::transaction::Writes;
 const FORGET: &str = "DELETE FROM deliveries WHERE ctid = ANY(ARRAY( \
     SELECT ctid FROM deliveries WHERE at <= $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
-pub(super) const ALL: &[&str] = &[FORGET];
+pub(crate) const ALL: &[&str] = &[FORGET];
 
 /// So many of those that are on record since then, or for longer.
 pub(crate) fn forget(writes: &mut Writes<'_>, since: OffsetDateTime, at_most: i64) {

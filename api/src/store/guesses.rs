@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use tokio_postgres::{Error, Row};
 
 use super::transaction::Writes;
-use crate::domain::guesses::{DAY, Record, Spent};
+use crate::domain::rate_limit::guess_escalation::{DAY, Record, Spent};
 
 const READ: &str = "WITH day AS (SELECT length, sum(wrong)::bigint AS wrong FROM guesses_by_hour \
     WHERE hour > clock_timestamp() - make_interval(secs => $2) GROUP BY length) \
@@ -31,7 +31,7 @@ const FORGET: &str = "DELETE FROM guesses WHERE ctid = ANY(ARRAY( \
 const FORGET_HOURS: &str = "DELETE FROM guesses_by_hour WHERE ctid = ANY(ARRAY( \
     SELECT ctid FROM guesses_by_hour WHERE hour <= $1 ORDER BY hour LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
-pub(super) const ALL: &[&str] = &[READ, READ_ALL, COUNT, COUNT_FOR_ALL, FORGIVE, FORGET, FORGET_HOURS];
+pub(crate) const ALL: &[&str] = &[READ, READ_ALL, COUNT, COUNT_FOR_ALL, FORGIVE, FORGET, FORGET_HOURS];
 
 /// What was guessed wrong until now.
 pub(crate) struct Ledger {

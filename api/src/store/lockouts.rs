@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Error;
 
 use super::transaction::Writes;
-use crate::domain::lockout::Lockout;
+use crate::domain::rate_limit::lockout::Lockout;
 
 // One look for each by the index, and one row of answer, as with budgets.
 const READ: &str = "SELECT clock_timestamp(), a.failures, a.locks, a.until, b.failures, b.locks, b.until \
@@ -19,7 +19,7 @@ const FORGET_QUIET: &str = "DELETE FROM lockouts WHERE ctid = ANY(ARRAY( SELECT 
     WHERE GREATEST(until, failures[cardinality(failures)]) <= $1 \
     ORDER BY GREATEST(until, failures[cardinality(failures)]) LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
-pub(super) const ALL: &[&str] = &[READ, WRITE, FORGET, FORGET_QUIET];
+pub(crate) const ALL: &[&str] = &[READ, WRITE, FORGET, FORGET_QUIET];
 
 /// Those of these two subjects, and what time it is now. The caller holds the lock of their address.
 pub(crate) async fn read(

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::{Connection, transaction::Writes};
 use crate::{
-    domain::{email::EmailAddress, event::Event},
-    relay::{outlet::Outgoing, room::Room},
+    domain::{cloud_event::Event, email::EmailAddress},
+    outbox::{capacity::Room, delivery::Outgoing},
 };
 
 const INSERT: &str = "INSERT INTO outbox (id, message, traceparent) VALUES ($1, $2, $3)";
@@ -60,7 +60,7 @@ const FORGET: &str = "UPDATE outbox SET message = message #- '{data,email}' WHER
 const STATE: &str = "SELECT count(*), count(*) FILTER (WHERE leased_until > clock_timestamp()), \
     floor(EXTRACT(EPOCH FROM clock_timestamp() - min(created_at)))::bigint FROM outbox";
 
-pub(super) const ALL: &[&str] =
+pub(crate) const ALL: &[&str] =
     &[INSERT, BY_INDEX, LEASE_MAILS, LEASE_EVENTS, RENEW, RELEASE, DELETE, INSERT_AGAIN, DROP_OF, FORGET, STATE];
 
 /// A row of the outbox; the error says why nobody can be told of it.

@@ -9,7 +9,7 @@ const INSERT: &str = "INSERT INTO password_changes (id, user_id, changed_at) VAL
 const FORGET: &str = "DELETE FROM password_changes WHERE ctid = ANY(ARRAY( \
     SELECT ctid FROM password_changes WHERE changed_at <= $1 ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
-pub(super) const ALL: &[&str] = &[INSERT, FORGET];
+pub(crate) const ALL: &[&str] = &[INSERT, FORGET];
 
 pub(crate) fn insert(writes: &mut Writes<'_>, id: Uuid, user: Uuid, now: OffsetDateTime) {
     writes.push(INSERT, [Box::new(id), Box::new(user), Box::new(now)]);

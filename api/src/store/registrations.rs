@@ -47,7 +47,7 @@ const CLOSE_OPEN_OF: &str = "UPDATE registrations SET closed_at = $2 \
 // Their codes go with them.
 const DELETE_OF: &str = "DELETE FROM registrations WHERE email = $1";
 
-pub(super) const ALL: &[&str] =
+pub(crate) const ALL: &[&str] =
     &[BY_IDS, OPEN_OF, OF_CODE, BY_KEY, INSERT, FORGET_KEY, ACTIVATE, COUNT_GUESS, CLOSE_OPEN_OF, DELETE_OF];
 
 /// What is violated when two requests with one key arrive together.

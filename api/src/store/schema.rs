@@ -4,7 +4,7 @@ use super::{Connection, Error};
 
 const VERSION: &str = "SELECT COALESCE(max(version), 0) FROM migrations";
 
-pub(super) const ALL: &[&str] = &[VERSION];
+pub(crate) const ALL: &[&str] = &[VERSION];
 
 pub(crate) async fn version(connection: &Connection) -> Result<i32, Error> {
     Ok(connection.query_one(&connection.prepare_cached(VERSION).await?, &[]).await?.get(0))

@@ -21,7 +21,7 @@ const INSERT: &str = "INSERT INTO sessions (token_hash, user_id, created_at, exp
 const FORGET: &str = "DELETE FROM sessions WHERE ctid = ANY(ARRAY( \
     SELECT ctid FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
-pub(super) const ALL: &[&str] = &[HOLDER, END, END_ALL_BUT, END_ALL_OTHERS, INSERT, FORGET];
+pub(crate) const ALL: &[&str] = &[HOLDER, END, END_ALL_BUT, END_ALL_OTHERS, INSERT, FORGET];
 
 /// The user whose token this is, while it lives, and what time it is.
 pub(crate) async fn holder(

@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::Connection;
 
 /// Everything about a subject is decided by one request at a time: its budget, who it belongs to.
-pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(name) FROM unnest($1::bigint[]) AS name";
+pub(crate) const LOCK: &str = "SELECT pg_advisory_xact_lock(name) FROM unnest($1::bigint[]) AS name";
 
 /// What a crash of Postgres may take with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl Drop for Transaction<'_> {
 }
 
 impl<'a> Writes<'a> {
-    pub(super) fn push<const N: usize>(&mut self, sql: &'static str, values: [Value<'a>; N]) {
+    pub(crate) fn push<const N: usize>(&mut self, sql: &'static str, values: [Value<'a>; N]) {
         self.0.push((sql, values.into()));
     }
 

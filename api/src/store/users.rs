@@ -26,7 +26,7 @@ const SET_PASSWORD: &str = "UPDATE users SET password_hash = $2, updated_at = $3
 // The sessions of the user go with it, and its changes of the password.
 const DELETE: &str = "DELETE FROM users WHERE id = $1";
 
-pub(super) const ALL: &[&str] = &[BY_EMAIL, INSERT, RENEW, SET_PASSWORD, DELETE];
+pub(crate) const ALL: &[&str] = &[BY_EMAIL, INSERT, RENEW, SET_PASSWORD, DELETE];
 
 pub(crate) struct User {
     pub(crate) id: Uuid,
@@ -43,7 +43,7 @@ pub(crate) async fn by_email(client: &impl GenericClient, email: &EmailAddress) 
 }
 
 /// The first columns of every statement that asks for one.
-pub(super) fn read(row: &Row) -> User {
+pub(crate) fn read(row: &Row) -> User {
     User {
         id: row.get(0),
         email: EmailAddress::trusted(row.get(1)),

@@ -10,22 +10,22 @@ use lettre::transport::smtp::{
 };
 use tokio::time::timeout;
 
-use super::{
+use crate::smtp::{
     Letter,
-    failure::{Failure, Fault, Step},
+    error::{Failure, Fault, Step},
     server::Timeouts,
 };
 
-pub(super) struct Connection {
-    pub(super) smtp: AsyncSmtpConnection,
+pub(crate) struct Connection {
+    pub(crate) smtp: AsyncSmtpConnection,
     /// Whether the server takes several commands at once (RFC 2920).
-    pub(super) pipelines: bool,
+    pub(crate) pipelines: bool,
 }
 
 impl Connection {
     /// The connection must not be used again after a failure: with pipelining there may be replies on their way, and
     /// the server may even wait for the text of a letter whose recipient it has refused.
-    pub(super) async fn deliver(&mut self, letter: &Letter, limits: Timeouts) -> Result<(), Failure> {
+    pub(crate) async fn deliver(&mut self, letter: &Letter, limits: Timeouts) -> Result<(), Failure> {
         if letter.is_muted {
             return self.ask_in_vain(letter, limits.step).await;
         }
@@ -73,7 +73,7 @@ fn envelope(letter: &Letter) -> (Mail, Rcpt) {
 }
 
 /// Runs one step of the dialogue; the connection must not be used again after a failure.
-pub(super) async fn within<T>(
+pub(crate) async fn within<T>(
     step: Step,
     limit: Duration,
     work: impl Future<Output = Result<T, Error>>,
@@ -86,7 +86,7 @@ pub(super) async fn within<T>(
 }
 
 /// lettre calls every 2xx and 3xx a success; here "go on" would be a lie.
-pub(super) fn completed(step: Step, reply: &Response) -> Result<(), Failure> {
+pub(crate) fn completed(step: Step, reply: &Response) -> Result<(), Failure> {
     if reply.code().severity == Severity::PositiveCompletion {
         return Ok(());
     }

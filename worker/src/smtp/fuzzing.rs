@@ -11,7 +11,7 @@ use std::{
 use lettre::transport::smtp::extension::ClientId;
 
 use self::speech::{Peer, Shared, Speech};
-use super::{Failure, Letter, Server, Slot, open, starttls, turns::Turns};
+use crate::smtp::{Failure, Letter, Server, Slot, connect, lockstep_stream::Turns, starttls};
 
 /// The first byte says how it is done: in which pieces the server speaks, and whether there is a login or STARTTLS. The
 /// rest is what the server says, its turns parted by `|`.
@@ -45,7 +45,7 @@ async fn ask_for_tls(speech: Shared) -> Result<(), Failure> {
 
 async fn deliver(url: &str, speech: Shared) -> Result<(), Failure> {
     let server = Arc::new(server(url));
-    let connection = open::greet(&server, Turns::new(Peer(speech), PEER), &hello()).await?;
+    let connection = connect::greet(&server, Turns::new(Peer(speech), PEER), &hello()).await?;
     let (Ok(from), Ok(to)) = ("no-reply@example.com".parse(), "ada@example.com".parse()) else { panic!("addresses") };
     Slot::new(server).hand_over(connection, &Letter { from, to, bytes: LETTER.to_vec(), is_muted: false }).await
 }

@@ -7,7 +7,7 @@
 /// More than anybody says in earnest; lettre takes up to 1000.
 const LONGEST_LINE: usize = 512;
 
-pub(super) fn plain_line(line: &[u8]) -> Vec<u8> {
+pub(crate) fn plain_line(line: &[u8]) -> Vec<u8> {
     let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
     let (code, text) = line[..end].split_at(end.min(3));
     let mut plain = known_code(code);

@@ -11,27 +11,27 @@ use url::Url;
 use super::tls;
 
 pub(crate) struct Server {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) security: Security,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) security: Security,
     /// What we call ourselves, if not by our address.
-    pub(super) hello: Option<String>,
-    pub(super) credentials: Option<Credentials>,
-    pub(super) timeouts: Timeouts,
+    pub(crate) hello: Option<String>,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) timeouts: Timeouts,
 }
 
 /// `smtp://` is plain text, `smtp://…?tls=required` is STARTTLS or nothing, `smtps://` is TLS from
 /// the first byte. TLS "if offered" is not among them: it protects from nobody who can answer.
-pub(super) enum Security {
+pub(crate) enum Security {
     Plain,
     StartTls(Tls),
     Implicit(Tls),
 }
 
 #[derive(Clone)]
-pub(super) struct Tls {
-    pub(super) connector: TlsConnector,
-    pub(super) name: ServerName<'static>,
+pub(crate) struct Tls {
+    pub(crate) connector: TlsConnector,
+    pub(crate) name: ServerName<'static>,
 }
 
 /// How long the server may take for each step.

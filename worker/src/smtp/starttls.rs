@@ -14,18 +14,18 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    failure::{Failure, Fault, Step},
-    offers::is_offer,
-    turns::Turns,
+use crate::smtp::{
+    capabilities::is_offer,
+    error::{Failure, Fault, Step},
+    lockstep_stream::Turns,
 };
 
 /// What the dialogue goes over.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
-pub(super) async fn ask<S: Stream>(mut stream: Turns<S>, hello: &ClientId, limit: Duration) -> Result<S, Failure> {
+pub(crate) async fn ask<S: Stream>(mut stream: Turns<S>, hello: &ClientId, limit: Duration) -> Result<S, Failure> {
     let offers = timeout(limit, greet(&mut stream, hello)).await;
     let offers = offers.unwrap_or(Err(Failure::new(Step::Hello, Fault::Silent)))?;
     if !offers.lines().any(|line| is_offer(line.as_bytes(), "STARTTLS")) {

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
+use crate::smtp::{
     Letter, Sent, Slot,
-    heard::Heard,
+    health::Heard,
     server::{Server, Timeouts},
     verdict,
 };

@@ -10,7 +10,7 @@ use rustls::{
 use tokio_rustls::TlsConnector;
 
 /// Certificates are always verified, and always against the name of the host.
-pub(super) fn connector(ca: Option<&str>) -> Result<TlsConnector, String> {
+pub(crate) fn connector(ca: Option<&str>) -> Result<TlsConnector, String> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = ca {
         add_private_authority(&mut roots, path).ok_or("has a ca= that is not a readable file of PEM certificates")?;

@@ -7,7 +7,7 @@ use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
 
 use super::{About, Store, facts};
-use crate::judge::Facts;
+use crate::delivery::decision::Facts;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -40,7 +40,7 @@ const REQUEUE: &str = "WITH undone AS (DELETE FROM deliveries WHERE message_id =
 const DROP: &str = "UPDATE deliveries SET outcome = 'dropped', why = 'by the operator' \
     WHERE message_id = $1 AND outcome = 'undeliverable'";
 
-pub(super) const ALL: &[&str] = &[NEWEST, ONE, REQUEUE, DROP];
+pub(crate) const ALL: &[&str] = &[NEWEST, ONE, REQUEUE, DROP];
 
 pub(crate) struct Undeliverable {
     pub(crate) id: Uuid,

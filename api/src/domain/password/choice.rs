@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret;
 
 use super::{MAX_BYTES, MAX_CHARACTERS, Password};
-use crate::domain::{common_passwords, email::EmailAddress, policy::Fault};
+use crate::domain::{email::EmailAddress, password::common_passwords, policy::Fault};
 
 /// The password of everybody who registers somewhere in a hurry.
 const SERVICE: &str = "vestibule";

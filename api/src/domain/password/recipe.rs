@@ -49,7 +49,7 @@ impl Recipe {
         Self::of_hash(&PasswordHash::new(stored).ok()?)
     }
 
-    pub(super) fn of_hash(hash: &PasswordHash) -> Option<Self> {
+    pub(crate) fn of_hash(hash: &PasswordHash) -> Option<Self> {
         let is_ours = hash.algorithm == Algorithm::Argon2id.ident() && hash.version == Some(Version::V0x13.into());
         let params = Params::try_from(hash).ok().filter(|params| is_ours && params.p_cost() == 1)?;
         let salt = hash.salt?.as_ref().try_into().ok()?;

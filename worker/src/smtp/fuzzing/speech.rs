@@ -10,11 +10,11 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub(super) type Shared = Arc<Mutex<Speech>>;
+pub(crate) type Shared = Arc<Mutex<Speech>>;
 
 /// What the server says, a turn each time it has heard something, and what it has said so far.
 #[derive(Default)]
-pub(super) struct Speech {
+pub(crate) struct Speech {
     turns: VecDeque<Vec<u8>>,
     /// How many bytes come at once.
     piece: usize,
@@ -22,11 +22,11 @@ pub(super) struct Speech {
     /// How much of the last of `said` has been read.
     read: usize,
     has_heard: bool,
-    pub(super) heard: Vec<u8>,
+    pub(crate) heard: Vec<u8>,
 }
 
 impl Speech {
-    pub(super) fn new(turns: impl Iterator<Item = Vec<u8>>, piece: usize) -> Speech {
+    pub(crate) fn new(turns: impl Iterator<Item = Vec<u8>>, piece: usize) -> Speech {
         Speech { turns: turns.collect(), piece, ..Speech::default() }
     }
 
@@ -48,7 +48,7 @@ impl Speech {
         if piece.is_empty() { None } else { Some(piece) }
     }
 
-    pub(super) fn takes_the_letter(&self) -> bool {
+    pub(crate) fn takes_the_letter(&self) -> bool {
         let [greeting, offers, .., dot] = self.said.as_slice() else { return false };
         // What comes before MAIL, lettre judges, to whom a 3xx is as good; it says nothing about a letter.
         let opens = |turn: &[u8]| [b"2", b"3"].iter().any(|class| is_reply(turn, *class) == Some(0));
@@ -63,7 +63,7 @@ impl Speech {
         opens(greeting) && opens(offers) && asks && is_reply(dot, b"2").is_some()
     }
 
-    pub(super) fn asks_for_the_letter(&self) -> bool {
+    pub(crate) fn asks_for_the_letter(&self) -> bool {
         self.said.iter().any(|turn| is_reply(turn, b"354") == Some(0) || asks_at_once(turn))
     }
 
@@ -71,7 +71,7 @@ impl Speech {
         self.said.get(1).is_some_and(|offers| has_word(offers, b"PIPELINING"))
     }
 
-    pub(super) fn agrees_to_tls(&self) -> bool {
+    pub(crate) fn agrees_to_tls(&self) -> bool {
         let [greeting, offers, agreed] = self.said.as_slice() else { return false };
         // What follows when the reply is read is for the handshake to judge; what came with it must not be lost.
         let agreed = &agreed[..self.read];
@@ -111,7 +111,7 @@ fn is_reply(turn: &[u8], code: &[u8]) -> Option<usize> {
 }
 
 /// Our end of the connection to it.
-pub(super) struct Peer(pub(super) Shared);
+pub(crate) struct Peer(pub(crate) Shared);
 
 impl Peer {
     fn speech(&self) -> MutexGuard<'_, Speech> {

@@ -12,7 +12,7 @@ use super::{
     },
     sinks,
 };
-use crate::smtp::{Letter, Sent, server::Server, slots::Slots};
+use crate::smtp::{Letter, Sent, pool::Slots, server::Server};
 
 fn muted(to: &str) -> Letter {
     Letter { bytes: vec![], is_muted: true, ..letter(to) }

@@ -11,7 +11,7 @@ use super::{
         behaviour::{Behaviour, Stage},
     },
 };
-use crate::smtp::{server::Server, slots::Slots};
+use crate::smtp::{pool::Slots, server::Server};
 
 fn slots(sink: &Sink, connections: u16) -> Slots {
     Slots::new(Arc::new(Server::parse(&sink.url()).unwrap()), connections, heard())

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use crate::smtp::turns::Turns;
+use crate::smtp::lockstep_stream::Turns;
 
 /// Our end, after the greeting, and the server's.
 async fn greeted() -> (Turns<DuplexStream>, DuplexStream) {

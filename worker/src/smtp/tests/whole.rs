@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{patient, sink::Sink};
 use crate::{
-    mail::{Outgoing, Sender, render},
+    delivery::email::{Outgoing, Sender, render},
     smtp::Sent,
 };
 

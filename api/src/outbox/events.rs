@@ -1,0 +1,48 @@
+//! Tells other services what happened: one more row of the outbox, in the transaction that makes it true.
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    domain::{
+        cloud_event::{Circumstances, Event, What},
+        email::EmailAddress,
+    },
+    outbox::delivery::Outgoing,
+    rng,
+    store::{outbox, transaction::Writes},
+};
+
+/// Whom it is about, when it was, and the trace of the request.
+pub(crate) struct Occasion<'a> {
+    pub(crate) email: &'a EmailAddress,
+    pub(crate) at: OffsetDateTime,
+    pub(crate) traceparent: &'a str,
+}
+
+pub(crate) fn registered(app: &App, writes: &mut Writes<'_>, on: &Occasion<'_>, registration: Uuid) {
+    tell(app, writes, on, What::Registered { registration });
+}
+
+pub(crate) fn activated(app: &App, writes: &mut Writes<'_>, on: &Occasion<'_>, user: Uuid, registration: Uuid) {
+    tell(app, writes, on, What::Activated { user, registration });
+}
+
+pub(crate) fn password_changed(app: &App, writes: &mut Writes<'_>, on: &Occasion<'_>, user: Uuid) {
+    tell(app, writes, on, What::PasswordChanged { user });
+}
+
+/// What still waits to be told of them goes without their address from here on.
+pub(crate) fn deleted<'a>(app: &App, writes: &mut Writes<'a>, on: &Occasion<'a>, user: Uuid) {
+    // Whatever the setting is now: it may have been another when they were written.
+    outbox::forget(writes, on.email);
+    tell(app, writes, on, What::Deleted { user });
+}
+
+fn tell(app: &App, writes: &mut Writes<'_>, on: &Occasion<'_>, what: What) {
+    let &Occasion { email, at, traceparent } = on;
+    let email = Some(email).filter(|_| app.events_with_email);
+    let event = Event::new(rng::id(), what, &Circumstances { source: &app.public_url, at, traceparent, email });
+    outbox::insert(writes, Outgoing::Event(event));
+}
