@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use shared::code::Ring;
+use shared::codes::Ring;
 use tokio::sync::Notify;
 
 use crate::{

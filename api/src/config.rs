@@ -8,10 +8,10 @@ mod transport;
 
 use std::{net::SocketAddr, time::Duration};
 
-use amqp::topology::Topology;
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
-use shared::{code::Ring, env::needed};
+use shared::amqp::topology::Topology;
+use shared::{codes::Ring, config::needed};
 
 use self::settings::Settings;
 use crate::{
@@ -45,13 +45,13 @@ pub struct Config {
 impl Config {
     /// For the process of its own.
     pub fn load() -> Result<Self> {
-        let config = Self::check(shared::env::load(&SECRETS)?)?;
+        let config = Self::check(shared::config::load(&SECRETS)?)?;
         config.amqp_url()?;
         Ok(config)
     }
 
     pub fn load_from(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
-        Self::check(shared::env::load_from(variables, &SECRETS)?)
+        Self::check(shared::config::load_from(variables, &SECRETS)?)
     }
 
     pub(crate) fn amqp_url(&self) -> Result<SecretString> {
@@ -69,7 +69,7 @@ impl Config {
         let hashing = hashing::check(&settings, production)?;
         let transport = transport::check(&settings, production)?;
         if !settings.amqp_url.expose_secret().is_empty() {
-            amqp::url::check(&settings.amqp_url, production)?;
+            shared::amqp::url::check(&settings.amqp_url, production)?;
         }
         let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
         let ring = Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use lookout::{
-    desk::{Check, Checks, Part, soon},
+use shared::postgres::{self, Usage};
+use shared::telemetry::{
+    health::{Check, Checks, Part, soon},
     metrics::{Family, Number, Registry, names},
 };
-use shared::postgres::{self, Usage};
 
 use crate::{
     app::App,

@@ -75,7 +75,7 @@ pub(crate) async fn serve(
 fn endpoint(app: Arc<App>, with_docs: bool, origins: Origins) -> Result<impl Endpoint + 'static> {
     let headers = Headers::new(&app.public_url);
     let (of_app, not_me) = (Arc::clone(&app), crate::http::routes::not_me::page(Arc::clone(&app)));
-    let front = Arc::new(web_app::page(app.policy.password_min_length, with_docs));
+    let web_app = Arc::new(web_app::page(app.policy.password_min_length, with_docs));
     let service = move || service(&of_app);
     let pages = crate::http::routes::docs::Pages::of(&service(), &app)?;
     let edge = crate::http::middleware::request::Edge::new(app, route_table::Routes::new(pages.spec(), with_docs));
@@ -84,12 +84,12 @@ fn endpoint(app: Arc<App>, with_docs: bool, origins: Origins) -> Result<impl End
     let asked = origins.clone();
     let routes = routes.with(NormalizePath::new(TrailingSlash::Trim)).around(move |inner, request| {
         // What is nested at `/` takes that, too.
-        let front = (request.uri().path() == "/").then(|| Arc::clone(&front));
+        let web_app = (request.uri().path() == "/").then(|| Arc::clone(&web_app));
         let preflight = asked.preflight(&request);
         async move {
-            match (preflight, front) {
+            match (preflight, web_app) {
                 (Some(answer), _) => Ok(answer),
-                (None, Some(front)) => front.call(request).await,
+                (None, Some(web_app)) => web_app.call(request).await,
                 (None, None) => inner.call(request).await.map(IntoResponse::into_response),
             }
         }

@@ -4,8 +4,8 @@ use std::{io::Write, process::ExitCode};
 
 use anyhow::{Context, Result};
 use api::{Command, Config};
-use lookout::{log, ops, traces::Traces};
-use shared::{postgres, process};
+use shared::telemetry::{log, ops_server, traces::Traces};
+use shared::{postgres, shutdown};
 use tokio::net::TcpListener;
 
 fn main() -> ExitCode {
@@ -42,13 +42,13 @@ async fn run(command: Command) -> Result<()> {
             log::start(&config.log_format, None)?;
             postgres::migrate(&postgres::pool(&config.database_url, 1)?).await
         }
-        Command::Health => ops::ask(Config::load()?.ops_addr).await,
+        Command::Health => ops_server::ask(Config::load()?.ops_addr).await,
         Command::Tool(tool) => print(&api::answer(Config::load()?, tool).await?),
     }
 }
 
 async fn serve(config: Config) -> Result<()> {
-    let stop = process::stop_on_signals()?;
+    let stop = shutdown::stop_on_signals()?;
     let traces = Traces::start("vestibule-api", stop.clone())?;
     log::start(&config.log_format, traces.as_ref())?;
     let listen = async |name: &str, addr| {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use lookout::{
-    desk::{Desk, Part},
+use shared::telemetry::{
+    health::{Desk, Part},
     metrics::Registry,
-    ops,
+    ops_server,
 };
 use shared::{
     postgres::{self, Pool},
-    process::Parts,
+    shutdown::Parts,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +49,7 @@ pub async fn run(config: Config, listener: TcpListener, ops: TcpListener, stop: 
     if config.migrate_on_start {
         let migrating = postgres::migrate(&database);
         tokio::select! {
-            migrated = ops::alive_meanwhile(&ops, "api", migrating) => migrated?,
+            migrated = ops_server::alive_meanwhile(&ops, "api", migrating) => migrated?,
             () = stop.cancelled() => return Ok(()),
         }
     }
@@ -96,7 +96,7 @@ pub async fn run_on(ground: Ground, config: Config, listener: TcpListener, stop:
     parts.start("the relay", relay::run(app.store.clone(), outlet, (Arc::clone(&app.wake), metrics), stop.clone()));
     parts.start("housekeeping", cleanup::run(app.store.clone(), housekeeping, stop.clone()));
     parts.start("the watch", receipt_watch::run(Arc::clone(&app), stop.clone()));
-    parts.start("the operator's listener", ops::serve(ops, desk, stop.clone()));
+    parts.start("the operator's listener", ops_server::serve(ops, desk, stop.clone()));
     parts.start("the HTTP server", http::serve(app, config.transport, listener, stop));
     parts.run().await
 }

@@ -99,7 +99,7 @@ async fn s_17_it_serves_until_it_is_told_to_stop_and_logs_no_secret() {
         post(&addr, "/v1/users", "", &format!(r#"{{"password":["{PASSWORD}"]}}"#));
         let newest = "SELECT id FROM codes ORDER BY created_at DESC LIMIT 1";
         let code = database.client().query_one(newest, &[]).await.unwrap().get(0);
-        let link = shared::denial::token(shared::code::Ring::parse(SECRETS).unwrap().newest(), code);
+        let link = shared::not_me_link::token(shared::codes::Ring::parse(SECRETS).unwrap().newest(), code);
         for (path, status) in [(&*link, "200 "), ("canary", "404 ")] {
             let answer = post(&addr, &format!("/not-me/{path}"), "", "");
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");

@@ -1,9 +1,5 @@
 //! The benches' own way to RabbitMQ: to count, to fill, to empty.
 
-use amqp::{
-    Link,
-    topology::{RETRY_SECONDS, ROUTING_KEY, TRACEPARENT, Topology},
-};
 use anyhow::{Result, bail};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use lapin::{
@@ -14,7 +10,11 @@ use lapin::{
     },
     types::{AMQPValue, FieldTable},
 };
-use shared::message::Message;
+use shared::amqp::{
+    Link,
+    topology::{RETRY_SECONDS, ROUTING_KEY, TRACEPARENT, Topology},
+};
+use shared::messages::Message;
 
 use crate::ground::Ground;
 
@@ -30,7 +30,7 @@ pub(crate) struct Broker {
 impl Broker {
     /// A connection of its own, on which everything is declared that the service declares.
     pub(crate) async fn open(url: &str, prefix: &str) -> Result<Self> {
-        let link = amqp::connect(&url.to_owned().into(), "vestibule bench").await?;
+        let link = shared::amqp::connect(&url.to_owned().into(), "vestibule bench").await?;
         let topology = Topology::new(prefix);
         topology.declare(&link.connection).await?;
         let channel = link.connection.create_channel().await?;
@@ -99,7 +99,7 @@ fn properties(message: &Message) -> BasicProperties {
 }
 
 pub(crate) async fn delete(ground: &Ground, prefix: &str) -> Result<()> {
-    let link = amqp::connect(&ground.amqp_url.clone().into(), "vestibule bench").await?;
+    let link = shared::amqp::connect(&ground.amqp_url.clone().into(), "vestibule bench").await?;
     let channel = link.connection.create_channel().await?;
     let topology = Topology::new(prefix);
     let pauses = RETRY_SECONDS.map(|seconds| topology.retry_queue(seconds));
@@ -114,7 +114,7 @@ pub(crate) async fn delete(ground: &Ground, prefix: &str) -> Result<()> {
 }
 
 pub(crate) async fn delete_queue(ground: &Ground, name: &str) -> Result<()> {
-    let link = amqp::connect(&ground.amqp_url.clone().into(), "vestibule bench").await?;
+    let link = shared::amqp::connect(&ground.amqp_url.clone().into(), "vestibule bench").await?;
     link.connection.create_channel().await?.queue_delete(name.into(), QueueDeleteOptions::default()).await?;
     link.close().await;
     Ok(())

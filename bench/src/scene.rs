@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, process::Command, time::Duration};
 
 use anyhow::{Result, bail};
-use shared::code::Ring;
+use shared::codes::Ring;
 use tokio_postgres::Client;
 
 use crate::{

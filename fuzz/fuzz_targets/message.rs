@@ -1,7 +1,7 @@
 //! A message from the queue: what is read is what would be written.
 #![no_main]
 
-use shared::message::Message;
+use shared::messages::Message;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(message) = Message::from_json(bytes) {

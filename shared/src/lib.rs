@@ -1,12 +1,14 @@
-//! What the processes of Vestibule must agree on.
+//! What the processes of Vestibule must agree on, and how each of them starts, is observed and stops.
 //!
-//! **Charter.** A thing enters only if the two processes would misunderstand each other when two
-//! copies of it drifted, or if it is how any of our processes starts and stops. "Both use it" is no
-//! reason. At most 500 lines of code; `make layers` counts them.
+//! A module enters only if the processes would misunderstand each other when two copies of it drifted, or if every
+//! process needs it to start, to report its health or to stop. What only one process needs is not shared.
 
-pub mod code;
-pub mod denial;
-pub mod env;
-pub mod message;
+pub mod amqp;
+pub mod codes;
+pub mod config;
+pub mod fault_points;
+pub mod messages;
+pub mod not_me_link;
 pub mod postgres;
-pub mod process;
+pub mod shutdown;
+pub mod telemetry;

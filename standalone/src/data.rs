@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
-use shared::code::Ring;
+use shared::codes::Ring;
 use tempfile::TempDir;
 
 use crate::arguments::Arguments;

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use api::{Ground, Outlet};
-use lookout::{metrics::Registry, traces::Traces};
+use shared::telemetry::{metrics::Registry, traces::Traces};
 use shared::{
     postgres::{self, Pool},
-    process::{self, Parts},
+    shutdown::{self, Parts},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -26,9 +26,9 @@ use crate::{
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let mut settings = Settings::from_environment();
-    let stop = process::stop_on_signals()?;
+    let stop = shutdown::stop_on_signals()?;
     let traces = Traces::start("vestibule", stop.clone())?;
-    lookout::log::start(settings.get("LOG_FORMAT").unwrap_or("text"), traces.as_ref())?;
+    shared::telemetry::log::start(settings.get("LOG_FORMAT").unwrap_or("text"), traces.as_ref())?;
     settings.check_production()?;
     // Before anything is touched: a busy port must leave no traces.
     let ports = Ports::take(&settings, arguments.port).await?;

@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use amqp::topology::Topology;
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use shared::{code::Ring, env::needed, postgres::Pool};
+use shared::amqp::topology::Topology;
+use shared::{codes::Ring, config::needed, postgres::Pool};
 
 use crate::{
     delivery::{email::Sender, handler::Handler, message_builder::Composer, pending_records::Debts},
@@ -74,13 +74,13 @@ pub struct Config {
 impl Config {
     /// For the process of its own.
     pub fn load() -> Result<Self> {
-        let config = Self::check(shared::env::load(&SECRETS)?)?;
+        let config = Self::check(shared::config::load(&SECRETS)?)?;
         config.amqp_url()?;
         Ok(config)
     }
 
     pub fn load_from(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
-        Self::check(shared::env::load_from(variables, &SECRETS)?)
+        Self::check(shared::config::load_from(variables, &SECRETS)?)
     }
 
     pub(crate) fn amqp_url(&self) -> Result<SecretString> {
@@ -108,7 +108,7 @@ impl Config {
         };
         let smtp_url = needed("SMTP_URL", settings.smtp_url)?;
         if !settings.amqp_url.expose_secret().is_empty() {
-            amqp::url::check(&settings.amqp_url, production)?;
+            shared::amqp::url::check(&settings.amqp_url, production)?;
         }
         let server = Server::parse(smtp_url.expose_secret()).map_err(|why| anyhow!("SMTP_URL {why}"))?;
         let secrets = needed("CODE_SECRETS", settings.code_secrets)?;

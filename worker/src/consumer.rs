@@ -7,13 +7,13 @@ pub(crate) mod headers;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use amqp::topology::{TRACEPARENT, Topology};
 use anyhow::Result;
 use futures_util::StreamExt;
 use lapin::{BasicProperties, message::Delivery, types::AMQPValue};
-use lookout::traces::spans;
 use secrecy::SecretString;
-use shared::process::DRAIN;
+use shared::amqp::topology::{TRACEPARENT, Topology};
+use shared::shutdown::DRAIN;
+use shared::telemetry::traces::spans;
 use tokio::{
     task::{self, JoinError, JoinSet},
     time::Instant,

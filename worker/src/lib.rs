@@ -17,10 +17,10 @@ use anyhow::Result;
 pub use cli::{Command, Tool, USAGE, answer};
 pub use config::Config;
 pub use health::Report;
-use lookout::{desk::Desk, metrics::Registry, ops};
+use shared::telemetry::{health::Desk, metrics::Registry, ops_server};
 use shared::{
     postgres::{self, Pool},
-    process::Parts,
+    shutdown::Parts,
 };
 #[cfg(any(test, fuzzing))]
 pub use smtp::fuzzing;
@@ -38,7 +38,7 @@ pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> R
     if config.migrate_on_start {
         let migrating = postgres::migrate(&database);
         tokio::select! {
-            migrated = ops::alive_meanwhile(&ops, "worker", migrating) => migrated?,
+            migrated = ops_server::alive_meanwhile(&ops, "worker", migrating) => migrated?,
             () = stop.cancelled() => return Ok(()),
         }
     }
@@ -46,7 +46,7 @@ pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> R
     let report = Arc::new(Report::alone(&metrics));
     let desk = Desk::new(metrics, vec![report.part(database.clone())]);
     let mut parts = Parts::new(stop.clone());
-    parts.start("the operator's listener", ops::serve(ops, desk, stop.clone()));
+    parts.start("the operator's listener", ops_server::serve(ops, desk, stop.clone()));
     parts.start("the consumer", consume(config, database, report, stop));
     parts.run().await
 }

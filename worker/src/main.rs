@@ -3,8 +3,8 @@
 use std::{io::Write, process::ExitCode};
 
 use anyhow::{Context, Result};
-use lookout::{log, ops, traces::Traces};
-use shared::process;
+use shared::shutdown;
+use shared::telemetry::{log, ops_server, traces::Traces};
 use tokio::net::TcpListener;
 use worker::{Command, Config};
 
@@ -37,13 +37,13 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Help => print(worker::USAGE),
         Command::Work => work(Config::load()?).await,
-        Command::Health => ops::ask(Config::load()?.ops_addr).await,
+        Command::Health => ops_server::ask(Config::load()?.ops_addr).await,
         Command::Tool(tool) => print(&worker::answer(Config::load()?, tool).await?),
     }
 }
 
 async fn work(config: Config) -> Result<()> {
-    let stop = process::stop_on_signals()?;
+    let stop = shutdown::stop_on_signals()?;
     let traces = Traces::start("vestibule-worker", stop.clone())?;
     log::start(&config.log_format, traces.as_ref())?;
     let addr = config.ops_addr;

@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lookout::metrics::{Family, Number, Registry, histogram::Histogram, names};
-use shared::message::Kind;
+use shared::messages::Kind;
+use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram, names};
 
 use crate::delivery::outcome::{Done, Outcome};
 

@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lettre::Address;
-use lookout::traces::spans;
+use shared::telemetry::traces::spans;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 

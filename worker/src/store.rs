@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use deadpool_postgres::{Object, Pool};
-use languages::Language;
-use lookout::traces::spans;
-use shared::message::{Kind, Message};
+use i18n::Language;
+use shared::messages::{Kind, Message};
+use shared::telemetry::traces::spans;
 use tokio::time::timeout;
 use tokio_postgres::Row;
 use tracing::Instrument;

@@ -27,7 +27,7 @@ use broker::Broker;
 use database::Database;
 use process::Process;
 use secrecy::ExposeSecret;
-use shared::code::Ring;
+use shared::codes::Ring;
 use sink::Sink;
 use tool::{SECRETS, ids, json, refusal, run, tool, worker};
 use uuid::Uuid;

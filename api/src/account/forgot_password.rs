@@ -1,6 +1,6 @@
 //! Somebody forgot a password, or says so: a code is mailed, or that there is no account; who asked cannot tell which.
 
-use languages::Language;
+use i18n::Language;
 use uuid::Uuid;
 
 use crate::{

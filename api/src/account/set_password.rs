@@ -1,6 +1,6 @@
 //! An account gets another password: what goes with it, however it came to that.
 
-use shared::message::{Envelope, Kind, Message};
+use shared::messages::{Envelope, Kind, Message};
 use time::OffsetDateTime;
 
 use crate::{

@@ -76,7 +76,7 @@ async fn take(app: &App, claim: &Claim, names: &Names, proved: &Proved) -> Resul
     guesses::count_for_all(&mut for_all, &lengths, now);
     let (counted, for_all) = transaction.commit_before(writes, for_all).await?;
     for_all?;
-    failpoint::point("activate-after-counting");
+    shared::fault_points::point("activate-after-counting");
     if counted.get(tries).copied() != u64::try_from(compared.len()).ok() {
         // Only where another API has other secrets, and so another name for the lock.
         return Err(Refusal::Unavailable(anyhow::anyhow!("the last tries went to somebody else at the same moment")));

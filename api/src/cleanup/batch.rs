@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lookout::metrics::Family;
+use shared::telemetry::metrics::Family;
 use time::OffsetDateTime;
 
 use super::Housekeeping;

@@ -1,6 +1,6 @@
 //! How long, how many, and what follows: every number of the service is judged here.
 
-use shared::code::Key;
+use shared::codes::Key;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 

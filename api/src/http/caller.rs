@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use lookout::traces::spans;
 use poem::{FromRequest, Request, RequestBody, Result};
+use shared::telemetry::traces::spans;
 use uuid::Uuid;
 
 use super::problem::{Kind, Problem};

@@ -2,7 +2,7 @@
 //! knows anything about them. Each function panics where a promise is broken.
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use languages::Language;
+use i18n::Language;
 use poem::{
     Request,
     http::{HeaderName, HeaderValue, header},

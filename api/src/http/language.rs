@@ -1,6 +1,6 @@
 //! Which language somebody reads, by the header of the request.
 
-use languages::{Language, accept_language};
+use i18n::{Language, accept_language};
 use poem::http::{HeaderMap, header};
 
 /// Several headers are one list. One that is no text says nothing.

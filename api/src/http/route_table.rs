@@ -1,7 +1,7 @@
 //! The paths that exist and what can be done there: for `Allow`, and for a log and metrics that name no ids.
 
 use serde_json::Value;
-use shared::denial;
+use shared::not_me_link;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Routes(Vec<Path>);
@@ -23,7 +23,8 @@ impl Routes {
         });
         let docs = if with_docs { &["/docs", "/docs/scalar", "/openapi.json"][..] } else { &[] };
         let pages = ["/"].iter().chain(docs).map(|pattern| Path { pattern, methods: "GET, HEAD".into() });
-        let not_me = Path { pattern: format!("{}{{token}}", denial::PATH).leak(), methods: "GET, HEAD, POST".into() };
+        let not_me =
+            Path { pattern: format!("{}{{token}}", not_me_link::PATH).leak(), methods: "GET, HEAD, POST".into() };
         Self(documented.chain(pages).chain([not_me]).collect())
     }
 

@@ -1,7 +1,10 @@
 //! `GET /`: the page that greets people, in each language. All of it is one answer, and what it does, anybody can do:
 //! it asks the API and nobody else.
 
-use languages::{Language, front};
+use i18n::{
+    Language,
+    web_app::{WebApp, render_page},
+};
 use poem::{
     Endpoint, Request, Response, Result,
     endpoint::make,
@@ -39,9 +42,9 @@ pub(crate) fn page(password_min_length: usize, docs: bool) -> impl Endpoint<Outp
 
 fn in_language(language: Language, password_min_length: usize, docs: bool) -> Page {
     Page::new("text/html; charset=utf-8", move || {
-        let front = front::Front { style: STYLE, script: SCRIPT, password_min_length, docs };
+        let web_app = WebApp { style: STYLE, script: SCRIPT, password_min_length, docs };
         // Its words were checked when it was compiled.
-        let page = front::front(language, front).unwrap_or_default();
+        let page = render_page(language, web_app).unwrap_or_default();
         let policy = csp::of_whole(&page);
         (page, Some(policy))
     })

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use shared::message::Envelope;
+use shared::messages::Envelope;
 
 use crate::domain::cloud_event::Event;
 

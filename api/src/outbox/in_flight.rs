@@ -4,7 +4,7 @@ use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Durati
 
 use anyhow::anyhow;
 use futures_util::FutureExt;
-use lookout::metrics::Family;
+use shared::telemetry::metrics::Family;
 use tokio::{task::JoinSet, time::Instant};
 use uuid::Uuid;
 
@@ -112,7 +112,7 @@ impl Hands {
         self.published.count([what, if outcome.is_ok() { "done" } else { "failed" }]);
         match outcome {
             Ok(()) => {
-                failpoint::point("relay-after-confirm");
+                shared::fault_points::point("relay-after-confirm");
                 self.gone.push(id);
                 None
             }

@@ -5,20 +5,20 @@ mod event_channel;
 
 use std::{sync::Arc, time::Duration};
 
-use amqp::{
-    confirms::To,
-    topology::{ROUTING_KEY, TRACEPARENT, Topology},
-};
 use anyhow::{Context, Result, anyhow, bail};
 use lapin::{
     BasicProperties, Confirmation,
     types::{AMQPValue, FieldTable},
 };
-use lookout::{
+use shared::amqp::{
+    confirms::To,
+    topology::{ROUTING_KEY, TRACEPARENT, Topology},
+};
+use shared::messages::Envelope;
+use shared::telemetry::{
     metrics::{Number, Registry, names},
     traces::spans,
 };
-use shared::message::Envelope;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -89,7 +89,7 @@ impl Publisher {
         let Publishing { exchange, routing_key, mandatory, body, properties } = self.publishing(outgoing);
         let to = To { exchange, routing_key: &routing_key, mandatory };
         let confirm = channel.publish(to, body.as_bytes(), properties).await?;
-        failpoint::point("relay-after-publish");
+        shared::fault_points::point("relay-after-publish");
         match confirm.await? {
             Confirmation::Ack(None) => Ok(()),
             // A message that found no queue is "acknowledged" too.

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use secrecy::ExposeSecret;
 use shared::{
-    code::{DECOY, MUTED, Ring},
-    message::{Kind, Message},
+    codes::{DECOY, MUTED, Ring},
+    messages::{Kind, Message},
 };
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;

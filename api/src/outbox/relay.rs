@@ -108,7 +108,7 @@ impl Relay {
         }
         let (mails, events) = self.exchange(room).await?;
         if !(mails.is_empty() && events.is_empty()) {
-            failpoint::point("relay-after-lease");
+            shared::fault_points::point("relay-after-lease");
         }
         if room.events > 0 {
             self.events.asked(events.len() == room.events);

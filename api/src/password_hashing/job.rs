@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lookout::traces::spans;
+use shared::telemetry::traces::spans;
 use tokio::sync::oneshot;
 use tracing::Span;
 

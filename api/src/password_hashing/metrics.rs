@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lookout::metrics::{Family, Number, Registry, histogram::Histogram, names};
+use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram, names};
 
 pub(crate) struct Counts {
     took: Arc<Histogram>,

@@ -10,7 +10,7 @@ fn pool(threads: usize, patience: Duration, costs: Costs) -> HashPool {
 }
 
 fn start(settings: Settings) -> HashPool {
-    HashPool::start(settings, Counts::new(&lookout::metrics::Registry::default())).unwrap()
+    HashPool::start(settings, Counts::new(&shared::telemetry::metrics::Registry::default())).unwrap()
 }
 
 fn recipe(costs: Costs) -> Recipe {

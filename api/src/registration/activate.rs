@@ -1,7 +1,7 @@
 //! The way in: password and code of the same registration make a user.
 
 use futures_util::future::try_join3;
-use shared::message::{Envelope, Kind, Message};
+use shared::messages::{Envelope, Kind, Message};
 use time::OffsetDateTime;
 
 use crate::{
@@ -86,7 +86,7 @@ async fn admit(
         // The account is there. That everybody together has one guess less is all that is lost.
         committed => drop(committed?),
     }
-    failpoint::point("activate-after-consuming");
+    shared::fault_points::point("activate-after-consuming");
     app.wake_relay();
     Ok(user)
 }

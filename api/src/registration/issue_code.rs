@@ -1,11 +1,11 @@
 //! Makes a code for a registration or a reset, and the message that has it mailed.
 
 use futures_util::future::try_join4;
-use languages::Language;
+use i18n::Language;
 use secrecy::ExposeSecret;
 use shared::{
-    code::{DECOY, MUTED},
-    message::{self, Envelope, Message},
+    codes::{DECOY, MUTED},
+    messages::{self, Envelope, Message},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -150,10 +150,10 @@ pub(crate) fn write<'a>(app: &App, writes: &mut Writes<'a>, order: &Order<'a>, f
         rate_limits::set(writes, &names.network, Kind::RegistrationsFrom, share.with(&facts.used.registered, now));
     }
     let kind = match (order.wanted, facts.account.is_some()) {
-        (Wanted::Reset, true) => message::Kind::ResetCode,
-        (Wanted::Reset, false) => message::Kind::NoAccount,
-        (wanted, true) if !facts.mutes(wanted) => message::Kind::AlreadyRegistered,
-        (Wanted::Registration | Wanted::Resend, _) => message::Kind::SendCode,
+        (Wanted::Reset, true) => messages::Kind::ResetCode,
+        (Wanted::Reset, false) => messages::Kind::NoAccount,
+        (wanted, true) if !facts.mutes(wanted) => messages::Kind::AlreadyRegistered,
+        (Wanted::Registration | Wanted::Resend, _) => messages::Kind::SendCode,
     };
     let (message, traceparent) = (Message { kind, id: code }, Some(order.traceparent.to_owned()));
     outbox::insert(writes, Outgoing::Mail(Envelope { message, traceparent }));

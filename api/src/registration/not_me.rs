@@ -1,7 +1,7 @@
 //! Whoever reads a code mail says that it was not them who signed up, or takes that back.
 
 use futures_util::future::try_join3;
-use languages::Language;
+use i18n::Language;
 use time::OffsetDateTime;
 use uuid::Uuid;
 

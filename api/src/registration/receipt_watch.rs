@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Result;
-use lookout::metrics::{Held, Number};
+use shared::telemetry::metrics::{Held, Number};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

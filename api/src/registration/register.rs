@@ -3,7 +3,7 @@
 use std::{future::ready, pin::pin};
 
 use futures_util::future::{Either, select, try_join};
-use languages::Language;
+use i18n::Language;
 
 use crate::{
     app::App,
@@ -157,12 +157,12 @@ async fn append(app: &App, wish: &Registering, names: &Names, proof: &Proof) -> 
     codes::insert(&mut writes, &code, app.policy.code_ttl, now);
     issue_code::write(app, &mut writes, &order, &facts, code.id);
     events::registered(app, &mut writes, &Occasion { email, at: now, traceparent: &wish.traceparent }, id);
-    failpoint::point("register-before-commit");
+    shared::fault_points::point("register-before-commit");
     match transaction.commit(writes).await {
         Err(error) if store::violates(&error, registrations::IDEMPOTENCY_KEY_UNIQUE) => return Ok(None),
         committed => committed?,
     };
-    failpoint::point("register-after-commit");
+    shared::fault_points::point("register-after-commit");
     app.metrics.minted(order.wanted, code.length);
     app.wake_relay();
     Ok(Some(receipt::of(&Registration::new(&new, code, now), &app.policy)))

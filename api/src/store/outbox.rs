@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use shared::message::{Envelope, Message};
+use shared::messages::{Envelope, Message};
 use tokio::try_join;
 use tokio_postgres::{Error, Row, types::ToSql};
 use uuid::Uuid;

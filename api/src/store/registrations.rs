@@ -3,7 +3,7 @@
 pub(crate) mod over;
 
 use deadpool_postgres::GenericClient;
-use languages::Language;
+use i18n::Language;
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::{Error, Row, types::ToSql};
 use uuid::Uuid;

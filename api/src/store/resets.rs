@@ -1,7 +1,7 @@
 //! The resets: who forgot a password, with the code of each.
 
 use deadpool_postgres::GenericClient;
-use languages::Language;
+use i18n::Language;
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;

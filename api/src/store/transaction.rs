@@ -6,7 +6,7 @@ use futures_util::{
     FutureExt,
     future::{join_all, join3, ready, try_join3},
 };
-use lookout::traces::spans;
+use shared::telemetry::traces::spans;
 use tokio::join;
 use tokio_postgres::{Error, types::ToSql};
 use tracing::Instrument;

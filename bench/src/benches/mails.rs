@@ -7,7 +7,7 @@ use lettre::{
     address::Envelope,
     transport::smtp::{client::AsyncSmtpConnection, extension::ClientId},
 };
-use shared::message::{Kind, Message};
+use shared::messages::{Kind, Message};
 use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::{

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use shared::message::{Kind, Message};
+use shared::messages::{Kind, Message};
 use uuid::Uuid;
 
 use crate::{

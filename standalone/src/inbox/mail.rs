@@ -117,7 +117,7 @@ fn text(message: &Message<'_>) -> Option<String> {
         PartType::Text(text) => Some(text.replace("\r\n", "\n")),
         _ => None,
     });
-    texts.reduce(|all, more| all + "\n" + &more)
+    texts.reduce(|all, more| all + "\n" + more.as_str())
 }
 
 fn html(message: &Message<'_>) -> Option<String> {

@@ -87,7 +87,7 @@ async fn a_poison_message_is_parked_and_delays_nobody() {
         br#"{"v":1,"kind":"send-fax","id":"b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52"}"#,
     ];
     for body in poison {
-        let (exchange, key) = (stack.topology.exchange.as_str(), amqp::topology::ROUTING_KEY);
+        let (exchange, key) = (stack.topology.exchange.as_str(), shared::amqp::topology::ROUTING_KEY);
         let properties = BasicProperties::default();
         channel
             .basic_publish(exchange.into(), key.into(), BasicPublishOptions::default(), body, properties)

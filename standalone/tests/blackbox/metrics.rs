@@ -3,8 +3,8 @@
 pub(crate) mod scrape;
 
 use lapin::{BasicProperties, options::BasicPublishOptions};
-use lookout::metrics::names;
 use serde_json::json;
+use shared::telemetry::metrics::names;
 
 use self::scrape::Scrape;
 use crate::{
@@ -89,7 +89,7 @@ async fn each_thing_that_happens_is_counted_once_where_it_belongs() {
     let stack = Stack::prepare(&[]).await;
     let (api, worker) = (stack.start_api(&[]).await, stack.start_worker(&[]).await);
     let registration = journey(&stack, &api.client).await;
-    let (exchange, key) = (stack.topology.exchange.as_str(), amqp::topology::ROUTING_KEY);
+    let (exchange, key) = (stack.topology.exchange.as_str(), shared::amqp::topology::ROUTING_KEY);
     let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
     stack.amqp().await.basic_publish(exchange.into(), key.into(), options, b"poison", properties).await.unwrap();
     stack.queue_holds(&stack.topology.parked, 1).await;

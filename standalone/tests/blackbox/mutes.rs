@@ -125,7 +125,7 @@ async fn who_changes_their_mind_takes_it_back_and_signs_up() {
     // Not even who knows the secret knows its code.
     let id = "SELECT id FROM codes ORDER BY created_at DESC LIMIT 1";
     let id: uuid::Uuid = stack.database.client().query_one(id, &[]).await.unwrap().get(0);
-    let ring = shared::code::Ring::parse(&stack.variables(&[])["CODE_SECRETS"]).unwrap();
+    let ring = shared::codes::Ring::parse(&stack.variables(&[])["CODE_SECRETS"]).unwrap();
     let digits = secrecy::ExposeSecret::expose_secret(&ring.newest().digits(id, 6)).to_owned();
     assert_eq!(stack.client.activate(ADA, &digits).await.problem(), (422, "wrong-code".into()));
     for _ in 0..2 {

@@ -2,7 +2,7 @@
 
 use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
-use shared::{code::Ring, denial};
+use shared::{codes::Ring, not_me_link};
 
 use crate::{
     canaries::dump,
@@ -100,8 +100,8 @@ async fn a_link_that_is_forged_and_one_whose_registration_is_gone_are_outdated_a
         format!("{link}%20"),
         "/not-me/x".into(),
         format!("/not-me/{code}"),
-        format!("/not-me/{}", denial::token(unknown.newest(), code)),
-        format!("/not-me/{}", denial::token(unknown.newest(), uuid::Uuid::nil())),
+        format!("/not-me/{}", not_me_link::token(unknown.newest(), code)),
+        format!("/not-me/{}", not_me_link::token(unknown.newest(), uuid::Uuid::nil())),
     ];
     // Its mail, and the event about it, are over.
     stack.database.becomes("SELECT count(*) FROM deliveries", 1).await;

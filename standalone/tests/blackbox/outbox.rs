@@ -162,9 +162,9 @@ async fn many_are_written_again_and_none_twice() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
-    let ring = shared::code::Ring::parse(&stack.variables(&[])["CODE_SECRETS"]).unwrap();
+    let ring = shared::codes::Ring::parse(&stack.variables(&[])["CODE_SECRETS"]).unwrap();
     let ids: Vec<_> = (1..=CODES).map(|n| uuid::Uuid::from_u128(n.unsigned_abs().into())).collect();
-    let decoy = |id: &uuid::Uuid| ring.newest().verifier(*id, shared::code::DECOY).to_vec();
+    let decoy = |id: &uuid::Uuid| ring.newest().verifier(*id, shared::codes::DECOY).to_vec();
     let hashes: Vec<_> = ids.iter().map(decoy).collect();
     let people = "INSERT INTO registrations (id, email, password_hash) \
         SELECT id, id::text || '@example.com', '' FROM unnest($1::uuid[]) AS id";

@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use shared::code::Ring;
+use shared::codes::Ring;
 
 use crate::{
     client::{PASSWORD, send},
@@ -113,7 +113,7 @@ async fn a_registration_waits_three_times_for_postgres_an_activation_six_and_a_l
     let code = secrecy::ExposeSecret::expose_secret(&ring.newest().digits(id, 4)).to_owned();
     meter.taken();
 
-    let link = format!("/not-me/{}", shared::denial::token(ring.newest(), id));
+    let link = format!("/not-me/{}", shared::not_me_link::token(ring.newest(), id));
     assert_eq!(client.get(&link).await.status, 200);
     assert_eq!(meter.taken(), 2, "whose link it is; whether they are muted");
     assert_eq!(client.get("/not-me/forged").await.status, 404);

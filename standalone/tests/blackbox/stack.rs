@@ -3,12 +3,12 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use amqp::topology::{RETRY_SECONDS, Topology};
 use lapin::{
     Channel, Connection, ConnectionProperties,
     options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
+use shared::amqp::topology::{RETRY_SECONDS, Topology};
 use tokio::net::TcpListener;
 
 use crate::{

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use amqp::{Link, topology::Topology};
 use lapin::{
     options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
+use shared::amqp::{Link, topology::Topology};
 use tokio_postgres::Client;
 
 use crate::{checker::Report, scene::Scene};
@@ -40,7 +40,7 @@ impl Listener {
     }
 
     async fn link(&self) -> Link {
-        amqp::connect(&self.amqp_url.clone().into(), "vestibule faults: listener").await.unwrap()
+        shared::amqp::connect(&self.amqp_url.clone().into(), "vestibule faults: listener").await.unwrap()
     }
 
     /// No deed without its event, and no event without its deed. More than once is at least once.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use amqp::topology::{RETRY_SECONDS, Topology};
 use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
+use shared::amqp::topology::{RETRY_SECONDS, Topology};
 use tokio::time::{Instant, sleep};
 
 use crate::scene::Scene;
@@ -17,7 +17,7 @@ const WITHOUT_END: &str = "SELECT count(*) FROM (SELECT id FROM codes UNION ALL 
 /// What is left over in the end: nothing, if all is well. What has no end on record the checker tells by id.
 pub(crate) async fn come_to_rest(scene: &Scene, parked: u32) -> Vec<String> {
     let (client, until) = (scene.client().await, Instant::now() + PATIENCE);
-    let link = amqp::connect(&scene.amqp_url.clone().into(), "vestibule faults").await.unwrap();
+    let link = shared::amqp::connect(&scene.amqp_url.clone().into(), "vestibule faults").await.unwrap();
     let channel = link.connection.create_channel().await.unwrap();
     loop {
         let left_over = left_over(&channel, &Topology::new(&scene.prefix), parked).await;

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use amqp::{
+use anyhow::{Result, bail};
+use lapin::{BasicProperties, Confirmation, message::Delivery, options::BasicAckOptions, types::AMQPValue};
+use shared::amqp::{
     confirms::{Confirms, To},
     copy,
     topology::Topology,
 };
-use anyhow::{Result, bail};
-use lapin::{BasicProperties, Confirmation, message::Delivery, options::BasicAckOptions, types::AMQPValue};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

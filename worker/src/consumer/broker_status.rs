@@ -2,9 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use amqp::topology::Topology;
 use anyhow::Result;
 use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
+use shared::amqp::topology::Topology;
 
 #[derive(Default)]
 pub(crate) struct Hearing(Mutex<State>);

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use amqp::{Link, confirms::Confirms, topology::Topology};
 use anyhow::Result;
 use backon::{ExponentialBuilder, Retryable};
 use lapin::{
@@ -11,6 +10,7 @@ use lapin::{
     types::FieldTable,
 };
 use secrecy::SecretString;
+use shared::amqp::{Link, confirms::Confirms, topology::Topology};
 use tokio_util::sync::CancellationToken;
 
 use crate::consumer::ack::Settler;
@@ -51,8 +51,8 @@ impl Open {
     }
 
     async fn try_once(url: &SecretString, topology: &Topology, in_hand: u16) -> Result<Self> {
-        let consuming = amqp::connect(url, "vestibule worker: consumer").await?;
-        let publishing = amqp::connect(url, "vestibule worker: retries").await?;
+        let consuming = shared::amqp::connect(url, "vestibule worker: consumer").await?;
+        let publishing = shared::amqp::connect(url, "vestibule worker: retries").await?;
         let looks = consuming.connection.create_channel().await?;
         topology.declare(&publishing.connection).await?;
         let copies = Confirms::open(&publishing.connection).await?;

@@ -8,11 +8,11 @@ mod queue;
 
 use std::collections::{HashMap, HashSet};
 
-use amqp::topology::Topology;
 use anyhow::{Context, Result, bail};
 use lapin::message::Delivery;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use shared::amqp::topology::Topology;
 
 use self::{
     message::{Parked, Summary},

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use shared::{
-    code::{DECOY, MUTED, Ring},
-    message::{Kind, Message},
+    codes::{DECOY, MUTED, Ring},
+    messages::{Kind, Message},
 };
 use uuid::Uuid;
 

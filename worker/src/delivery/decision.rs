@@ -1,6 +1,6 @@
 //! Whether a mail is still worth sending: pure, from what the database said.
 
-use languages::Language;
+use i18n::Language;
 use time::{Duration, OffsetDateTime};
 
 /// Nobody reads a mail and types its code in fewer seconds.

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use anyhow::{Context as _, ensure};
-use languages::{
+use i18n::{
     Language,
     mail::{self, Mail},
 };

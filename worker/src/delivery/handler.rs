@@ -2,11 +2,11 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use amqp::topology::RETRY_SECONDS;
 use anyhow::{Result, ensure};
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::FutureExt;
-use shared::message::Message;
+use shared::amqp::topology::RETRY_SECONDS;
+use shared::messages::Message;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -70,7 +70,7 @@ impl Handler {
     }
 
     async fn work(&self, message: Message) -> Result<Outcome> {
-        failpoint::point("worker-after-delivery");
+        shared::fault_points::point("worker-after-delivery");
         let letter = match self.letter(message).await? {
             Ok(letter) => letter,
             Err(outcome) => return Ok(outcome),
@@ -120,7 +120,7 @@ impl Handler {
         match sent {
             Sent::Accepted if letter.is_muted => self.end(message.id, End::Muted).await,
             Sent::Accepted => {
-                failpoint::point("worker-after-250");
+                shared::fault_points::point("worker-after-250");
                 Ok(self.record_delivery(message).await)
             }
             Sent::Never(why) => self.end(message.id, End::Undeliverable(&why)).await,
@@ -156,7 +156,7 @@ impl Handler {
 }
 
 fn recorded(end: End<'_>) -> Outcome {
-    failpoint::point("worker-after-record");
+    shared::fault_points::point("worker-after-record");
     match end {
         End::Undeliverable(_) => tracing::warn!(?end, "recorded"),
         End::Delivered | End::Muted | End::Dropped(_) => tracing::info!(?end, "recorded"),

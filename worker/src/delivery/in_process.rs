@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use lookout::traces::spans;
-use shared::{message::Envelope, postgres::Pool};
+use shared::telemetry::traces::spans;
+use shared::{messages::Envelope, postgres::Pool};
 use tracing::Instrument;
 use uuid::Uuid;
 

@@ -1,12 +1,12 @@
 //! Writes the letter that a message asks for: which words, with which digits, to whom.
 
 use anyhow::anyhow;
-use languages::{lifetime::Lifetime, mail::Mail};
+use i18n::{lifetime::Lifetime, mail::Mail};
 use secrecy::{ExposeSecret, SecretString};
 use shared::{
-    code::{DECOY, Key, MUTED, Ring},
-    denial,
-    message::{Kind, Message},
+    codes::{DECOY, Key, MUTED, Ring},
+    messages::{Kind, Message},
+    not_me_link,
 };
 use uuid::Uuid;
 
@@ -45,7 +45,7 @@ impl Composer {
                 let lifetime = Lifetime::of_seconds(facts.lifetime_seconds(code));
                 let digits = digits.expose_secret();
                 if kind == Kind::SendCode {
-                    not_me = format!("{}{}{}", self.public_url, denial::PATH, denial::token(key, message.id));
+                    not_me = format!("{}{}{}", self.public_url, not_me_link::PATH, not_me_link::token(key, message.id));
                     Mail::Code { digits, lifetime, not_me: &not_me }
                 } else {
                     Mail::ResetCode { digits, lifetime }

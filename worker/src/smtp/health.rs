@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use lookout::metrics::{Family, Number, Registry, histogram::Histogram, names};
+use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram, names};
 use tokio::time::Instant;
 
 use crate::smtp::error::Failure;

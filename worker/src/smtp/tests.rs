@@ -41,7 +41,7 @@ fn letter(to: &str) -> Letter {
 
 /// For a test that does not ask what was counted.
 fn heard() -> Arc<Heard> {
-    Arc::new(Heard::new(&lookout::metrics::Registry::default()))
+    Arc::new(Heard::new(&shared::telemetry::metrics::Registry::default()))
 }
 
 /// Both kinds of server: one that takes several commands at once, and one that does not.

@@ -1,7 +1,7 @@
 //! The mails that a mail server refused for good, and what an operator makes of them.
 
 use anyhow::{Context, Result};
-use shared::message::Message;
+use shared::messages::Message;
 use time::OffsetDateTime;
 use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;

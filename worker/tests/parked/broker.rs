@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use amqp::topology::{RETRY_SECONDS, Topology};
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
     message::Delivery,
@@ -12,6 +11,7 @@ use lapin::{
     },
     types::{AMQPValue, FieldTable},
 };
+use shared::amqp::topology::{RETRY_SECONDS, Topology};
 
 use crate::database;
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use amqp::topology::ROUTING_KEY;
 use lapin::{
     BasicProperties,
     message::Delivery,
     types::{AMQPValue, FieldArray, FieldTable},
 };
+use shared::amqp::topology::ROUTING_KEY;
 
 use crate::{
     UNKNOWN_KIND,

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use lookout::traces::spans;
 use poem::{Request, http::StatusCode};
+use shared::telemetry::traces::spans;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_request_is_counted_here_only_when_it_is_given_up() {
-        let all = lookout::metrics::Registry::default();
+        let all = shared::telemetry::metrics::Registry::default();
         let (metrics, request) = (Metrics::new(&all), Request::default());
         let begin = || Access::begin(&request, Uuid::nil(), Some("/health"), &metrics);
         begin().answered(StatusCode::OK);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::future::try_join;
-use lookout::desk::soon;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, payload::Json};
+use shared::telemetry::health::soon;
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::{

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use languages::{
+use i18n::{
     Language,
-    page::{self, Day, NotMe},
+    pages::{self, Day, NotMe},
 };
 use poem::{
     Endpoint, EndpointExt, Request, Response, Result,
@@ -14,7 +14,7 @@ use poem::{
     get,
     http::{HeaderName, StatusCode},
 };
-use shared::denial;
+use shared::not_me_link;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -64,7 +64,7 @@ async fn change(app: Arc<App>, mut request: Request) -> Result<Response> {
 /// Whatever is no token of ours is known without asking anybody.
 fn code(app: &App, request: &Request) -> Result<Uuid, Refusal> {
     let token = request.raw_path_param("token").unwrap_or_default();
-    denial::read(&app.ring, token).ok_or(Refusal::NotFound)
+    not_me_link::read(&app.ring, token).ok_or(Refusal::NotFound)
 }
 
 /// What cannot be told in the language of the mail is told in that of the browser.
@@ -86,7 +86,7 @@ fn answer(app: &App, request: &Request, stand: Result<Stand, Refusal>, unmuted: 
 }
 
 fn respond(app: &App, language: Language, said: NotMe) -> Result<Response> {
-    let page = page::not_me(language, said, &app.public_url).map_err(InternalServerError)?;
+    let page = pages::not_me(language, said, &app.public_url).map_err(InternalServerError)?;
     let (robots, policy) = (ROBOTS, csp::of_form(&page));
     Ok(Response::builder()
         .status(StatusCode::OK)

@@ -3,9 +3,9 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use lookout::metrics::Number;
 use poem::{Endpoint, http::uri::Scheme};
-use shared::process::DRAIN;
+use shared::shutdown::DRAIN;
+use shared::telemetry::metrics::Number;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::OwnedSemaphorePermit,

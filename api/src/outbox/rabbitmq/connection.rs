@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use amqp::{Link, confirms::Confirms};
 use anyhow::{Context, Result};
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::StreamExt;
 use lapin::{Connection, ConnectionStatus, Event};
 use secrecy::SecretString;
+use shared::amqp::{Link, confirms::Confirms};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -112,7 +112,7 @@ impl Publisher {
     }
 
     async fn open(&self, url: &SecretString) -> Result<(Link, Live)> {
-        let link = amqp::connect_to_publish(url, "vestibule api: publisher").await?;
+        let link = shared::amqp::connect_to_publish(url, "vestibule api: publisher").await?;
         let preparing = async {
             self.topology.declare(&link.connection).await?;
             anyhow::Ok(Confirms::open(&link.connection).await?)

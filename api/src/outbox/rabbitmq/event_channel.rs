@@ -3,9 +3,9 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use amqp::confirms::Confirms;
 use anyhow::{Context, Result};
 use lapin::Connection;
+use shared::amqp::confirms::Confirms;
 
 use crate::outbox::rabbitmq::{
     Publisher,

@@ -2,12 +2,6 @@
 
 use std::time::Duration;
 
-use amqp::{
-    Link,
-    confirms::{Confirms, To},
-    copy,
-    topology::{ROUTING_KEY, Topology},
-};
 use anyhow::{Context, Result, bail};
 use lapin::{
     Channel, Confirmation,
@@ -16,6 +10,12 @@ use lapin::{
     types::FieldTable,
 };
 use secrecy::SecretString;
+use shared::amqp::{
+    Link,
+    confirms::{Confirms, To},
+    copy,
+    topology::{ROUTING_KEY, Topology},
+};
 
 use super::message::Parked;
 
@@ -39,7 +39,7 @@ pub(crate) struct Queue<'a> {
 
 impl<'a> Queue<'a> {
     pub(crate) async fn open(url: &SecretString, topology: &'a Topology) -> Result<Self> {
-        let link = amqp::connect(url, "vestibule worker: parked").await?;
+        let link = shared::amqp::connect(url, "vestibule worker: parked").await?;
         let opening = async {
             let channel = link.connection.create_channel().await?;
             let passive = QueueDeclareOptions { passive: true, ..Default::default() };

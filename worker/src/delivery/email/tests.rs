@@ -1,6 +1,6 @@
 //! What a letter looks like on the wire.
 
-use languages::lifetime::Lifetime;
+use i18n::lifetime::Lifetime;
 use time::macros::datetime;
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! A mail from its words to the mailbox: what is rendered is what is read.
 
-use languages::{Language, lifetime::Lifetime, mail::Mail};
+use i18n::{Language, lifetime::Lifetime, mail::Mail};
 use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 

@@ -1,7 +1,0 @@
-//! What an operator sees of a running process: its log, its traces, what it counts, and the listener that tells how it is.
-
-pub mod desk;
-pub mod log;
-pub mod metrics;
-pub mod ops;
-pub mod traces;
