@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::drill;
-
 pub(crate) enum Wanted {
     Service(Arguments),
     Drill(drill::arguments::Arguments),

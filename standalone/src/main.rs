@@ -4,8 +4,6 @@ mod arguments;
 mod banner;
 mod data;
 mod database;
-mod drill;
-mod inbox;
 mod outlet;
 mod ports;
 mod service;

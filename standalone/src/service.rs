@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use api::{Ground, Outlet};
+use mailbox::Inbox;
 use shared::telemetry::{metrics::Registry, traces::Traces};
 use shared::{
     postgres::{self, Pool},
@@ -18,7 +19,6 @@ use crate::{
     banner,
     data::Data,
     database::{self, Embedded},
-    inbox::Inbox,
     outlet,
     ports::{InboxPorts, Ports},
     settings::Settings,

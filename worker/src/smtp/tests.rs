@@ -9,10 +9,6 @@ use crate::smtp::{
     verdict,
 };
 
-#[path = "../../../standalone/tests/blackbox/sink.rs"]
-#[expect(dead_code, reason = "the black-box tests use the rest of it")]
-mod sink;
-
 mod faults;
 mod kept;
 mod muted;
@@ -22,7 +18,7 @@ mod slots;
 mod turns;
 mod whole;
 
-use sink::{Sink, behaviour::Behaviour};
+use support::fake_smtp::{Sink, behaviour::Behaviour};
 
 impl Slot {
     async fn send(&mut self, letter: &Letter) -> Sent {

@@ -5,14 +5,12 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{
-    hasty, later, letter, never, patient, send_into, sends,
-    sink::{
-        Sink,
-        behaviour::{Behaviour, Stage},
-    },
-    sinks,
+use support::fake_smtp::{
+    Sink,
+    behaviour::{Behaviour, Stage},
 };
+
+use super::{hasty, later, letter, never, patient, send_into, sends, sinks};
 use crate::smtp::{Sent, Slot, server::Server};
 
 /// The steps of a delivery, with their names in our sentences.

@@ -1,14 +1,12 @@
 //! What a connection that is kept from one letter to the next may do.
 
-use super::{
-    later, letter, patient, sends,
-    sink::{
-        Sink,
-        behaviour::{Behaviour, Stage},
-        settings::{Protection, Settings},
-    },
-    sinks,
+use support::fake_smtp::{
+    Sink,
+    behaviour::{Behaviour, Stage},
+    settings::{Protection, Settings},
 };
+
+use super::{later, letter, patient, sends, sinks};
 use crate::smtp::{LONGEST_IDLE, Sent};
 
 #[tokio::test]

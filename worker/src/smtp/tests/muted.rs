@@ -4,14 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{
-    heard, letter, never, patient, sends,
-    sink::{
-        Sink,
-        behaviour::{Behaviour, Stage},
-    },
-    sinks,
+use support::fake_smtp::{
+    Sink,
+    behaviour::{Behaviour, Stage},
 };
+
+use super::{heard, letter, never, patient, sends, sinks};
 use crate::smtp::{Letter, Sent, pool::Slots, server::Server};
 
 fn muted(to: &str) -> Letter {

@@ -8,15 +8,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{
-    later, letter, never, patient, sends,
-    sink::{
-        Sink,
-        behaviour::{Behaviour, Stage},
-        settings::{Protection, Settings},
-    },
-    sinks,
+use support::fake_smtp::{
+    Sink,
+    behaviour::{Behaviour, Stage},
+    settings::{Protection, Settings},
 };
+
+use super::{later, letter, never, patient, sends, sinks};
 use crate::smtp::{Sent, Slot, server::Server};
 
 const PROTECTIONS: [Protection; 3] = [Protection::Plain, Protection::StartTls, Protection::Implicit];

@@ -4,14 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 
-use super::{
-    later, letter, patient, send_into, sends,
-    sink::{
-        Sink,
-        behaviour::{Behaviour, Stage},
-        settings::{Protection, Settings},
-    },
+use support::fake_smtp::{
+    Sink,
+    behaviour::{Behaviour, Stage},
+    settings::{Protection, Settings},
 };
+
+use super::{later, letter, patient, send_into, sends};
 use crate::smtp::{Sent, Slot, server::Server};
 
 const LOGIN: (&str, &str) = ("worker@example.com", "p@ss:w/rd?#%");

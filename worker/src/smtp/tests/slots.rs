@@ -4,13 +4,12 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 
-use super::{
-    heard, letter, sends,
-    sink::{
-        Sink,
-        behaviour::{Behaviour, Stage},
-    },
+use support::fake_smtp::{
+    Sink,
+    behaviour::{Behaviour, Stage},
 };
+
+use super::{heard, letter, sends};
 use crate::smtp::{pool::Slots, server::Server};
 
 fn slots(sink: &Sink, connections: u16) -> Slots {

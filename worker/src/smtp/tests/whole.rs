@@ -4,7 +4,9 @@ use i18n::{Language, lifetime::Lifetime, mail::Mail};
 use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
-use super::{patient, sink::Sink};
+use support::fake_smtp::Sink;
+
+use super::patient;
 use crate::{
     delivery::email::{Outgoing, Sender, render},
     smtp::Sent,

@@ -1,0 +1,27 @@
+//! Whether the tests would see what they look for.
+
+use serde_json::json;
+
+use crate::browser::Browser;
+use support::stack::Stack;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_misbehaves_is_seen() {
+    let stack = Stack::start().await;
+    let browser = Browser::start(stack.client.base()).await;
+    browser.goto("/docs").await;
+    assert_eq!(browser.complaints(&["/favicon.ico"]).await, [""; 0]);
+
+    let outside = stack.sink.port();
+    browser.evaluate("console.error('a word')").await;
+    browser.evaluate("fetch('/v1/nothing').then(() => 0)").await;
+    browser.evaluate(&format!("fetch('http://127.0.0.1:{outside}/').catch(() => 0)")).await;
+    browser.devtools("Page.setBypassCSP", json!({ "enabled": true })).await;
+    browser.goto("/health").await;
+    browser.evaluate(&format!("fetch('http://127.0.0.1:{outside}/').catch(() => 0)")).await;
+    let seen = browser.complaints(&[]).await.join("\n");
+    for word in ["a word", "404", "Content Security Policy", &format!("a request to http://127.0.0.1:{outside}/")] {
+        assert!(seen.contains(word), "{word} is not in:\n{seen}");
+    }
+    browser.quit().await;
+}

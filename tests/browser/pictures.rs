@@ -1,0 +1,60 @@
+//! The pictures of the README (`make screenshots`). Without a folder for them they are taken and let go.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::{
+    browser::Browser,
+    views::{ADA, page},
+};
+use support::{client::PASSWORD, stack::Stack};
+
+async fn take(browser: &Browser, name: &str) {
+    browser.devtools("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await;
+    browser.evaluate("scrollTo(0, 0)").await;
+    // What is still moving would be taken half way.
+    browser.until("document.getAnimations().every(moves => moves.playState !== 'running')").await;
+    let picture = browser.web.screenshot_as_png().await.unwrap();
+    if let Some(folder) = std::env::var_os("SCREENSHOTS").map(PathBuf::from) {
+        std::fs::write(folder.join(name).with_extension("png"), picture).unwrap();
+    }
+}
+
+async fn wait_for_the_ring(stack: &Stack, browser: &Browser) -> String {
+    browser.view("code").await;
+    let code = stack.sink.mail_to(ADA).await.code();
+    // So that the ring is seen to run.
+    browser.until("Number(document.querySelector('#ring:not([hidden])').dataset.left) < 57").await;
+    code
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_signing_up_of_the_code_and_of_being_in() {
+    let (stack, browser) = page().await;
+    browser.resize(1100, 800).await;
+    browser.prefers(&[("prefers-color-scheme", "light"), ("prefers-reduced-motion", "reduce")]).await;
+    browser.fill("#email", ADA).await;
+    browser.fill("#password", PASSWORD).await;
+    take(&browser, "sign-up").await;
+    browser.click("#sign-up-go").await;
+    let code = wait_for_the_ring(&stack, &browser).await;
+    browser.enter("#boxes", &code[..2]).await;
+    take(&browser, "code").await;
+    browser.press(&code[2..]).await;
+    browser.view("welcome").await;
+    take(&browser, "welcome").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_telephone_at_night_in_french() {
+    let (stack, browser) = page().await;
+    browser.resize(390, 844).await;
+    browser.prefers(&[("prefers-color-scheme", "dark"), ("prefers-reduced-motion", "reduce")]).await;
+    browser.goto("/?lang=fr").await;
+    browser.sign_up(ADA).await;
+    wait_for_the_ring(&stack, &browser).await;
+    take(&browser, "code-fr-dark").await;
+    browser.close().await;
+}

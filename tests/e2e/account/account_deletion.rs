@@ -1,0 +1,195 @@
+//! Who is erased is gone: from every table, from every queue, and for whoever comes afterwards.
+
+use crate::{
+    delivery::smtp_pool::newest_code_was_read,
+    operations::secret_leaks::{dump, spellings},
+};
+use support::{
+    client::{PASSWORD, at_once_or_again, count, send},
+    fake_smtp::behaviour::{Behaviour, Stage},
+    stack::Stack,
+};
+
+const ADA: &str = "ada@example.com";
+const BOB: &str = "bob@example.com";
+const ME: &str = "/v1/users/me";
+const DROPPED: &str = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'";
+/// What a mail server that refuses an address likes to say.
+const QUOTES: Behaviour =
+    Behaviour::Raw { at: Stage::Rcpt, bytes: b"550 5.1.1 <ada@example.com> ada@example.com: no such user\r\n" };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_table_names_whom_was_erased() {
+    let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
+    stack.come_in(BOB).await;
+    let bobs = stack.client.token(BOB).await;
+    // One registration with two codes that is closed by another, one that is open, and one whose mail is refused.
+    let closed = stack.client.register_with(ADA, "another password").await.registration();
+    stack.sign_up(ADA).await;
+    assert_eq!(stack.client.resend(ADA).await.status, 202);
+    let code = stack.sink.nth_mail_to(ADA, 3).await.code();
+    stack.database.becomes("SELECT count(*) FROM codes WHERE sent_at IS NULL", 0).await;
+    assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
+    let open = stack.client.register_once("the-key-of-ada@example.com", ADA, "a stranger's").await.registration();
+    stack.client.receipt_when(&open, "sent").await;
+    stack.sink.script(ADA, [QUOTES]);
+    let refused = stack.client.register_with(ADA, "a second stranger's").await.registration();
+    stack.client.receipt_when(&refused, "undeliverable").await;
+    assert_eq!(stack.client.login(ADA, "not her password").await.status, 401);
+    let tokens = [stack.client.token(ADA).await, stack.client.token(ADA).await];
+    let body = serde_json::json!({ "password": PASSWORD, "new_password": PASSWORD });
+    let change = stack.client.request("POST", "/v1/users/me/password").bearer_auth(&tokens[0]).json(&body);
+    assert_eq!(send(change).await.status, 204);
+    stack.database.age(3_600).await;
+    let forgotten = stack.client.forgot(ADA).await;
+    assert_eq!(forgotten.status, 202, "{forgotten:?}");
+    stack.client.reset_receipt_when(&forgotten.receipt(), "sent").await;
+    let before = dump(&stack, &[]).await;
+    let names = || [ADA, "the-key-of-ada"].into_iter().flat_map(spellings);
+    assert!(before.contains(ADA) && before.contains("the-key-of-ada") && before.contains("550 5.1.1"), "{before}");
+    assert!(before.contains("sessions: ") && before.contains("lockouts: "), "{before}");
+    assert!(before.contains("resets: ") && before.contains("password_changes: "), "{before}");
+
+    let answer = stack.client.bearer("DELETE", ME, &tokens[0]).await;
+    assert_eq!((answer.status, answer.text.as_str()), (204, ""), "{answer:?}");
+    let after = dump(&stack, &[]).await;
+    for name in names() {
+        assert!(!after.contains(&name), "{name} in {after}");
+    }
+    for table in ["users", "registrations", "codes", "sessions"] {
+        assert_eq!(stack.database.count(&format!("SELECT count(*) FROM {table}")).await, 1, "Bob's stays: {table}");
+    }
+    for table in ["resets", "password_changes"] {
+        assert_eq!(stack.database.count(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
+    }
+    assert_eq!(stack.client.bearer("GET", ME, &bobs).await.status, 200);
+    for token in &tokens {
+        assert_eq!(stack.client.bearer("GET", ME, token).await.status, 401);
+    }
+    for registration in [closed, open, refused] {
+        let answer = stack.client.get(&format!("/v1/registrations/{registration}")).await;
+        assert_eq!(answer.problem(), (404, "not-found".into()));
+    }
+    assert_eq!(stack.client.login(ADA, PASSWORD).await.problem(), (401, "unauthenticated".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_was_erased_begins_anew() {
+    let stack = Stack::start().await;
+    for (key, mails) in [("first", 0), ("second", 2)] {
+        let registered = stack.client.register_once("one-key", ADA, PASSWORD).await;
+        assert_eq!(registered.status, 202, "{key}: {registered:?}");
+        let code = stack.sink.nth_mail_to(ADA, mails + 1).await.code();
+        stack.client.receipt_when(&registered.registration(), "sent").await;
+        assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
+        stack.sink.nth_mail_to(ADA, mails + 2).await;
+        stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", mails as i64 + 2).await;
+        let token = stack.client.token(ADA).await;
+        assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
+    }
+    let budget = stack.database.count("SELECT cardinality(used_at)::bigint FROM budgets WHERE kind = 'codes'").await;
+    assert_eq!(budget, 2, "what an address may have stays counted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_in_the_queue_for_whom_was_erased_is_dropped() {
+    let mut stack = Stack::prepare(&[]).await;
+    stack.client = stack.start_api(&[]).await.client.clone();
+    let worker = stack.start_worker(&[]).await;
+    stack.come_in(ADA).await;
+    stack.sink.nth_mail_to(ADA, 2).await;
+    stack.database.becomes("SELECT count(*) FROM deliveries", 2).await;
+    worker.stop().await.unwrap();
+    let token = stack.client.token(ADA).await;
+    assert_eq!(stack.client.register(ADA).await.status, 202);
+    stack.queue_holds(&stack.topology.queue, 1).await;
+    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
+    stack.start_worker(&[]).await;
+    stack.database.becomes(DROPPED, 1).await;
+    assert_eq!((stack.sink.mails_to(ADA).len(), stack.sink.attempts(ADA).len()), (2, 2));
+    stack.queue_holds(&stack.topology.parked, 0).await;
+}
+
+/// The welcome is mailed after the account was made: erased in between, nobody is welcomed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_the_outbox_for_whom_was_erased_is_never_published() {
+    let mut stack = Stack::prepare(&[]).await;
+    let api = stack.start_api(&[]).await;
+    stack.start_worker(&[]).await;
+    stack.client = api.client.clone();
+    let (_, code) = stack.sign_up(ADA).await;
+    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    api.stop().await.unwrap();
+    // Without a broker its relay takes nothing.
+    stack.client = stack.start_api(&[("AMQP_URL", "amqp://u:p@127.0.0.1:1")]).await.client.clone();
+    assert_eq!(stack.client.register(BOB).await.status, 202);
+    assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
+    assert_eq!(stack.client.register(ADA).await.status, 202);
+    let mails = "SELECT count(*) FROM outbox WHERE message ? 'kind'";
+    assert_eq!(stack.database.count(mails).await, 3);
+    let token = stack.client.token(ADA).await;
+    assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
+    assert_eq!(stack.database.count(mails).await, 1, "Bob's waits");
+    let ended = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'erased'";
+    assert_eq!(stack.database.count(ended).await, 2, "each message has an end on record");
+}
+
+/// There is one connection to the mail server, and it is Ada's for a while; Bob's letter is written, and waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_waits_for_a_connection_is_dropped_with_whom_it_was_for() {
+    let stack = Stack::start_with(&[("WORKER_CONCURRENCY", "1")]).await;
+    stack.come_in(BOB).await;
+    stack.sink.nth_mail_to(BOB, 2).await;
+    let token = stack.client.token(BOB).await;
+    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(8))]);
+    let ada = stack.client.register(ADA).await.registration();
+    stack.sink.nth_attempt(ADA, 1).await;
+    assert_eq!(stack.client.register(BOB).await.status, 202);
+    newest_code_was_read(&stack).await;
+    assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
+    assert!(stack.sink.mails_to(ADA).is_empty(), "the first mail was through too soon");
+    stack.client.receipt_when(&ada, "sent").await;
+    stack.database.becomes(DROPPED, 1).await;
+    assert_eq!(stack.sink.attempts(BOB).len(), 2);
+}
+
+/// A registration at the same moment is erased with the rest, or one of somebody new.
+#[tokio::test(flavor = "multi_thread")]
+async fn erased_and_registered_at_once_an_address_is_in_one_whole_state() {
+    let stack = Stack::start().await;
+    for n in 0..6 {
+        let email = format!("ada{n}@example.com");
+        stack.come_in(&email).await;
+        stack.sink.nth_mail_to(&email, 2).await;
+        let token = stack.client.token(&email).await;
+        let answers = at_once_or_again(10, |k| {
+            let (client, email, token) = (stack.client.clone(), email.clone(), token.clone());
+            async move {
+                match k % 5 {
+                    0 => client.register(&email).await,
+                    1 => client.login(&email, PASSWORD).await,
+                    2 => client.activate(&email, "0000").await,
+                    _ => client.bearer("DELETE", ME, &token).await,
+                }
+            }
+        })
+        .await;
+        let counts = count(&answers);
+        assert_eq!((counts.get(&204), counts.get(&202)), (Some(&1), Some(&2)), "{counts:?}");
+        assert!(counts.keys().all(|status| [200, 202, 204, 401, 403, 409, 422].contains(status)), "{counts:?}");
+        assert_eq!(stack.database.count("SELECT count(*) FROM users").await, 0, "no session, and no user");
+        for registration in answers.iter().filter(|answer| answer.status == 202).map(|answer| answer.registration()) {
+            let receipt = stack.client.get(&format!("/v1/registrations/{registration}")).await;
+            assert!([200, 404].contains(&receipt.status), "{receipt:?}");
+            if receipt.status == 200 {
+                stack.client.receipt_when(&registration, "sent").await;
+                let mails = stack.sink.mails_to(&email);
+                let fresh = &mails.last().unwrap().text;
+                assert!(!fresh.contains("already"), "it was made when there was no account any more: {fresh}");
+            }
+        }
+    }
+    let left = "SELECT count(*) FROM registrations WHERE activated_at IS NOT NULL OR closed_at IS NOT NULL";
+    assert_eq!(stack.database.count(left).await, 0);
+}

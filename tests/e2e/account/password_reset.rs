@@ -1,0 +1,183 @@
+//! A forgotten password: from the request for a code to the end of all sessions.
+
+use serde_json::json;
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::registration::response_times::HASH;
+use support::forgot_password::NEW;
+use support::{
+    client::{PASSWORD, at_once_or_again, count},
+    stack::Stack,
+};
+
+const ADA: &str = "ada@example.com";
+const ME: &str = "/v1/users/me";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_forgot_a_password_reads_a_code_and_has_another_one() {
+    let stack = Stack::start().await;
+    stack.account(ADA).await;
+    let tokens = [stack.client.token(ADA).await, stack.client.token(ADA).await];
+    let answer = stack.client.forgot(" Ada@Example.COM ").await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let (asked, receipt) = (answer.json(), answer.receipt());
+    assert_eq!(answer.header("location"), format!("/v1/users/password/forgot/{receipt}"));
+    assert_eq!(
+        (&asked["status"], &asked["code_length"], &asked["attempts_left"]),
+        (&json!("queued"), &json!(8), &json!(3))
+    );
+    assert!(asked["requested_at"].is_string() && asked["resend_at"].is_string() && asked.get("sent_at").is_none());
+
+    let mail = stack.sink.nth_mail_to(ADA, 3).await;
+    assert_eq!((mail.subject.as_str(), mail.code().len()), ("Your code for a new password", 8));
+    assert!(mail.text.contains("good for 10 minutes") && !mail.raw.contains(&receipt), "{}", mail.text);
+    let sent = stack.client.reset_receipt_when(&receipt, "sent").await;
+    let time = |name: &str| OffsetDateTime::parse(sent[name].as_str().unwrap(), &Rfc3339).unwrap();
+    assert_eq!(time("expires_at") - time("sent_at"), Duration::minutes(10));
+
+    let answer = stack.client.reset(&receipt, &format!(" {} ", mail.code())).await;
+    assert_eq!((answer.status, answer.text.as_str()), (204, ""), "{answer:?}");
+    assert_eq!(stack.client.login(ADA, PASSWORD).await.problem(), (401, "unauthenticated".into()));
+    assert_eq!(stack.client.login(ADA, NEW).await.status, 200);
+    for token in tokens {
+        assert_eq!(stack.client.bearer("GET", ME, &token).await.status, 401);
+    }
+    let warning = stack.sink.nth_mail_to(ADA, 4).await;
+    assert_eq!(warning.subject, "Your password was changed");
+    assert_ne!(warning.message_id, mail.message_id);
+
+    assert_eq!(stack.client.reset_receipt(&receipt).await["status"], "used");
+    let again = stack.client.reset_to(&receipt, &mail.code(), "a third horse battery").await;
+    assert_eq!(again.problem(), (410, "code-expired".into()));
+    assert_eq!(stack.client.login(ADA, NEW).await.status, 200);
+    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_for_a_password_lives_ten_minutes_from_its_mail() {
+    let stack = Stack::start().await;
+    stack.account(ADA).await;
+    let (receipt, code) = stack.forgotten(ADA, 3).await;
+    stack.database.age(590).await;
+    assert_eq!(stack.client.reset_receipt(&receipt).await["status"], "sent");
+    stack.database.age(10).await;
+    assert_eq!(stack.client.reset_receipt(&receipt).await["status"], "expired");
+    assert_eq!(stack.client.reset(&receipt, &code).await.problem(), (410, "code-expired".into()));
+    assert_eq!(stack.client.login(ADA, PASSWORD).await.status, 200);
+    let (receipt, code) = stack.forgotten(ADA, 4).await;
+    stack.database.age(590).await;
+    assert_eq!(stack.client.reset(&receipt, &code).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_for_a_password_that_is_not_mailed_waits_twenty_minutes_and_costs_no_try() {
+    let stack = Stack::prepare(&[]).await;
+    let api = stack.start_api(&[]).await;
+    let receipt = api.client.forgot(ADA).await.receipt();
+    let answer = api.client.reset(&receipt, "00000000").await;
+    assert_eq!((answer.problem(), answer.json()["attempts_left"].clone()), ((422, "wrong-code".into()), json!(3)));
+    stack.database.age(40).await;
+    assert_eq!(api.client.get("/health").await.json()["checks"]["mail"], "failing", "it has waited too long");
+    stack.database.age(1_150).await;
+    assert_eq!(api.client.reset_receipt(&receipt).await["status"], "queued");
+    stack.database.age(10).await;
+    assert_eq!(api.client.reset_receipt(&receipt).await["status"], "expired");
+    assert_eq!(api.client.get("/health").await.json()["checks"]["mail"], "ok");
+    stack.start_worker(&[]).await;
+    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'expired'", 1).await;
+    assert!(stack.sink.mails_to(ADA).is_empty());
+}
+
+/// I-07, for passwords.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_ten_right_codes_at_once_one_changes_the_password() {
+    let stack = Stack::start().await;
+    let other = stack.start_api(&[]).await;
+    stack.account(ADA).await;
+    let (receipt, code) = stack.forgotten(ADA, 3).await;
+    let answers = at_once_or_again(10, |n| {
+        let client = if n % 2 == 0 { &stack.client } else { &other.client }.clone();
+        let (receipt, code) = (receipt.clone(), code.clone());
+        async move { client.reset_to(&receipt, &code, &format!("horse battery {n}")).await }
+    });
+    let answers = answers.await;
+    assert_eq!(count(&answers), [(204, 1), (410, 9)].into());
+    let winner = answers.iter().position(|answer| answer.status == 204).unwrap();
+    assert_eq!(stack.client.login(ADA, &format!("horse battery {winner}")).await.status, 200);
+    stack.sink.nth_mail_to(ADA, 4).await;
+    assert_eq!(stack.database.count("SELECT count(*) FROM password_changes").await, 1);
+}
+
+/// There is one thread, and somebody's old hash keeps it longer than anybody's is kept now.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overload_costs_no_try() {
+    let mut stack = Stack::prepare(&[("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")]).await;
+    stack.client = stack.start_api(&[]).await.client.clone();
+    stack.start_worker(&[]).await;
+    stack.account(ADA).await;
+    let (receipt, code) = stack.forgotten(ADA, 3).await;
+    let old = HASH.replace("m=19456,t=2", "m=65536,t=64");
+    let slow = "INSERT INTO users (id, email, password_hash, activated_at, updated_at) \
+        VALUES (gen_random_uuid(), 'slow@example.com', $1, now(), now())";
+    stack.database.execute(slow, &[&old]).await;
+    let impatient = stack.start_api(&[("HASH_THREADS", "1"), ("HASH_QUEUE_MS", "100")]).await.client;
+
+    let before = impatient.clone();
+    let login = tokio::spawn(async move { before.login("slow@example.com", PASSWORD).await });
+    let tried = "SELECT count(*) FROM lockouts WHERE cardinality(failures) = 1";
+    stack.database.becomes(tried, 2).await;
+    assert_eq!(impatient.reset(&receipt, &code).await.problem(), (503, "overloaded".into()));
+    assert_eq!(login.await.unwrap().status, 401);
+    assert_eq!(stack.client.reset_receipt(&receipt).await["attempts_left"], 3);
+    assert_eq!(stack.database.count("SELECT sum(wrong)::bigint FROM guesses").await, 0);
+    assert_eq!(stack.client.reset(&receipt, &code).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_wrong_with_a_reset_is_said_before_a_try_is_counted() {
+    let stack = Stack::start().await;
+    stack.account(ADA).await;
+    let (receipt, code) = stack.forgotten(ADA, 3).await;
+    let faults = |answer: support::client::Answer| {
+        assert_eq!(answer.problem(), (422, "invalid-input".into()));
+        let fault = |fault: &serde_json::Value| format!("{} {}", fault["field"], fault["code"]).replace('"', "");
+        answer.json()["errors"].as_array().unwrap().iter().map(fault).collect::<Vec<_>>()
+    };
+    let nothing = stack.client.post("/v1/users/password/reset", &json!({})).await;
+    assert_eq!(faults(nothing), ["receipt required", "code required", "password required"]);
+    assert_eq!(
+        faults(stack.client.reset_to("7", "00 42", "short").await),
+        ["receipt invalid", "code invalid", "password too-short"]
+    );
+    assert_eq!(faults(stack.client.reset_to(&receipt, &code, "password").await), ["password too-common"]);
+    assert_eq!(faults(stack.client.reset_to(&receipt, &code, "ada@example.com1").await), ["password is-address"]);
+    assert_eq!(faults(stack.client.forgot("not an address").await), ["email invalid"]);
+    assert_eq!(faults(stack.client.forgot("").await), ["email required"]);
+    let unknown = "b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52";
+    assert_eq!(stack.client.reset(unknown, &code).await.problem(), (404, "not-found".into()));
+    let read = stack.client.get(&format!("/v1/users/password/forgot/{unknown}")).await;
+    assert_eq!(read.problem(), (404, "not-found".into()));
+    assert_eq!(stack.client.reset_receipt(&receipt).await["attempts_left"], 3);
+    assert_eq!(stack.client.reset(&receipt, &code).await.status, 204);
+}
+
+/// What lay in the queue for a code that opens nothing any more is not mailed.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_erased_takes_the_resets_along() {
+    let mut stack = Stack::prepare(&[]).await;
+    stack.client = stack.start_api(&[]).await.client.clone();
+    let worker = stack.start_worker(&[]).await;
+    stack.account(ADA).await;
+    stack.database.becomes("SELECT count(*) FROM deliveries", 2).await;
+    worker.stop().await.unwrap();
+    let token = stack.client.token(ADA).await;
+    let receipt = stack.client.forgot(ADA).await.receipt();
+    stack.queue_holds(&stack.topology.queue, 1).await;
+    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
+    assert_eq!(stack.database.count("SELECT count(*) FROM resets").await, 0);
+    assert_eq!(stack.client.reset(&receipt, "00000000").await.problem(), (404, "not-found".into()));
+    stack.start_worker(&[]).await;
+    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1).await;
+    assert_eq!(stack.sink.mails_to(ADA).len(), 2);
+}

@@ -1,0 +1,172 @@
+//! A session: who gets one, how it is used, how it ends.
+
+use serde_json::json;
+
+use crate::limits::network_limits::{HERE, scope};
+use support::{
+    client::{Answer, Client, PASSWORD, at_once_or_again, count, send},
+    stack::Stack,
+};
+
+const ADA: &str = "ada@example.com";
+const BEARER: &str = r#"Bearer realm="vestibule""#;
+
+async fn me(client: &Client, token: &str) -> Answer {
+    client.bearer("GET", "/v1/users/me", token).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_came_in_logs_in_is_somebody_and_logs_out() {
+    let stack = Stack::start().await;
+    let (_, code) = stack.sign_up(ADA).await;
+    let user = stack.client.activate(ADA, &code).await.json();
+    let answer = stack.client.login(" Ada@Example.COM", PASSWORD).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let session = answer.json();
+    assert_eq!((session.as_object().unwrap().len(), &session["token_type"]), (3, &json!("Bearer")));
+    assert!(session["expires_at"].is_string() && answer.header("cache-control") == "no-store", "{answer:?}");
+    let token = session["token"].as_str().unwrap();
+    assert!(token.len() == 43 && !token.contains(['+', '/', '=']), "{token}");
+
+    let other = stack.client.token(ADA).await;
+    let answer = me(&stack.client, token).await;
+    assert_eq!((answer.status, answer.json()), (200, user));
+    let answer = stack.client.bearer("POST", "/v1/users/logout/", token).await;
+    assert_eq!((answer.status, answer.text.as_str()), (204, ""), "{answer:?}");
+    for (method, path) in [("GET", "/v1/users/me"), ("POST", "/v1/users/logout"), ("DELETE", "/v1/users/me")] {
+        let answer = stack.client.bearer(method, path, token).await;
+        assert_eq!(answer.problem(), (401, "unauthenticated".into()), "{method} {path}");
+        assert_eq!(answer.header("www-authenticate"), BEARER);
+    }
+    assert_eq!(me(&stack.client, &other).await.status, 200, "one session is no other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sixth_session_ends_the_first() {
+    let stack = Stack::start().await;
+    stack.come_in(ADA).await;
+    stack.come_in("bob@example.com").await;
+    let bobs = stack.client.token("bob@example.com").await;
+    let mut tokens = vec![];
+    for _ in 0..6 {
+        tokens.push(stack.client.token(ADA).await);
+        if tokens.len() == 5 {
+            assert_eq!(me(&stack.client, &tokens[0]).await.status, 200);
+        }
+    }
+    let mut alive = vec![];
+    for token in &tokens {
+        alive.push(me(&stack.client, token).await.status);
+    }
+    assert_eq!(alive, [401, 200, 200, 200, 200, 200]);
+    assert_eq!(me(&stack.client, &bobs).await.status, 200);
+    assert_eq!(stack.client.get("/v1/policy").await.json()["sessions"], json!({ "lifetime": 86_400, "per_user": 5 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_twenty_logins_at_once_five_sessions_stay() {
+    let stack = Stack::start().await;
+    stack.come_in(ADA).await;
+    let home = stack.client.clone();
+    let answers = at_once_or_again(20, |_| {
+        let client = home.clone();
+        async move { client.login(ADA, PASSWORD).await }
+    })
+    .await;
+    assert_eq!(count(&answers), [(200, 20)].into(), "a right password is no failure, however many come at once");
+    let mut alive = 0;
+    for answer in &answers {
+        alive += u32::from(me(&stack.client, answer.json()["token"].as_str().unwrap()).await.status == 200);
+    }
+    assert_eq!(alive, 5);
+    assert_eq!(stack.database.count("SELECT count(*) FROM sessions").await, 5);
+    assert_eq!(stack.database.count("SELECT count(*) FROM lockouts").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_when_its_time_is_over() {
+    let mut stack = Stack::prepare(&[]).await;
+    let long = stack.start_api(&[]).await;
+    let short = stack.start_api(&[("SESSION_TTL_SECONDS", "600")]).await;
+    stack.start_worker(&[]).await;
+    stack.client = long.client.clone();
+    stack.come_in(ADA).await;
+    let (day, minutes) = (long.client.token(ADA).await, short.client.token(ADA).await);
+    stack.database.age(540).await;
+    assert_eq!(me(&stack.client, &minutes).await.status, 200);
+    stack.database.age(60).await;
+    assert_eq!(me(&stack.client, &minutes).await.problem(), (401, "unauthenticated".into()));
+    assert_eq!(stack.client.bearer("POST", "/v1/users/logout", &minutes).await.status, 401);
+    assert_eq!(stack.client.bearer("DELETE", "/v1/users/me", &minutes).await.status, 401);
+    stack.database.age(86_400 - 660).await;
+    assert_eq!(me(&stack.client, &day).await.status, 200);
+    stack.database.age(60).await;
+    assert_eq!(me(&stack.client, &day).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_registration_has_no_session_and_tells_only_its_owner() {
+    let stack = Stack::start().await;
+    let (_, code) = stack.sign_up(ADA).await;
+    let here = stack.client.at(HERE);
+    for _ in 0..9 {
+        assert_eq!(here.login(ADA, PASSWORD).await.problem(), (403, "not-activated".into()));
+    }
+    let mut refused = vec![];
+    for email in [ADA, "nobody@example.com", "not an address"] {
+        let answer = stack.client.login(email, "not the password").await;
+        assert_eq!(answer.problem(), (401, "unauthenticated".into()), "{email}");
+        assert_eq!(answer.header("www-authenticate"), r#"Basic realm="vestibule", charset="UTF-8""#);
+        let mut body = answer.json();
+        body["request_id"].take();
+        refused.push(body);
+    }
+    assert!(refused.windows(2).all(|two| two[0] == two[1]), "{refused:?}");
+
+    assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
+    assert_eq!(stack.client.register_with(ADA, "a stranger's password").await.status, 202);
+    assert_eq!(stack.client.login(ADA, "a stranger's password").await.problem().0, 403, "as if nobody had an account");
+    assert_eq!(stack.client.login(ADA, PASSWORD).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_passwords_count_together_wherever_they_are_given() {
+    let stack = Stack::start().await;
+    stack.come_in(ADA).await;
+    let here = stack.client.at(HERE);
+    for _ in 0..2 {
+        assert_eq!(here.login(ADA, "not her password").await.status, 401);
+        let body = json!({ "code": "0000" });
+        assert_eq!(here.activate_with(ADA, "not her password", &body).await.status, 401);
+    }
+    assert_eq!(here.login(ADA, PASSWORD).await.status, 200, "and the right one forgives them");
+    for _ in 0..5 {
+        assert_eq!(here.login(ADA, "not her password").await.status, 401);
+    }
+    let refused = here.login(ADA, PASSWORD).await;
+    assert_eq!(scope(&refused), (429, json!("account")));
+    assert!((840..=900).contains(&refused.header("retry-after").parse::<i64>().unwrap()), "{refused:?}");
+    assert_eq!(scope(&here.activate(ADA, "0000").await), (429, json!("account")));
+    assert_eq!(stack.client.login(ADA, PASSWORD).await.status, 200, "from elsewhere she comes in");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_27_odd_bearer_headers_are_simply_wrong() {
+    let stack = Stack::start().await;
+    stack.come_in(ADA).await;
+    let token = stack.client.token(ADA).await;
+    let guess = "A".repeat(43);
+    let odd = ["", "Bearer", "Bearer ", "Bearer %%%", &token, &format!("Basic {token}"), &format!("Bearer {guess}")];
+    for header in odd.into_iter().chain([format!("Bearer {token}=").as_str(), &format!("Bearer {token} {token}")]) {
+        let request = stack.client.request("GET", "/v1/users/me").header("Authorization", header);
+        let answer = send(request).await;
+        assert_eq!(answer.problem(), (401, "unauthenticated".into()), "{header}");
+        assert_eq!(answer.header("www-authenticate"), BEARER);
+        assert!(!answer.text.contains(&token));
+    }
+    assert_eq!(stack.client.get("/v1/users/me").await.header("www-authenticate"), BEARER);
+    let twice = stack.client.request("GET", "/v1/users/me").bearer_auth(&token).bearer_auth(&token);
+    assert_eq!(send(twice).await.status, 401);
+    let lower = stack.client.request("GET", "/v1/users/me").header("Authorization", format!("bearer {token}"));
+    assert_eq!(send(lower).await.status, 200);
+}

@@ -1,0 +1,10 @@
+//! RabbitMQ: outages, redelivery, events and parked messages.
+
+pub(crate) mod cluster;
+pub(crate) mod confirms;
+pub(crate) mod consumer_recovery;
+pub(crate) mod event_backpressure;
+pub(crate) mod events;
+pub(crate) mod outages;
+pub(crate) mod parked;
+pub(crate) mod relay_leases;

@@ -1,0 +1,6 @@
+//! Delivery of mails: the worker and the mail server.
+
+pub(crate) mod crash_recovery;
+pub(crate) mod mail_server_errors;
+pub(crate) mod smtp_pool;
+pub(crate) mod undeliverable;

@@ -1,0 +1,200 @@
+//! `worker undeliverable`: what the operator makes of mails that were refused for good.
+
+use serde_json::{Value, json};
+
+use support::{
+    fake_smtp::behaviour::{Behaviour, Stage},
+    stack::Stack,
+};
+
+const ADA: &str = "ada@example.com";
+const REFUSED: Behaviour = Behaviour::Reply { at: Stage::Rcpt, code: 550 };
+
+/// As `worker undeliverable …` answers; the error is what it says on standard error.
+async fn undeliverable(stack: &Stack, line: &str) -> Result<String, String> {
+    let words = format!("undeliverable {line}");
+    let Some(worker::Command::Tool(tool)) = worker::Command::parse(words.split(' ').map(str::to_owned)) else {
+        panic!("no tool: {line}")
+    };
+    let config = worker::Config::load_from(stack.variables(&[])).unwrap();
+    worker::answer(config, tool).await.map_err(|error| format!("{error:#}"))
+}
+
+async fn listed(stack: &Stack) -> Vec<Value> {
+    let answer: Value = serde_json::from_str(&undeliverable(stack, "list --json").await.unwrap()).unwrap();
+    answer["undeliverable"].as_array().unwrap().clone()
+}
+
+/// Returns the registration once its mail was refused and the relay has let go of it: it can be requeued.
+async fn register_refused(stack: &Stack, email: &str) -> String {
+    stack.sink.script(email, [REFUSED]);
+    let registration = stack.client.register(email).await.registration();
+    stack.client.receipt_when(&registration, "undeliverable").await;
+    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    registration
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_mail_is_listed_masked_and_requeued() {
+    let stack = Stack::start().await;
+    assert_eq!(undeliverable(&stack, "list").await.unwrap(), "No mail is undeliverable.\n");
+    let registration = register_refused(&stack, ADA).await;
+
+    let mails = listed(&stack).await;
+    let mail = &mails[0];
+    let expected = (&json!("send-code"), &json!("a***@example.com"), &json!(true));
+    assert_eq!((&mail["mail"], &mail["to"], &mail["requeue"]), expected, "{mail}");
+    assert!(mail["why"].as_str().unwrap().contains("550"), "{mail}");
+    let id = mail["id"].as_str().unwrap();
+    for verb in ["list", &format!("show {id}")] {
+        let text = undeliverable(&stack, verb).await.unwrap();
+        assert!(text.contains(id) && text.contains("a***@example.com") && !text.contains(ADA), "{text}");
+    }
+
+    let said = undeliverable(&stack, &format!("requeue {id}")).await.unwrap();
+    assert_eq!(said, "1 mail goes out again, through the outbox.\n");
+    let code = stack.sink.mail_to(ADA).await.code();
+    stack.client.receipt_when(&registration, "sent").await;
+    assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
+    assert!(listed(&stack).await.is_empty());
+    for unknown in [id, "7", "b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52"] {
+        for verb in ["show", "requeue", "drop"] {
+            let said = undeliverable(&stack, &format!("{verb} {unknown}")).await.unwrap_err();
+            assert!(said.contains("`worker undeliverable list`"), "{said}");
+        }
+    }
+    assert_eq!(stack.sink.mails_to(ADA).iter().filter(|mail| mail.text.contains(&code)).count(), 1);
+}
+
+/// The mail that comes is the mail that was refused: no code for whom has an account, and a welcome.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_of_mail_is_requeued_as_what_it_was() {
+    let stack = Stack::start().await;
+    let (_, code) = stack.sign_up(ADA).await;
+    stack.sink.script(ADA, [REFUSED]);
+    assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
+    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'undeliverable'", 1).await;
+    stack.sink.script(ADA, [REFUSED]);
+    assert_eq!(stack.client.register(ADA).await.status, 202);
+    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'undeliverable'", 2).await;
+
+    let kinds: Vec<_> = listed(&stack).await.into_iter().map(|mut mail| mail["mail"].take()).collect();
+    assert_eq!(kinds, ["already-registered", "activated"], "the newest first");
+    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    let said: Value = serde_json::from_str(&undeliverable(&stack, "requeue all --json").await.unwrap()).unwrap();
+    assert_eq!(said, json!({ "requeued": 2, "left": [] }));
+    stack.sink.nth_mail_to(ADA, 3).await;
+    let others: Vec<_> = stack.sink.mails_to(ADA).into_iter().filter(|mail| !mail.text.contains(&code)).collect();
+    assert_eq!(others.len(), 2);
+    assert_ne!(others[0].subject, others[1].subject);
+    let has_code =
+        |text: &str| text.lines().any(|line| line.len() >= 4 && line.bytes().all(|byte| byte.is_ascii_digit()));
+    assert!(others.iter().all(|mail| !has_code(&mail.text)));
+    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_is_not_mailed_and_can_be_dropped() {
+    let stack = Stack::start().await;
+    let old = "old@example.com";
+    let registration = register_refused(&stack, old).await;
+    stack.database.age(600).await;
+    register_refused(&stack, ADA).await;
+
+    let mails = listed(&stack).await;
+    let of = |to: &str| mails.iter().find(|mail| mail["to"] == to).unwrap();
+    let id = of("o***@example.com")["id"].as_str().unwrap();
+    assert_eq!(
+        (&of("o***@example.com")["requeue"], &of("o***@example.com")["why_not"]),
+        (&json!(false), &json!("expired"))
+    );
+    assert!(undeliverable(&stack, "list").await.unwrap().contains("no: expired"));
+    let said = undeliverable(&stack, &format!("requeue {id}")).await.unwrap_err();
+    assert!(said.contains("was not requeued: expired"), "{said}");
+    let said: Value = serde_json::from_str(&undeliverable(&stack, "requeue all --json").await.unwrap()).unwrap();
+    assert_eq!(said, json!({ "requeued": 1, "left": [{ "id": id, "why": "expired" }] }));
+    stack.sink.mail_to(ADA).await;
+    assert_eq!(stack.client.receipt(&registration).await["status"], "undeliverable");
+
+    assert_eq!(undeliverable(&stack, &format!("drop {id}")).await.unwrap(), "1 mail was dropped.\n");
+    let dropped = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'by the operator'";
+    assert_eq!(stack.database.count(dropped).await, 1);
+    assert!(listed(&stack).await.is_empty());
+    assert!(stack.sink.mails_to(old).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_was_superseded_or_used_is_over() {
+    let stack = Stack::start().await;
+    for email in [ADA, "bob@example.com"] {
+        register_refused(&stack, email).await;
+    }
+    let closed = "UPDATE registrations SET closed_at = clock_timestamp() WHERE email = 'bob@example.com'";
+    stack.database.execute(closed, &[]).await;
+    stack.database.age(60).await;
+    assert_eq!(stack.client.resend(ADA).await.status, 202);
+    let mut why: Vec<_> = listed(&stack).await.into_iter().map(|mut mail| mail["why_not"].take()).collect();
+    why.sort_by_key(ToString::to_string);
+    assert_eq!(why, ["registration over", "superseded"]);
+}
+
+/// The relay that is about to delete the row would take the new message with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_its_row_is_in_the_outbox_a_mail_is_not_requeued_and_stays_on_record() {
+    let stack = Stack::without_broker().await;
+    let api = stack.start_api(&[]).await;
+    assert_eq!(api.client.register(ADA).await.status, 202);
+    let record = "INSERT INTO deliveries (message_id, outcome, why) SELECT id, 'undeliverable', 'no' FROM codes";
+    stack.database.execute(record, &[]).await;
+    let id = listed(&stack).await[0]["id"].as_str().unwrap().to_owned();
+    let said = undeliverable(&stack, &format!("requeue {id}")).await.unwrap_err();
+    assert!(said.contains("still in the outbox"), "{said}");
+    assert_eq!(listed(&stack).await.len(), 1);
+    stack.database.execute("DELETE FROM outbox", &[]).await;
+    undeliverable(&stack, &format!("requeue {id}")).await.unwrap();
+    assert_eq!(stack.database.count("SELECT count(*) FROM outbox").await, 1);
+}
+
+/// Those about passwords, too: each is what it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_mails_about_passwords_go_out_again() {
+    let stack = Stack::start().await;
+    stack.account(ADA).await;
+    stack.sink.script(ADA, [REFUSED, REFUSED]);
+    stack.sink.script("bob@example.com", [REFUSED]);
+    let token = stack.client.token(ADA).await;
+    let body = json!({ "password": support::client::PASSWORD, "new_password": support::forgot_password::NEW });
+    let change = stack.client.request("POST", "/v1/users/me/password").bearer_auth(&token).json(&body);
+    assert_eq!(support::client::send(change).await.status, 204);
+    let refused = "SELECT count(*) FROM deliveries WHERE outcome = 'undeliverable'";
+    stack.database.becomes(refused, 1).await;
+    let receipt = stack.client.forgot(ADA).await.receipt();
+    stack.client.forgot("bob@example.com").await;
+    stack.database.becomes(refused, 3).await;
+    let mut mails: Vec<_> =
+        listed(&stack).await.into_iter().map(|mail| format!("{} {}", mail["mail"], mail["requeue"])).collect();
+    mails.sort();
+    assert_eq!(mails, [r#""no-account" true"#, r#""password-changed" true"#, r#""reset-code" true"#]);
+    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    let said = undeliverable(&stack, "requeue all").await.unwrap();
+    assert_eq!(said, "3 mails go out again, through the outbox.\n");
+    let mails = [stack.sink.nth_mail_to(ADA, 3).await, stack.sink.nth_mail_to(ADA, 4).await];
+    let code = mails.iter().find(|mail| mail.subject.contains("code")).unwrap().code();
+    stack.client.reset_receipt_when(&receipt, "sent").await;
+    assert_eq!(stack.client.reset(&receipt, &code).await.status, 204);
+    assert_eq!(stack.sink.mail_to("bob@example.com").await.subject, "No account at this address");
+}
+
+/// Its receipt goes on like any other, and nobody is mailed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_muted_and_refused_is_requeued_like_any_other() {
+    let stack = Stack::start().await;
+    stack.sign_up(ADA).await;
+    let link = crate::registration::not_me::link(&stack.sink.mail_to(ADA).await);
+    assert_eq!(crate::registration::not_me::press(&stack.client, &link, "").await.status, 200);
+    let registration = register_refused(&stack, ADA).await;
+    let said = undeliverable(&stack, "requeue all").await.unwrap();
+    assert_eq!(said, "1 mail goes out again, through the outbox.\n");
+    stack.client.receipt_when(&registration, "sent").await;
+    assert_eq!((stack.sink.attempts(ADA).len(), stack.sink.mails_to(ADA).len()), (3, 1));
+}

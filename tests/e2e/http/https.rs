@@ -1,0 +1,180 @@
+//! TLS of our own: who comes by it, and certificates that change.
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use hyper::{Request, client::conn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::aws_lc_rs,
+        pki_types::{CertificateDer, pem::PemObject},
+    },
+};
+
+use crate::http::transport::address;
+use support::{running::Running, stack::Stack, standalone::Home};
+
+const PUBLIC_URL: &str = "https://localhost:8000";
+
+/// A folder that is replaced as a whole, by a link, as cluster managers do it.
+struct Files {
+    folder: TempDir,
+    generation: u32,
+}
+
+impl Files {
+    fn new() -> Self {
+        let mut files = Self { folder: tempfile::tempdir().unwrap(), generation: 0 };
+        files.renew();
+        files
+    }
+
+    fn renew(&mut self) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        self.replace(&made.cert.pem(), &made.signing_key.serialize_pem());
+    }
+
+    fn replace(&mut self, certificate: &str, key: &str) {
+        self.generation += 1;
+        let name = self.generation.to_string();
+        let folder = self.folder.path().join(&name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("certificate.pem"), certificate).unwrap();
+        std::fs::write(folder.join("key.pem"), key).unwrap();
+        std::os::unix::fs::symlink(&name, self.folder.path().join("next")).unwrap();
+        std::fs::rename(self.folder.path().join("next"), self.folder.path().join("current")).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join("current").join(name)
+    }
+
+    fn certificate(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(self.path("certificate.pem")).unwrap()
+    }
+
+    fn settings(&self) -> [(&'static str, String); 3] {
+        let path = |name| self.path(name).to_str().unwrap().to_owned();
+        [("TLS_CERT", path("certificate.pem")), ("TLS_KEY", path("key.pem")), ("PUBLIC_URL", PUBLIC_URL.into())]
+    }
+
+    /// Somebody who believes this certificate, and no other.
+    async fn connect(&self, addr: SocketAddr, protocol: &str) -> io::Result<TlsStream<TcpStream>> {
+        connect(&self.certificate(), addr, protocol).await
+    }
+}
+
+async fn connect(
+    certificate: &CertificateDer<'static>,
+    addr: SocketAddr,
+    protocol: &str,
+) -> io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.into()];
+    let stream = TcpStream::connect(addr).await?;
+    TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await
+}
+
+fn get(url: &str) -> Request<String> {
+    Request::get(url).header("Host", "localhost").body(String::new()).unwrap()
+}
+
+async fn start(stack: &Stack, files: &Files) -> Running {
+    let settings = files.settings();
+    stack.start_api(&settings.each_ref().map(|(name, value)| (*name, value.as_str()))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_versions_of_http_are_spoken_over_tls() {
+    let (stack, files) = (Stack::without_broker().await, Files::new());
+    let api = start(&stack, &files).await;
+    // Whoever begins and says nothing is in nobody's way.
+    let _silent = TcpStream::connect(address(&api)).await.unwrap();
+    let second = files.connect(address(&api), "h2").await.unwrap();
+    assert_eq!(second.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (mut client, connection) = conn::http2::handshake(TokioExecutor::new(), TokioIo::new(second)).await.unwrap();
+    tokio::spawn(connection);
+    let url = format!("{PUBLIC_URL}/v1/policy");
+    let (one, other) = tokio::join!(client.clone().send_request(get(&url)), client.send_request(get(&url)));
+    for answer in [one.unwrap(), other.unwrap()] {
+        assert_eq!((answer.status().as_u16(), answer.version()), (200, hyper::Version::HTTP_2));
+        assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000");
+    }
+
+    let first = files.connect(address(&api), "http/1.1").await.unwrap();
+    let (mut client, connection) = conn::http1::handshake(TokioIo::new(first)).await.unwrap();
+    tokio::spawn(connection);
+    let answer = client.send_request(get("/v1/policy")).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, hyper::Version::HTTP_11));
+
+    assert!(api.client.request("GET", "/v1/policy").send().await.is_err(), "nothing is said in the clear");
+    api.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_taken_without_a_restart_and_a_broken_one_is_not() {
+    let mut files = Files::new();
+    let settings = files.settings();
+    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let home = Home::new();
+    let mut vestibule = home.start(&settings);
+    let listens = vestibule.client.request("GET", "/").build().unwrap().url().socket_addrs(|| None).unwrap()[0];
+    let (old, stream) = (files.certificate(), files.connect(listens, "h2").await.unwrap());
+    let (mut client, connection) = conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+
+    files.replace("no certificate", "no key");
+    vestibule.process.wait_for("the certificate in use stays in use");
+    connect(&old, listens, "h2").await.unwrap();
+    files.renew();
+    vestibule.process.wait_for("a new certificate is in use");
+    files.connect(listens, "h2").await.unwrap();
+    assert!(connect(&old, listens, "h2").await.is_err());
+    let answer = client.send_request(get(&format!("{PUBLIC_URL}/v1/policy"))).await.unwrap();
+    assert_eq!(answer.status(), 200, "who came before is not disturbed");
+    drop(client);
+    let log = vestibule.stop();
+    assert_eq!(log.matches("stays in use").count(), 1, "{log}");
+}
+
+#[test]
+fn tls_that_cannot_work_is_refused_by_the_name_of_its_setting() {
+    let (files, others) = (Files::new(), Files::new());
+    let [certificate, key, public_url] = files.settings();
+    let others_key = others.settings()[1].1.clone();
+    for (cert, key, url, sentence) in [
+        (&*certificate.1, "", &*public_url.1, "TLS_CERT is set and TLS_KEY is not"),
+        ("", &*key.1, &*public_url.1, "TLS_KEY is set and TLS_CERT is not"),
+        ("/nowhere.pem", &*key.1, &*public_url.1, "TLS_CERT: cannot read /nowhere.pem"),
+        (&*certificate.1, "/nowhere.pem", &*public_url.1, "TLS_KEY: cannot read /nowhere.pem"),
+        (&*key.1, &*key.1, &*public_url.1, "TLS_CERT holds no certificate"),
+        (&*certificate.1, &*certificate.1, &*public_url.1, "TLS_KEY holds no key"),
+        (&*certificate.1, &*others_key, &*public_url.1, "TLS_CERT and TLS_KEY do not work together"),
+        (&*certificate.1, &*key.1, "http://localhost:8000", "PUBLIC_URL"),
+    ] {
+        let settings = [
+            ("DATABASE_URL", "postgres://h/x"),
+            ("CODE_SECRETS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            ("TLS_CERT", cert),
+            ("TLS_KEY", key),
+            ("PUBLIC_URL", url),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let refusal = format!("{:#}", api::Config::load_from(settings).err().unwrap());
+        assert!(refusal.contains(sentence), "{refusal}");
+        assert!(!refusal.contains("PRIVATE"), "{refusal}");
+    }
+    let said = Home::new().refusal(&[("TLS_CERT", "/nowhere.pem"), ("TLS_KEY", "/nowhere.pem")], &[]);
+    assert!(said.contains("TLS_CERT: cannot read /nowhere.pem"), "{said}");
+}

@@ -1,0 +1,141 @@
+//! Every error is a problem document, whoever raised it, and repeats no secret.
+
+use serde_json::json;
+
+use support::{
+    client::{Answer, Client, send},
+    stack::Stack,
+};
+
+const SECRET: &str = "hunter2hunter2";
+
+async fn api() -> (Stack, Client) {
+    let stack = Stack::without_broker().await;
+    let client = stack.start_api(&[]).await.client.clone();
+    (stack, client)
+}
+
+async fn post(client: &Client, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+    send(client.request("POST", "/v1/users").header("Content-Type", content_type).body(body)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_framework_complains_about_is_a_problem_too() {
+    let (_stack, client) = api().await;
+    assert_eq!(client.get("/nothing").await.problem(), (404, "not-found".into()));
+    assert_eq!(client.get("/v1/registrations/not-an-id").await.problem(), (400, "malformed-request".into()));
+    let unknown = "/v1/registrations/b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52";
+    assert_eq!(client.get(unknown).await.problem(), (404, "not-found".into()));
+    for (method, path, allow) in [
+        ("GET", "/v1/users", "POST"),
+        ("DELETE", "/v1/users/activate", "POST"),
+        ("POST", unknown, "GET, HEAD"),
+        ("GET", "/v1/users/login", "POST"),
+        ("PUT", "/v1/users/me", "DELETE, GET, HEAD"),
+        ("GET", "/v1/users/logout", "POST"),
+        ("PUT", "/health", "GET, HEAD"),
+        ("POST", "/docs", "GET, HEAD"),
+        ("DELETE", "/not-me/x", "GET, HEAD, POST"),
+    ] {
+        let answer = send(client.request(method, path)).await;
+        assert_eq!(answer.problem(), (405, "method-not-allowed".into()), "{method} {path}");
+        assert_eq!(answer.header("allow"), allow, "{method} {path}");
+    }
+    assert_eq!(post(&client, "text/plain", "{}").await.problem(), (415, "unsupported-media-type".into()));
+    let body = json!({ "code": "0000" });
+    let answer = client.post("/v1/users/activate", &body).await;
+    assert_eq!(answer.problem(), (401, "unauthenticated".into()));
+    assert_eq!(answer.header("www-authenticate"), r#"Basic realm="vestibule", charset="UTF-8""#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_not_repeated() {
+    let (_stack, client) = api().await;
+    for body in [
+        format!(r#"{{"email":"ada@example.com","password":["{SECRET}"]}}"#),
+        format!(r#"{{"email":"ada@example.com","password":{{"p":"{SECRET}"}}}}"#),
+        format!(r#"{{"email":"ada@example.com","password":"{SECRET}""#),
+        format!(r#""{SECRET}""#),
+        format!(r#"["{SECRET}"]"#),
+        r#"{"email":"ada@example.com","password":1232123}"#.into(),
+        String::new(),
+    ] {
+        let answer = post(&client, "application/json", body.clone()).await;
+        assert_eq!(answer.problem(), (400, "malformed-request".into()), "{body}");
+        assert!(!answer.text.contains(SECRET) && !answer.text.contains("1232123"), "{}", answer.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_has_at_most_sixteen_kibibytes_chunked_or_not() {
+    let (_stack, client) = api().await;
+    let large = format!(r#"{{"email":"{}"}}"#, "a".repeat(17 * 1024));
+    assert_eq!(post(&client, "application/json", large.clone()).await.problem(), (413, "payload-too-large".into()));
+    let chunks =
+        large.into_bytes().chunks(1000).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>();
+    let chunked = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
+    assert_eq!(post(&client, "application/json", chunked).await.problem(), (413, "payload-too-large".into()));
+    let packed = client.request("POST", "/v1/users").header("Content-Type", "application/json");
+    let answer = send(packed.header("Content-Encoding", "gzip").body("{}")).await;
+    assert_eq!(answer.problem(), (415, "unsupported-media-type".into()));
+    let fits = format!(r#"{{"email":"{}"}}"#, "a".repeat(15 * 1024));
+    assert_eq!(post(&client, "application/json", fits).await.problem(), (422, "invalid-input".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_27_odd_credentials_are_simply_wrong() {
+    let (_stack, client) = api().await;
+    for header in
+        ["", "Basic", "Basic ", "Basic %%%", "Basic YWRh", "Basic Og==", "Bearer abc", "Basic //79", "Digest x"]
+    {
+        let request = client.request("POST", "/v1/users/activate").json(&json!({ "code": "0000" }));
+        let answer = send(request.header("Authorization", header)).await;
+        assert_eq!(answer.problem(), (401, "unauthenticated".into()), "{header}");
+    }
+    for (user, password) in [("", "x"), ("nobody", SECRET), ("a@x.io", ""), ("a@x.io", &"x".repeat(600))] {
+        let request = client.request("POST", "/v1/users/resend").basic_auth(user, Some(password));
+        assert_eq!(send(request).await.problem(), (401, "unauthenticated".into()), "{user}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailing_slashes_are_accepted() {
+    let (_stack, client) = api().await;
+    let body = json!({ "email": "ada@example.com", "password": "correct horse battery" });
+    let answer = client.post("/v1/users/", &body).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    assert_eq!(client.get(&format!("{}/", answer.header("location"))).await.status, 200);
+    assert_eq!(client.get("/docs/").await.status, 200);
+}
+
+/// I-21: without the database nothing is granted, and the answer says that it will pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn s_28_without_the_database_nothing_is_granted() {
+    let stack = Stack::without_broker().await;
+    let (proxy, url) = support::proxy::Proxy::before(&stack.database.url).await;
+    let api = stack.start_api(&[("DATABASE_URL", &url)]).await;
+    assert_eq!(api.client.register("ada@example.com").await.status, 202);
+    proxy.set(support::proxy::Way::Cut);
+    for answer in [api.client.register("bob@example.com").await, api.client.activate("ada@example.com", "0000").await] {
+        assert_eq!(answer.problem(), (503, "unavailable".into()));
+        assert!(!answer.header("retry-after").is_empty());
+    }
+    let health = api.client.get("/health").await;
+    assert_eq!((health.status, &health.json()["checks"]["postgres"]), (503, &json!("failing")));
+    proxy.set(support::proxy::Way::Open);
+    let back = api.client.register("bob@example.com").await;
+    assert_eq!(back.status, 202, "{back:?}");
+}
+
+/// A database that says nothing at all is as good as none, and somebody who waits is told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_stuck_keeps_nobody_waiting_for_ever() {
+    let stack = Stack::without_broker().await;
+    let (proxy, url) = support::proxy::Proxy::before(&stack.database.url).await;
+    let api = stack.start_api(&[("DATABASE_URL", &url)]).await;
+    assert_eq!(api.client.register("ada@example.com").await.status, 202);
+    proxy.set(support::proxy::Way::Held);
+    assert_eq!(api.client.register("bob@example.com").await.problem(), (503, "unavailable".into()));
+    proxy.set(support::proxy::Way::Open);
+    assert_eq!(api.client.register("bob@example.com").await.status, 202);
+}

@@ -1,0 +1,9 @@
+//! Abuse limits and attacks on them.
+
+pub(crate) mod attacks;
+pub(crate) mod code_guesses;
+pub(crate) mod guess_escalation;
+pub(crate) mod mail_budgets;
+pub(crate) mod network_limits;
+pub(crate) mod password_lockout;
+pub(crate) mod reset_guesses;

@@ -1,0 +1,158 @@
+//! Wrong guesses follow the address, and make its codes longer.
+
+use serde_json::{Value, json};
+
+use crate::limits::code_guesses::other_than;
+use support::{
+    client::{Client, PASSWORD, at_once},
+    stack::Stack,
+};
+
+const ADA: &str = "ada@example.com";
+
+/// Registers with a password, and returns the registration and its code once it is mailed.
+async fn sign_up_with(stack: &Stack, password: &str, nth: usize) -> (String, String) {
+    let answer = stack.client.register_with(ADA, password).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let mail = stack.sink.nth_mail_to(ADA, nth).await;
+    stack.client.receipt_when(&answer.registration(), "sent").await;
+    (answer.registration(), mail.code())
+}
+
+/// Guesses wrong so often, and returns how many tries are left after the last.
+async fn guess_wrong(client: &Client, password: &str, code: &str, times: usize) -> Value {
+    let mut left = Value::Null;
+    for _ in 0..times {
+        let answer = client.activate_with(ADA, password, &json!({ "code": other_than(code) })).await;
+        assert_eq!(answer.problem(), (422, "wrong-code".into()));
+        left = answer.json()["attempts_left"].clone();
+    }
+    left
+}
+
+/// I-09: over new codes, new registrations, other APIs and a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn nine_wrong_guesses_make_the_codes_of_an_address_longer_and_nine_more_longer_still() {
+    let stack = Stack::start_with(&[("CODES_PER_HOUR", "50"), ("CODES_PER_DAY", "50")]).await;
+    let (owners, owners_code) = sign_up_with(&stack, PASSWORD, 1).await;
+    for (n, expected) in [(2, 4), (3, 4), (4, 4), (5, 6), (6, 6), (7, 6), (8, 8)] {
+        let password = format!("a stranger's password {n}");
+        let api = stack.start_api(&[]).await;
+        let (registration, code) = sign_up_with(&stack, &password, n).await;
+        assert_eq!(api.client.receipt(&registration).await["code_length"], expected, "code {n}");
+        assert_eq!(code.len(), expected);
+        guess_wrong(&api.client, &password, &code, 3).await;
+        api.stop().await.unwrap();
+    }
+    // The owner's first code is as dead as the strangers' short ones, and her next one is long.
+    assert_eq!(stack.client.receipt(&owners).await["status"], "expired");
+    assert_eq!(stack.client.activate(ADA, &owners_code).await.problem(), (410, "code-expired".into()));
+    let (_, code) = sign_up_with(&stack, PASSWORD, 9).await;
+    assert_eq!((code.len(), stack.client.activate(ADA, &code).await.status), (8, 200));
+    assert_eq!(stack.database.count("SELECT count(*) FROM guesses").await, 0, "a success begins anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nine_wrong_guesses_close_a_registration_and_never_an_address() {
+    let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
+    let (registration, mut code) = stack.sign_up(ADA).await;
+    for nth in 2..=4 {
+        guess_wrong(&stack.client, PASSWORD, &code, 3).await;
+        if nth < 4 {
+            assert_eq!(stack.client.resend(ADA).await.status, 202);
+            code = stack.sink.nth_mail_to(ADA, nth).await.code();
+            stack.client.receipt_when(&registration, "sent").await;
+        }
+    }
+    assert_eq!(stack.client.receipt(&registration).await["status"], "closed");
+    assert_eq!(stack.client.activate(ADA, &code).await.problem(), (410, "registration-closed".into()));
+    assert_eq!(stack.client.resend(ADA).await.problem(), (410, "registration-closed".into()));
+    let (_, code) = sign_up_with(&stack, "another password", 4).await;
+    let answer = stack.client.activate_with(ADA, "another password", &json!({ "code": code })).await;
+    assert_eq!((code.len(), answer.status), (6, 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guess_at_many_registrations_counts_for_each_and_the_ninth_is_the_last() {
+    let stack = Stack::start().await;
+    for nth in 1..=4 {
+        sign_up_with(&stack, PASSWORD, nth).await;
+    }
+    let wrong = other_than("9999");
+    let client = stack.client.clone();
+    at_once(40, |_| {
+        let (client, wrong) = (client.clone(), wrong.clone());
+        async move { client.activate(ADA, &wrong).await }
+    })
+    .await;
+    // Unless one of the four happens to be this very code.
+    let (compared, admitted) = ("SELECT sum(attempts) FROM codes", "SELECT count(*) FROM users");
+    if stack.database.count(admitted).await == 0 {
+        assert_eq!(stack.database.count(compared).await, 9);
+        assert_eq!(stack.database.count("SELECT wrong::bigint FROM guesses").await, 9);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_everybody_guesses_everybody_gets_longer_codes() {
+    let stack = Stack::start().await;
+    let (_, short) = stack.sign_up(ADA).await;
+    let spend =
+        "INSERT INTO guesses_by_hour (hour, length, wrong) VALUES (date_trunc('hour', clock_timestamp()), $1, $2)";
+    stack.database.execute(spend, &[&4_i16, &199_i32]).await;
+    let bob = "bob@example.com";
+    assert_eq!(stack.sign_up(bob).await.1.len(), 4);
+    let wrong = stack.client.activate(bob, &other_than("0000")).await;
+    assert!([200, 422].contains(&wrong.status), "{wrong:?}");
+    if wrong.status == 422 {
+        // That was the two hundredth.
+        assert_eq!(stack.client.activate(ADA, &short).await.problem(), (410, "code-expired".into()));
+        assert_eq!(stack.sign_up("eve@example.com").await.1.len(), 6);
+        stack.database.execute(spend, &[&6_i16, &2_000_i32]).await;
+        assert_eq!(stack.sign_up("dan@example.com").await.1.len(), 8);
+    }
+    stack.database.age(26 * 3_600).await;
+    assert_eq!(stack.sign_up("fay@example.com").await.1.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_longer_codes_an_address_sees_fifteen_wrong_guesses_and_no_more() {
+    let settings = [("CODE_ESCALATION", "off"), ("CODES_PER_HOUR", "50"), ("CODES_PER_DAY", "50")];
+    let stack = Stack::start_with(&settings).await;
+    for nth in 1..=5 {
+        let password = format!("a stranger's password {nth}");
+        let (_, code) = sign_up_with(&stack, &password, nth).await;
+        assert_eq!(code.len(), 4);
+        guess_wrong(&stack.client, &password, &code, 3).await;
+    }
+    let (_, code) = sign_up_with(&stack, PASSWORD, 6).await;
+    let answer = stack.client.activate(ADA, &code).await;
+    assert_eq!(
+        (answer.problem(), answer.json()["scope"].clone()),
+        ((429, "too-many-requests".into()), json!("address"))
+    );
+    stack.database.execute("UPDATE guesses SET last_at = last_at - interval '365 days'", &[]).await;
+    assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_says_what_all_this_comes_to() {
+    let stack = Stack::without_broker().await;
+    let policy = stack.start_api(&[]).await.client.get("/v1/policy").await.json();
+    assert_eq!(policy["code"]["lengths"], json!([4, 6, 8]));
+    assert_eq!(
+        policy["code"]["per_address_and_network"],
+        json!([{ "limit": 3, "seconds": 3600 }, { "limit": 5, "seconds": 86400 }])
+    );
+    assert_eq!(
+        policy["wrong_codes"]["by_everybody"],
+        json!([{ "length": 4, "limit": 200 }, { "length": 6, "limit": 2000 }])
+    );
+    // 9 guesses at 4 digits, 9 at 6, and 3 at each of ten codes a day of 8 digits for a year.
+    let expected = 9e-4 + 9e-6 + 3.0 * 3_650.0 * 1e-8;
+    let bound = policy["guess_bound"]["one_address_one_year"].as_f64().unwrap();
+    assert!((bound - expected).abs() < 1e-12, "{bound}");
+    let strict = stack.start_api(&[("CODE_ESCALATION", "off"), ("CODE_LENGTH", "6")]).await;
+    let policy = strict.client.get("/v1/policy").await.json();
+    assert_eq!((&policy["code"]["lengths"], &policy["wrong_codes"]["per_address"]), (&json!([6]), &json!(15)));
+}

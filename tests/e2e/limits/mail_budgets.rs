@@ -1,0 +1,67 @@
+//! How many codes an address may have, and when.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+
+use crate::limits::network_limits::HERE;
+use support::{
+    client::{PASSWORD, at_once_or_again, count},
+    stack::Stack,
+};
+
+const ADA: &str = "ada@example.com";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resend_waits_for_the_cool_down() {
+    let stack = Stack::start().await;
+    stack.sign_up(ADA).await;
+    let answer = stack.client.resend(ADA).await;
+    assert_eq!(answer.problem(), (429, "too-many-requests".into()));
+    let (body, seconds) = (answer.json(), answer.header("retry-after").parse::<i64>().unwrap());
+    assert_eq!((&body["scope"], &body["retry_after"]), (&json!("address"), &json!(seconds)));
+    assert!((1..=60).contains(&seconds));
+    stack.database.age(60).await;
+    assert_eq!(stack.client.resend(ADA).await.status, 202);
+    assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 2);
+}
+
+/// I-09: over any number of registrations, APIs, and whatever the address is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_gets_five_codes_an_hour_and_ten_a_day() {
+    let stack = Stack::start().await;
+    let other = stack.start_api(&[]).await;
+    let (_, code) = stack.sign_up(ADA).await;
+    assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
+    let answers = at_once_or_again(10, |n| {
+        let client = if n % 2 == 0 { &stack.client } else { &other.client }.clone();
+        async move { client.register_with(ADA, "another password").await }
+    });
+    assert_eq!(count(&answers.await), HashMap::from([(202, 4), (429, 6)]));
+    stack.database.age(3_600).await;
+    for n in 6..=10 {
+        assert_eq!(stack.client.register(ADA).await.status, 202, "code {n}");
+    }
+    stack.database.age(3_600).await;
+    let answer = stack.client.register(ADA).await;
+    assert_eq!(answer.problem(), (429, "too-many-requests".into()));
+    assert!(answer.header("retry-after").parse::<i64>().unwrap() > 70_000);
+    assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 10);
+}
+
+/// Who asks again and again is refused from memory; what was granted before is told all the same, and nobody else suffers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_is_refused_and_a_repetition_is_answered_meanwhile() {
+    let stack = Stack::start_with(&[("CODES_PER_HOUR", "1")]).await;
+    let here = stack.client.at(HERE);
+    let first = here.register_once("her-key", ADA, PASSWORD).await.registration();
+    for _ in 0..3 {
+        let flood = at_once_or_again(20, |_| {
+            let here = here.clone();
+            async move { here.register(ADA).await }
+        });
+        assert_eq!(count(&flood.await), HashMap::from([(429, 20)]));
+    }
+    assert_eq!(here.register_once("her-key", ADA, PASSWORD).await.registration(), first);
+    assert_eq!(here.register("bob@example.com").await.status, 202);
+}

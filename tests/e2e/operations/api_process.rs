@@ -1,0 +1,189 @@
+//! The API as a process: how it starts, what it says, how it ends.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::Command,
+};
+
+use support::{database::Database, process::Process};
+
+const SECRETS: &str = "test:c2VjcmV0LWNhbmFyeS1zZWNyZXQtY2FuYXJ5LXNlY3JldA==";
+const PASSWORD: &str = "canary horse battery";
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+
+fn api(database_url: &str) -> Command {
+    let mut command = Command::new(support::process::program("api"));
+    command.env_clear().envs([
+        ("DATABASE_URL", database_url),
+        ("AMQP_URL", "amqp://canary:broker-canary@127.0.0.1:1"),
+        ("CODE_SECRETS", SECRETS),
+        ("API_ADDR", "127.0.0.1:0"),
+        ("OPS_ADDR", "127.0.0.1:0"),
+        ("RUST_LOG", "trace"),
+    ]);
+    command
+}
+
+/// Sends these bytes and returns everything that comes back.
+fn exchange(addr: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn post(addr: &str, path: &str, headers: &str, body: &str) -> String {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n");
+    exchange(addr, &format!("{head}{headers}Content-Length: {}\r\n\r\n{body}", body.len()))
+}
+
+#[test]
+fn a_bad_setting_stops_the_start_and_is_named() {
+    for (name, value) in [
+        ("CODE_LENGTH", "3"),
+        ("LOG_FORMAT", "xml"),
+        ("RUST_LOG", "=,="),
+        ("DATABASE_URL", "nonsense"),
+        (ENDPOINT, "canary"),
+    ] {
+        let output = api("postgres://u:db-canary@127.0.0.1:1/x").env(name, value).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(name), "{name}: {said}");
+        assert!(!said.contains("canary"), "{said}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_answer_ends_the_start() {
+    let output = api("postgres://u:db-canary@127.0.0.1:1/x").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("DATABASE_URL"), "{said}");
+    assert!(!said.contains("canary"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_does_nothing_else() {
+    let database = Database::create_empty().await;
+    let output = api(&database.url).arg("migrate").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(database.count("SELECT count(*) FROM registrations").await, 0);
+}
+
+/// I-14: whatever is logged at TRACE, no secret is.
+#[tokio::test(flavor = "multi_thread")]
+async fn s_17_it_serves_until_it_is_told_to_stop_and_logs_no_secret() {
+    let database = Database::create().await;
+    for format in ["text", "json"] {
+        let mut api = Process::start(api(&database.url).env("LOG_FORMAT", format));
+        let addr = api.address("api");
+        let email = format!("{format}.canary@example.com");
+        let body = format!(r#"{{"email":"{email}","password":"{PASSWORD}"}}"#);
+        let answer = post(&addr, "/v1/users", "Idempotency-Key: key-1\r\n", &body);
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+        let basic = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("{email}:{PASSWORD}"));
+        let header = format!("Authorization: Basic {basic}\r\n");
+        let answer = post(&addr, "/v1/users/activate", &header, r#"{"code":"9731973197"}"#);
+        assert!(answer.starts_with("HTTP/1.1 422"), "{answer}");
+        post(&addr, "/v1/users", "", &format!(r#"{{"password":["{PASSWORD}"]}}"#));
+        let newest = "SELECT id FROM codes ORDER BY created_at DESC LIMIT 1";
+        let code = database.client().query_one(newest, &[]).await.unwrap().get(0);
+        let link = shared::not_me_link::token(shared::codes::Ring::parse(SECRETS).unwrap().newest(), code);
+        for (path, status) in [(&*link, "200 "), ("canary", "404 ")] {
+            let answer = post(&addr, &format!("/not-me/{path}"), "", "");
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        }
+        let comes_in = "INSERT INTO users SELECT gen_random_uuid(), email, password_hash, created_at, created_at \
+            FROM registrations ORDER BY created_at DESC LIMIT 1";
+        database.execute(comes_in, &[]).await;
+        let answer = post(&addr, "/v1/users/login", &header, "");
+        let token = answer.split(r#""token":""#).nth(1).and_then(|rest| rest.split('"').next()).unwrap_or(&answer);
+        let bearer = format!("Authorization: Bearer {token}\r\n");
+        let passwords = format!(r#"{{"password":"{PASSWORD}","new_password":"canary the second"}}"#);
+        let answer = post(&addr, "/v1/users/me/password", &bearer, &passwords);
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+        let answer = post(&addr, "/v1/users/password/forgot", "", &format!(r#"{{"email":"{email}"}}"#));
+        let receipt = answer.split(r#""receipt":""#).nth(1).and_then(|rest| rest.split('"').next()).unwrap_or(&answer);
+        let guess = format!(r#"{{"receipt":"{receipt}","code":"97319731","password":"canary the third"}}"#);
+        let answer = post(&addr, "/v1/users/password/reset", "", &guess);
+        assert!(answer.starts_with("HTTP/1.1 422"), "{answer}");
+        let answer = post(&addr, "/v1/users/logout", &bearer, "");
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+
+        let (code, log) = api.terminate();
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains("answered"), "{log}");
+        // Both guesses begin with these digits, which are too many to stand in a time or an id by chance.
+        for secret in ["canary", "Y2FuYXJ5", &basic, "97319731", "$argon2", "c2VjcmV0", token, &link] {
+            assert!(!log.contains(secret), "{secret} stands in the log:\n{log}");
+        }
+        let hash = "SELECT password_hash FROM registrations ORDER BY created_at DESC LIMIT 1";
+        let hash: String = database.client().query_one(hash, &[]).await.unwrap().get(0);
+        assert!(!log.contains(&hash));
+        database.execute("UPDATE registrations SET idempotency_key = NULL", &[]).await;
+    }
+}
+
+/// I-16.
+#[tokio::test(flavor = "multi_thread")]
+async fn s_19_a_thousand_at_once_take_no_more_memory_than_the_threads_have_and_health_answers() {
+    const THREADS: u64 = 2;
+    let database = Database::create().await;
+    let settings =
+        [("HASH_THREADS", &*THREADS.to_string()), ("RUST_LOG", "info"), ("REGISTRATIONS_PER_NETWORK_PER_HOUR", "0")];
+    let mut api = Process::start(api(&database.url).envs(settings));
+    let addr = api.address("api");
+    let get = "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    exchange(&addr, get);
+    let register = |who: String| {
+        let body = format!(r#"{{"email":"{who}@example.com","password":"{PASSWORD}"}}"#);
+        post(&addr, "/v1/users", "", &body)
+    };
+    // Connections to Postgres take their time to be made: who asks how it is must not have to wait for that.
+    std::thread::scope(|scope| {
+        for n in 0..16 {
+            scope.spawn(move || register(format!("before{n}")));
+        }
+    });
+    let before = api.memory_kib("VmRSS");
+
+    let (answers, health) = std::thread::scope(|scope| {
+        let flood: Vec<_> = (0..1_000).map(|n| scope.spawn(move || register(format!("u{n}")))).collect();
+        let asked: Vec<_> = (0..20).map(|_| exchange(&addr, get)).collect();
+        (flood.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>(), asked)
+    });
+    assert!(answers.iter().all(|answer| answer.contains(" 202 ") || answer.contains(" 503 ")));
+    assert!(answers.iter().any(|answer| answer.contains(" 503 ")), "nobody was refused");
+    assert!(health.iter().all(|answer| answer.contains(r#""postgres":"ok""#)), "{health:?}");
+    // 19 MiB for each thread, and 128 KiB for each connection with its request, in a debug build.
+    let grown = api.memory_kib("VmHWM") - before;
+    assert!(grown < THREADS * 19 * 1024 + 1_000 * 128, "{grown} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_is_one_clear_sentence() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let database = Database::create().await;
+    let output = api(&database.url).env("API_ADDR", &addr).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains(&format!("API_ADDR: cannot listen on {addr}")), "{said}");
+}
+
+/// The first signal waits for a request that is being sent; the second does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_signal_is_final() {
+    let database = Database::create().await;
+    let mut api = Process::start(&mut api(&database.url));
+    let addr = api.address("api");
+    let mut stream = TcpStream::connect(&addr).unwrap();
+    stream.write_all(b"POST /v1/users HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").unwrap();
+    // The server has read the head once it has answered somebody who came later.
+    post(&addr, "/v1/users", "", "{}");
+    api.signal();
+    api.wait_for("stopping");
+    api.signal();
+    let (code, log) = api.end();
+    assert_eq!(code, Some(130), "{log}");
+}

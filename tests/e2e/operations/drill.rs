@@ -1,0 +1,155 @@
+//! `vestibule drill`: keeps quiet about instances that keep their promises, and says who breaks them.
+
+use std::{process::Output, time::Duration};
+
+use poem::{
+    Endpoint, IntoResponse, Request, Response,
+    http::{Method, StatusCode},
+    listener::{Acceptor, Listener, TcpListener},
+};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use support::{
+    fake_smtp::{
+        Sink,
+        behaviour::{Behaviour, Stage},
+    },
+    standalone::{Home, Vestibule},
+};
+
+/// What it says, as JSON, and how it ends. Proxies of the environment are none of its business.
+async fn drill(arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let mut command = Command::new(support::process::program("vestibule"));
+    command.env_clear().envs([("http_proxy", "http://127.0.0.1:1"), ("HTTP_PROXY", "http://127.0.0.1:1")]);
+    let run = command.arg("drill").args(arguments).arg("--json").kill_on_drop(true).output();
+    let Output { status, stdout, stderr } = tokio::time::timeout(Duration::from_secs(120), run).await.unwrap().unwrap();
+    (status.code(), serde_json::from_slice(&stdout).unwrap_or_default(), String::from_utf8(stderr).unwrap())
+}
+
+fn url(running: &Vestibule) -> String {
+    running.client.base().to_owned()
+}
+
+fn verdicts<'a>(report: &'a Value, verdict: &str) -> Vec<&'a str> {
+    let rows = report["plays"].as_array().unwrap().iter();
+    rows.filter(|row| row["verdict"] == verdict).map(|row| row["play"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_keeps_its_promises() {
+    let home = Home::new();
+    let running = home.start(&[("RESEND_THROTTLE_SECONDS", "0")]);
+    running.come_in("ada@example.com").await;
+    // A few more than the fewest that a comparison needs: one that is lost to a busy machine is no failure.
+    let arguments = [&url(&running), "--rounds", "1", "--calls", "60", "--active", "ada@example.com"];
+    let (code, report, said) = drill(&arguments).await;
+    assert_eq!((code, &report["kept"]), (Some(0), &json!(true)), "{said}{report:#}");
+    assert_eq!(verdicts(&report, "not tried"), [""; 0], "{report:#}");
+    let row = |play: &str| report["plays"].as_array().unwrap().iter().find(|row| row["play"] == play).unwrap().clone();
+    // After a guess that happens to be right, no other is compared.
+    for (play, granted, told_by) in [
+        ("guess: … for one address, 4 digits", 9, "guess: comparisons for one code"),
+        ("burst: comparisons for one code", 3, "burst: comparisons for one code"),
+    ] {
+        assert!(row(play)["granted"] == granted || row(told_by)["hits"].as_u64() > Some(0), "{play}: {report:#}");
+    }
+    assert_eq!(row("burst: mails to one address")["granted"], 5, "{report:#}");
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_that_takes_longer_than_another_is_no_difference() {
+    let (sink, home) = (Sink::start().await, Home::new());
+    // One is for who is pending then, the next two are for who is unknown.
+    sink.later(3, Behaviour::Slow(Stage::Dot, Duration::from_millis(1_500)));
+    let running = home.start(&[("RESEND_THROTTLE_SECONDS", "0"), ("SMTP_URL", &sink.url())]);
+    let (code, report, said) = drill(&[&url(&running), "--only", "body"]).await;
+    assert_eq!(code, Some(0), "{said}{report:#}");
+    assert_eq!(sink.count(), 5);
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_believes_whatever_is_forged_breaks_them_and_one_that_does_not_keeps_them() {
+    for (trusted, expected) in [("127.0.0.1", 1), ("192.0.2.0/24", 0)] {
+        let home = Home::new();
+        let running = home.start(&[("TRUSTED_PROXIES", trusted)]);
+        let (code, report, said) = drill(&[&url(&running), "--spoof", "--only", "forge"]).await;
+        assert_eq!(code, Some(expected), "{said}{report:#}");
+        assert_eq!(verdicts(&report, "broken").is_empty(), expected == 0, "{report:#}");
+    }
+}
+
+/// Answers like the service, and compares whatever it is given.
+async fn forgetful(request: Request) -> poem::Result<Response> {
+    let sent = json!({ "registration": "01890000-0000-7000-8000-000000000001", "status": "sent", "code_length": 4,
+                       "attempts_left": 3 });
+    let windows = json!([{ "limit": 5, "seconds": 3_600 }]);
+    let policy = json!({
+        "code": { "lengths": [4, 6, 8], "attempts": 3, "resend_after": 60, "per_address": windows,
+                  "per_address_and_network": windows },
+        "wrong_codes": { "per_address": 9, "per_network": [{ "limit": 10, "seconds": 600 }] },
+        "wrong_passwords": { "per_address_and_network": 5, "per_address": 50 },
+        "guess_bound": { "one_address_one_year": 0.001_018_5 },
+    });
+    let (status, body) = match (request.method(), request.uri().path()) {
+        (_, "/v1/policy") => (StatusCode::OK, policy),
+        (&Method::GET, _) => (StatusCode::OK, sent),
+        (_, "/v1/users/activate") => {
+            (StatusCode::UNPROCESSABLE_ENTITY, json!({ "type": "http://localhost/problems/wrong-code" }))
+        }
+        _ => (StatusCode::ACCEPTED, sent),
+    };
+    Ok(poem::web::Json(body).with_status(status).into_response())
+}
+
+async fn serve(endpoint: impl Endpoint + 'static) -> String {
+    let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();
+    let addr = acceptor.local_addr()[0].as_socket_addr().copied().unwrap();
+    tokio::spawn(poem::Server::new_with_acceptor(acceptor).run(endpoint));
+    format!("http://{addr}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_grants_more_than_is_promised_is_told_so() {
+    let target = serve(poem::endpoint::make(forgetful)).await;
+    let (code, report, said) = drill(&[&target, "--rounds", "1", "--calls", "20"]).await;
+    assert_eq!((code, &report["kept"]), (Some(1), &json!(false)), "{said}{report:#}");
+    let broken = verdicts(&report, "broken");
+    for play in [
+        "guess: comparisons for one code",
+        "guess: … for one address, 4 digits",
+        "odd-codes: read as a code",
+        "odd-codes: compared and not counted",
+        "burst: comparisons for one code",
+        "burst: mails to one address",
+        "resend: codes sent again",
+        "all: codes for one address",
+    ] {
+        assert!(broken.contains(&play), "{play}: {broken:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_attacked_is_refused_in_one_sentence() {
+    let elsewhere = serve(poem::endpoint::make_sync(|_| {
+        StatusCode::TEMPORARY_REDIRECT.with_header("location", "http://example.com/v1/policy").into_response()
+    }))
+    .await;
+    let told_once = ["http://example.com", "--i-own-this"];
+    for (arguments, why) in [
+        (&[][..], "needs the URL"),
+        (&["http://example.com"], "told twice"),
+        (&told_once, "told twice"),
+        (&["http://127.0.0.1.nip.io:8000"], "told twice"),
+        (&["https://localhost"], "plain http"),
+        (&["http://127.0.0.1:1"], "cannot be reached"),
+        (&[&elsewhere], "is no Vestibule"),
+    ] {
+        let (code, report, said) = drill(arguments).await;
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.starts_with("vestibule: ") && last.contains(why), "{arguments:?}: {said}");
+        assert_eq!((code, report), (Some(2), Value::Null), "{arguments:?}");
+    }
+}

@@ -1,0 +1,195 @@
+//! What an operator sees of what happened: exact numbers, and no more series than there are kinds of things.
+
+use lapin::{BasicProperties, options::BasicPublishOptions};
+use serde_json::json;
+use shared::telemetry::metrics::names;
+
+use crate::limits::code_guesses::other_than;
+use support::{
+    client::{Client, PASSWORD, send},
+    scrape::Scrape,
+    stack::Stack,
+    standalone::Home,
+};
+
+const ADA: &str = "ada@example.com";
+const BOB: &str = "bob@example.com";
+
+/// Ada signs up, errs, comes in and logs in; Bob signs up, repeats himself, and asks once more too soon.
+async fn journey(stack: &Stack, client: &Client) -> String {
+    let registration = client.register(ADA).await.registration();
+    let code = stack.sink.mail_to(ADA).await.code();
+    client.receipt_when(&registration, "sent").await;
+    assert_eq!(client.activate(ADA, &other_than(&code)).await.status, 422);
+    assert_eq!(client.activate(ADA, &code).await.status, 200);
+    stack.sink.nth_mail_to(ADA, 2).await;
+    assert_eq!(client.login(ADA, PASSWORD).await.status, 200);
+    assert_eq!(client.login(ADA, "not the password").await.status, 401);
+    for _ in 0..2 {
+        assert_eq!(client.register_once("a-key", BOB, PASSWORD).await.status, 202);
+    }
+    assert_eq!(client.resend(BOB).await.problem(), (429, "too-many-requests".into()));
+    stack.sink.mail_to(BOB).await;
+    let recorded = "SELECT count(*) FROM deliveries WHERE outcome = 'delivered'";
+    stack.database.becomes(recorded, 3).await;
+    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    registration
+}
+
+/// After the journey.
+const OF_THE_API: [(&str, u32); 27] = [
+    (r#"registrations_total{outcome="accepted"}"#, 2),
+    (r#"registrations_total{outcome="repeated"}"#, 1),
+    (r#"resends_total{outcome="accepted"}"#, 0),
+    (r#"resends_total{outcome="too-many-requests"}"#, 1),
+    (r#"codes_minted_total{purpose="activate",length="4"}"#, 2),
+    (r#"wrong_guesses_total{purpose="activate",length="4"}"#, 1),
+    (r#"activations_total{outcome="wrong-code"}"#, 1),
+    (r#"activations_total{outcome="accepted"}"#, 1),
+    (r#"logins_total{outcome="accepted"}"#, 1),
+    (r#"logins_total{outcome="unauthenticated"}"#, 1),
+    (r#"limiter_hits_total{scope="address"}"#, 1),
+    (r#"limiter_hits_total{scope="network"}"#, 0),
+    (r#"http_requests_total{method="POST",path="/v1/users/activate",status="200"}"#, 1),
+    (r#"http_request_seconds_count{path="/v1/users/activate"}"#, 2),
+    ("hash_seconds_count", 8),
+    ("hash_queue_wait_seconds_count", 8),
+    (r#"hash_refusals_total{reason="full"}"#, 0),
+    ("hash_queue_length", 0),
+    (r#"outbox_published_total{what="mail",outcome="done"}"#, 3),
+    (r#"outbox_published_total{what="event",outcome="done"}"#, 3),
+    (r#"outbox_messages{what="mail"}"#, 0),
+    (r#"outbox_oldest_seconds{what="event"}"#, 0),
+    (r#"broker_up{part="api"}"#, 1),
+    ("broker_blocked", 0),
+    (r#"check_ok{part="api",check="migrations"}"#, 1),
+    (r#"check_ok{part="api",check="hash_pool"}"#, 1),
+    (r#"postgres_errors_total{part="api"}"#, 0),
+];
+
+/// And after a message that nobody can read.
+const OF_THE_WORKER: [(&str, u32); 11] = [
+    (r#"messages_total{kind="send-code",outcome="delivered"}"#, 2),
+    (r#"messages_total{kind="activated",outcome="delivered"}"#, 1),
+    (r#"messages_total{kind="-",outcome="parked"}"#, 1),
+    (r#"delivery_seconds_count{kind="send-code"}"#, 2),
+    (r#"delivery_seconds_count{kind="activated"}"#, 1),
+    (r#"smtp_results_total{class="2xx"}"#, 3),
+    ("smtp_seconds_count", 3),
+    ("parked_messages", 1),
+    ("queue_messages", 0),
+    ("in_hand", 0),
+    (r#"check_ok{part="worker",check="smtp"}"#, 1),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_thing_that_happens_is_counted_once_where_it_belongs() {
+    let stack = Stack::prepare(&[]).await;
+    let (api, worker) = (stack.start_api(&[]).await, stack.start_worker(&[]).await);
+    let registration = journey(&stack, &api.client).await;
+    let (exchange, key) = (stack.topology.exchange.as_str(), shared::amqp::topology::ROUTING_KEY);
+    let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+    stack.amqp().await.basic_publish(exchange.into(), key.into(), options, b"poison", properties).await.unwrap();
+    stack.queue_holds(&stack.topology.parked, 1).await;
+
+    let api = Scrape::of(&api.ops).await;
+    api.is(OF_THE_API);
+    assert!(api.value("connections_open") >= 1.0 && api.value("hash_threads") >= 1.0);
+
+    let worker = Scrape::of(&worker.ops).await;
+    worker.is(OF_THE_WORKER);
+    assert!(worker.value("smtp_last_success_timestamp_seconds") > 1_600_000_000.0);
+    // What is secret is looked for with all canaries; no address is there either, and no id.
+    for text in [&api.text, &worker.text] {
+        assert!(!text.contains('@') && !text.contains("example") && !text.contains(&registration), "{text}");
+    }
+    let families: Vec<_> = api.families().chain(worker.families()).collect();
+    for known in names::ALL {
+        assert!(families.contains(&known.name), "{} is never shown", known.name);
+    }
+}
+
+/// Whatever is sent: a series is for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_makes_a_series_of_its_own() {
+    let stack = Stack::without_broker().await;
+    let api = stack.start_api(&[]).await;
+    let strange = async |n: usize| {
+        let id = support::database::chance();
+        for path in
+            [format!("/{id}"), format!("/v1/registrations/{id}"), format!("/not-me/{id}"), format!("/v1/{n}/{id}")]
+        {
+            for method in ["GET", "POST", "BREW"] {
+                send(api.client.request(method, &path)).await;
+            }
+        }
+    };
+    strange(0).await;
+    let before = Scrape::of(&api.ops).await;
+    for n in 1..10 {
+        strange(n).await;
+    }
+    let after = Scrape::of(&api.ops).await;
+    assert_eq!(before.series(), after.series());
+    let unknown = r#"http_requests_total{method="GET",path="-",status="404"}"#;
+    assert_eq!((before.value(unknown), after.value(unknown)), (2.0, 20.0));
+}
+
+/// Both parts speak through the only listener there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_service_in_one_process_has_one_list() {
+    let home = Home::new();
+    let running = home.start(&[]);
+    running.come_in(ADA).await;
+    let ops = running.banner.iter().find_map(|line| line.trim().strip_prefix("health")).unwrap().trim();
+    let ops = Client::new(ops.trim_end_matches("/health/ready").to_owned());
+    let scrape =
+        Scrape::when(&ops, |scrape| scrape.value(r#"messages_total{kind="activated",outcome="delivered"}"#) > 0.0);
+    let scrape = scrape.await;
+    scrape.is([
+        (r#"registrations_total{outcome="accepted"}"#, 1),
+        (r#"messages_total{kind="send-code",outcome="delivered"}"#, 1),
+        (r#"check_ok{part="api",check="postgres"}"#, 1),
+        (r#"check_ok{part="worker",check="postgres"}"#, 1),
+        (r#"check_ok{part="worker",check="smtp"}"#, 1),
+    ]);
+    assert_eq!(scrape.families().filter(|name| *name == "vestibule_check_ok").count(), 1);
+    running.stop();
+}
+
+/// A minute has passed in the database when the mail goes out: that is what is measured.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_mail_took_is_told_by_the_clock_of_the_database() {
+    let stack = Stack::prepare(&[]).await;
+    let api = stack.start_api(&[]).await;
+    api.client.register(ADA).await;
+    stack.database.age(40).await;
+    let worker = stack.start_worker(&[]).await;
+    stack.sink.mail_to(ADA).await;
+    let count = r#"delivery_seconds_count{kind="send-code"}"#;
+    let scrape = Scrape::when(&worker.ops, |scrape| scrape.value(count) > 0.0).await;
+    let sum = scrape.value(r#"delivery_seconds_sum{kind="send-code"}"#);
+    assert!((40.0..60.0).contains(&sum), "{sum}");
+    scrape.is([(r#"delivery_seconds_bucket{kind="send-code",le="30"}"#, 0)]);
+}
+
+/// A reset is asked for, guessed at and done; its length is its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_password_is_counted_as_what_it_is() {
+    let stack = Stack::prepare(&[]).await;
+    let (api, _worker) = (stack.start_api(&[]).await, stack.start_worker(&[]).await);
+    let asked = api.client.forgot(ADA).await.receipt();
+    stack.sink.mail_to(ADA).await;
+    api.client.reset_receipt_when(&asked, "sent").await;
+    assert_eq!(api.client.reset_to(&asked, "12345678", "another password").await.problem().1, "wrong-code");
+    let unknown = json!({ "email": "nobody" });
+    assert_eq!(api.client.post("/v1/users/password/forgot", &unknown).await.status, 422);
+    Scrape::of(&api.ops).await.is([
+        (r#"password_resets_total{outcome="asked"}"#, 1),
+        (r#"password_resets_total{outcome="changed"}"#, 0),
+        (r#"password_resets_total{outcome="wrong-code"}"#, 1),
+        (r#"password_resets_total{outcome="invalid-input"}"#, 1),
+        (r#"codes_minted_total{purpose="reset",length="8"}"#, 1),
+        (r#"wrong_guesses_total{purpose="reset",length="8"}"#, 1),
+    ]);
+}

@@ -1,0 +1,98 @@
+//! S-17: what is secret stands nowhere but where it must, in no spelling.
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use lapin::options::BasicGetOptions;
+
+use support::{client::send, scrape::Scrape, stack::Stack};
+
+const ADA: &str = "ada.canary@example.com";
+const PASSWORD: &str = "canary:horse battery";
+const NEW: &str = "canary:another horse";
+const LAST: &str = "canary:the last horse";
+
+/// As it is, and as programs like to write it: base64 has three forms, by where in a text it begins.
+pub(crate) fn spellings(secret: &str) -> [String; 6] {
+    let hex = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let url = secret.replace(':', "%3A").replace(' ', "%20").replace('@', "%40");
+    let base64 = |skipped: usize| {
+        let rest = &secret.as_bytes()[skipped..];
+        STANDARD.encode(&rest[..rest.len() / 3 * 3])
+    };
+    [secret.to_owned(), hex, url, base64(0), base64(1), base64(2)]
+}
+
+/// All rows of all tables but these, as text.
+pub(crate) async fn dump(stack: &Stack, without: &[&str]) -> String {
+    let tables = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'";
+    let mut dump = String::new();
+    for table in stack.database.client().query(tables, &[]).await.unwrap() {
+        let table: String = table.get(0);
+        if !without.contains(&table.as_str()) {
+            let rows = stack.database.client().query(&format!("SELECT t::text FROM {table} t"), &[]).await.unwrap();
+            rows.iter().for_each(|row| dump.push_str(&format!("{table}: {}\n", row.get::<_, &str>(0))));
+        }
+    }
+    dump
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_17_neither_the_database_nor_the_broker_holds_a_code_a_password_or_a_needless_address() {
+    let stack = Stack::prepare(&[("CODE_LENGTH", "10")]).await;
+    let api = stack.start_api(&[]).await;
+    let registration = api.client.register_with(ADA, PASSWORD).await.registration();
+    let wrong = serde_json::json!({ "code": "0000000000" });
+    api.client.activate_with(ADA, "canary, but wrong", &wrong).await;
+    api.client.activate_with("nobody.canary@example.com", PASSWORD, &wrong).await;
+
+    // The message as it lies in the queue, headers and all; unacknowledged, it goes back.
+    stack.queue_holds(&stack.topology.queue, 1).await;
+    let channel = stack.amqp().await;
+    let message = channel.basic_get(stack.topology.queue.as_str().into(), BasicGetOptions::default()).await.unwrap();
+    let message = message.unwrap();
+    let queued = format!("{} {:?}", String::from_utf8_lossy(&message.delivery.data), message.delivery.properties);
+    message.delivery.nack(lapin::options::BasicNackOptions { requeue: true, ..Default::default() }).await.unwrap();
+    let before = dump(&stack, &["registrations", "users"]).await;
+    assert!(before.contains("codes: ") && before.contains("budgets: ") && before.contains("lockouts: "), "{before}");
+    for text in [&queued, &before] {
+        assert!(!text.to_lowercase().contains("canary"), "{text}");
+    }
+
+    let worker = stack.start_worker(&[]).await;
+    let mail = stack.sink.mail_to(ADA).await;
+    let (code, link) = (mail.code(), crate::registration::not_me::link(&mail));
+    api.client.receipt_when(&registration, "sent").await;
+    let right = serde_json::json!({ "code": code });
+    assert_eq!(api.client.activate_with(ADA, PASSWORD, &right).await.status, 200);
+    let token = api.client.login(ADA, PASSWORD).await.json()["token"].as_str().unwrap().to_owned();
+    assert_eq!(api.client.bearer("GET", "/v1/users/me", &token).await.status, 200);
+    // Other passwords: one by a code, one by the one before.
+    stack.sink.nth_mail_to(ADA, 2).await;
+    let asked = api.client.forgot(ADA).await.receipt();
+    let reset = stack.sink.nth_mail_to(ADA, 3).await.code();
+    api.client.reset_receipt_when(&asked, "sent").await;
+    let between = dump(&stack, &[]).await;
+    assert!(between.contains("sessions: "), "{between}");
+    assert_eq!(api.client.reset_to(&asked, &reset, NEW).await.status, 204);
+    let other = api.client.login(ADA, NEW).await.json()["token"].as_str().unwrap().to_owned();
+    let body = serde_json::json!({ "password": NEW, "new_password": LAST });
+    let change = api.client.request("POST", "/v1/users/me/password").bearer_auth(&other).json(&body);
+    assert_eq!(send(change).await.status, 204);
+    let after = dump(&stack, &[]).await;
+    let tables = ["sessions: ", "resets: ", "password_changes: "];
+    assert!(tables.iter().all(|table| after.contains(table)), "{after}");
+    // Of the token its bits, too, as the database would show them.
+    let bits = URL_SAFE_NO_PAD.decode(&token).unwrap();
+    let hex: String = bits.iter().map(|byte| format!("{byte:02x}")).collect();
+    let proof = link.trim_start_matches("/not-me/");
+    let metrics = Scrape::of(&api.ops).await.text + &Scrape::of(&worker.ops).await.text;
+    let of_mails = [code.as_str(), &reset, proof, &proof[22..]];
+    let others = [PASSWORD, NEW, LAST, &token, &hex, &other];
+    for secret in of_mails.into_iter().chain(others).flat_map(spellings) {
+        for text in [&queued, &before, &between, &after, &metrics] {
+            assert!(!text.contains(&secret), "{secret} in {text}");
+        }
+    }
+}

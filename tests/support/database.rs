@@ -1,0 +1,179 @@
+//! A database of its own for each test, copied from a template that was migrated once.
+
+use std::{future::Future, time::Duration};
+
+use tokio::sync::Mutex;
+use tokio_postgres::{Client, NoTls, types::ToSql};
+
+/// Made by the first test that is running, gone with the last.
+static TEMPLATE: Mutex<Template> = Mutex::const_new(Template { users: 0, name: None });
+
+struct Template {
+    users: usize,
+    name: Option<String>,
+}
+
+pub struct Database {
+    pub url: String,
+    name: String,
+    from_template: bool,
+    client: Client,
+}
+
+impl Database {
+    pub async fn create() -> Self {
+        let name = fresh_name();
+        {
+            let mut template = TEMPLATE.lock().await;
+            if template.name.is_none() {
+                template.name = Some(migrated_template().await);
+            }
+            let model = template.name.as_deref().unwrap();
+            admin(&format!(r#"CREATE DATABASE "{name}" TEMPLATE "{model}""#)).await;
+            template.users += 1;
+        }
+        Self::at(name, true).await
+    }
+
+    pub async fn create_empty() -> Self {
+        let name = fresh_name();
+        admin(&format!(r#"CREATE DATABASE "{name}""#)).await;
+        Self::at(name, false).await
+    }
+
+    async fn at(name: String, from_template: bool) -> Self {
+        let url = url_of(&name);
+        let client = connect(&url).await;
+        Self { url, name, from_template, client }
+    }
+
+    /// The same, for production: it refuses the login of .env.example, which the servers of the development
+    /// stack have. That guards against forgetting, not against spelling it in another way.
+    pub fn production_url(&self) -> String {
+        self.url.replacen("://vestibule:vestibule@", "://vestibule:%76estibule@", 1)
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub async fn execute(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> u64 {
+        self.client.execute(sql, values).await.unwrap()
+    }
+
+    /// The first column of the only row.
+    pub async fn count(&self, sql: &str) -> i64 {
+        self.client.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    /// Waits until `count` has this result.
+    pub async fn becomes(&self, sql: &str, expected: i64) {
+        let wait = async {
+            while self.count(sql).await != expected {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap_or_else(|_| panic!("never {expected}: {sql}"));
+    }
+
+    /// Lets this much time pass for everything that is in the database.
+    pub async fn age(&self, seconds: i32) {
+        let sql = format!(
+            "UPDATE registrations SET created_at = created_at - i, activated_at = activated_at - i,
+                 closed_at = closed_at - i FROM (VALUES (interval '{seconds} s')) AS t (i);
+             UPDATE codes SET created_at = created_at - i, deadline = deadline - i, resend_at = resend_at - i,
+                 sent_at = sent_at - i, expires_at = expires_at - i FROM (VALUES (interval '{seconds} s')) AS t (i);
+             UPDATE deliveries SET at = at - interval '{seconds} s';
+             UPDATE resets SET created_at = created_at - i, deadline = deadline - i, resend_at = resend_at - i,
+                 sent_at = sent_at - i, expires_at = expires_at - i FROM (VALUES (interval '{seconds} s')) AS t (i);
+             UPDATE password_changes SET changed_at = changed_at - interval '{seconds} s';
+             UPDATE sessions SET created_at = created_at - i, expires_at = expires_at - i
+                 FROM (VALUES (interval '{seconds} s')) AS t (i);
+             UPDATE mutes SET until = until - interval '{seconds} s';
+             UPDATE guesses SET last_at = last_at - interval '{seconds} s';
+             UPDATE guesses_by_hour SET hour = hour - interval '{seconds} s';
+             UPDATE lockouts SET until = until - interval '{seconds} s',
+                 failures = ARRAY (SELECT at - interval '{seconds} s' FROM unnest(failures) AS at);
+             UPDATE budgets SET used_at = ARRAY (SELECT at - interval '{seconds} s' FROM unnest(used_at) AS at);"
+        );
+        self.client.batch_execute(&sql).await.unwrap();
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let sql = format!(r#"DROP DATABASE IF EXISTS "{}" WITH (FORCE)"#, self.name);
+        let from_template = self.from_template;
+        finish(async move {
+            admin(&sql).await;
+            let mut template = TEMPLATE.lock().await;
+            template.users -= usize::from(from_template);
+            if template.users == 0
+                && let Some(name) = template.name.take()
+            {
+                admin(&format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#)).await;
+            }
+        });
+    }
+}
+
+/// Cleans up whatever way a test ended, from a place where nothing can be awaited.
+pub fn finish(cleaning: impl Future<Output = ()> + Send + 'static) {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _ = std::thread::spawn(move || runtime().block_on(cleaning)).join();
+}
+
+/// What `make test` sets, or whoever has servers of their own.
+pub fn server(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run the tests with `make test`"))
+}
+
+async fn migrated_template() -> String {
+    let name = format!("vestibule_test_{}_template", std::process::id());
+    // Left by a run that was killed and had the same process id, in a container for example.
+    admin(&format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#)).await;
+    admin(&format!(r#"CREATE DATABASE "{name}""#)).await;
+    migrate(&url_of(&name)).await.unwrap();
+    name
+}
+
+/// As a process of ours does it at its start.
+pub async fn migrate(url: &str) -> anyhow::Result<()> {
+    shared::postgres::migrate(&shared::postgres::pool(&url.to_owned().into(), 1)?).await
+}
+
+fn fresh_name() -> String {
+    format!("vestibule_test_{}", chance())
+}
+
+/// What makes a name unlike all others.
+#[expect(clippy::disallowed_methods, reason = "tests side by side need names that chance makes")]
+pub fn chance() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+fn url_of(name: &str) -> String {
+    let server = server("DATABASE_URL");
+    let (base, query) = server.split_once('?').unwrap_or((&server, ""));
+    let base = base.rsplit_once('/').filter(|(host, _)| !host.ends_with('/')).map_or(base, |(host, _)| host);
+    format!("{base}/{name}?{query}")
+}
+
+impl Database {
+    /// Sends everybody away, and lets nobody in.
+    pub async fn shut(&self) {
+        let name = &self.name;
+        admin(&format!(r#"ALTER DATABASE "{name}" ALLOW_CONNECTIONS false"#)).await;
+        admin(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")).await;
+    }
+}
+
+async fn admin(sql: &str) {
+    connect(&server("DATABASE_URL")).await.batch_execute(sql).await.unwrap();
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("Postgres at DATABASE_URL");
+    tokio::spawn(connection);
+    client
+}
