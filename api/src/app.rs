@@ -3,46 +3,46 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use shared::codes::Ring;
+use shared::codes::CodeSecrets;
 use tokio::sync::Notify;
 
 use crate::{
-    auth::rejection_cache::Spent,
+    auth::rejection_cache::RejectionCache,
     domain::{email::EmailAddress, network::TrustedProxies, password::recipe::Recipe, policy::Policy},
-    error::Refusal,
+    error::Error,
     metrics::Metrics,
-    outbox::delivery::Outlet,
+    outbox::delivery::OutboxDelivery,
     password_hashing::HashPool,
-    registration::receipt_watch::Watch,
+    registration::receipt_watch::Subscribers,
     store::{Store, key_fingerprint},
 };
 
 /// What every request shares.
 pub(crate) struct App {
     pub(crate) store: Store,
-    pub(crate) ring: Ring,
+    pub(crate) ring: CodeSecrets,
     pub(crate) policy: Policy,
     pub(crate) hashes: HashPool,
-    pub(crate) spent: Spent,
+    pub(crate) rejections: RejectionCache,
     pub(crate) wake: Arc<Notify>,
-    pub(crate) outlet: Outlet,
+    pub(crate) delivery: OutboxDelivery,
     pub(crate) public_url: String,
     /// Whether other services are told addresses.
     pub(crate) events_with_email: bool,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) metrics: Metrics,
-    pub(crate) watch: Arc<Watch>,
+    pub(crate) subscribers: Arc<Subscribers>,
 }
 
 impl App {
-    /// Names are for ever: with another key every limit would begin anew, and nobody would notice.
+    /// SubjectKeys are for ever: with another key every limit would begin anew, and nobody would notice.
     pub(crate) async fn check_names(&self) -> Result<()> {
         let connection = self.store.connection().await?;
         let sample = self.ring.oldest().pseudonym("sample", "");
-        let same = key_fingerprint::are_made_like(&connection, &sample).await.map_err(Refusal::from)?;
+        let same = key_fingerprint::are_made_like(&connection, &sample).await.map_err(Error::from)?;
         anyhow::ensure!(
             same,
-            "CODE_SECRETS: its last key is not the one that this database was begun with, and that names addresses \
+            "CODE_SECRETS: its last key is not the one that this database was begun with, and that keys addresses \
              in every limit: put it back as the last one"
         );
         Ok(())

@@ -10,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 use self::batch::Removed;
 use crate::{
     domain::{policy::Policy, retention::Retention},
-    error::Refusal,
+    error::Error,
     metrics::Metrics,
     store::Store,
 };
 
 /// How often it is done, and by which rules.
-pub(crate) struct Housekeeping {
+pub(crate) struct Cleanup {
     pub(crate) every: Duration,
     pub(crate) retention: Retention,
     pub(crate) policy: Policy,
@@ -36,7 +36,7 @@ const MOST_BATCHES: u32 = 300;
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Runs until told to stop. What it is at then is rolled back, and left to others.
-pub(crate) async fn run(store: Store, work: Housekeeping, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn run(store: Store, work: Cleanup, stop: CancellationToken) -> anyhow::Result<()> {
     let work_on = async {
         let (mut pause, mut failing, mut rows) = (work.every, false, ROWS);
         loop {
@@ -54,11 +54,11 @@ pub(crate) async fn run(store: Store, work: Housekeeping, stop: CancellationToke
             if ended.is_err() {
                 work.metrics.postgres_errors.add(1);
             }
-            if let Err(refusal) = ended
+            if let Err(error) = ended
                 && !failed
             {
                 // Once an outage.
-                tracing::warn!(error = format!("{:#}", anyhow::Error::from(refusal)), "what is over stays for now");
+                tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "what is over stays for now");
             }
         }
     };
@@ -68,14 +68,14 @@ pub(crate) async fn run(store: Store, work: Housekeeping, stop: CancellationToke
     }
 }
 
-impl Housekeeping {
+impl Cleanup {
     /// Batch after batch, as long as they are full.
-    async fn round(&self, store: &Store, rows: u16) -> (Removed, Result<(), Refusal>) {
+    async fn round(&self, store: &Store, rows: u16) -> (Removed, Result<(), Error>) {
         let mut all = Removed::default();
         for _ in 0..MOST_BATCHES {
             match self.batch(store, rows).await {
                 Ok(batch) => all.add(batch),
-                Err(refusal) => return (all, Err(refusal)),
+                Err(error) => return (all, Err(error)),
             }
             if !all.may_be_more {
                 break;
@@ -85,10 +85,10 @@ impl Housekeeping {
         (all, Ok(()))
     }
 
-    async fn batch(&self, store: &Store, rows: u16) -> Result<Removed, Refusal> {
+    async fn batch(&self, store: &Store, rows: u16) -> Result<Removed, Error> {
         // The connection is anybody's between two batches.
         let work = async { batch::remove(self, rows, &store.connection().await?).await };
-        let late = |_| Refusal::Unavailable(anyhow!("Postgres did not answer within {DATABASE_TIMEOUT:?}"));
+        let late = |_| Error::Unavailable(anyhow!("Postgres did not answer within {DATABASE_TIMEOUT:?}"));
         tokio::time::timeout(DATABASE_TIMEOUT, work).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
     }
 }

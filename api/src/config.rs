@@ -11,7 +11,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use shared::amqp::topology::Topology;
-use shared::{codes::Ring, config::needed};
+use shared::{codes::CodeSecrets, config::needed};
 
 use self::settings::Settings;
 use crate::{
@@ -30,7 +30,7 @@ pub struct Config {
     pub ops_addr: SocketAddr,
     pub migrate_on_start: bool,
     pub log_format: String,
-    pub(crate) ring: Ring,
+    pub(crate) ring: CodeSecrets,
     pub(crate) policy: Policy,
     pub(crate) retention: Retention,
     pub(crate) cleaning_every: Duration,
@@ -39,7 +39,7 @@ pub struct Config {
     pub(crate) events_with_email: bool,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) transport: Transport,
-    pub(crate) hashing: crate::password_hashing::Settings,
+    pub(crate) hashing: crate::password_hashing::HashSettings,
 }
 
 impl Config {
@@ -72,7 +72,7 @@ impl Config {
             shared::amqp::url::check(&settings.amqp_url, production)?;
         }
         let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
-        let ring = Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
+        let ring = CodeSecrets::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
         if production {
             if ring.has_example() {
                 bail!("CODE_SECRETS holds the secret of .env.example, which everybody knows: make one of your own");

@@ -1,14 +1,14 @@
 //! Why a request was not granted: a closed list, because callers act on the difference.
 
 use crate::{
-    domain::policy::{Fault, TooMany},
+    domain::policy::{FieldError, RateLimited},
     password_hashing::Overloaded,
 };
 
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum Error {
     #[error("invalid input")]
-    Invalid(Vec<Fault>),
+    Invalid(Vec<FieldError>),
     #[error("no or wrong credentials")]
     Unauthenticated,
     #[error("no or no living session")]
@@ -34,7 +34,7 @@ pub(crate) enum Refusal {
     #[error("no mail server has the code yet")]
     CodeNotSent { attempts_left: u8 },
     #[error("too many requests")]
-    TooMany(TooMany),
+    RateLimited(RateLimited),
     #[error("no thread is free to hash a password")]
     Overloaded,
     /// A part of the service is away. Nothing was half done.
@@ -45,20 +45,20 @@ pub(crate) enum Refusal {
     Internal(#[source] anyhow::Error),
 }
 
-impl From<TooMany> for Refusal {
-    fn from(too_many: TooMany) -> Self {
-        Self::TooMany(too_many)
+impl From<RateLimited> for Error {
+    fn from(too_many: RateLimited) -> Self {
+        Self::RateLimited(too_many)
     }
 }
 
-impl From<Overloaded> for Refusal {
+impl From<Overloaded> for Error {
     fn from(Overloaded: Overloaded) -> Self {
         Self::Overloaded
     }
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
+impl From<FieldError> for Error {
+    fn from(fault: FieldError) -> Self {
         Self::Invalid(vec![fault])
     }
 }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use shared::postgres::{self, Usage};
+use shared::postgres::{self, PoolUsage};
 use shared::telemetry::{
-    health::{Check, Checks, Part, soon},
+    health::{Check, Checks, Component, soon},
     metrics::{Family, Number, Registry, names},
 };
 
 use crate::{
     app::App,
-    error::Refusal,
+    error::Error,
     store::{outbox_stats, schema},
 };
 
@@ -23,7 +23,7 @@ struct Gauges {
     oldest: Arc<Family<1>>,
 }
 
-pub(crate) fn part(app: &Arc<App>, registry: &Registry) -> Part {
+pub(crate) fn part(app: &Arc<App>, registry: &Registry) -> Component {
     let gauges = Arc::new(Gauges {
         broker_up: registry.family(names::BROKER_UP).of(["api"]),
         pool: registry.family(names::POOL_CONNECTIONS),
@@ -40,7 +40,7 @@ pub(crate) fn part(app: &Arc<App>, registry: &Registry) -> Part {
         let (app, gauges) = (Arc::clone(&looked), Arc::clone(&gauges));
         async move { gauges.look(&app).await }
     };
-    Part::new("api", checks, look)
+    Component::new("api", checks, look)
 }
 
 impl App {
@@ -53,24 +53,24 @@ impl App {
             needed("migrations", version.is_some_and(|version| version >= postgres::newest_version())),
             needed("hash_pool", self.hashes.is_well()),
             // What is told to the world waits in the outbox meanwhile: nobody is to be sent away for it.
-            Check { name: "broker", ok: (self.outlet.is_up)(), needed: false },
+            Check { name: "broker", ok: (self.delivery.is_up)(), needed: false },
         ]
     }
 
-    async fn version(&self) -> Result<i32, Refusal> {
+    async fn version(&self) -> Result<i32, Error> {
         Ok(schema::version(&self.store.connection().await?).await?)
     }
 }
 
 impl Gauges {
     async fn look(&self, app: &App) {
-        self.broker_up.set((app.outlet.is_up)());
+        self.broker_up.set((app.delivery.is_up)());
         app.hashes.see();
-        let Usage { in_use, idle, waiting } = app.store.usage();
+        let PoolUsage { in_use, idle, waiting } = app.store.usage();
         self.pool.set(["in_use"], in_use);
         self.pool.set(["idle"], idle);
         self.pool_waiting.set(waiting);
-        let asking = async { Ok::<_, Refusal>(outbox_stats::waiting(&app.store.connection().await?).await?) };
+        let asking = async { Ok::<_, Error>(outbox_stats::waiting(&app.store.connection().await?).await?) };
         let Some(Ok((mails, events))) = soon(asking).await else {
             self.outbox.forget();
             self.oldest.forget();

@@ -31,7 +31,7 @@ use crate::{
     app::App,
     http::{
         middleware::{cors::Origins, security_headers::Headers},
-        server::{accept_loop::House, connection_limit::Places, tls::Tls},
+        server::{accept_loop::Server, connection_limit::ConnectionLimit, tls::Tls},
     },
 };
 
@@ -53,10 +53,10 @@ pub(crate) async fn serve(
     let proxies = app.trusted_proxies.clone();
     // Many may come through a proxy, and from this machine comes whoever runs it.
     let counts = move |address: IpAddr| !address.to_canonical().is_loopback() && !proxies.trust(address);
-    let house = House {
+    let house = Server {
         open: Arc::clone(&app.metrics.connections),
         endpoint: Arc::new(endpoint(app, docs, origins)?),
-        places: Places::new(max_connections, counts),
+        places: ConnectionLimit::new(max_connections, counts),
         tls: tls.clone(),
     };
     let certificate = async {
@@ -78,7 +78,10 @@ fn endpoint(app: Arc<App>, with_docs: bool, origins: Origins) -> Result<impl End
     let web_app = Arc::new(web_app::page(app.policy.password_min_length, with_docs));
     let service = move || service(&of_app);
     let pages = crate::http::routes::docs::Pages::of(&service(), &app)?;
-    let edge = crate::http::middleware::request::Edge::new(app, route_table::Routes::new(pages.spec(), with_docs));
+    let edge = crate::http::middleware::request::RequestMiddleware::new(
+        app,
+        route_table::Routes::new(pages.spec(), with_docs),
+    );
     let routes = Route::new().nest("/", service()).at(crate::http::routes::not_me::PATTERN, not_me);
     let routes = if with_docs { pages.add_to(routes, service) } else { routes };
     let asked = origins.clone();
@@ -110,7 +113,7 @@ fn endpoint(app: Arc<App>, with_docs: bool, origins: Origins) -> Result<impl End
 fn service(app: &Arc<App>) -> OpenApiService<impl OpenApi + use<>, ()> {
     let apis = (
         crate::http::routes::users::Users { app: Arc::clone(app) },
-        crate::http::routes::registration_events::Watching { app: Arc::clone(app) },
+        crate::http::routes::registration_events::RegistrationEvents { app: Arc::clone(app) },
         crate::http::routes::sessions::Sessions { app: Arc::clone(app) },
         crate::http::routes::passwords::Passwords { app: Arc::clone(app) },
         crate::http::routes::policy::Policies { app: Arc::clone(app) },

@@ -22,8 +22,8 @@ pub use cli::{Command, Tool, USAGE, answer};
 pub use config::Config;
 #[cfg(any(test, fuzzing))]
 pub use http::fuzzing;
-pub use outbox::delivery::{Deliver, Outgoing, Outlet, Undelivered};
-pub use server::{CONNECTIONS, Ground, broker, run, run_on};
+pub use outbox::delivery::{Deliver, DeliveryError, OutboxDelivery, OutboxMessage};
+pub use server::{CONNECTIONS, Services, broker, run, run_on};
 
 /// Every statement that this crate sends, for the test that prepares them all.
 pub fn statements() -> Vec<&'static str> {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram, names};
 
-use crate::domain::policy::Wanted;
+use crate::domain::policy::CodePurpose;
 
 /// What a code is for.
 const ACTIVATE: &str = "activate";
@@ -32,17 +32,17 @@ pub(crate) struct Metrics {
 }
 
 /// A request with its answer, as far as it may be told.
-pub(crate) struct Answered {
+pub(crate) struct ResponseLabels {
     pub(crate) method: &'static str,
     pub(crate) pattern: &'static str,
     pub(crate) status: &'static str,
-    pub(crate) problem: Option<Refused>,
+    pub(crate) problem: Option<ProblemLabels>,
     pub(crate) took: Duration,
 }
 
 /// What a problem says about itself to who counts.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Refused {
+pub(crate) struct ProblemLabels {
     pub(crate) slug: &'static str,
     /// Whose limit it was, of "too many".
     pub(crate) scope: Option<&'static str>,
@@ -78,7 +78,7 @@ impl Metrics {
     }
 
     /// At the edge, once for each request.
-    pub(crate) fn answered(&self, Answered { method, pattern, status, problem, took }: Answered) {
+    pub(crate) fn answered(&self, ResponseLabels { method, pattern, status, problem, took }: ResponseLabels) {
         self.requests.count([method, pattern, status]);
         self.seconds.of([pattern]).observe(took);
         if let Some(problem) = &problem {
@@ -104,7 +104,7 @@ impl Metrics {
         self.requests.count([method, pattern, status]);
     }
 
-    fn refused(&self, problem: &Refused, purpose: &'static str) {
+    fn refused(&self, problem: &ProblemLabels, purpose: &'static str) {
         if let Some(scope) = problem.scope {
             self.limiter_hits.count([scope]);
         }
@@ -117,11 +117,11 @@ impl Metrics {
     }
 
     /// When it is committed.
-    pub(crate) fn minted(&self, wanted: Wanted, length: u8) {
+    pub(crate) fn minted(&self, wanted: CodePurpose, length: u8) {
         let (outcomes, outcome, purpose) = match wanted {
-            Wanted::Registration => (&self.registrations, "accepted", ACTIVATE),
-            Wanted::Resend => (&self.resends, "accepted", ACTIVATE),
-            Wanted::Reset => (&self.resets, "asked", RESET),
+            CodePurpose::Registration => (&self.registrations, "accepted", ACTIVATE),
+            CodePurpose::Resend => (&self.resends, "accepted", ACTIVATE),
+            CodePurpose::Reset => (&self.resets, "asked", RESET),
         };
         outcomes.count([outcome]);
         self.minted.count([purpose, digits(length)]);

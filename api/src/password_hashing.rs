@@ -18,12 +18,12 @@ use crate::domain::password::{
     recipe::{Costs, Recipe},
 };
 use engine::Engine;
-pub(crate) use engine::Kind;
+pub(crate) use engine::EngineKind;
 use job::Job;
-pub(crate) use metrics::Counts;
-use metrics::Why;
-pub(crate) use permit::Place;
-pub(crate) use queue::Errand;
+pub(crate) use metrics::HashMetrics;
+use metrics::RejectReason;
+pub(crate) use permit::HashPermit;
+pub(crate) use queue::Priority;
 use queue::Queue;
 
 /// The pool is full: the password was not hashed.
@@ -32,12 +32,12 @@ pub(crate) struct Overloaded;
 
 /// What the pool is made of.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    pub(crate) engine: Kind,
+pub(crate) struct HashSettings {
+    pub(crate) engine: EngineKind,
     /// Of a new hash.
     pub(crate) costs: Costs,
     pub(crate) threads: usize,
-    pub(crate) patience: Duration,
+    pub(crate) max_wait: Duration,
 }
 
 #[derive(Clone)]
@@ -50,20 +50,20 @@ pub(crate) struct HashPool {
 struct Handle(Arc<Shared>);
 
 pub(crate) struct Shared {
-    settings: Settings,
-    counts: Counts,
+    settings: HashSettings,
+    counts: HashMetrics,
     queue: Mutex<Queue>,
     changed: Condvar,
 }
 
 impl HashPool {
     /// Fails when the engine does not compute what it must.
-    pub(crate) fn start(settings: Settings, counts: Counts) -> anyhow::Result<Self> {
+    pub(crate) fn start(settings: HashSettings, counts: HashMetrics) -> anyhow::Result<Self> {
         engine::check(settings.costs)?;
         let mut first = Engine::new(settings.engine, settings.costs);
         let pace = warm(&mut first, settings.costs)?;
         let others = (1..settings.threads).map(|_| Engine::new(settings.engine, settings.costs));
-        let queue = Mutex::new(Queue::new(settings.threads, settings.patience, pace));
+        let queue = Mutex::new(Queue::new(settings.threads, settings.max_wait, pace));
         let shared = Arc::new(Shared { settings, counts, queue, changed: Condvar::new() });
         for (n, engine) in std::iter::once(first).chain(others).enumerate() {
             let (shared, alive) = (Arc::clone(&shared), shared.counts.threads.hold());
@@ -83,10 +83,10 @@ impl HashPool {
     }
 
     /// Takes a place in the queue, or is told at once that there is none.
-    pub(crate) fn admit(&self, errand: Errand) -> Result<Place, Overloaded> {
+    pub(crate) fn admit(&self, errand: Priority) -> Result<HashPermit, Overloaded> {
         let promised = self.shared.queue().promise(errand);
-        promised.inspect_err(|_| self.shared.counts.refused(Why::Full))?;
-        Ok(Place::new(Arc::clone(&self.shared), errand))
+        promised.inspect_err(|_| self.shared.counts.refused(RejectReason::Full))?;
+        Ok(HashPermit::new(Arc::clone(&self.shared), errand))
     }
 
     /// Whether its threads live, and get on with what waits. One that is merely full is well: to send people elsewhere
@@ -132,7 +132,7 @@ impl Shared {
     }
 
     fn work(&self, mut engine: Engine) {
-        let Settings { engine: kind, costs, .. } = self.settings;
+        let HashSettings { engine: kind, costs, .. } = self.settings;
         // So that the first password does not pay for the memory. What is wrong with it will be told then.
         let _ = warm(&mut engine, costs);
         while let Some(mut job) = self.next() {

@@ -23,13 +23,13 @@ pub(crate) mod users;
 use anyhow::anyhow;
 use deadpool_postgres::{GenericClient, Object, Pool, PoolError};
 use futures_util::future::try_join_all;
-use shared::postgres::{Usage, usage};
+use shared::postgres::{PoolUsage, usage};
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
-use crate::error::Refusal;
+use crate::error::Error;
 
 pub(crate) type Connection = Object;
-pub(crate) type Error = tokio_postgres::Error;
+pub(crate) type PgError = tokio_postgres::Error;
 
 #[derive(Clone)]
 pub(crate) struct Store {
@@ -43,14 +43,14 @@ impl Store {
         Self { pool, statements: statements().len() }
     }
 
-    pub(crate) async fn connection(&self) -> Result<Connection, Refusal> {
+    pub(crate) async fn connection(&self) -> Result<Connection, Error> {
         let connection = self.pool.get().await.map_err(|error| match error {
             // Whatever it says to who comes in: nothing was asked yet.
             PoolError::Backend(error) => match error.into() {
-                Refusal::Internal(said) => Refusal::Unavailable(said.context("no connection to Postgres")),
+                Error::Internal(said) => Error::Unavailable(said.context("no connection to Postgres")),
                 passing => passing,
             },
-            other => Refusal::Unavailable(anyhow!(other).context("no connection to Postgres")),
+            other => Error::Unavailable(anyhow!(other).context("no connection to Postgres")),
         })?;
         // Fewer, too, where the first time was cut short.
         if connection.statement_cache.size() < self.statements {
@@ -59,14 +59,14 @@ impl Store {
         Ok(connection)
     }
 
-    pub(crate) fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> PoolUsage {
         usage(&self.pool)
     }
 }
 
 /// All statements, once for each connection: one that must be prepared first would be overtaken by those that
 /// are sent with it.
-async fn prepare(connection: &Connection) -> Result<(), Error> {
+async fn prepare(connection: &Connection) -> Result<(), PgError> {
     try_join_all(statements().into_iter().map(|sql| connection.prepare_cached(sql))).await?;
     Ok(())
 }
@@ -98,25 +98,25 @@ pub(crate) fn statements() -> Vec<&'static str> {
     .concat()
 }
 
-async fn rows(client: &impl GenericClient, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+async fn rows(client: &impl GenericClient, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, PgError> {
     client.query(&client.prepare_cached(sql).await?, values).await
 }
 
-async fn row(client: &impl GenericClient, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
+async fn row(client: &impl GenericClient, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, PgError> {
     client.query_opt(&client.prepare_cached(sql).await?, values).await
 }
 
-async fn execute(client: &impl GenericClient, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
+async fn execute(client: &impl GenericClient, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, PgError> {
     client.execute(&client.prepare_cached(sql).await?, values).await
 }
 
 /// Whether this error is the violation of that constraint.
-pub(crate) fn violates(error: &Error, constraint: &str) -> bool {
+pub(crate) fn violates(error: &PgError, constraint: &str) -> bool {
     error.as_db_error().is_some_and(|error| error.constraint() == Some(constraint))
 }
 
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
+impl From<PgError> for Error {
+    fn from(error: PgError) -> Self {
         match error.as_db_error() {
             // Without its details: those repeat the values of the row.
             Some(said) => {

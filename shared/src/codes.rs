@@ -22,7 +22,7 @@ pub const MUTED: &str = "muted";
 /// The secrets of `CODE_SECRETS`, newest first. A code's row names the key it was made with, so that
 /// a new key can be put in front while codes of the old one still live.
 #[derive(Debug)]
-pub struct Ring(pub(crate) Vec<Key>);
+pub struct CodeSecrets(pub(crate) Vec<Key>);
 
 #[derive(Debug)]
 pub struct Key {
@@ -30,7 +30,7 @@ pub struct Key {
     secret: SecretSlice<u8>,
 }
 
-impl Ring {
+impl CodeSecrets {
     /// Reads `id:base64,id:base64`. The error never repeats what was given.
     pub fn parse(list: &str) -> Result<Self, String> {
         let keys = list.split(',').map(Key::parse).collect::<Result<Vec<_>, _>>()?;
@@ -122,10 +122,10 @@ impl Key {
 mod tests {
     use super::*;
 
-    fn ring() -> Ring {
+    fn ring() -> CodeSecrets {
         let secret = BASE64_STANDARD.encode([7_u8; 32]);
         let older = BASE64_STANDARD.encode([8_u8; 32]);
-        Ring::parse(&format!("b:{secret}, a:{older}")).unwrap()
+        CodeSecrets::parse(&format!("b:{secret}, a:{older}")).unwrap()
     }
 
     #[test]
@@ -141,17 +141,17 @@ mod tests {
             ("a:%%%", "the secret 'a' is not base64"),
             ("a:c2hvcnQ=", "the secret 'a' has 5 bytes, at least 32 are needed"),
         ] {
-            assert_eq!(Ring::parse(list).unwrap_err(), why);
+            assert_eq!(CodeSecrets::parse(list).unwrap_err(), why);
         }
         let secret = BASE64_STANDARD.encode([7_u8; 32]);
-        assert_eq!(Ring::parse(&format!("a:{secret},a:{secret}")).unwrap_err(), "two secrets have the same id");
+        assert_eq!(CodeSecrets::parse(&format!("a:{secret},a:{secret}")).unwrap_err(), "two secrets have the same id");
     }
 
     #[test]
     fn the_example_is_recognised() {
         let settings = include_str!("../../.env.example");
         let example = settings.lines().find_map(|line| line.strip_prefix("CODE_SECRETS=")).unwrap();
-        assert!(Ring::parse(example).unwrap().has_example() && !ring().has_example());
+        assert!(CodeSecrets::parse(example).unwrap().has_example() && !ring().has_example());
     }
 
     #[test]

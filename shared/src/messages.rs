@@ -9,7 +9,7 @@ const VERSION: u64 = 1;
 /// A message carries no address and no code: only which mail to send, about what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Message {
-    pub kind: Kind,
+    pub kind: MailKind,
     /// `SendCode` and `AlreadyRegistered` name a code, `Activated` names a user, `ResetCode` and `NoAccount` the code of
     /// a reset, `PasswordChanged` the change.
     pub id: Uuid,
@@ -17,7 +17,7 @@ pub struct Message {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum MailKind {
     SendCode,
     AlreadyRegistered,
     Activated,
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn the_wire_form_is_the_one_of_the_contract() {
-        let message = Message { kind: Kind::AlreadyRegistered, id: ID.parse().unwrap() };
+        let message = Message { kind: MailKind::AlreadyRegistered, id: ID.parse().unwrap() };
         let json = message.to_json();
         assert_eq!(json, serde_json::json!({"v": 1, "kind": "already-registered", "id": ID}));
         assert_eq!(Message::from_json(json.to_string().as_bytes()), Ok(message));

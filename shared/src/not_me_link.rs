@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use crate::codes::{Key, Ring};
+use crate::codes::{CodeSecrets, Key};
 
 /// Where the page is, before its token.
 pub const PATH: &str = "/not-me/";
@@ -18,7 +18,7 @@ pub fn token(key: &Key, code: Uuid) -> String {
 }
 
 /// The code that this token was made for, if it was made with one of these keys. No database is asked.
-pub fn read(ring: &Ring, token: &str) -> Option<Uuid> {
+pub fn read(ring: &CodeSecrets, token: &str) -> Option<Uuid> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
     let (id, given) = bytes.split_at_checked(ID_BYTES)?;
     let code = Uuid::from_slice(id).ok()?;
@@ -37,11 +37,11 @@ mod tests {
 
     const CODE: Uuid = Uuid::from_u128(0x0195_0000_0000_7000_8000_0000_0000_0001);
 
-    fn ring(list: &str) -> Ring {
-        Ring::parse(list).unwrap()
+    fn ring(list: &str) -> CodeSecrets {
+        CodeSecrets::parse(list).unwrap()
     }
 
-    fn two() -> Ring {
+    fn two() -> CodeSecrets {
         ring("b:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=,a:CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg=")
     }
 

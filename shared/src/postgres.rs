@@ -74,16 +74,16 @@ async fn verify(client: &ClientWrapper, metrics: &Metrics) -> Result<(), HookErr
 }
 
 /// What becomes of the connections of a pool.
-pub struct Usage {
+pub struct PoolUsage {
     pub in_use: usize,
     pub idle: usize,
     /// Who waits for one.
     pub waiting: usize,
 }
 
-pub fn usage(pool: &Pool) -> Usage {
+pub fn usage(pool: &Pool) -> PoolUsage {
     let now = pool.status();
-    Usage { in_use: now.size - now.available, idle: now.available, waiting: now.waiting }
+    PoolUsage { in_use: now.size - now.available, idle: now.available, waiting: now.waiting }
 }
 
 /// Brings the schema up to date. Any number of processes may do it at once: one works, the others wait.

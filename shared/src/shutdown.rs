@@ -33,12 +33,12 @@ pub fn stop_on_signals() -> Result<CancellationToken> {
 
 /// The parts that make up a process. They live and die together.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Tasks {
     running: JoinSet<(&'static str, Result<()>)>,
     stop: CancellationToken,
 }
 
-impl Parts {
+impl Tasks {
     pub fn new(stop: CancellationToken) -> Self {
         Self { running: JoinSet::new(), stop }
     }
@@ -73,7 +73,7 @@ impl Parts {
     }
 }
 
-/// Parts drain by themselves, and give up a little earlier than this.
+/// Tasks drain by themselves, and give up a little earlier than this.
 async fn overdue(stop: CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(DRAIN).await;
@@ -91,7 +91,7 @@ mod tests {
     #[tokio::test]
     async fn a_part_that_ends_takes_the_others_down() {
         let stop = CancellationToken::new();
-        let mut parts = Parts::new(stop.clone());
+        let mut parts = Tasks::new(stop.clone());
         parts.start("the long one", wait_for(stop));
         parts.start("the short one", async { Ok(()) });
         assert_eq!(parts.run().await.unwrap_err().to_string(), "the short one ended by itself");
@@ -99,7 +99,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_failure() {
-        let mut parts = Parts::new(CancellationToken::new());
+        let mut parts = Tasks::new(CancellationToken::new());
         parts.start("bad", async { panic!("oh") });
         assert!(parts.run().await.unwrap_err().to_string().contains("a part panicked"));
     }
@@ -107,7 +107,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_part_that_will_not_stop_is_cut_off() {
         let stop = CancellationToken::new();
-        let mut parts = Parts::new(stop.clone());
+        let mut parts = Tasks::new(stop.clone());
         parts.start("stubborn", std::future::pending());
         stop.cancel();
         assert!(format!("{:#}", parts.run().await.unwrap_err()).contains("1 part(s) did not finish"));
@@ -116,7 +116,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_time_to_drain_is_for_all_parts_together() {
         let stop = CancellationToken::new();
-        let mut parts = Parts::new(stop.clone());
+        let mut parts = Tasks::new(stop.clone());
         for seconds in [6, 12] {
             parts.start("slow", async move {
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -130,7 +130,7 @@ mod tests {
     #[tokio::test]
     async fn parts_that_end_when_told_to_are_a_success() {
         let stop = CancellationToken::new();
-        let mut parts = Parts::new(stop.clone());
+        let mut parts = Tasks::new(stop.clone());
         parts.start("obedient", wait_for(stop.clone()));
         stop.cancel();
         parts.run().await.unwrap();

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use shared::telemetry::metrics::names::{ALL, Kind};
+use shared::telemetry::metrics::names::{ALL, MetricKind};
 
 /// Rules, dashboards and documents name a metric as Prometheus shows it: a histogram is three.
 fn named(text: &str) -> BTreeSet<String> {
@@ -14,7 +14,8 @@ fn named(text: &str) -> BTreeSet<String> {
 }
 
 fn shown() -> BTreeSet<String> {
-    let suffixes = |kind| if let Kind::Histogram(_) = kind { &["", "_bucket", "_sum", "_count"][..] } else { &[""] };
+    let suffixes =
+        |kind| if let MetricKind::Histogram(_) = kind { &["", "_bucket", "_sum", "_count"][..] } else { &[""] };
     ALL.iter().flat_map(|one| suffixes(one.kind).iter().map(|suffix| format!("{}{suffix}", one.name))).collect()
 }
 

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
-use shared::codes::Ring;
+use shared::codes::CodeSecrets;
 use tempfile::TempDir;
 
 use crate::arguments::Arguments;
@@ -75,7 +75,7 @@ impl Data {
         let unreadable = || format!("{} cannot be read", path.display());
         fs::set_permissions(&path, Permissions::from_mode(0o600)).with_context(unreadable)?;
         let secrets = SecretString::from(fs::read_to_string(&path).with_context(unreadable)?.trim_end().to_owned());
-        Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("{} is damaged: {why}", path.display()))?;
+        CodeSecrets::parse(secrets.expose_secret()).map_err(|why| anyhow!("{} is damaged: {why}", path.display()))?;
         Ok(secrets)
     }
 

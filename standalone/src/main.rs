@@ -4,7 +4,7 @@ mod arguments;
 mod banner;
 mod data;
 mod database;
-mod outlet;
+mod delivery;
 mod ports;
 mod service;
 mod settings;

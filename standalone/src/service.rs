@@ -3,23 +3,23 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use api::{Ground, Outlet};
+use api::{OutboxDelivery, Services};
 use mailbox::Inbox;
 use shared::telemetry::{metrics::Registry, traces::Traces};
 use shared::{
     postgres::{self, Pool},
-    shutdown::{self, Parts},
+    shutdown::{self, Tasks},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use worker::{Courier, Report};
+use worker::{InProcessDelivery, WorkerHealth};
 
 use crate::{
     arguments::Arguments,
     banner,
     data::Data,
     database::{self, Embedded},
-    outlet,
+    delivery,
     ports::{InboxPorts, Ports},
     settings::Settings,
 };
@@ -110,23 +110,23 @@ async fn serve(
     stop: CancellationToken,
 ) -> Result<()> {
     let (api, worker) = (api::Config::load_from(settings.all())?, worker::Config::load_from(settings.all())?);
-    let (mut parts, metrics) = (Parts::new(stop.clone()), Registry::default());
-    let report = Arc::new(Report::beside(&metrics));
-    let others = vec![report.part(database.clone())];
-    let mut courier = None;
-    let outlet: Outlet = if settings.has("AMQP_URL") {
-        parts.start("the consumer", worker::consume(worker, database.clone(), report, stop.clone()));
+    let (mut parts, metrics) = (Tasks::new(stop.clone()), Registry::default());
+    let health = Arc::new(WorkerHealth::beside(&metrics));
+    let others = vec![health.part(database.clone())];
+    let mut in_process = None;
+    let delivery: OutboxDelivery = if settings.has("AMQP_URL") {
+        parts.start("the consumer", worker::consume(worker, database.clone(), health, stop.clone()));
         api::broker(&api, &metrics, &mut parts, stop.clone())?
     } else {
         let in_hand = usize::from(worker.concurrency);
-        let courier = courier.insert(Arc::new(Courier::new(worker, database.clone(), report)));
-        outlet::direct(Arc::clone(courier), in_hand)
+        let in_process = in_process.insert(Arc::new(InProcessDelivery::new(worker, database.clone(), health)));
+        delivery::direct(Arc::clone(in_process), in_hand)
     };
-    let ground = Ground { database, outlet, ops, metrics, others };
-    parts.start("the API", api::run_on(ground, api, listener, stop));
+    let services = Services { database, delivery, ops, metrics, others };
+    parts.start("the API", api::run_on(services, api, listener, stop));
     let ended = parts.run().await;
-    if let Some(courier) = courier {
-        courier.close().await;
+    if let Some(in_process) = in_process {
+        in_process.close().await;
     }
     ended
 }
@@ -138,7 +138,7 @@ async fn show_mails(ports: Option<InboxPorts>, data: Option<&Data>, end: Cancell
         return Ok(());
     };
     let inbox = Inbox::open(&data.mails())?;
-    let mut parts = Parts::new(end.clone());
+    let mut parts = Tasks::new(end.clone());
     parts.start("the inbox", inbox.clone().receive(smtp, end.clone()));
     parts.start("the inbox's page", inbox.show(page, end));
     parts.run().await

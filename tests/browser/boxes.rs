@@ -15,7 +15,7 @@ async fn before_the_boxes() -> (Stack, Browser, String) {
     let (stack, browser) = page().await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     browser.until("document.querySelector('#ring:not([hidden])')").await;
     (stack, browser, code)
 }

@@ -10,7 +10,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-/// What the browser of a test is like, where that is not left to chance.
+/// What the browser of a test is like, where that is not left to random_id.
 #[derive(Clone, Copy)]
 pub(crate) struct Form {
     /// What it tells servers to prefer, as its settings have it.

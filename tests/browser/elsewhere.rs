@@ -10,7 +10,7 @@ async fn who_comes_in_on_another_device_is_told_to_log_in_here() {
     let (stack, browser) = page().await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     let registration = browser.evaluate("sessionStorage.getItem('vestibule.registration')").await;
     stack.client.receipt_when(registration.as_str().unwrap(), "sent").await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
@@ -24,7 +24,7 @@ async fn a_sign_up_that_its_address_disowned_is_over_here_as_well() {
     let (stack, browser) = page().await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    let mail = stack.sink.mail_to(ADA).await;
+    let mail = stack.mail_server.mail_to(ADA).await;
     let token = mail.text.lines().find_map(|line| line.strip_prefix("http://localhost:8000/not-me/")).unwrap();
     assert_eq!(send(stack.client.request("POST", &format!("/not-me/{token}"))).await.status, 200);
     browser.view("sign-up").await;
@@ -35,7 +35,7 @@ async fn a_sign_up_that_its_address_disowned_is_over_here_as_well() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_is_over_is_said_to_be() {
     let (stack, browser) = page().await;
-    browser.come_in(&stack, ADA).await;
+    browser.sign_up_and_activate(&stack, ADA).await;
     stack.database.age(86_401).await;
     browser.click("#delete").await;
     browser.click("#delete-go").await;
@@ -51,7 +51,7 @@ async fn a_page_that_was_loaded_again_asks_for_the_password_and_goes_on() {
     let (stack, browser) = page().await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     browser.until("document.querySelector('#ring').checkVisibility()").await;
     browser.web.refresh().await.unwrap();
     browser.view("code").await;
@@ -97,7 +97,7 @@ async fn going_back_goes_to_the_view_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn going_back_from_the_inside_is_no_trap() {
     let (stack, browser) = page().await;
-    browser.come_in(&stack, ADA).await;
+    browser.sign_up_and_activate(&stack, ADA).await;
     for _ in ["the code", "the sign-up"] {
         browser.web.back().await.unwrap();
         browser.until("location.hash === '#welcome'").await;
@@ -111,7 +111,7 @@ async fn going_back_from_the_inside_is_no_trap() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_logs_in_instead_waits_for_no_code_any_more() {
     let (stack, browser) = page().await;
-    stack.come_in(ADA).await;
+    stack.sign_up_and_activate(ADA).await;
     browser.sign_up("bob@example.com").await;
     browser.view("code").await;
     browser.evaluate("location.hash = '#log-in'").await;

@@ -31,7 +31,7 @@ async fn each_field_says_what_is_wrong_with_it() {
     }
     // What is mended is no longer complained of.
     assert_eq!(browser.evaluate("document.querySelector('#email-error').innerText").await, "");
-    assert_eq!(stack.sink.count(), 0);
+    assert_eq!(stack.mail_server.count(), 0);
     browser.sign_up(ADA).await;
     browser.view("code").await;
     browser.close_after(&["422"]).await;
@@ -42,7 +42,7 @@ async fn a_wrong_code_says_how_many_tries_are_left_and_the_last_one_where_a_new_
     let (stack, browser) = page_with(AT_ONCE).await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    let first = stack.sink.mail_to(ADA).await.code();
+    let first = stack.mail_server.mail_to(ADA).await.code();
     browser.until("document.querySelector('#ring:not([hidden])')").await;
     for left in ["2", "1"] {
         browser.enter("#boxes", &wrong(&first)).await;
@@ -53,7 +53,7 @@ async fn a_wrong_code_says_how_many_tries_are_left_and_the_last_one_where_a_new_
     browser.enter("#boxes", &wrong(&first)).await;
     browser.complains("exhausted").await;
     browser.click("#resend").await;
-    let second = stack.sink.nth_mail_to(ADA, 2).await.code();
+    let second = stack.mail_server.nth_mail_to(ADA, 2).await.code();
     browser.until("document.querySelector('#problem').innerText === ''").await;
     browser.until("document.querySelector('#ring:not([hidden])')").await;
     browser.reads("#tries", "3").await;
@@ -67,13 +67,13 @@ async fn a_code_that_is_too_old_is_said_to_be_and_the_next_one_opens() {
     let (stack, browser) = page_with(AT_ONCE).await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    let first = stack.sink.mail_to(ADA).await.code();
+    let first = stack.mail_server.mail_to(ADA).await.code();
     browser.until("document.querySelector('#ring:not([hidden])')").await;
     stack.database.age(61).await;
     browser.enter("#boxes", &first).await;
     browser.complains("expired").await;
     browser.click("#resend").await;
-    let second = stack.sink.nth_mail_to(ADA, 2).await.code();
+    let second = stack.mail_server.nth_mail_to(ADA, 2).await.code();
     browser.until("document.querySelector('#ring:not([hidden])')").await;
     browser.enter("#boxes", &second).await;
     browser.view("welcome").await;
@@ -83,7 +83,7 @@ async fn a_code_that_is_too_old_is_said_to_be_and_the_next_one_opens() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_no_mail_reaches_is_said_to_be_and_another_one_may_be_tried() {
     let (stack, browser) = page().await;
-    stack.sink.script(ADA, [Behaviour::Reply { at: Stage::Rcpt, code: 550 }]);
+    stack.mail_server.script(ADA, [Behaviour::Reply { at: Stage::Rcpt, code: 550 }]);
     browser.sign_up(ADA).await;
     browser.view("code").await;
     browser.complains("undeliverable").await;
@@ -91,7 +91,7 @@ async fn an_address_that_no_mail_reaches_is_said_to_be_and_another_one_may_be_tr
     browser.click("#start-over").await;
     browser.view("sign-up").await;
     browser.until("document.querySelector('#problem').innerText === ''").await;
-    browser.come_in(&stack, "ada@example.org").await;
+    browser.sign_up_and_activate(&stack, "ada@example.org").await;
     browser.close().await;
 }
 
@@ -107,7 +107,7 @@ async fn who_is_not_in_yet_is_told_when_logging_in() {
     stack.database.age(61).await;
     browser.click("#to-activate").await;
     browser.view("code").await;
-    let code = stack.sink.nth_mail_to(ADA, 2).await.code();
+    let code = stack.mail_server.nth_mail_to(ADA, 2).await.code();
     browser.enter("#boxes", &code).await;
     browser.view("welcome").await;
     browser.close_after(&["401", "403"]).await;
@@ -118,7 +118,7 @@ async fn a_registration_that_is_gone_is_said_to_be() {
     let (stack, browser) = page().await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     browser.until("document.querySelector('#ring:not([hidden])')").await;
     stack.database.client().execute("DELETE FROM registrations", &[]).await.unwrap();
     browser.enter("#boxes", &code).await;

@@ -11,7 +11,7 @@ async fn a_stranger_signs_up_comes_in_leaves_comes_back_and_is_erased() {
     browser.sign_up(ADA).await;
     browser.view("code").await;
     assert_eq!(browser.evaluate("document.querySelectorAll('#boxes input').length").await, 4);
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     // The minute begins to run by itself.
     browser.until("Number(document.querySelector('#ring:not([hidden])').dataset.left) > 0").await;
     browser.enter("#boxes", &code).await;
@@ -43,7 +43,7 @@ async fn a_stranger_signs_up_comes_in_leaves_comes_back_and_is_erased() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_forgot_the_password_chooses_another_one() {
     let (stack, browser) = page().await;
-    stack.come_in(ADA).await;
+    stack.sign_up_and_activate(ADA).await;
     let token = stack.client.token(ADA).await;
     browser.click("#to-log-in").await;
     browser.view("log-in").await;
@@ -54,7 +54,7 @@ async fn whoever_forgot_the_password_chooses_another_one() {
     browser.click("#forgot-go").await;
     browser.view("reset").await;
     // After the code and the welcome.
-    let code = stack.sink.nth_mail_to(ADA, 3).await.code();
+    let code = stack.mail_server.nth_mail_to(ADA, 3).await.code();
     browser.until(&format!("document.querySelectorAll('#reset-boxes input').length === {}", code.len())).await;
     browser.enter("#reset-boxes", &code).await;
     browser.fill("#reset-password", "another horse battery").await;
@@ -69,7 +69,7 @@ async fn whoever_forgot_the_password_chooses_another_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_secret_is_kept_where_the_next_visitor_finds_it() {
     let (stack, browser) = page().await;
-    browser.come_in(&stack, ADA).await;
+    browser.sign_up_and_activate(&stack, ADA).await;
     let kept =
         "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href, history.state])";
     let kept = browser.evaluate(kept).await.to_string();
@@ -85,13 +85,13 @@ async fn nothing_secret_is_kept_where_the_next_visitor_finds_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_was_changed_elsewhere_is_changed_here_as_well() {
     let (stack, browser) = page().await;
-    stack.come_in(ADA).await;
+    stack.sign_up_and_activate(ADA).await;
     browser.click("#to-log-in").await;
     browser.click("#to-forgot").await;
     browser.fill("#forgot-email", ADA).await;
     browser.click("#forgot-go").await;
     browser.view("reset").await;
-    let code = stack.sink.nth_mail_to(ADA, 3).await.code();
+    let code = stack.mail_server.nth_mail_to(ADA, 3).await.code();
     let asked =
         "performance.getEntriesByType('resource').map(at => at.name.match(/forgot.([-0-9a-f]+)$/)?.[1]).find(Boolean)";
     browser.until(asked).await;

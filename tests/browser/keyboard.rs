@@ -16,7 +16,7 @@ async fn whoever_has_only_keys_comes_in_and_out() {
     browser.press(PASSWORD).await;
     browser.press(Key::Enter).await;
     browser.view("code").await;
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     browser.until("document.querySelector('#ring:not([hidden])')").await;
     browser.has_focus("#boxes input:first-of-type").await;
     browser.press(code.as_str()).await;

@@ -16,8 +16,8 @@ async fn page_in(languages: &'static str, path: &str) -> (Stack, Browser) {
 async fn a_french_browser_is_spoken_to_in_french_and_so_is_who_asks_for_it() {
     let (stack, browser) = page_in("fr-CA,fr,en", "/").await;
     assert_eq!(browser.evaluate(LANGUAGE).await, "fr");
-    browser.come_in(&stack, ADA).await;
-    assert_eq!(stack.sink.mail_to(ADA).await.subject, "Votre code d’inscription");
+    browser.sign_up_and_activate(&stack, ADA).await;
+    assert_eq!(stack.mail_server.mail_to(ADA).await.subject, "Votre code d’inscription");
     let problem = browser.evaluate("document.body.innerText").await;
     assert!(!problem.as_str().unwrap().contains("Sign out"), "{problem}");
     browser.close().await;
@@ -30,9 +30,9 @@ async fn who_chooses_a_language_has_it_whatever_the_browser_prefers() {
     browser.click("#language a[hreflang=fr]").await;
     browser.until(&format!("{LANGUAGE} === 'fr'")).await;
     browser.until("document.querySelector('#language a[hreflang=fr]').ariaCurrent").await;
-    browser.come_in(&stack, ADA).await;
+    browser.sign_up_and_activate(&stack, ADA).await;
     assert_eq!(
-        stack.sink.mail_to(ADA).await.subject,
+        stack.mail_server.mail_to(ADA).await.subject,
         "Votre code d’inscription",
         "the mail is in the language of the page"
     );

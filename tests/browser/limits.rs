@@ -24,7 +24,7 @@ async fn an_address_that_has_had_its_codes_is_told_so() {
     let (stack, browser) = page_with(&[("RESEND_THROTTLE_SECONDS", "0"), ("CODES_PER_HOUR", "1")]).await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.mail_to(ADA).await;
     // The page knows, and does not let anybody ask in vain.
     browser.reads("#resend-when", "min").await;
     assert_eq!(browser.evaluate("document.querySelector('#resend').disabled").await, true);
@@ -41,7 +41,7 @@ async fn an_address_that_has_had_its_codes_is_told_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_was_guessed_at_too_often_is_locked_for_a_while() {
     let (stack, browser) = page().await;
-    stack.come_in(ADA).await;
+    stack.sign_up_and_activate(ADA).await;
     while stack.client.login(ADA, "another horse battery").await.status != 429 {}
     browser.click("#to-log-in").await;
     browser.log_in(ADA, PASSWORD).await;

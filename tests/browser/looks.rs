@@ -64,7 +64,7 @@ async fn the_way_in_is_for_everybody() {
     browser.is_for_everybody("sign-up with faults").await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     browser.until("document.querySelector('#ring').checkVisibility()").await;
     browser.is_for_everybody("code").await;
     browser.enter("#boxes", &wrong(&code)).await;
@@ -76,7 +76,7 @@ async fn the_way_in_is_for_everybody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_inside_is_for_everybody() {
     let (stack, browser) = page().await;
-    stack.come_in(ADA).await;
+    stack.sign_up_and_activate(ADA).await;
     browser.goto("/?lang=fr").await;
     browser.click("#to-log-in").await;
     browser.view("log-in").await;
@@ -87,7 +87,7 @@ async fn the_inside_is_for_everybody() {
     browser.fill("#forgot-email", ADA).await;
     browser.click("#forgot-go").await;
     browser.view("reset").await;
-    stack.sink.nth_mail_to(ADA, 3).await;
+    stack.mail_server.nth_mail_to(ADA, 3).await;
     browser.is_for_everybody("reset").await;
     browser.goto("/?lang=fr").await;
     browser.click("#to-log-in").await;
@@ -109,7 +109,7 @@ async fn who_wants_nothing_to_move_sees_nothing_move() {
     assert_eq!(browser.evaluate(moving).await, 0);
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.mail_to(ADA).await;
     browser.until("document.querySelector('#ring').checkVisibility()").await;
     assert_eq!(browser.evaluate(moving).await, 0);
     browser.close().await;

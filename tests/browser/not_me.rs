@@ -10,7 +10,7 @@ async fn the_button_behind_the_link_of_a_mail_closes_the_registration() {
     let stack = Stack::start().await;
     let browser = Browser::start(stack.client.base()).await;
     let (registration, _) = stack.sign_up(ADA).await;
-    let mail = stack.sink.mail_to(ADA).await;
+    let mail = stack.mail_server.mail_to(ADA).await;
     // The link leads to the address that is set, which a test does not have.
     let token = mail.text.lines().find_map(|line| line.strip_prefix("http://localhost:8000/not-me/")).unwrap();
     browser.goto(&format!("/not-me/{token}")).await;

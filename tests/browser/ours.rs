@@ -12,7 +12,7 @@ async fn a_page_that_misbehaves_is_seen() {
     browser.goto("/docs").await;
     assert_eq!(browser.complaints(&["/favicon.ico"]).await, [""; 0]);
 
-    let outside = stack.sink.port();
+    let outside = stack.mail_server.port();
     browser.evaluate("console.error('a word')").await;
     browser.evaluate("fetch('/v1/nothing').then(() => 0)").await;
     browser.evaluate(&format!("fetch('http://127.0.0.1:{outside}/').catch(() => 0)")).await;

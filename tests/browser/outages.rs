@@ -7,7 +7,7 @@ use crate::{
     views::{ADA, page, wrong},
 };
 use support::{
-    proxy::{Proxy, Way},
+    proxy::{Proxy, ProxyMode},
     stack::Stack,
 };
 
@@ -31,7 +31,7 @@ async fn a_browser_without_a_network_says_so_and_goes_on_when_it_is_back() {
     browser.view("sign-up").await;
     offline(&browser, false).await;
     browser.until(GONE).await;
-    browser.come_in(&stack, ADA).await;
+    browser.sign_up_and_activate(&stack, ADA).await;
     assert_eq!(stack.database.count("SELECT count(*) FROM registrations").await, 1);
     browser.close_after(&["ERR_INTERNET_DISCONNECTED"]).await;
 }
@@ -44,12 +44,12 @@ async fn a_service_that_goes_away_while_the_code_is_awaited_is_waited_for() {
     browser.goto("/").await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     browser.until("document.querySelector('#ring:not([hidden])')").await;
-    proxy.set(Way::Cut);
+    proxy.set(ProxyMode::Cut);
     browser.enter("#boxes", &wrong(&code)).await;
     browser.until(SHOWN).await;
-    proxy.set(Way::Open);
+    proxy.set(ProxyMode::Open);
     browser.until(GONE).await;
     browser.enter("#boxes", &code).await;
     browser.view("welcome").await;
@@ -65,12 +65,12 @@ async fn a_service_without_its_database_says_that_nothing_was_done() {
     stack.start_worker(&[]).await;
     let browser = Browser::start(stack.client.base()).await;
     browser.goto("/").await;
-    proxy.set(Way::Cut);
+    proxy.set(ProxyMode::Cut);
     browser.sign_up(ADA).await;
     browser.complains("busy").await;
     browser.view("sign-up").await;
-    proxy.set(Way::Open);
-    browser.come_in(&stack, ADA).await;
+    proxy.set(ProxyMode::Open);
+    browser.sign_up_and_activate(&stack, ADA).await;
     browser.close_after(&["503"]).await;
 }
 
@@ -83,10 +83,10 @@ async fn a_page_that_is_loaded_again_in_an_outage_forgets_no_sign_up() {
     browser.goto("/").await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    proxy.set(Way::Cut);
+    proxy.set(ProxyMode::Cut);
     browser.web.refresh().await.unwrap();
     browser.complains("busy").await;
-    proxy.set(Way::Open);
+    proxy.set(ProxyMode::Open);
     browser.view("code").await;
     browser.close_after(&["503"]).await;
 }
@@ -96,7 +96,7 @@ async fn who_is_in_and_cannot_be_shown_it_is_told_to_log_in() {
     let (stack, browser) = page().await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     browser.until("document.querySelector('#ring:not([hidden])')").await;
     let away = "{ const real = window.fetch;
         window.fetch = (path, ...rest) => path.endsWith('/me') ? Promise.reject(new TypeError()) : real(path, ...rest); }";

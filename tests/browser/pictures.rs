@@ -23,7 +23,7 @@ async fn take(browser: &Browser, name: &str) {
 
 async fn wait_for_the_ring(stack: &Stack, browser: &Browser) -> String {
     browser.view("code").await;
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     // So that the ring is seen to run.
     browser.until("Number(document.querySelector('#ring:not([hidden])').dataset.left) < 57").await;
     code

@@ -49,7 +49,7 @@ async fn whoever_clicks_through_the_swagger_page_signs_up_and_is_somebody() {
 
     let (status, receipt) = try_out(&browser, "register", Some(json!({ "email": ADA, "password": PASSWORD }))).await;
     assert_eq!((&*status, &receipt["code_length"]), ("202", &json!(4)), "{receipt}");
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     authorize(&browser, &[("#auth-basic-username", ADA), ("#auth-basic-password", PASSWORD)]).await;
     let (status, user) = try_out(&browser, "activate", Some(json!({ "code": code }))).await;
     assert_eq!((&*status, &user["email"]), ("200", &json!(ADA)), "{user}");

@@ -49,10 +49,10 @@ impl Browser {
     }
 
     /// Signs up, and comes in by the code of the mail.
-    pub(crate) async fn come_in(&self, stack: &Stack, email: &str) {
+    pub(crate) async fn sign_up_and_activate(&self, stack: &Stack, email: &str) {
         self.sign_up(email).await;
         self.view("code").await;
-        let code = stack.sink.mail_to(email).await.code();
+        let code = stack.mail_server.mail_to(email).await.code();
         self.until("document.querySelector('#ring:not([hidden])')").await;
         self.enter("#boxes", &code).await;
         self.view("welcome").await;

@@ -35,7 +35,7 @@ async fn without_a_worker(script: Option<&str>) -> (Stack, Browser) {
 
 async fn the_mail_leaves(stack: &Stack, browser: &Browser) {
     stack.start_worker(&[]).await;
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.mail_to(ADA).await;
     browser.until(RUNS).await;
     browser.says("#delivery", "handed").await;
 }
@@ -101,12 +101,12 @@ async fn a_stream_that_is_open_and_silent_is_not_waited_for() {
 async fn a_mail_server_that_says_later_is_waited_for() {
     let (stack, browser) = page().await;
     // It is tried again after a second, and then after five: long enough to look in between.
-    stack.sink.script(ADA, [Behaviour::Reply { at: Stage::Rcpt, code: 451 }; 2]);
+    stack.mail_server.script(ADA, [Behaviour::Reply { at: Stage::Rcpt, code: 451 }; 2]);
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    stack.sink.nth_attempt(ADA, 1).await;
+    stack.mail_server.nth_attempt(ADA, 1).await;
     assert_eq!(browser.evaluate(RUNS).await, false, "refused for now is not delivered");
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.mail_to(ADA).await;
     browser.until(RUNS).await;
     browser.close().await;
 }
@@ -116,11 +116,11 @@ async fn another_code_is_to_be_had_when_it_is_time_and_the_first_one_is_dead() {
     let (stack, browser) = page_with(&[("RESEND_THROTTLE_SECONDS", "2")]).await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    let first = stack.sink.mail_to(ADA).await.code();
+    let first = stack.mail_server.mail_to(ADA).await.code();
     // Allowed by itself, when what it says has come.
     browser.until("!document.querySelector('#resend').disabled").await;
     browser.click("#resend").await;
-    let second = stack.sink.nth_mail_to(ADA, 2).await.code();
+    let second = stack.mail_server.nth_mail_to(ADA, 2).await.code();
     browser.until(RUNS).await;
     let stale = if first == second { wrong(&second) } else { first };
     browser.enter("#boxes", &stale).await;
@@ -135,7 +135,7 @@ async fn whoever_may_not_have_another_code_yet_reads_when() {
     let (stack, browser) = page().await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.mail_to(ADA).await;
     browser.until("document.querySelector('#resend-when').innerText.match(/[0-9]/)").await;
     assert_eq!(browser.evaluate("document.querySelector('#resend').disabled").await, Value::Bool(true));
     browser.close().await;

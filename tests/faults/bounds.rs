@@ -1,4 +1,4 @@
-//! How long a scene goes on, what its fault may cost, and whether it cost more.
+//! How long a environment goes on, what its fault may cost, and whether it cost more.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -17,7 +17,7 @@ pub(crate) struct Form {
 
 /// What a fault may cost. Nothing, by default.
 #[derive(Clone)]
-pub(crate) struct May {
+pub(crate) struct Allowed {
     /// At most faults × what is in hand (I-06); and at least so many where the fault is one that must repeat a mail.
     pub(crate) duplicate: RangeInclusive<usize>,
     /// So many messages end without a mail, on record.
@@ -28,7 +28,7 @@ pub(crate) struct May {
     pub(crate) park: u32,
 }
 
-impl May {
+impl Allowed {
     pub(crate) fn nothing() -> Self {
         Self { duplicate: 0..=0, refuse: 0, spend: 0, park: 0 }
     }
@@ -55,7 +55,7 @@ pub(crate) fn form() -> Form {
     }
 }
 
-pub(crate) fn judge(report: &Report, may: &May) {
+pub(crate) fn judge(report: &Report, may: &Allowed) {
     assert!(report.lost.is_empty(), "lost: {:?}\nunexpected: {:?}", report.lost, report.unexpected);
     assert!(report.unexpected.is_empty(), "unexpected: {:?}", report.unexpected);
     assert_eq!(report.acknowledged, report.attempts, "everybody was acknowledged in the end");

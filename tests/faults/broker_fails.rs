@@ -10,114 +10,114 @@ use lapin::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    bounds::{IN_HAND, May, form},
+    bounds::{Allowed, IN_HAND, form},
+    environment::Environment,
     node::Node,
-    scene::Scene,
     servers::rabbitmq::RabbitMq,
 };
-use support::{database, proxy::Way};
+use support::{database, proxy::ProxyMode};
 
 /// What the two workers may have in hand when the broker loses them: others get it meanwhile.
-fn some(faults: u32) -> May {
-    May::duplicate(faults as usize * 2 * IN_HAND)
+fn some(faults: u32) -> Allowed {
+    Allowed::duplicate(faults as usize * 2 * IN_HAND)
 }
 
-async fn on(broker: &RabbitMq) -> Scene {
-    let mut scene = Scene::with_broker(&broker.url()).await;
-    scene.people(2, 2).await;
-    scene
+async fn on(broker: &RabbitMq) -> Environment {
+    let mut environment = Environment::with_broker(&broker.url()).await;
+    environment.people(2, 2).await;
+    environment
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_is_killed_and_restarts() {
     let mut broker = RabbitMq::start().await;
-    let scene = on(&broker).await;
-    let fault = async |_: &mut Scene| {
+    let environment = on(&broker).await;
+    let fault = async |_: &mut Environment| {
         broker.kill(0);
         broker.restart(0).await;
     };
-    scene.survives("RabbitMQ killed, restarts", some(1), fault).await;
+    environment.survives("RabbitMQ killed, restarts", some(1), fault).await;
 }
 
 /// Registering goes on as if nothing were.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_stays_away() {
-    let fault = async |scene: &mut Scene| {
+    let fault = async |environment: &mut Environment| {
         let struck = Instant::now();
-        scene.to_broker.set(Way::Cut);
+        environment.to_broker.set(ProxyMode::Cut);
         sleep(form().outage * 2).await;
-        assert_eq!(scene.history.hindrances_in_the_end(struck).await, []);
-        assert!(scene.outbox().await > 0, "the fault is none");
-        scene.to_broker.set(Way::Open);
+        assert_eq!(environment.history.hindrances_in_the_end(struck).await, []);
+        assert!(environment.outbox().await > 0, "the fault is none");
+        environment.to_broker.set(ProxyMode::Open);
     };
-    Scene::start().await.survives("RabbitMQ away", some(1), fault).await;
+    Environment::start().await.survives("RabbitMQ away", some(1), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_falls_silent() {
-    let fault = async |scene: &mut Scene| {
+    let fault = async |environment: &mut Environment| {
         let struck = Instant::now();
-        scene.to_broker.set(Way::Held);
+        environment.to_broker.set(ProxyMode::Held);
         // Longer than either process waits for a word.
         sleep(form().outage.max(Duration::from_secs(15))).await;
-        assert_eq!(scene.history.hindrances_in_the_end(struck).await, []);
-        assert!(scene.outbox().await > 0, "the fault is none");
-        scene.to_broker.set(Way::Open);
+        assert_eq!(environment.history.hindrances_in_the_end(struck).await, []);
+        assert!(environment.outbox().await > 0, "the fault is none");
+        environment.to_broker.set(ProxyMode::Open);
     };
-    Scene::start().await.survives("RabbitMQ half-open", some(1), fault).await;
+    Environment::start().await.survives("RabbitMQ half-open", some(1), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_is_short_of_memory() {
     let broker = RabbitMq::start().await;
-    let scene = on(&broker).await;
-    let fault = async |scene: &mut Scene| {
+    let environment = on(&broker).await;
+    let fault = async |environment: &mut Environment| {
         let struck = Instant::now();
         broker.ctl(0, &["set_vm_memory_high_watermark", "absolute", "1"]);
         sleep(form().outage).await;
-        assert_eq!(scene.history.hindrances_in_the_end(struck).await, []);
-        assert!(scene.outbox().await > 0, "the fault is none");
+        assert_eq!(environment.history.hindrances_in_the_end(struck).await, []);
+        assert!(environment.outbox().await > 0, "the fault is none");
         broker.ctl(0, &["set_vm_memory_high_watermark", "0.4"]);
     };
-    scene.survives("RabbitMQ blocked by a memory alarm", May::nothing(), fault).await;
+    environment.survives("RabbitMQ blocked by a memory alarm", Allowed::nothing(), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_refuses_what_is_published() {
     let broker = RabbitMq::start().await;
-    let scene = on(&broker).await;
-    let fault = async |scene: &mut Scene| {
-        let queue = format!("^{}\\.send-code$", scene.prefix);
+    let environment = on(&broker).await;
+    let fault = async |environment: &mut Environment| {
+        let queue = format!("^{}\\.send-code$", environment.prefix);
         broker.ctl(0, &["set_policy", "--apply-to", "queues", "full", &queue, r#"{"max-length":1}"#]);
         // With nobody to take them, messages fill the queue.
-        scene.workers.drain(..).for_each(Node::kill);
+        environment.workers.drain(..).for_each(Node::kill);
         sleep(form().outage).await;
-        assert!(scene.outbox().await > 0, "the fault is none");
+        assert!(environment.outbox().await > 0, "the fault is none");
         broker.ctl(0, &["clear_policy", "full"]);
-        scene.people(0, 2).await;
+        environment.people(0, 2).await;
     };
-    scene.survives("RabbitMQ rejects publishes", some(1), fault).await;
+    environment.survives("RabbitMQ rejects publishes", some(1), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_closes_all_connections() {
     let broker = RabbitMq::start().await;
-    let scene = on(&broker).await;
-    let fault = async |_: &mut Scene| {
+    let environment = on(&broker).await;
+    let fault = async |_: &mut Environment| {
         for _ in 0..form().times {
             broker.ctl(0, &["close_all_connections", "maintenance"]);
             sleep(Duration::from_secs(1)).await;
         }
     };
-    scene.survives("RabbitMQ closes all connections", some(form().times), fault).await;
+    environment.survives("RabbitMQ closes all connections", some(form().times), fault).await;
 }
 
 /// What lay in it is in Postgres still, and the operator has it published again.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_queue_is_deleted_with_messages_in_it() {
-    let fault = async |scene: &mut Scene| {
-        scene.workers.drain(..).for_each(Node::kill);
-        let queue = format!("{}.send-code", scene.prefix);
+    let fault = async |environment: &mut Environment| {
+        environment.workers.drain(..).for_each(Node::kill);
+        let queue = format!("{}.send-code", environment.prefix);
         let channel = connect().await.create_channel().await.unwrap();
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         while channel
@@ -130,42 +130,42 @@ async fn the_queue_is_deleted_with_messages_in_it() {
             sleep(Duration::from_millis(100)).await;
         }
         channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
-        scene.people(0, 2).await;
-        scene.operator("api", &["outbox", "reemit"]);
+        environment.people(0, 2).await;
+        environment.operator("api", &["outbox", "reemit"]);
     };
-    Scene::start().await.survives("the queue deleted with messages in it", some(2), fault).await;
+    Environment::start().await.survives("the queue deleted with messages in it", some(2), fault).await;
 }
 
 /// A consumer that is told that it is none any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn consumers_are_cancelled() {
-    let fault = async |scene: &mut Scene| {
+    let fault = async |environment: &mut Environment| {
         let channel = connect().await.create_channel().await.unwrap();
         for _ in 0..form().times {
-            let queue = format!("{}.send-code", scene.prefix);
+            let queue = format!("{}.send-code", environment.prefix);
             channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
             sleep(Duration::from_secs(1)).await;
         }
         // Some may have come between the last two of these.
-        scene.operator("api", &["outbox", "reemit"]);
+        environment.operator("api", &["outbox", "reemit"]);
     };
     let may = some(form().times);
-    Scene::start().await.survives("consumers cancelled (queue deleted under them)", may, fault).await;
+    Environment::start().await.survives("consumers cancelled (queue deleted under them)", may, fault).await;
 }
 
 /// From an older version of us and from a newer one: neither can be read, and neither holds up anybody.
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_other_versions_come() {
-    let fault = async |scene: &mut Scene| {
+    let fault = async |environment: &mut Environment| {
         let channel = connect().await.create_channel().await.unwrap();
         for version in [0, 2, 3] {
             let body = format!(r#"{{"v":{version},"kind":"send-code","id":"b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52"}}"#);
-            let (exchange, options) = (scene.prefix.as_str().into(), BasicPublishOptions::default());
+            let (exchange, options) = (environment.prefix.as_str().into(), BasicPublishOptions::default());
             let sent =
                 channel.basic_publish(exchange, "send-code".into(), options, body.as_bytes(), Default::default());
             sent.await.unwrap();
         }
-        let parked = format!("{}.send-code.parked", scene.prefix);
+        let parked = format!("{}.send-code.parked", environment.prefix);
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let count = async || {
             let queue = channel.queue_declare(parked.as_str().into(), passive, FieldTable::default()).await.unwrap();
@@ -173,8 +173,8 @@ async fn messages_of_other_versions_come() {
         };
         crate::servers::until("three are parked", async || count().await == 3).await;
     };
-    let may = May { park: 3, ..May::nothing() };
-    Scene::start().await.survives("messages of other versions", may, fault).await;
+    let may = Allowed { park: 3, ..Allowed::nothing() };
+    Environment::start().await.survives("messages of other versions", may, fault).await;
 }
 
 async fn connect() -> Connection {

@@ -10,8 +10,8 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::{
-    crowd::email,
     history::{History, What},
+    user_load::email,
 };
 use support::fake_smtp::mail::Mail;
 

@@ -3,26 +3,26 @@
 use tokio::time::sleep;
 
 use crate::{
-    bounds::{IN_HAND, May, form},
-    scene::Scene,
+    bounds::{Allowed, IN_HAND, form},
+    environment::Environment,
     servers::{self, rabbitmq::RabbitMq},
 };
 
-async fn on(broker: &RabbitMq) -> Scene {
+async fn on(broker: &RabbitMq) -> Environment {
     // Past the proxy, which knows one node only.
-    let mut scene = Scene::prepare().await;
-    scene.set("AMQP_URL", &broker.url());
-    scene.amqp_url = broker.url();
-    scene.people(2, 2).await;
-    scene
+    let mut environment = Environment::prepare().await;
+    environment.set("AMQP_URL", &broker.url());
+    environment.amqp_url = broker.url();
+    environment.people(2, 2).await;
+    environment
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_leader_of_three_nodes_is_killed() {
     let mut broker = RabbitMq::cluster(3).await;
-    let scene = on(&broker).await;
-    let fault = async |scene: &mut Scene| {
-        let queue = format!("{}.send-code", scene.prefix);
+    let environment = on(&broker).await;
+    let fault = async |environment: &mut Environment| {
+        let queue = format!("{}.send-code", environment.prefix);
         let leader = broker.leader_of(&queue, 0);
         broker.kill(leader);
         sleep(form().outage).await;
@@ -30,16 +30,16 @@ async fn the_leader_of_three_nodes_is_killed() {
         servers::until("another node leads", led_by_another).await;
         broker.restart(leader).await;
     };
-    scene.survives("cluster of three: the leader killed", May::duplicate(4 * IN_HAND), fault).await;
+    environment.survives("cluster of three: the leader killed", Allowed::duplicate(4 * IN_HAND), fault).await;
 }
 
 /// The leader finds itself alone: the other two go on without it.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_nodes_are_partitioned() {
     let broker = RabbitMq::cluster(3).await;
-    let scene = on(&broker).await;
-    let fault = async |scene: &mut Scene| {
-        let queue = format!("{}.send-code", scene.prefix);
+    let environment = on(&broker).await;
+    let fault = async |environment: &mut Environment| {
+        let queue = format!("{}.send-code", environment.prefix);
         let leader = broker.leader_of(&queue, 0);
         broker.isolate(leader, true);
         sleep(form().outage).await;
@@ -47,5 +47,5 @@ async fn three_nodes_are_partitioned() {
         servers::until("another node leads", led_by_another).await;
         broker.isolate(leader, false);
     };
-    scene.survives("cluster of three: the leader cut off", May::duplicate(4 * IN_HAND), fault).await;
+    environment.survives("cluster of three: the leader cut off", Allowed::duplicate(4 * IN_HAND), fault).await;
 }

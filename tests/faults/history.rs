@@ -1,4 +1,4 @@
-//! What happened in a scene, in its order: nothing is ever changed in it or taken out.
+//! What happened in a environment, in its order: nothing is ever changed in it or taken out.
 
 use std::{
     sync::{Arc, Mutex},

@@ -5,48 +5,48 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::{
-    bounds::{IN_HAND, May, form},
-    scene::Scene,
+    bounds::{Allowed, IN_HAND, form},
+    environment::Environment,
 };
-use support::proxy::Way;
+use support::proxy::ProxyMode;
 
-fn set(scene: &Scene, way: Way) {
-    for link in [&scene.to_postgres, &scene.to_broker, &scene.to_mail] {
+fn set(environment: &Environment, way: ProxyMode) {
+    for link in [&environment.to_postgres, &environment.to_broker, &environment.to_mail] {
         link.set(way);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_link_is_slow() {
-    let fault = async |scene: &mut Scene| {
-        set(scene, Way::Delayed(Duration::from_millis(50)));
+    let fault = async |environment: &mut Environment| {
+        set(environment, ProxyMode::Delayed(Duration::from_millis(50)));
         sleep(form().outage).await;
-        set(scene, Way::Open);
+        set(environment, ProxyMode::Open);
     };
-    Scene::start().await.survives("every link 50 ms late", May::nothing(), fault).await;
+    Environment::start().await.survives("every link 50 ms late", Allowed::nothing(), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_link_carries_single_bytes() {
-    let fault = async |scene: &mut Scene| {
-        set(scene, Way::Bytewise);
+    let fault = async |environment: &mut Environment| {
+        set(environment, ProxyMode::Bytewise);
         sleep(form().outage).await;
-        set(scene, Way::Open);
+        set(environment, ProxyMode::Open);
     };
-    Scene::start().await.survives("every link byte by byte", May::nothing(), fault).await;
+    Environment::start().await.survives("every link byte by byte", Allowed::nothing(), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_link_breaks_again_and_again() {
     let cuts = form().times * 2;
-    let fault = async |scene: &mut Scene| {
+    let fault = async |environment: &mut Environment| {
         for _ in 0..cuts {
-            set(scene, Way::Cut);
+            set(environment, ProxyMode::Cut);
             sleep(Duration::from_millis(300)).await;
-            set(scene, Way::Open);
+            set(environment, ProxyMode::Open);
             sleep(Duration::from_millis(1_200)).await;
         }
     };
-    let may = May::duplicate(cuts as usize * 2 * IN_HAND);
-    Scene::start().await.survives("every link cut again and again", may, fault).await;
+    let may = Allowed::duplicate(cuts as usize * 2 * IN_HAND);
+    Environment::start().await.survives("every link cut again and again", may, fault).await;
 }

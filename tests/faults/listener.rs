@@ -9,7 +9,7 @@ use lapin::{
 use shared::amqp::{Link, topology::Topology};
 use tokio_postgres::Client;
 
-use crate::{checker::Report, scene::Scene};
+use crate::{checker::Report, environment::Environment};
 
 /// Everything there must have been an event about.
 const DEEDS: &str =
@@ -22,10 +22,11 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// A queue that outlives the broker's restarts.
-    pub(crate) async fn bind(scene: &Scene) -> Self {
-        let listener = Self { amqp_url: scene.amqp_url.clone(), queue: format!("{}.listener", scene.prefix) };
+    pub(crate) async fn bind(environment: &Environment) -> Self {
+        let listener =
+            Self { amqp_url: environment.amqp_url.clone(), queue: format!("{}.listener", environment.prefix) };
         let link = listener.link().await;
-        let topology = Topology::new(&scene.prefix);
+        let topology = Topology::new(&environment.prefix);
         topology.declare_events(&link.connection).await.unwrap();
         let channel = link.connection.create_channel().await.unwrap();
         let mut quorum = FieldTable::default();

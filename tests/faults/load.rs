@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{crowd::Crowd, history::What};
+use crate::{history::What, user_load::UserLoad};
 
 /// Eight come in a second: a fraction of what two cores can hash, for what is asked here is not how much.
 const BETWEEN_TWO: Duration = Duration::from_millis(125);
@@ -17,7 +17,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn begin(crowd: Crowd) -> Self {
+    pub(crate) fn begin(user_load: UserLoad) -> Self {
         let (stop, people) = (CancellationToken::new(), TaskTracker::new());
         let (stopping, arriving) = (stop.clone(), people.clone());
         let ticking = tokio::spawn(async move {
@@ -25,10 +25,10 @@ impl Load {
             tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
             for who in 0.. {
                 tokio::select! { _ = tick.tick() => {}, () = stopping.cancelled() => return }
-                let crowd = crowd.clone();
+                let user_load = user_load.clone();
                 arriving.spawn(async move {
-                    crowd.person(who).await;
-                    crowd.history.note(who, What::Left);
+                    user_load.person(who).await;
+                    user_load.history.note(who, What::Left);
                 });
             }
         });

@@ -5,41 +5,41 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::{
-    bounds::{May, form},
-    scene::Scene,
+    bounds::{Allowed, form},
+    environment::Environment,
 };
 use support::{
     fake_smtp::behaviour::{Behaviour, Stage},
-    proxy::Way,
+    proxy::ProxyMode,
 };
 
 const STAGES: [Stage; 6] = [Stage::Greeting, Stage::Ehlo, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Dot];
 
 /// The next connections behave like this, one each, and so again in each round.
-async fn meets(name: &str, rounds: u32, may: May, behaviours: Vec<Behaviour>) {
+async fn meets(name: &str, rounds: u32, may: Allowed, behaviours: Vec<Behaviour>) {
     meets_for(Duration::ZERO, name, rounds, may, behaviours).await;
 }
 
 /// The same, and it lasts so long until all of a round have misbehaved.
-async fn meets_for(so_long: Duration, name: &str, rounds: u32, may: May, behaviours: Vec<Behaviour>) {
-    let fault = async |scene: &mut Scene| {
+async fn meets_for(so_long: Duration, name: &str, rounds: u32, may: Allowed, behaviours: Vec<Behaviour>) {
+    let fault = async |environment: &mut Environment| {
         for _ in 0..rounds {
-            behaviours.iter().for_each(|behaviour| scene.sink.next_connection(*behaviour));
+            behaviours.iter().for_each(|behaviour| environment.mail_server.next_connection(*behaviour));
             // The connections that workers keep are well: they need new ones.
-            scene.to_mail.set(Way::Cut);
+            environment.to_mail.set(ProxyMode::Cut);
             sleep(Duration::from_millis(200)).await;
-            scene.to_mail.set(Way::Open);
-            scene.sink.next_connections_came().await;
+            environment.to_mail.set(ProxyMode::Open);
+            environment.mail_server.next_connections_came().await;
             // Who has come gets as far as where it goes wrong.
             sleep(so_long + Duration::from_secs(2)).await;
         }
     };
-    Scene::start().await.survives(name, may, fault).await;
+    Environment::start().await.survives(name, may, fault).await;
 }
 
 /// What the cut before each round meets at the dot may have been taken.
-fn some(rounds: u32) -> May {
-    May::duplicate(rounds as usize * 2)
+fn some(rounds: u32) -> Allowed {
+    Allowed::duplicate(rounds as usize * 2)
 }
 
 fn each(behaviour: impl Fn(Stage) -> Behaviour) -> Vec<Behaviour> {
@@ -56,7 +56,7 @@ async fn the_mail_server_says_4xx_at_each_step() {
 async fn the_mail_server_says_5xx_at_each_step() {
     let rounds = form().times;
     // Before MAIL it is about us, and they are tried again; from then on it is about the mail.
-    let may = May { refuse: rounds as usize * 4, ..some(rounds) };
+    let may = Allowed { refuse: rounds as usize * 4, ..some(rounds) };
     meets("SMTP 5xx at each step", rounds, may, each(|at| Behaviour::Reply { at, code: 550 })).await;
 }
 
@@ -101,7 +101,7 @@ async fn the_250_comes_after_the_timeout_and_the_next_mail_is_refused() {
     let late = Behaviour::Slow(Stage::Dot, Duration::from_secs(65));
     let refused = Behaviour::Reply { at: Stage::Rcpt, code: 550 };
     // Both late ones are taken once more before, unless the cut, or the refusal, meets one of them.
-    let (may, lasting) = (May { duplicate: 1..=4, refuse: 2, ..May::nothing() }, Duration::from_secs(66));
+    let (may, lasting) = (Allowed { duplicate: 1..=4, refuse: 2, ..Allowed::nothing() }, Duration::from_secs(66));
     let name = "SMTP 250 after the timeout, the next mail refused";
     meets_for(lasting, name, 1, may, vec![late, refused, late, refused]).await;
 }
@@ -110,24 +110,24 @@ async fn the_250_comes_after_the_timeout_and_the_next_mail_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_way_breaks_after_the_dot() {
     let times = form().times as usize;
-    let fault = async |scene: &mut Scene| {
+    let fault = async |environment: &mut Environment| {
         for _ in 0..times {
-            scene.to_mail.set(Way::DeafAfter("\r\n.\r\n"));
-            scene.to_mail.heard().await;
-            scene.to_mail.set(Way::Open);
+            environment.to_mail.set(ProxyMode::DeafAfter("\r\n.\r\n"));
+            environment.to_mail.heard().await;
+            environment.to_mail.set(ProxyMode::Open);
         }
     };
     // While it lasts, whatever is at the dot meets it.
-    let may = May { duplicate: times..=times * 4, ..May::nothing() };
-    Scene::start().await.survives("SMTP connection cut after the dot", may, fault).await;
+    let may = Allowed { duplicate: times..=times * 4, ..Allowed::nothing() };
+    Environment::start().await.survives("SMTP connection cut after the dot", may, fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_mail_server_stays_away() {
-    let fault = async |scene: &mut Scene| {
-        scene.to_mail.set(Way::Cut);
+    let fault = async |environment: &mut Environment| {
+        environment.to_mail.set(ProxyMode::Cut);
         sleep(form().outage).await;
-        scene.to_mail.set(Way::Open);
+        environment.to_mail.set(ProxyMode::Open);
     };
-    Scene::start().await.survives("mail server away", some(1), fault).await;
+    Environment::start().await.survives("mail server away", some(1), fault).await;
 }

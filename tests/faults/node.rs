@@ -1,4 +1,4 @@
-//! A process of ours in a scene: an API or a worker, killed and started as a test likes.
+//! A process of ours in a environment: an API or a worker, killed and started as a test likes.
 
 use std::{
     collections::HashMap,
@@ -20,16 +20,16 @@ pub(crate) enum Part {
     Worker,
 }
 
-/// Where the APIs of a scene can be knocked at, as a balancer before them would know it.
+/// Where the APIs of a environment can be knocked at, as a balancer before them would know it.
 #[derive(Clone, Default)]
-pub(crate) struct Doors(Arc<Mutex<Vec<String>>>);
+pub(crate) struct ApiAddresses(Arc<Mutex<Vec<String>>>);
 
-impl Doors {
+impl ApiAddresses {
     /// Any; `None` while there is none. Not one after the other: with people who ask for things in a fixed
     /// order, each door would have the same kind of request for ever.
     pub(crate) fn pick(&self, turn: usize) -> Option<String> {
-        let (doors, scattered) = (self.0.lock().unwrap(), turn.wrapping_mul(0x9E37_79B9) >> 16);
-        (!doors.is_empty()).then(|| doors[scattered % doors.len()].clone())
+        let (addresses, scattered) = (self.0.lock().unwrap(), turn.wrapping_mul(0x9E37_79B9) >> 16);
+        (!addresses.is_empty()).then(|| addresses[scattered % addresses.len()].clone())
     }
 
     fn open(&self, door: &str) {
@@ -45,7 +45,7 @@ pub(crate) struct Node {
     process: Process,
     door: String,
     ops: String,
-    doors: Doors,
+    addresses: ApiAddresses,
 }
 
 /// One of our two programs, as it was built beside this test.
@@ -57,7 +57,7 @@ pub(crate) fn command(program: &str, settings: &HashMap<String, String>) -> Comm
 
 impl Node {
     /// Starts it, and returns when it says where it listens.
-    pub(crate) fn start(part: Part, settings: &HashMap<String, String>, doors: &Doors) -> Self {
+    pub(crate) fn start(part: Part, settings: &HashMap<String, String>, addresses: &ApiAddresses) -> Self {
         let mut command = command(if part == Part::Api { "api" } else { "worker" }, settings);
         tokio::task::block_in_place(|| {
             let mut process = Process::start(&mut command);
@@ -68,9 +68,9 @@ impl Node {
             };
             let (door, ops) = (address("api"), address("ops"));
             if part == Part::Api {
-                doors.open(&door);
+                addresses.open(&door);
             }
-            Self { process, door, ops, doors: doors.clone() }
+            Self { process, door, ops, addresses: addresses.clone() }
         })
     }
 
@@ -86,7 +86,7 @@ impl Node {
 
     /// kill -9, from outside.
     pub(crate) fn kill(self) {
-        self.doors.close(&self.door);
+        self.addresses.close(&self.door);
         self.process.kill();
     }
 
@@ -96,7 +96,7 @@ impl Node {
 
     /// Waits until it has come to the place where it was told to be killed.
     pub(crate) async fn dies(self) {
-        let doors = self.doors.clone();
+        let addresses = self.addresses.clone();
         let pid = self.pid();
         let mut ending = tokio::task::spawn_blocking(move || self.process.end_with_status());
         let Ok(ended) = tokio::time::timeout(servers::PATIENCE, &mut ending).await else {
@@ -104,7 +104,7 @@ impl Node {
             panic!("it never comes to where it was to be killed:\n{}", ending.await.unwrap().1);
         };
         let (status, log) = ended.unwrap();
-        doors.close(&self.door);
+        addresses.close(&self.door);
         assert_eq!(status.signal(), Some(9), "it was to be killed, and ended:\n{log}");
     }
 
@@ -124,7 +124,7 @@ impl Node {
     async fn ends_when_told(self) -> (Option<i32>, String) {
         self.process.signal();
         sleep(Duration::from_millis(500)).await;
-        self.doors.close(&self.door);
+        self.addresses.close(&self.door);
         tokio::task::spawn_blocking(move || self.process.end()).await.unwrap()
     }
 

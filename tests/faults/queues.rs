@@ -6,7 +6,7 @@ use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
 use shared::amqp::topology::{RETRY_SECONDS, Topology};
 use tokio::time::{Instant, sleep};
 
-use crate::scene::Scene;
+use crate::environment::Environment;
 
 /// The longest pause of a message, and the longest patience of a worker, with room.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -15,14 +15,14 @@ const WITHOUT_END: &str = "SELECT count(*) FROM (SELECT id FROM codes UNION ALL 
     WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = m.id)";
 
 /// What is left over in the end: nothing, if all is well. What has no end on record the checker tells by id.
-pub(crate) async fn come_to_rest(scene: &Scene, parked: u32) -> Vec<String> {
-    let (client, until) = (scene.client().await, Instant::now() + PATIENCE);
-    let link = shared::amqp::connect(&scene.amqp_url.clone().into(), "vestibule faults").await.unwrap();
+pub(crate) async fn come_to_rest(environment: &Environment, parked: u32) -> Vec<String> {
+    let (client, until) = (environment.client().await, Instant::now() + PATIENCE);
+    let link = shared::amqp::connect(&environment.amqp_url.clone().into(), "vestibule faults").await.unwrap();
     let channel = link.connection.create_channel().await.unwrap();
     loop {
-        let left_over = left_over(&channel, &Topology::new(&scene.prefix), parked).await;
+        let left_over = left_over(&channel, &Topology::new(&environment.prefix), parked).await;
         let unrecorded: i64 = client.query_one(WITHOUT_END, &[]).await.unwrap().get(0);
-        let at_rest = unrecorded == 0 && scene.outbox().await == 0 && left_over.is_empty();
+        let at_rest = unrecorded == 0 && environment.outbox().await == 0 && left_over.is_empty();
         if at_rest || Instant::now() > until {
             return left_over;
         }

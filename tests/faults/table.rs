@@ -1,4 +1,4 @@
-//! Prints what came out of a scene, a line each, in a form that docs/RELIABILITY.md can hold.
+//! Prints what came out of a environment, a line each, in a form that docs/RELIABILITY.md can hold.
 
 use std::{io::Write, time::Duration};
 

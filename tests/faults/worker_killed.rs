@@ -1,43 +1,43 @@
 //! kill -9 of a worker at each point between the queue and the ack.
 
 use crate::{
-    bounds::{IN_HAND, May, form},
+    bounds::{Allowed, IN_HAND, form},
+    environment::Environment,
     node::{Node, Part},
-    scene::Scene,
 };
-use support::proxy::{Proxy, Way};
+use support::proxy::{Proxy, ProxyMode};
 
 /// A worker dies at this point, as often as the form says.
-async fn dies_at(point: &str, name: &str, may: May) {
-    Scene::start()
+async fn dies_at(point: &str, name: &str, may: Allowed) {
+    Environment::start()
         .await
-        .survives(name, may, async |scene| {
+        .survives(name, may, async |environment| {
             for _ in 0..form().times {
-                scene.launch(Part::Worker, &[("FAIL_AT", point)]).dies().await;
+                environment.launch(Part::Worker, &[("FAIL_AT", point)]).dies().await;
             }
         })
         .await;
 }
 
 /// A worker whose own way to the mail server does this is killed when it comes to it.
-async fn dies_when(way: Way, name: &str, may: May) {
-    Scene::start()
+async fn dies_when(way: ProxyMode, name: &str, may: Allowed) {
+    Environment::start()
         .await
-        .survives(name, may, async |scene| {
+        .survives(name, may, async |environment| {
             for _ in 0..form().times {
-                let (proxy, url) = Proxy::before(&scene.sink.url()).await;
+                let (proxy, url) = Proxy::before(&environment.mail_server.url()).await;
                 proxy.set(way);
-                let victim: Node = scene.launch(Part::Worker, &[("SMTP_URL", &url)]);
+                let victim: Node = environment.launch(Part::Worker, &[("SMTP_URL", &url)]);
                 proxy.heard().await;
                 victim.kill();
-                proxy.set(Way::Cut);
+                proxy.set(ProxyMode::Cut);
             }
         })
         .await;
 }
 
-fn some() -> May {
-    May::duplicate(form().times as usize * IN_HAND)
+fn some() -> Allowed {
+    Allowed::duplicate(form().times as usize * IN_HAND)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,12 +47,12 @@ async fn a_worker_dies_after_the_delivery() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_dies_in_the_middle_of_the_data() {
-    dies_when(Way::StuckBefore("Subject:"), "worker killed mid-DATA", May::nothing()).await;
+    dies_when(ProxyMode::StuckBefore("Subject:"), "worker killed mid-DATA", Allowed::nothing()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_dies_after_the_dot() {
-    dies_when(Way::MuteAfter("\r\n.\r\n"), "worker killed after the dot", some()).await;
+    dies_when(ProxyMode::MuteAfter("\r\n.\r\n"), "worker killed after the dot", some()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,14 +68,14 @@ async fn a_worker_dies_after_the_record_and_before_the_ack() {
 /// The same messages come to one worker after the other, and each dies of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_one_workers_die_in_a_row() {
-    Scene::start()
+    Environment::start()
         .await
-        .survives("21 workers killed in a row", May::duplicate(2 * IN_HAND), async |scene| {
-            scene.workers.drain(..).for_each(Node::kill);
+        .survives("21 workers killed in a row", Allowed::duplicate(2 * IN_HAND), async |environment| {
+            environment.workers.drain(..).for_each(Node::kill);
             for _ in 0..21 {
-                scene.launch(Part::Worker, &[("FAIL_AT", "worker-after-delivery")]).dies().await;
+                environment.launch(Part::Worker, &[("FAIL_AT", "worker-after-delivery")]).dies().await;
             }
-            scene.people(0, 2).await;
+            environment.people(0, 2).await;
         })
         .await;
 }
@@ -83,12 +83,12 @@ async fn twenty_one_workers_die_in_a_row() {
 /// I-18.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_but_one_of_each_die() {
-    let mut scene = Scene::prepare().await;
-    scene.people(3, 3).await;
+    let mut environment = Environment::prepare().await;
+    environment.people(3, 3).await;
     let name = "all processes but one of each killed";
-    scene
-        .survives(name, May::duplicate(2 * IN_HAND), async |scene| {
-            scene.apis.drain(1..).chain(scene.workers.drain(1..)).for_each(Node::kill);
+    environment
+        .survives(name, Allowed::duplicate(2 * IN_HAND), async |environment| {
+            environment.apis.drain(1..).chain(environment.workers.drain(1..)).for_each(Node::kill);
         })
         .await;
 }

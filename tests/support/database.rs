@@ -143,12 +143,12 @@ pub async fn migrate(url: &str) -> anyhow::Result<()> {
 }
 
 fn fresh_name() -> String {
-    format!("vestibule_test_{}", chance())
+    format!("vestibule_test_{}", random_id())
 }
 
 /// What makes a name unlike all others.
-#[expect(clippy::disallowed_methods, reason = "tests side by side need names that chance makes")]
-pub fn chance() -> String {
+#[expect(clippy::disallowed_methods, reason = "tests side by side need names that random_id makes")]
+pub fn random_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 

@@ -17,7 +17,7 @@ pub struct Listener {
     queue: String,
 }
 
-pub struct Heard {
+pub struct ReceivedEvent {
     pub event: Value,
     pub routing_key: String,
     pub properties: BasicProperties,
@@ -35,7 +35,7 @@ impl Listener {
             Connection::connect(&url, ConnectionProperties::default()).await.expect("RabbitMQ at AMQP_URL");
         stack.topology.declare_events(&connection).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
-        let (queue, own) = (database::chance(), QueueDeclareOptions { exclusive: true, ..Default::default() });
+        let (queue, own) = (database::random_id(), QueueDeclareOptions { exclusive: true, ..Default::default() });
         channel.queue_declare(queue.as_str().into(), own, arguments).await.unwrap();
         let (name, exchange) = (queue.as_str().into(), stack.topology.events.as_str().into());
         let plain = FieldTable::default();
@@ -43,7 +43,7 @@ impl Listener {
         Self { _connection: connection, channel, queue }
     }
 
-    pub async fn next(&self) -> Heard {
+    pub async fn next(&self) -> ReceivedEvent {
         let wait = async {
             loop {
                 if let Some(heard) = self.heard().await {
@@ -56,7 +56,7 @@ impl Listener {
     }
 
     /// So many, and that is all there are.
-    pub async fn hears(&self, events: usize) -> Vec<Heard> {
+    pub async fn hears(&self, events: usize) -> Vec<ReceivedEvent> {
         let mut heard = Vec::new();
         while heard.len() < events {
             heard.push(self.next().await);
@@ -65,12 +65,12 @@ impl Listener {
         heard
     }
 
-    async fn heard(&self) -> Option<Heard> {
+    async fn heard(&self) -> Option<ReceivedEvent> {
         let message = self.channel.basic_get(self.queue.as_str().into(), BasicGetOptions::default()).await.unwrap()?;
         let delivery = message.delivery;
         delivery.ack(BasicAckOptions::default()).await.unwrap();
         let (event, routing_key) = (serde_json::from_slice(&delivery.data).unwrap(), delivery.routing_key.to_string());
-        Some(Heard { event, routing_key, properties: delivery.properties })
+        Some(ReceivedEvent { event, routing_key, properties: delivery.properties })
     }
 
     /// How many wait to be heard.

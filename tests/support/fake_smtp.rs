@@ -18,46 +18,46 @@ mod tls;
 mod wire;
 
 use behaviour::Behaviour;
-use ledger::{Attempt, Book, State};
+use ledger::{Attempt, Ledger, State};
 use mail::Mail;
-use session::House;
+use session::ServerConfig;
 use settings::{Protection, Settings};
 use tls::Certificates;
 
 /// How long a test waits for something that should take milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct Sink {
+pub struct FakeSmtpServer {
     port: u16,
     settings: Settings,
     certificates: Option<Certificates>,
-    book: Book,
+    book: Ledger,
     listening: JoinHandle<()>,
 }
 
-impl Sink {
-    pub async fn start() -> Sink {
-        Sink::start_with(Settings::default()).await
+impl FakeSmtpServer {
+    pub async fn start() -> FakeSmtpServer {
+        FakeSmtpServer::start_with(Settings::default()).await
     }
 
     /// One that must be talked to step by step.
-    pub async fn without_pipelining() -> Sink {
-        Sink::start_with(Settings { pipelining: false, ..Settings::default() }).await
+    pub async fn without_pipelining() -> FakeSmtpServer {
+        FakeSmtpServer::start_with(Settings { pipelining: false, ..Settings::default() }).await
     }
 
-    pub async fn start_with(settings: Settings) -> Sink {
+    pub async fn start_with(settings: Settings) -> FakeSmtpServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
         let port = listener.local_addr().expect("the port just bound").port();
         let with_tls = settings.protection != Protection::Plain;
         let certificates = with_tls.then(|| Certificates::new(settings.certificate_for, port));
         let acceptor = certificates.as_ref().map(|certificates| certificates.acceptor.clone());
-        let book = Book::default();
-        let house = House { settings, acceptor, book: book.clone() };
+        let book = Ledger::default();
+        let house = ServerConfig { settings, acceptor, book: book.clone() };
         let listening = tokio::spawn(session::listen(listener, Arc::new(house)));
-        Sink { port, settings, certificates, book, listening }
+        FakeSmtpServer { port, settings, certificates, book, listening }
     }
 
-    /// What belongs into SMTP_URL to reach this sink.
+    /// What belongs into SMTP_URL to reach this mail_server.
     pub fn url(&self) -> String {
         let login = self.settings.login.map(|(user, password)| format!("{}:{}@", escape(user), escape(password)));
         let login = login.unwrap_or_default();
@@ -75,7 +75,7 @@ impl Sink {
         self.port
     }
 
-    /// The file with the authority that signed this sink's certificate.
+    /// The file with the authority that signed this mail_server's certificate.
     pub fn ca(&self) -> Option<&Path> {
         self.certificates.as_ref().map(|certificates| certificates.ca.as_path())
     }
@@ -169,7 +169,7 @@ impl Sink {
     }
 }
 
-impl Drop for Sink {
+impl Drop for FakeSmtpServer {
     fn drop(&mut self) {
         self.listening.abort();
     }

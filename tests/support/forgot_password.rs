@@ -57,15 +57,15 @@ impl Answer {
 impl Stack {
     /// An account, whose owner has been welcomed: two mails.
     pub async fn account(&self, email: &str) {
-        self.come_in(email).await;
-        self.sink.nth_mail_to(email, 2).await;
+        self.sign_up_and_activate(email).await;
+        self.mail_server.nth_mail_to(email, 2).await;
     }
 
     /// Asks for a code and waits for the mail, which is the `nth`: the receipt's id, and the code.
     pub async fn forgotten(&self, email: &str, nth: usize) -> (String, String) {
         let answer = self.client.forgot(email).await;
         assert_eq!(answer.status, 202, "{answer:?}");
-        let (receipt, mail) = (answer.receipt(), self.sink.nth_mail_to(email, nth).await);
+        let (receipt, mail) = (answer.receipt(), self.mail_server.nth_mail_to(email, nth).await);
         self.client.reset_receipt_when(&receipt, "sent").await;
         (receipt, mail.code())
     }

@@ -1,6 +1,11 @@
 //! What the end-to-end, fault and browser tests share: servers, processes and clients of a test's own.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::new_without_default,
+    reason = "a test that meets the unexpected has failed"
+)]
 
 pub mod client;
 pub mod database;

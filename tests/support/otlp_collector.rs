@@ -16,7 +16,7 @@ use self::protobuf::{all, fields, hex, number, one, text};
 
 /// How it treats who comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum CollectorBehaviour {
     Takes,
     Refuses,
     SaysNothing,
@@ -24,11 +24,11 @@ pub enum Manner {
 
 pub struct Collector {
     port: u16,
-    heard: Arc<Mutex<Heard>>,
+    heard: Arc<Mutex<ReceivedEvent>>,
 }
 
 #[derive(Default)]
-struct Heard {
+struct ReceivedEvent {
     connections: usize,
     heads: Vec<String>,
     bodies: Vec<Vec<u8>>,
@@ -49,9 +49,9 @@ pub struct Span {
 }
 
 impl Collector {
-    pub async fn start(manner: Manner) -> Self {
+    pub async fn start(manner: CollectorBehaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, heard) = (listener.local_addr().unwrap().port(), Arc::<Mutex<Heard>>::default());
+        let (port, heard) = (listener.local_addr().unwrap().port(), Arc::<Mutex<ReceivedEvent>>::default());
         let remembers = Arc::clone(&heard);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -96,7 +96,7 @@ impl Collector {
     }
 }
 
-async fn listen(mut stream: TcpStream, manner: Manner, heard: Arc<Mutex<Heard>>) {
+async fn listen(mut stream: TcpStream, manner: CollectorBehaviour, heard: Arc<Mutex<ReceivedEvent>>) {
     let mut bytes = Vec::new();
     let (head, length) = loop {
         if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
@@ -120,9 +120,11 @@ async fn listen(mut stream: TcpStream, manner: Manner, heard: Arc<Mutex<Heard>>)
         heard.bodies.push(bytes);
     }
     match manner {
-        Manner::Takes => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap_or_default(),
-        Manner::Refuses => stream.write_all(b"HTTP/1.1 503 Busy\r\n\r\n").await.unwrap_or_default(),
-        Manner::SaysNothing => std::future::pending().await,
+        CollectorBehaviour::Takes => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap_or_default()
+        }
+        CollectorBehaviour::Refuses => stream.write_all(b"HTTP/1.1 503 Busy\r\n\r\n").await.unwrap_or_default(),
+        CollectorBehaviour::SaysNothing => std::future::pending().await,
     }
 }
 

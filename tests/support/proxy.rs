@@ -18,7 +18,7 @@ use tokio::{
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum ProxyMode {
     Open,
     /// Connections stand, and nothing moves: a half-open network.
     Held,
@@ -38,7 +38,7 @@ pub enum Way {
 }
 
 pub struct Proxy {
-    way: watch::Sender<Way>,
+    way: watch::Sender<ProxyMode>,
     /// How often words came by that the way speaks of, since it was set.
     heard: Arc<watch::Sender<u32>>,
 }
@@ -46,7 +46,7 @@ pub struct Proxy {
 /// One direction of a connection.
 #[derive(Clone)]
 struct Lane {
-    way: watch::Receiver<Way>,
+    way: watch::Receiver<ProxyMode>,
     heard: Arc<watch::Sender<u32>>,
     /// What becomes of the answer on this connection, once the words were said, whatever the way is then.
     fate: Arc<OnceLock<Fate>>,
@@ -70,7 +70,7 @@ impl Proxy {
         let target = if host.contains(':') { host.clone() } else { format!("{host}:{default_port}") };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let (way, watching) = watch::channel(Way::Open);
+        let (way, watching) = watch::channel(ProxyMode::Open);
         let heard = Arc::new(watch::Sender::new(0));
         tokio::spawn(accept(listener, target, watching, Arc::clone(&heard)));
         (Self { way, heard }, url.replacen(&host, &addr.to_string(), 1))
@@ -83,18 +83,23 @@ impl Proxy {
         tokio::time::timeout(PATIENCE, waiting).await.expect("the words are never said").unwrap();
     }
 
-    pub fn set(&self, way: Way) {
+    pub fn set(&self, way: ProxyMode) {
         self.heard.send_replace(0);
         self.way.send_replace(way);
     }
 }
 
-async fn accept(listener: TcpListener, target: String, way: watch::Receiver<Way>, heard: Arc<watch::Sender<u32>>) {
+async fn accept(
+    listener: TcpListener,
+    target: String,
+    way: watch::Receiver<ProxyMode>,
+    heard: Arc<watch::Sender<u32>>,
+) {
     while let Ok((near, _)) = listener.accept().await {
         let target = target.clone();
         let lane = Lane { way: way.clone(), heard: Arc::clone(&heard), fate: Arc::default() };
         tokio::spawn(async move {
-            if *lane.way.borrow() == Way::Cut {
+            if *lane.way.borrow() == ProxyMode::Cut {
                 return;
             }
             // A server that is away is none of ours to mourn: the connection ends, as it would without us.
@@ -113,11 +118,11 @@ impl Lane {
         loop {
             let read = tokio::select! {
                 read = from.read(&mut buffer) => read.unwrap_or(0),
-                _ = self.way.wait_for(|way| *way == Way::Cut) => 0,
+                _ = self.way.wait_for(|way| *way == ProxyMode::Cut) => 0,
             };
             // Held: what was read waits here, and with it everything behind it.
-            let Ok(way) = self.way.wait_for(|way| *way != Way::Held).await.map(|way| *way) else { return };
-            if read == 0 || way == Way::Cut {
+            let Ok(way) = self.way.wait_for(|way| *way != ProxyMode::Held).await.map(|way| *way) else { return };
+            if read == 0 || way == ProxyMode::Cut {
                 return;
             }
             let bytes = &buffer[..read];
@@ -130,16 +135,16 @@ impl Lane {
     }
 
     /// False when nothing may come after it.
-    async fn ask(&mut self, way: Way, to: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<bool> {
-        let (Way::DeafAfter(words) | Way::MuteAfter(words) | Way::StuckBefore(words)) = way else {
+    async fn ask(&mut self, way: ProxyMode, to: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<bool> {
+        let (ProxyMode::DeafAfter(words) | ProxyMode::MuteAfter(words) | ProxyMode::StuckBefore(words)) = way else {
             return hand_on(way, to, bytes).await;
         };
         let Some(at) = bytes.windows(words.len()).position(|window| window == words.as_bytes()) else {
             return hand_on(way, to, bytes).await;
         };
         match way {
-            Way::DeafAfter(_) => drop(self.fate.set(Fate::Deaf)),
-            Way::MuteAfter(_) => drop(self.fate.set(Fate::Mute)),
+            ProxyMode::DeafAfter(_) => drop(self.fate.set(Fate::Deaf)),
+            ProxyMode::MuteAfter(_) => drop(self.fate.set(Fate::Mute)),
             _ => {
                 to.write_all(&bytes[..at]).await?;
                 self.heard.send_modify(|times| *times += 1);
@@ -151,7 +156,7 @@ impl Lane {
         Ok(true)
     }
 
-    async fn answer(&mut self, way: Way, to: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<bool> {
+    async fn answer(&mut self, way: ProxyMode, to: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<bool> {
         match self.fate.get() {
             Some(Fate::Deaf) => Ok(false),
             Some(Fate::Mute) => Ok(self.stand_still().await),
@@ -160,15 +165,15 @@ impl Lane {
     }
 
     async fn stand_still(&mut self) -> bool {
-        let _ = self.way.wait_for(|way| *way == Way::Cut).await;
+        let _ = self.way.wait_for(|way| *way == ProxyMode::Cut).await;
         false
     }
 }
 
-async fn hand_on(way: Way, to: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<bool> {
+async fn hand_on(way: ProxyMode, to: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<bool> {
     match way {
-        Way::Delayed(so_long) => sleep(so_long).await,
-        Way::Bytewise => {
+        ProxyMode::Delayed(so_long) => sleep(so_long).await,
+        ProxyMode::Bytewise => {
             for byte in bytes.chunks(1) {
                 to.write_all(byte).await?;
                 tokio::task::yield_now().await;

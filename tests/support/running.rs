@@ -14,14 +14,14 @@ const PATIENCE: Duration = Duration::from_secs(45);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A process of ours, but for having an address space of its own.
-pub struct Running {
+pub struct RunningService {
     pub client: Client,
     pub ops: Client,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
-impl Running {
+impl RunningService {
     pub fn new<F>(addr: SocketAddr, ops: SocketAddr, run: impl FnOnce(CancellationToken) -> F) -> Self
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,

@@ -14,13 +14,13 @@ use tokio::net::TcpListener;
 use crate::{
     client::Client,
     database::{self, Database},
-    fake_smtp::Sink,
-    running::Running,
+    fake_smtp::FakeSmtpServer,
+    running::RunningService,
 };
 
 pub struct Stack {
     pub client: Client,
-    pub sink: Sink,
+    pub mail_server: FakeSmtpServer,
     pub database: Database,
     pub topology: Topology,
     has_broker: bool,
@@ -39,7 +39,7 @@ impl Stack {
 
     /// The same twice: before a mail server that takes several commands at once, and before one that does not.
     pub async fn start_before_both() -> [Self; 2] {
-        let step_by_step = Self::prepare_before(Sink::without_pipelining().await, &[]).await;
+        let step_by_step = Self::prepare_before(FakeSmtpServer::without_pipelining().await, &[]).await;
         [Self::start().await, step_by_step.started().await]
     }
 
@@ -52,19 +52,19 @@ impl Stack {
 
     /// Everything but the processes.
     pub async fn prepare(settings: &[(&str, &str)]) -> Self {
-        Self::prepare_before(Sink::start().await, settings).await
+        Self::prepare_before(FakeSmtpServer::start().await, settings).await
     }
 
-    async fn prepare_before(sink: Sink, settings: &[(&str, &str)]) -> Self {
+    async fn prepare_before(mail_server: FakeSmtpServer, settings: &[(&str, &str)]) -> Self {
         // With RUST_LOG set, what the processes log is shown for tests that fail.
         let log = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
         let _ = log.with_test_writer().try_init();
         let database = Database::create().await;
-        let prefix = format!("test-{}", database::chance());
+        let prefix = format!("test-{}", database::random_id());
         let own = [
             ("DATABASE_URL", database.url.as_str()),
             ("AMQP_URL", &database::server("AMQP_URL")),
-            ("SMTP_URL", &sink.url()),
+            ("SMTP_URL", &mail_server.url()),
             ("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
             ("AMQP_PREFIX", &prefix),
             // So that a test can come from wherever it likes.
@@ -74,7 +74,7 @@ impl Stack {
         ];
         let variables = own.iter().chain(settings).map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let client = Client::new("http://no-api-was-started".into());
-        Self { client, sink, topology: Topology::new(&prefix), database, has_broker: true, variables }
+        Self { client, mail_server, topology: Topology::new(&prefix), database, has_broker: true, variables }
     }
 
     /// The same for tests that end at the outbox: no broker is touched.
@@ -85,25 +85,25 @@ impl Stack {
     }
 
     /// One more API, with these settings changed. It runs until it is stopped or the test ends.
-    pub async fn start_api(&self, settings: &[(&str, &str)]) -> Running {
+    pub async fn start_api(&self, settings: &[(&str, &str)]) -> RunningService {
         let config = api::Config::load_from(self.variables(settings)).unwrap();
         let (listener, ops) = (listen().await, listen().await);
         let (addr, ops_addr) = (listener.local_addr().unwrap(), ops.local_addr().unwrap());
-        let running = Running::new(addr, ops_addr, |stop| api::run(config, listener, ops, stop));
+        let running = RunningService::new(addr, ops_addr, |stop| api::run(config, listener, ops, stop));
         self.ready(running, settings).await
     }
 
-    pub async fn start_worker(&self, settings: &[(&str, &str)]) -> Running {
+    pub async fn start_worker(&self, settings: &[(&str, &str)]) -> RunningService {
         let config = worker::Config::load_from(self.variables(settings)).unwrap();
         let ops = listen().await;
         let addr = ops.local_addr().unwrap();
-        let running = Running::new(addr, addr, |stop| worker::run(config, ops, stop));
+        let running = RunningService::new(addr, addr, |stop| worker::run(config, ops, stop));
         self.ready(running, settings).await
     }
 
     /// RabbitMQ 3.10 falls over when queues are deleted at the very moment they are being made, so no
     /// test may end before its processes have begun. Those that a test keeps from their servers are let be.
-    async fn ready(&self, running: Running, settings: &[(&str, &str)]) -> Running {
+    async fn ready(&self, running: RunningService, settings: &[(&str, &str)]) -> RunningService {
         if self.has_broker && !settings.iter().any(|(name, _)| name.ends_with("_URL")) {
             running.has_all().await;
         }
@@ -140,14 +140,14 @@ impl Stack {
     pub async fn sign_up(&self, email: &str) -> (String, String) {
         let answer = self.client.register(email).await;
         assert_eq!(answer.status, 202, "{answer:?}");
-        let mail = self.sink.mail_to(email).await;
+        let mail = self.mail_server.mail_to(email).await;
         let registration = answer.registration();
         self.client.receipt_when(&registration, "sent").await;
         (registration, mail.code())
     }
 
     /// The same, and activates.
-    pub async fn come_in(&self, email: &str) {
+    pub async fn sign_up_and_activate(&self, email: &str) {
         let (_, code) = self.sign_up(email).await;
         let answer = self.client.activate(email, &code).await;
         assert_eq!(answer.status, 200, "{answer:?}");

@@ -92,7 +92,7 @@ impl Vestibule {
         code(&mail)
     }
 
-    pub async fn come_in(&self, email: &str) {
+    pub async fn sign_up_and_activate(&self, email: &str) {
         let code = self.sign_up(email).await;
         let answer = self.client.activate_with(email, PASSWORD, &serde_json::json!({ "code": code })).await;
         assert_eq!(answer.status, 200, "{answer:?}");

@@ -6,12 +6,12 @@ use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use shared::amqp::topology::Topology;
-use shared::{codes::Ring, config::needed, postgres::Pool};
+use shared::{codes::CodeSecrets, config::needed, postgres::Pool};
 
 use crate::{
-    delivery::{email::Sender, handler::Handler, message_builder::Composer, pending_records::Debts},
-    health::Report,
-    smtp::{pool::Slots, server::Server},
+    delivery::{email::Sender, handler::Handler, message_builder::MessageBuilder, pending_records::PendingRecords},
+    health::WorkerHealth,
+    smtp::{pool::SmtpPool, server::Server},
     store::Store,
 };
 
@@ -65,7 +65,7 @@ pub struct Config {
     /// Empty where messages come another way.
     amqp_url: SecretString,
     pub(crate) server: Arc<Server>,
-    pub(crate) ring: Ring,
+    pub(crate) ring: CodeSecrets,
     pub(crate) sender: Sender,
     pub(crate) topology: Topology,
     pub(crate) public_url: String,
@@ -87,13 +87,13 @@ impl Config {
         needed("AMQP_URL", self.amqp_url.clone())
     }
 
-    pub(crate) fn handler(self, database: Pool, report: Arc<Report>) -> Handler {
+    pub(crate) fn handler(self, database: Pool, health: Arc<WorkerHealth>) -> Handler {
         Handler {
             store: Store::new(database),
-            composer: Composer { ring: self.ring, sender: self.sender, public_url: self.public_url },
-            slots: Slots::new(self.server, self.concurrency, Arc::clone(&report.heard)),
-            debts: Debts::default(),
-            report,
+            composer: MessageBuilder { ring: self.ring, sender: self.sender, public_url: self.public_url },
+            slots: SmtpPool::new(self.server, self.concurrency, Arc::clone(&health.heard)),
+            debts: PendingRecords::default(),
+            health,
         }
     }
 
@@ -112,7 +112,7 @@ impl Config {
         }
         let server = Server::parse(smtp_url.expose_secret()).map_err(|why| anyhow!("SMTP_URL {why}"))?;
         let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
-        let ring = Ring::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
+        let ring = CodeSecrets::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
         if production {
             if ring.has_example() {
                 bail!("CODE_SECRETS holds the secret of .env.example, which everybody knows: make one of your own");

@@ -41,7 +41,7 @@ pub(crate) struct Consumer {
 
 /// The messages that are worked on.
 #[derive(Default)]
-struct Hands {
+struct InFlight {
     busy: JoinSet<()>,
     ids: HashMap<task::Id, String>,
     /// Messages that are in hand already, come again: after a connection was lost, or published twice.
@@ -53,7 +53,7 @@ impl Consumer {
     /// Connects, works, and starts over when anything goes wrong. Messages in hand are finished in any
     /// case: their end is on record even when their ack does not get through.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<()> {
-        let (mut hands, hearing) = (Hands::default(), &self.handler.report.hearing);
+        let (mut hands, hearing) = (InFlight::default(), &self.handler.health.hearing);
         hearing.closed();
         while !stop.is_cancelled() {
             let opening = Open::for_sure(&self.url, &self.topology, self.in_hand);
@@ -83,7 +83,7 @@ impl Consumer {
     }
 
     /// Takes deliveries as long as not too many are in hand; returns why it stopped.
-    async fn work(&self, open: &mut Open, hands: &mut Hands, stop: &CancellationToken) -> &'static str {
+    async fn work(&self, open: &mut Open, hands: &mut InFlight, stop: &CancellationToken) -> &'static str {
         let mut look = tokio::time::interval(Duration::from_secs(1));
         let mut heard = Instant::now();
         loop {
@@ -118,7 +118,7 @@ impl Consumer {
         }
     }
 
-    fn take(&self, open: &Open, hands: &mut Hands, delivery: Delivery) {
+    fn take(&self, open: &Open, hands: &mut InFlight, delivery: Delivery) {
         let (id, trace) = (id_of(&delivery.properties), trace_of(&delivery.properties));
         if id.as_ref().is_some_and(|id| hands.ids.values().any(|in_hand| in_hand == id)) {
             hands.again.push(delivery);
@@ -138,7 +138,7 @@ impl Consumer {
     }
 
     /// A message is done with, and one that repeats it may have its turn.
-    fn rest(&self, open: &Open, hands: &mut Hands, done: Result<(task::Id, ()), JoinError>) {
+    fn rest(&self, open: &Open, hands: &mut InFlight, done: Result<(task::Id, ()), JoinError>) {
         let task = done.map_or_else(|panic| panic.id(), |(task, ())| task);
         let Some(id) = hands.ids.remove(&task) else { return };
         let repetition = hands.again.iter().position(|delivery| id_of(&delivery.properties).as_ref() == Some(&id));
@@ -149,7 +149,7 @@ impl Consumer {
     }
 }
 
-impl Hands {
+impl InFlight {
     /// Finishes what is in hand while there is time; what is cut off was not acked, and comes again.
     async fn drain(&mut self) {
         let finish = async { while self.busy.join_next().await.is_some() {} };

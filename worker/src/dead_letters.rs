@@ -1,4 +1,4 @@
-//! Dead letters: parked messages and undeliverable mails, for the operator.
+//! Dead emails: parked messages and undeliverable mails, for the operator.
 
 pub(crate) mod parked;
 pub(crate) mod undeliverable;

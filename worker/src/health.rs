@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use shared::postgres::{self, Pool, Usage};
+use shared::postgres::{self, Pool, PoolUsage};
 use shared::telemetry::{
-    health::{Check, Checks, Part, soon},
+    health::{Check, Checks, Component, soon},
     metrics::{Family, Number, Registry, names},
 };
 
-use crate::{consumer::broker_status::Hearing, metrics::Metrics, smtp::health::Heard, store::Store};
+use crate::{consumer::broker_status::BrokerStatus, metrics::Metrics, smtp::health::SmtpHealth, store::Store};
 
 /// What one worker counts and knows of itself.
-pub struct Report {
+pub struct WorkerHealth {
     pub(crate) metrics: Metrics,
-    pub(crate) heard: Arc<Heard>,
-    pub(crate) hearing: Hearing,
+    pub(crate) heard: Arc<SmtpHealth>,
+    pub(crate) hearing: BrokerStatus,
     broker_up: Arc<Family<1>>,
     queue: Arc<Family<0>>,
     parked: Arc<Family<0>>,
@@ -22,22 +22,22 @@ pub struct Report {
     pool: Option<(Arc<Family<1>>, Arc<Number>)>,
 }
 
-impl Report {
+impl WorkerHealth {
     /// Of a worker in a process of its own.
     pub(crate) fn alone(all: &Registry) -> Self {
         let pool = (all.family(names::POOL_CONNECTIONS), all.one(names::POOL_WAITING));
-        let report = Self { pool: Some(pool), ..Self::beside(all) };
+        let health = Self { pool: Some(pool), ..Self::beside(all) };
         // It is not ready before it hears for the first time.
-        report.hearing.closed();
-        report
+        health.hearing.closed();
+        health
     }
 
     /// Of a worker in a process that has other parts, and one pool for them all.
     pub fn beside(all: &Registry) -> Self {
         Self {
             metrics: Metrics::new(all),
-            heard: Arc::new(Heard::new(all)),
-            hearing: Hearing::default(),
+            heard: Arc::new(SmtpHealth::new(all)),
+            hearing: BrokerStatus::default(),
             broker_up: all.family(names::BROKER_UP),
             queue: all.family(names::QUEUE_MESSAGES),
             parked: all.family(names::PARKED_MESSAGES),
@@ -45,18 +45,18 @@ impl Report {
         }
     }
 
-    pub fn part(self: &Arc<Self>, database: Pool) -> Part {
+    pub fn part(self: &Arc<Self>, database: Pool) -> Component {
         let (asked, looked) = (Arc::clone(self), Arc::clone(self));
         let store = Store::new(database.clone());
         let checks = move || {
-            let (report, store) = (Arc::clone(&asked), store.clone());
-            async move { report.checks(&store).await }
+            let (health, store) = (Arc::clone(&asked), store.clone());
+            async move { health.checks(&store).await }
         };
         let look = move || {
-            let (report, database) = (Arc::clone(&looked), database.clone());
-            async move { report.look(&database).await }
+            let (health, database) = (Arc::clone(&looked), database.clone());
+            async move { health.look(&database).await }
         };
-        Part::new("worker", checks, look)
+        Component::new("worker", checks, look)
     }
 
     async fn checks(&self, store: &Store) -> Checks {
@@ -72,7 +72,7 @@ impl Report {
             self.broker_up.set(["worker"], up);
         }
         if let Some((pool, pool_waiting)) = &self.pool {
-            let Usage { in_use, idle, waiting } = postgres::usage(database);
+            let PoolUsage { in_use, idle, waiting } = postgres::usage(database);
             pool.set(["in_use"], in_use);
             pool.set(["idle"], idle);
             pool_waiting.set(waiting);

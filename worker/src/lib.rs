@@ -12,15 +12,15 @@ mod store;
 
 use std::sync::Arc;
 
-pub use crate::delivery::in_process::{Courier, Later};
+pub use crate::delivery::in_process::{InProcessDelivery, RetryLater};
 use anyhow::Result;
 pub use cli::{Command, Tool, USAGE, answer};
 pub use config::Config;
-pub use health::Report;
-use shared::telemetry::{health::Desk, metrics::Registry, ops_server};
+pub use health::WorkerHealth;
+use shared::telemetry::{health::HealthReporter, metrics::Registry, ops_server};
 use shared::{
     postgres::{self, Pool},
-    shutdown::Parts,
+    shutdown::Tasks,
 };
 #[cfg(any(test, fuzzing))]
 pub use smtp::fuzzing;
@@ -43,21 +43,21 @@ pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> R
         }
     }
     let metrics = Registry::default();
-    let report = Arc::new(Report::alone(&metrics));
-    let desk = Desk::new(metrics, vec![report.part(database.clone())]);
-    let mut parts = Parts::new(stop.clone());
-    parts.start("the operator's listener", ops_server::serve(ops, desk, stop.clone()));
-    parts.start("the consumer", consume(config, database, report, stop));
+    let health = Arc::new(WorkerHealth::alone(&metrics));
+    let reporter = HealthReporter::new(metrics, vec![health.part(database.clone())]);
+    let mut parts = Tasks::new(stop.clone());
+    parts.start("the operator's listener", ops_server::serve(ops, reporter, stop.clone()));
+    parts.start("the consumer", consume(config, database, health, stop));
     parts.run().await
 }
 
 /// Consumes from RabbitMQ until `stop`.
-pub async fn consume(config: Config, database: Pool, report: Arc<Report>, stop: CancellationToken) -> Result<()> {
+pub async fn consume(config: Config, database: Pool, health: Arc<WorkerHealth>, stop: CancellationToken) -> Result<()> {
     let consumer = consumer::Consumer {
         url: config.amqp_url()?,
         in_hand: config.concurrency * IN_HAND_PER_CONNECTION,
         topology: config.topology.clone(),
-        handler: Arc::new(config.handler(database, report)),
+        handler: Arc::new(config.handler(database, health)),
     };
     consumer.run(stop).await
 }

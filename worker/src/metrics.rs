@@ -2,13 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shared::messages::Kind;
+use shared::messages::MailKind;
 use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram, names};
 
 use crate::delivery::outcome::{Done, Outcome};
 
-const KINDS: [Kind; 6] =
-    [Kind::SendCode, Kind::AlreadyRegistered, Kind::Activated, Kind::ResetCode, Kind::NoAccount, Kind::PasswordChanged];
+const KINDS: [MailKind; 6] = [
+    MailKind::SendCode,
+    MailKind::AlreadyRegistered,
+    MailKind::Activated,
+    MailKind::ResetCode,
+    MailKind::NoAccount,
+    MailKind::PasswordChanged,
+];
 
 /// Why mails are dropped (`judge.rs`, `handle.rs`).
 const REASONS: [&str; 5] = ["expired", "superseded", "registration over", "gone", "muted"];
@@ -35,7 +41,7 @@ impl Metrics {
     }
 
     /// The kind is that of a message that could be read.
-    pub(crate) fn worked_on(&self, kind: Option<Kind>, outcome: &Outcome) {
+    pub(crate) fn worked_on(&self, kind: Option<MailKind>, outcome: &Outcome) {
         let told = match outcome {
             Outcome::Done(Done::Delivered) => "delivered",
             Outcome::Done(Done::Dropped(why)) => {
@@ -52,18 +58,18 @@ impl Metrics {
         self.messages.count([kind.map_or("-", word), told]);
     }
 
-    pub(crate) fn delivered(&self, kind: Kind, age: Duration) {
+    pub(crate) fn delivered(&self, kind: MailKind, age: Duration) {
         self.delivery_seconds.of([word(kind)]).observe(age);
     }
 }
 
-fn word(kind: Kind) -> &'static str {
+fn word(kind: MailKind) -> &'static str {
     match kind {
-        Kind::SendCode => "send-code",
-        Kind::AlreadyRegistered => "already-registered",
-        Kind::Activated => "activated",
-        Kind::ResetCode => "reset-code",
-        Kind::NoAccount => "no-account",
-        Kind::PasswordChanged => "password-changed",
+        MailKind::SendCode => "send-code",
+        MailKind::AlreadyRegistered => "already-registered",
+        MailKind::Activated => "activated",
+        MailKind::ResetCode => "reset-code",
+        MailKind::NoAccount => "no-account",
+        MailKind::PasswordChanged => "password-changed",
     }
 }

@@ -1,8 +1,8 @@
-//! Hands letters to the mail server; only the final 250 to a letter's own dot counts as taken.
+//! Hands emails to the mail server; only the final 250 to a email's own dot counts as taken.
 //!
 //! Each slot owns one connection. It is taken out of the slot before the first word of a
 //! delivery and goes back only after that 250: whatever else happens (an error, a timeout, the
-//! future dropped in the middle) the connection is gone and no later letter can read a reply that
+//! future dropped in the middle) the connection is gone and no later email can read a reply that
 //! was meant for this one.
 
 use std::{sync::Arc, time::Duration};
@@ -14,7 +14,7 @@ use tracing::Instrument;
 
 use connect::open;
 use connection::Connection;
-use error::Failure;
+use error::SmtpError;
 use server::Server;
 
 mod connection;
@@ -26,7 +26,7 @@ mod starttls;
 mod tls;
 
 /// A mail as it goes over the wire, with its envelope.
-pub(crate) struct Letter {
+pub(crate) struct Email {
     pub(crate) from: Address,
     pub(crate) to: Address,
     pub(crate) bytes: Vec<u8>,
@@ -34,16 +34,16 @@ pub(crate) struct Letter {
     pub(crate) is_muted: bool,
 }
 
-/// What became of a letter. The sentences hold no address and no word of the server's: they may be
+/// What became of a email. The sentences hold no address and no word of the server's: they may be
 /// logged and stored.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
+pub(crate) enum SendOutcome {
     Accepted,
-    Later(String),
+    RetryLater(String),
     Never(String),
 }
 
-/// A place for a connection, which carries one letter at a time.
+/// A place for a connection, which carries one email at a time.
 pub(crate) struct Slot {
     server: Arc<Server>,
     kept: Option<Kept>,
@@ -72,39 +72,39 @@ impl Slot {
         }
     }
 
-    async fn deliver(&mut self, letter: &Letter) -> Result<(), Failure> {
+    async fn deliver(&mut self, email: &Email) -> Result<(), SmtpError> {
         let span = spans::smtp();
-        let said = self.over_some_connection(letter).instrument(span.clone()).await;
-        span.record("smtp.reply", said.as_ref().err().map_or("2xx", Failure::class));
+        let said = self.over_some_connection(email).instrument(span.clone()).await;
+        span.record("smtp.reply", said.as_ref().err().map_or("2xx", SmtpError::class));
         if said.is_err() {
             span.record("failed", true);
         }
         said
     }
 
-    async fn over_some_connection(&mut self, letter: &Letter) -> Result<(), Failure> {
+    async fn over_some_connection(&mut self, email: &Email) -> Result<(), SmtpError> {
         let kept = self.kept.take().filter(|kept| kept.since.elapsed() < LONGEST_IDLE);
         if let Some(kept) = kept {
-            match self.hand_over(kept.connection, letter).await {
-                // The server hung up while we had nothing for it; that says nothing about this letter.
+            match self.hand_over(kept.connection, email).await {
+                // The server hung up while we had nothing for it; that says nothing about this email.
                 Err(failure) if failure.gone_before_the_dot() => {}
                 settled => return settled,
             }
         }
         let connection = open(&self.server).await?;
-        self.hand_over(connection, letter).await
+        self.hand_over(connection, email).await
     }
 
-    async fn hand_over(&mut self, mut connection: Connection, letter: &Letter) -> Result<(), Failure> {
-        connection.deliver(letter, self.server.timeouts).await?;
+    async fn hand_over(&mut self, mut connection: Connection, email: &Email) -> Result<(), SmtpError> {
+        connection.deliver(email, self.server.timeouts).await?;
         self.kept = Some(Kept { connection, since: Instant::now() });
         Ok(())
     }
 }
 
-/// What it means for the letter; the operator is told what it means for him.
-fn verdict(said: &Result<(), Failure>) -> Sent {
-    let Err(failure) = said else { return Sent::Accepted };
+/// What it means for the email; the operator is told what it means for him.
+fn verdict(said: &Result<(), SmtpError>) -> SendOutcome {
+    let Err(failure) = said else { return SendOutcome::Accepted };
     if let Some(hint) = failure.hint() {
         tracing::error!(%failure, "{hint}");
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use deadpool_postgres::{Object, Pool};
 use i18n::Language;
-use shared::messages::{Kind, Message};
+use shared::messages::{MailKind, Message};
 use shared::telemetry::traces::spans;
 use tokio::time::timeout;
 use tokio_postgres::Row;
@@ -85,12 +85,12 @@ pub(crate) enum About {
 }
 
 impl About {
-    fn of(kind: Kind) -> Self {
+    fn of(kind: MailKind) -> Self {
         match kind {
-            Kind::SendCode | Kind::AlreadyRegistered => Self::Code,
-            Kind::Activated => Self::User,
-            Kind::ResetCode | Kind::NoAccount => Self::Reset,
-            Kind::PasswordChanged => Self::Change,
+            MailKind::SendCode | MailKind::AlreadyRegistered => Self::Code,
+            MailKind::Activated => Self::User,
+            MailKind::ResetCode | MailKind::NoAccount => Self::Reset,
+            MailKind::PasswordChanged => Self::Change,
         }
     }
 

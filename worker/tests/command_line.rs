@@ -2,8 +2,6 @@
 //!
 //! Cargo builds the program for this test; the end-to-end tests (`tests/`) then start it.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
-
 use std::process::Command;
 
 /// Neither needs a setting.

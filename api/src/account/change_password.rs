@@ -6,17 +6,17 @@ use crate::{
     account::{session, set_password},
     app::App,
     auth::{
-        password_attempt::{self, Ending, Trial},
-        subject_keys::Names,
+        password_attempt::{self, AttemptOutcome, PasswordAttempt},
+        subject_keys::SubjectKeys,
     },
     domain::{
         network::Network,
         password::{Password, proof::Proof, recipe::Recipe},
-        policy::Fault,
+        policy::FieldError,
         session::Token,
     },
-    error::Refusal,
-    password_hashing::{Errand, Overloaded, Place},
+    error::Error,
+    password_hashing::{HashPermit, Overloaded, Priority},
     store::{
         sessions,
         transaction::{Commit, Transaction, Writes},
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-pub(crate) struct Changing {
+pub(crate) struct ChangePassword {
     pub(crate) token: Token,
     pub(crate) old: Password,
     pub(crate) new: Password,
@@ -32,33 +32,33 @@ pub(crate) struct Changing {
     pub(crate) traceparent: String,
 }
 
-pub(crate) async fn change(app: &App, wish: &Changing) -> Result<(), Refusal> {
+pub(crate) async fn change(app: &App, wish: &ChangePassword) -> Result<(), Error> {
     // One for each password, before anything else: an overload must cost nothing.
-    let places = (app.hashes.admit(Errand::Entering)?, app.hashes.admit(Errand::Entering)?);
+    let places = (app.hashes.admit(Priority::Entering)?, app.hashes.admit(Priority::Entering)?);
     let user = session::who(app, &wish.token).await?;
-    wish.new.check_not_of(&user.email).map_err(|fault| Fault { field: "new_password", ..fault })?;
-    let names = app.names(&user.email, wish.network);
+    wish.new.check_not_of(&user.email).map_err(|fault| FieldError { field: "new_password", ..fault })?;
+    let keys = app.keys(&user.email, wish.network);
     // A password is looked at here as anywhere: whoever found a token does not guess on with it.
-    let trial = password_attempt::take(app, &names).await?;
+    let attempt = password_attempt::take(app, &keys).await?;
     let recipe = app.recipe(&user.email, std::iter::once(&user.password_hash));
     let new = match prove(wish, &user, places, recipe).await {
         Ok(Some(new)) => new,
-        Ok(None) => return Err(Refusal::WrongPassword),
+        Ok(None) => return Err(Error::WrongPassword),
         Err(overloaded) => {
-            password_attempt::settle(app, &names, &trial, Ending::Untried).await?;
+            password_attempt::settle(app, &keys, &attempt, AttemptOutcome::Untried).await?;
             return Err(overloaded.into());
         }
     };
-    let replaced = replace(app, wish, &user, (&names, &trial), &new).await;
-    password_attempt::settle_after(app, &names, &trial, &replaced).await;
+    let replaced = replace(app, wish, &user, (&keys, &attempt), &new).await;
+    password_attempt::settle_after(app, &keys, &attempt, &replaced).await;
     replaced
 }
 
 /// The new one, if the old one is right. Both hashes of the account are of one recipe, as all of an address are.
 async fn prove(
-    wish: &Changing,
+    wish: &ChangePassword,
     user: &User,
-    (first, second): (Place, Place),
+    (first, second): (HashPermit, HashPermit),
     recipe: Recipe,
 ) -> Result<Option<Proof>, Overloaded> {
     let old = first.prove(wish.old.clone(), recipe).await?;
@@ -71,24 +71,24 @@ async fn prove(
 /// All sessions end but the one that asks for it.
 async fn replace(
     app: &App,
-    wish: &Changing,
+    wish: &ChangePassword,
     before: &User,
-    (names, trial): (&Names, &Trial),
+    (keys, attempt): (&SubjectKeys, &PasswordAttempt),
     new: &Proof,
-) -> Result<(), Refusal> {
-    let password_hash = new.to_stored().map_err(Refusal::Internal)?;
+) -> Result<(), Error> {
+    let password_hash = new.to_stored().map_err(Error::Internal)?;
     let (connection, token) = (app.store.connection().await?, wish.token.hash());
-    let reading = try_join(sessions::holder(&connection, &token), password_attempt::failed(&connection, names));
+    let reading = try_join(sessions::holder(&connection, &token), password_attempt::failed(&connection, keys));
     let (transaction, (holder, failed)) =
-        Transaction::begin(&connection, Commit::Durable, &password_attempt::locks(names), reading).await?;
+        Transaction::begin(&connection, Commit::Durable, &password_attempt::locks(keys), reading).await?;
     // Another request may have ended the session while this one was hashing.
-    let (user, _) = holder.ok_or(Refusal::NoSession)?;
+    let (user, _) = holder.ok_or(Error::NoSession)?;
     if user.password_hash != before.password_hash {
-        return Err(Refusal::Unavailable(anyhow::anyhow!("the hash of the account was replaced at the same moment")));
+        return Err(Error::Unavailable(anyhow::anyhow!("the hash of the account was replaced at the same moment")));
     }
     let at = failed.now;
     let mut writes = Writes::default();
-    password_attempt::end(&mut writes, names, failed, trial, Ending::LetIn);
+    password_attempt::end(&mut writes, keys, failed, attempt, AttemptOutcome::LetIn);
     sessions::end_all_others(&mut writes, user.id, token);
     let changed = set_password::Changed { password_hash, traceparent: wish.traceparent.clone(), at };
     set_password::set(app, &mut writes, &user, changed);

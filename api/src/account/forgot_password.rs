@@ -8,10 +8,10 @@ use crate::{
     domain::{
         email::EmailAddress,
         network::Network,
-        policy::{Standing, Wanted},
+        policy::{CodePurpose, CodeStatus},
     },
-    error::Refusal,
-    registration::issue_code::{self, Order},
+    error::Error,
+    registration::issue_code::{self, CodeRequest},
     rng,
     store::{
         resets::{self, Reset},
@@ -19,14 +19,14 @@ use crate::{
     },
 };
 
-pub(crate) struct Forgetting {
+pub(crate) struct ForgotPassword {
     pub(crate) email: EmailAddress,
     pub(crate) language: Language,
     pub(crate) network: Network,
     pub(crate) traceparent: String,
 }
 
-/// What the holder of a receipt may know.
+/// EventKind the holder of a receipt may know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Queued,
@@ -37,18 +37,18 @@ pub(crate) enum Status {
 }
 
 /// Nothing is asked that depends on whether there is an account, and nothing is written that does.
-pub(crate) async fn forgot(app: &App, wish: &Forgetting) -> Result<Reset, Refusal> {
-    let (names, guessed) = (app.names(&wish.email, wish.network), app.reset_name(&wish.email));
-    let (wanted, guessed) = (Wanted::Reset, &guessed);
-    let order = Order { email: &wish.email, names: &names, wanted, guessed, traceparent: &wish.traceparent };
+pub(crate) async fn forgot(app: &App, wish: &ForgotPassword) -> Result<Reset, Error> {
+    let (keys, guessed) = (app.keys(&wish.email, wish.network), app.reset_name(&wish.email));
+    let (wanted, guessed) = (CodePurpose::Reset, &guessed);
+    let order = CodeRequest { email: &wish.email, keys: &keys, wanted, guessed, traceparent: &wish.traceparent };
 
-    app.spent.check(&names)?;
+    app.rejections.check(&keys)?;
     let connection = app.store.connection().await?;
     // Whoever is refused has kept nobody waiting for the address.
     issue_code::judge(app, &issue_code::used(&connection, &order).await?, &order)?;
     // As when somebody registers: a network waits for itself where networks have a limit.
-    let network = app.policy.registrations_from.as_ref().map(|_| &names.network);
-    let locks: Vec<_> = std::iter::once(&names.address).chain(network).collect();
+    let network = app.policy.registrations_from.as_ref().map(|_| &keys.network);
+    let locks: Vec<_> = std::iter::once(&keys.address).chain(network).collect();
     let reading = issue_code::read(&connection, &order);
     let (transaction, facts) = Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
     issue_code::judge(app, &facts.used, &order)?;
@@ -75,9 +75,9 @@ pub(crate) async fn forgot(app: &App, wish: &Forgetting) -> Result<Reset, Refusa
     Ok(reset)
 }
 
-pub(crate) async fn read(app: &App, receipt: Uuid) -> Result<Reset, Refusal> {
+pub(crate) async fn read(app: &App, receipt: Uuid) -> Result<Reset, Error> {
     let connection = app.store.connection().await?;
-    resets::by_id(&connection, receipt).await?.ok_or(Refusal::NotFound)
+    resets::by_id(&connection, receipt).await?.ok_or(Error::NotFound)
 }
 
 pub(crate) fn status(reset: &Reset) -> Status {
@@ -88,9 +88,9 @@ pub(crate) fn status(reset: &Reset) -> Status {
         return Status::Undeliverable;
     }
     match reset.code.standing(reset.now) {
-        Standing::Waiting if reset.dropped => Status::Expired,
-        Standing::Waiting => Status::Queued,
-        Standing::Live => Status::Sent,
-        Standing::Expired | Standing::Exhausted => Status::Expired,
+        CodeStatus::Waiting if reset.dropped => Status::Expired,
+        CodeStatus::Waiting => Status::Queued,
+        CodeStatus::Live => Status::Sent,
+        CodeStatus::Expired | CodeStatus::Exhausted => Status::Expired,
     }
 }

@@ -1,12 +1,12 @@
 //! An account gets another password: what goes with it, however it came to that.
 
-use shared::messages::{Envelope, Kind, Message};
+use shared::messages::{Envelope, MailKind, Message};
 use time::OffsetDateTime;
 
 use crate::{
     app::App,
     outbox::{
-        delivery::Outgoing,
+        delivery::OutboxMessage,
         events::{self, Occasion},
     },
     rng,
@@ -29,8 +29,8 @@ pub(crate) fn set<'a>(app: &App, writes: &mut Writes<'a>, user: &'a User, change
     let Changed { password_hash, traceparent, at } = changed;
     users::set_password(writes, user.id, password_hash, at);
     resets::close_of(writes, &user.email, at);
-    let message = Message { kind: Kind::PasswordChanged, id: rng::id() };
+    let message = Message { kind: MailKind::PasswordChanged, id: rng::id() };
     password_changes::insert(writes, message.id, user.id, at);
     events::password_changed(app, writes, &Occasion { email: &user.email, at, traceparent: &traceparent }, user.id);
-    outbox::insert(writes, Outgoing::Mail(Envelope { message, traceparent: Some(traceparent) }));
+    outbox::insert(writes, OutboxMessage::Mail(Envelope { message, traceparent: Some(traceparent) }));
 }

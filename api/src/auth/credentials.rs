@@ -7,13 +7,13 @@ use crate::{
     app::App,
     auth::{
         network_guesses,
-        password_attempt::{self, Ending, Trial},
+        password_attempt::{self, AttemptOutcome, PasswordAttempt},
         rehash,
-        subject_keys::Names,
+        subject_keys::SubjectKeys,
     },
     domain::{email::EmailAddress, network::Network, password::Password, policy::Policy},
-    error::Refusal,
-    password_hashing::Place,
+    error::Error,
+    password_hashing::HashPermit,
     store::{
         registrations::{self, Registration},
         transaction::{Commit, Transaction, Writes},
@@ -21,8 +21,8 @@ use crate::{
     },
 };
 
-/// Credentials, and the registration they are meant for when the client names one.
-pub(crate) struct Claim {
+/// Credentials, and the registration they are meant for when the client keys one.
+pub(crate) struct Credentials {
     pub(crate) email: EmailAddress,
     pub(crate) password: Password,
     pub(crate) registration: Option<Uuid>,
@@ -46,7 +46,7 @@ pub(crate) struct Opened {
     pub(crate) user: Option<User>,
     registrations: Vec<Registration>,
     /// To be ended by whoever goes on.
-    pub(crate) trial: Trial,
+    pub(crate) attempt: PasswordAttempt,
 }
 
 /// What it opened when that was no account.
@@ -54,96 +54,96 @@ pub(crate) struct Proved {
     /// Newest first, at least one: all that are open at the address, or the named one in whatever state it is.
     pub(crate) registrations: Vec<Registration>,
     /// To be ended by whoever goes on, in his own transaction.
-    pub(crate) trial: Trial,
+    pub(crate) attempt: PasswordAttempt,
 }
 
 /// What must be known before the password is hashed.
 struct Looked {
     user: Option<User>,
     candidates: Vec<Registration>,
-    trial: Trial,
+    attempt: PasswordAttempt,
 }
 
 /// For what only a registration can have: whoever has the account is told so.
 pub(crate) async fn prove(
     app: &App,
-    claim: &Claim,
-    names: &Names,
+    credentials: &Credentials,
+    keys: &SubjectKeys,
     purpose: Purpose,
-    place: Place,
-) -> Result<Proved, Refusal> {
-    let Opened { user, registrations, trial } = open(app, claim, names, purpose, place).await?;
+    place: HashPermit,
+) -> Result<Proved, Error> {
+    let Opened { user, registrations, attempt } = open(app, credentials, keys, purpose, place).await?;
     if let Some(user) = user {
-        password_attempt::settle(app, names, &trial, Ending::LetIn).await?;
-        rehash::renew(app, &user, names, &claim.password).await;
-        return Err(Refusal::AlreadyActive);
+        password_attempt::settle(app, keys, &attempt, AttemptOutcome::LetIn).await?;
+        rehash::renew(app, &user, keys, &credentials.password).await;
+        return Err(Error::AlreadyActive);
     }
-    Ok(Proved { registrations, trial })
+    Ok(Proved { registrations, attempt })
 }
 
 /// One password is hashed, whatever there is: all hashes of an address share one recipe, so the
 /// result is compared with each of them, and time tells nothing.
 pub(crate) async fn open(
     app: &App,
-    claim: &Claim,
-    names: &Names,
+    credentials: &Credentials,
+    keys: &SubjectKeys,
     purpose: Purpose,
-    place: Place,
-) -> Result<Opened, Refusal> {
-    let Looked { user, candidates, trial } = look(app, claim, names, purpose).await?;
+    place: HashPermit,
+) -> Result<Opened, Error> {
+    let Looked { user, candidates, attempt } = look(app, credentials, keys, purpose).await?;
     let hashes = candidates.iter().map(|one| &one.password_hash).chain(user.iter().map(|user| &user.password_hash));
-    let recipe = app.recipe(&claim.email, hashes);
-    let proof = match place.prove(claim.password.clone(), recipe).await {
+    let recipe = app.recipe(&credentials.email, hashes);
+    let proof = match place.prove(credentials.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
-            password_attempt::settle(app, names, &trial, Ending::Untried).await?;
+            password_attempt::settle(app, keys, &attempt, AttemptOutcome::Untried).await?;
             return Err(overloaded.into());
         }
     };
     let user = user.filter(|user| proof.matches(&user.password_hash));
     let registrations: Vec<_> = candidates.into_iter().filter(|one| proof.matches(&one.password_hash)).collect();
     if user.is_none() && registrations.is_empty() {
-        return Err(Refusal::Unauthenticated);
+        return Err(Error::Unauthenticated);
     }
-    Ok(Opened { user, registrations, trial })
+    Ok(Opened { user, registrations, attempt })
 }
 
 /// The connection goes back before the password is hashed.
-async fn look(app: &App, claim: &Claim, names: &Names, purpose: Purpose) -> Result<Looked, Refusal> {
+async fn look(app: &App, credentials: &Credentials, keys: &SubjectKeys, purpose: Purpose) -> Result<Looked, Error> {
     let connection = app.store.connection().await?;
     let candidates = async {
-        match claim.registration {
+        match credentials.registration {
             Some(named) => registrations::by_id(&connection, named).await.map(|named| named.into_iter().collect()),
-            None => registrations::open_of(&connection, &claim.email, app.policy.registration_ttl).await,
+            None => registrations::open_of(&connection, &credentials.email, app.policy.registration_ttl).await,
         }
     };
-    let reading = try_join(password_attempt::before(&connection, names), network_guesses::read(&connection, names));
+    let reading = try_join(password_attempt::before(&connection, keys), network_guesses::read(&connection, keys));
     let (transaction, (before, wrong)) =
-        Transaction::begin(&connection, Commit::Soon, &password_attempt::locks(names), reading).await?;
+        Transaction::begin(&connection, Commit::Soon, &password_attempt::locks(keys), reading).await?;
     if purpose == Purpose::Guess {
         network_guesses::judge(app, &wrong)?;
     }
     let mut writes = Writes::default();
-    let trial = password_attempt::begin(&app.policy, &mut writes, names, before)?;
-    // Only now: a refusal takes no longer for an address that has something than for one that has nothing.
-    let known = try_join(users::by_email(&connection, &claim.email), candidates);
+    let attempt = password_attempt::begin(&app.policy, &mut writes, keys, before)?;
+    // Only now: a error takes no longer for an address that has something than for one that has nothing.
+    let known = try_join(users::by_email(&connection, &credentials.email), candidates);
     let (user, mut candidates) = transaction.commit_and_read(writes, known).await?;
-    candidates.retain(|one| one.email == claim.email);
-    Ok(Looked { user, candidates, trial })
+    candidates.retain(|one| one.email == credentials.email);
+    Ok(Looked { user, candidates, attempt })
 }
 
 /// Whether a registration can still be activated, or have another code.
-pub(crate) fn check_open(app: &App, registration: &Registration) -> Result<(), Refusal> {
+pub(crate) fn check_open(app: &App, registration: &Registration) -> Result<(), Error> {
     check_undecided(app, registration)?;
-    if Policy::is_guessed_out(registration.guesses) { Err(Refusal::RegistrationClosed) } else { Ok(()) }
+    if Policy::is_guessed_out(registration.guesses) { Err(Error::RegistrationClosed) } else { Ok(()) }
 }
 
 /// The same, whatever was guessed: the guess that counted last may be right.
-pub(crate) fn check_undecided(app: &App, registration: &Registration) -> Result<(), Refusal> {
+pub(crate) fn check_undecided(app: &App, registration: &Registration) -> Result<(), Error> {
     if registration.activated_at.is_some() {
-        Err(Refusal::AlreadyActive)
+        Err(Error::AlreadyActive)
     } else if registration.closed_at.is_some() || app.policy.is_over(registration.created_at, registration.now) {
-        Err(Refusal::RegistrationClosed)
+        Err(Error::RegistrationClosed)
     } else {
         Ok(())
     }

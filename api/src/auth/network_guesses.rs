@@ -4,26 +4,26 @@ use time::OffsetDateTime;
 
 use crate::{
     app::App,
-    auth::subject_keys::Names,
-    domain::policy::{Scope, TooMany},
+    auth::subject_keys::SubjectKeys,
+    domain::policy::{RateLimited, Scope},
     store::{
-        Connection, Error,
-        rate_limits::{self, Kind},
+        Connection, PgError,
+        rate_limits::{self, LimitKind},
         transaction::Writes,
     },
 };
 
 /// When this network gave the last ones, oldest first, and what time it is now.
-pub(crate) type Wrong = (Vec<OffsetDateTime>, OffsetDateTime);
+pub(crate) type WrongCodes = (Vec<OffsetDateTime>, OffsetDateTime);
 
-pub(crate) async fn read(connection: &Connection, names: &Names) -> Result<Wrong, Error> {
-    let ([wrong], now) = rate_limits::used(connection, [(&names.network, Kind::WrongCodesFrom)]).await?;
+pub(crate) async fn read(connection: &Connection, keys: &SubjectKeys) -> Result<WrongCodes, PgError> {
+    let ([wrong], now) = rate_limits::used(connection, [(&keys.network, LimitKind::WrongCodesFrom)]).await?;
     Ok((wrong, now))
 }
 
 /// Whether this network may guess.
-pub(crate) fn judge(app: &App, (wrong, now): &Wrong) -> Result<(), TooMany> {
-    let too_many = |retry_after| TooMany { scope: Scope::Network, retry_after };
+pub(crate) fn judge(app: &App, (wrong, now): &WrongCodes) -> Result<(), RateLimited> {
+    let too_many = |retry_after| RateLimited { scope: Scope::Network, retry_after };
     app.policy.wrong_codes_from.check(wrong, *now).map_err(too_many)
 }
 
@@ -32,23 +32,23 @@ pub(crate) fn judge(app: &App, (wrong, now): &Wrong) -> Result<(), TooMany> {
 pub(crate) fn count<'a>(
     app: &App,
     writes: &mut Writes<'a>,
-    names: &'a Names,
+    keys: &'a SubjectKeys,
     mut wrong: Vec<OffsetDateTime>,
     (codes, now): (usize, OffsetDateTime),
 ) {
     for _ in 0..codes {
         wrong = app.policy.wrong_codes_from.with(&wrong, now);
     }
-    rate_limits::set(writes, &names.network, Kind::WrongCodesFrom, wrong);
+    rate_limits::set(writes, &keys.network, LimitKind::WrongCodesFrom, wrong);
 }
 
 /// The guess that was counted at this time was right. The caller has locked the network, and commits.
 pub(crate) fn forgive<'a>(
     writes: &mut Writes<'a>,
-    names: &'a Names,
+    keys: &'a SubjectKeys,
     mut wrong: Vec<OffsetDateTime>,
     counted_at: OffsetDateTime,
 ) {
     wrong.retain(|&at| at != counted_at);
-    rate_limits::set(writes, &names.network, Kind::WrongCodesFrom, wrong);
+    rate_limits::set(writes, &keys.network, LimitKind::WrongCodesFrom, wrong);
 }

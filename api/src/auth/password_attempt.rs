@@ -5,29 +5,29 @@ use time::OffsetDateTime;
 
 use crate::{
     app::App,
-    auth::subject_keys::Names,
+    auth::subject_keys::SubjectKeys,
     domain::{
-        policy::{Policy, Scope, TooMany, WRONG_PASSWORDS, WRONG_PASSWORDS_HERE},
+        policy::{Policy, RateLimited, Scope, WRONG_PASSWORDS, WRONG_PASSWORDS_HERE},
         rate_limit::lockout::{ASKED_FOR_A_CODE, Lockout, REMEMBERED},
     },
-    error::Refusal,
+    error::Error,
     store::{
-        Connection, Error, lockouts,
-        rate_limits::{self, Kind},
+        Connection, PgError, lockouts,
+        rate_limits::{self, LimitKind},
         transaction::{Commit, Transaction, Writes},
     },
 };
 
 /// What was taken.
-pub(crate) struct Trial {
+pub(crate) struct PasswordAttempt {
     /// Whether it counts for all networks together, and for this one at all addresses: not where there is a way in.
     everywhere: bool,
     at: OffsetDateTime,
 }
 
-/// How a trial ended, if not with a wrong password.
+/// How a attempt ended, if not with a wrong password.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum AttemptOutcome {
     /// The password was never looked at.
     Untried,
     /// It opens a registration.
@@ -50,46 +50,56 @@ pub(crate) struct Before {
     known: bool,
 }
 
-/// Whoever begins or ends a trial has locked these.
-pub(crate) fn locks(names: &Names) -> [&[u8; 32]; 2] {
-    [&names.address, &names.network]
+/// Whoever begins or ends a attempt has locked these.
+pub(crate) fn locks(keys: &SubjectKeys) -> [&[u8; 32]; 2] {
+    [&keys.address, &keys.network]
 }
 
 /// `begin`, in a transaction of its own.
-pub(crate) async fn take(app: &App, names: &Names) -> Result<Trial, Refusal> {
+pub(crate) async fn take(app: &App, keys: &SubjectKeys) -> Result<PasswordAttempt, Error> {
     let connection = app.store.connection().await?;
-    let reading = before(&connection, names);
-    let (transaction, before) = Transaction::begin(&connection, Commit::Soon, &locks(names), reading).await?;
+    let reading = before(&connection, keys);
+    let (transaction, before) = Transaction::begin(&connection, Commit::Soon, &locks(keys), reading).await?;
     let mut writes = Writes::default();
-    let trial = begin(&app.policy, &mut writes, names, before)?;
+    let attempt = begin(&app.policy, &mut writes, keys, before)?;
     transaction.commit(writes).await?;
-    Ok(trial)
+    Ok(attempt)
 }
 
 /// `end`, in a transaction of its own.
-pub(crate) async fn settle(app: &App, names: &Names, trial: &Trial, ending: Ending) -> Result<(), Refusal> {
+pub(crate) async fn settle(
+    app: &App,
+    keys: &SubjectKeys,
+    attempt: &PasswordAttempt,
+    ending: AttemptOutcome,
+) -> Result<(), Error> {
     let connection = app.store.connection().await?;
-    let reading = failed(&connection, names);
-    let (transaction, failed) = Transaction::begin(&connection, Commit::Soon, &locks(names), reading).await?;
+    let reading = failed(&connection, keys);
+    let (transaction, failed) = Transaction::begin(&connection, Commit::Soon, &locks(keys), reading).await?;
     let mut writes = Writes::default();
-    end(&mut writes, names, failed, trial, ending);
+    end(&mut writes, keys, failed, attempt, ending);
     transaction.commit(writes).await?;
     Ok(())
 }
 
 /// The password was right, and what should have put that on record as well has failed: whoever comes again must
 /// not be locked out by it.
-pub(crate) async fn settle_after<T>(app: &App, names: &Names, trial: &Trial, outcome: &Result<T, Refusal>) {
-    if matches!(outcome, Err(Refusal::Unavailable(_) | Refusal::Internal(_))) {
+pub(crate) async fn settle_after<T>(
+    app: &App,
+    keys: &SubjectKeys,
+    attempt: &PasswordAttempt,
+    outcome: &Result<T, Error>,
+) {
+    if matches!(outcome, Err(Error::Unavailable(_) | Error::Internal(_))) {
         // Most likely it fails for the same reason. What was given back before is not given back again.
-        let _ = settle(app, names, trial, Ending::Right).await;
+        let _ = settle(app, keys, attempt, AttemptOutcome::Right).await;
     }
 }
 
-pub(crate) async fn before(connection: &Connection, names: &Names) -> Result<Before, Error> {
-    let asked = [(&names.here, Kind::LetIn), (&names.here, Kind::CodesFrom)];
+pub(crate) async fn before(connection: &Connection, keys: &SubjectKeys) -> Result<Before, PgError> {
+    let asked = [(&keys.here, LimitKind::LetIn), (&keys.here, LimitKind::CodesFrom)];
     let (([let_in, codes], now), failed) =
-        try_join(rate_limits::used(connection, asked), failed(connection, names)).await?;
+        try_join(rate_limits::used(connection, asked), failed(connection, keys)).await?;
     // Who asked for a code from here today is not held up by what others do, either: there can be only as
     // many such networks as an address has codes.
     let known = let_in.last().is_some_and(|&last| now < last + REMEMBERED)
@@ -97,10 +107,10 @@ pub(crate) async fn before(connection: &Connection, names: &Names) -> Result<Bef
     Ok(Before { failed, known })
 }
 
-pub(crate) async fn failed(connection: &Connection, names: &Names) -> Result<Failed, Error> {
+pub(crate) async fn failed(connection: &Connection, keys: &SubjectKeys) -> Result<Failed, PgError> {
     let (([here, everywhere], now), ([from], _)) = try_join(
-        lockouts::read(connection, [&names.here, &names.address]),
-        rate_limits::used(connection, [(&names.network, Kind::WrongPasswordsFrom)]),
+        lockouts::read(connection, [&keys.here, &keys.address]),
+        rate_limits::used(connection, [(&keys.network, LimitKind::WrongPasswordsFrom)]),
     )
     .await?;
     Ok(Failed { here, everywhere, from, now })
@@ -110,44 +120,50 @@ pub(crate) async fn failed(connection: &Connection, names: &Names) -> Result<Fai
 pub(crate) fn begin<'a>(
     policy: &Policy,
     writes: &mut Writes<'a>,
-    names: &'a Names,
+    keys: &'a SubjectKeys,
     before: Before,
-) -> Result<Trial, Refusal> {
+) -> Result<PasswordAttempt, Error> {
     let Before { failed: Failed { mut here, mut everywhere, from, now }, known } = before;
-    let locked = |retry_after| TooMany { scope: Scope::Account, retry_after };
+    let locked = |retry_after| RateLimited { scope: Scope::Account, retry_after };
     here.reserve(WRONG_PASSWORDS_HERE, now).map_err(locked)?;
-    lockouts::write(writes, &names.here, here);
+    lockouts::write(writes, &keys.here, here);
     if !known {
         everywhere.reserve(WRONG_PASSWORDS, now).map_err(locked)?;
-        lockouts::write(writes, &names.address, everywhere);
+        lockouts::write(writes, &keys.address, everywhere);
         let share = &policy.wrong_passwords_from;
-        share.check(&from, now).map_err(|retry_after| TooMany { scope: Scope::Network, retry_after })?;
-        rate_limits::set(writes, &names.network, Kind::WrongPasswordsFrom, share.with(&from, now));
+        share.check(&from, now).map_err(|retry_after| RateLimited { scope: Scope::Network, retry_after })?;
+        rate_limits::set(writes, &keys.network, LimitKind::WrongPasswordsFrom, share.with(&from, now));
     }
-    Ok(Trial { everywhere: !known, at: now })
+    Ok(PasswordAttempt { everywhere: !known, at: now })
 }
 
 /// Somebody came in from here. The caller has locked the address, and commits.
-pub(crate) fn let_in<'a>(writes: &mut Writes<'a>, names: &'a Names, now: OffsetDateTime) {
-    lockouts::forget(writes, &names.here);
-    rate_limits::set(writes, &names.here, Kind::LetIn, vec![now]);
+pub(crate) fn let_in<'a>(writes: &mut Writes<'a>, keys: &'a SubjectKeys, now: OffsetDateTime) {
+    lockouts::forget(writes, &keys.here);
+    rate_limits::set(writes, &keys.here, LimitKind::LetIn, vec![now]);
 }
 
 /// The caller has taken the locks, and commits.
-pub(crate) fn end<'a>(writes: &mut Writes<'a>, names: &'a Names, failed: Failed, trial: &Trial, ending: Ending) {
+pub(crate) fn end<'a>(
+    writes: &mut Writes<'a>,
+    keys: &'a SubjectKeys,
+    failed: Failed,
+    attempt: &PasswordAttempt,
+    ending: AttemptOutcome,
+) {
     let Failed { mut here, mut everywhere, mut from, now } = failed;
     match ending {
         // Who opens a registration of his own may still be guessing the password of another's account.
-        Ending::Untried | Ending::Right => {
-            here.give_back(WRONG_PASSWORDS_HERE, trial.at);
-            lockouts::write(writes, &names.here, here);
+        AttemptOutcome::Untried | AttemptOutcome::Right => {
+            here.give_back(WRONG_PASSWORDS_HERE, attempt.at);
+            lockouts::write(writes, &keys.here, here);
         }
-        Ending::LetIn => let_in(writes, names, now),
+        AttemptOutcome::LetIn => let_in(writes, keys, now),
     }
-    if trial.everywhere {
-        everywhere.give_back(WRONG_PASSWORDS, trial.at);
-        lockouts::write(writes, &names.address, everywhere);
-        from.retain(|&at| at != trial.at);
-        rate_limits::set(writes, &names.network, Kind::WrongPasswordsFrom, from);
+    if attempt.everywhere {
+        everywhere.give_back(WRONG_PASSWORDS, attempt.at);
+        lockouts::write(writes, &keys.address, everywhere);
+        from.retain(|&at| at != attempt.at);
+        rate_limits::set(writes, &keys.network, LimitKind::WrongPasswordsFrom, from);
     }
 }

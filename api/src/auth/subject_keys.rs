@@ -1,4 +1,4 @@
-//! Under which names an address and a network stand in the limits, and are locked. Nobody can tell from them
+//! Under which keys an address and a network stand in the limits, and are locked. Nobody can tell from them
 //! who it is.
 
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     domain::{email::EmailAddress, network::Network},
 };
 
-pub(crate) struct Names {
+pub(crate) struct SubjectKeys {
     pub(crate) address: [u8; 32],
     /// The address together with the network that asks for it.
     pub(crate) here: [u8; 32],
@@ -14,9 +14,9 @@ pub(crate) struct Names {
 }
 
 impl App {
-    pub(crate) fn names(&self, email: &EmailAddress, network: Network) -> Names {
+    pub(crate) fn keys(&self, email: &EmailAddress, network: Network) -> SubjectKeys {
         let (key, network) = (self.ring.oldest(), network.name());
-        Names {
+        SubjectKeys {
             address: self.address_name(email),
             here: key.pseudonym("address at network", &format!("{} {network}", email.as_str())),
             network: key.pseudonym("network", &network),

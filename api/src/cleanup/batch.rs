@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use shared::telemetry::metrics::Family;
 use time::OffsetDateTime;
 
-use super::Housekeeping;
+use super::Cleanup;
 use crate::{
-    error::Refusal,
+    error::Error,
     store::{
         Connection, cleanup_lock, deliveries, guesses, lockouts, mail_suppressions, password_changes,
-        rate_limits::{self, Kind},
+        rate_limits::{self, LimitKind},
         registrations::over,
         resets, sessions,
         transaction::{Commit, Transaction, Writes},
@@ -27,7 +27,7 @@ pub(crate) struct Removed {
 
 /// Takes nothing while another process is at it: that one will come to all of it. What comes back with a crash of
 /// Postgres is removed once more.
-pub(crate) async fn remove(work: &Housekeeping, rows: u16, connection: &Connection) -> Result<Removed, Refusal> {
+pub(crate) async fn remove(work: &Cleanup, rows: u16, connection: &Connection) -> Result<Removed, Error> {
     let (transaction, turn) = Transaction::begin(connection, Commit::Soon, &[], cleanup_lock::take(connection)).await?;
     let Some(now) = turn else { return Ok(Removed::default()) };
     let mut tables = vec![];
@@ -43,12 +43,7 @@ pub(crate) async fn remove(work: &Housekeeping, rows: u16, connection: &Connecti
 }
 
 /// Each statement, and the table it is about.
-fn forget(
-    work: &Housekeeping,
-    (now, rows): (OffsetDateTime, i64),
-    writes: &mut Writes<'_>,
-    tables: &mut Vec<&'static str>,
-) {
+fn forget(work: &Cleanup, (now, rows): (OffsetDateTime, i64), writes: &mut Writes<'_>, tables: &mut Vec<&'static str>) {
     let over = work.retention.cutoffs(&work.policy, now);
     over::forget_pending(writes, over.pending, rows);
     over::forget_ended(writes, over.ended, rows);
@@ -58,12 +53,12 @@ fn forget(
     password_changes::forget(writes, over.password_changes, rows);
     tables.extend(["deliveries", "resets", "password_changes"]);
     for (kind, since) in [
-        (Kind::Codes, over.codes),
-        (Kind::CodesFrom, over.codes_from),
-        (Kind::RegistrationsFrom, over.registrations_from),
-        (Kind::WrongCodesFrom, over.wrong_codes_from),
-        (Kind::WrongPasswordsFrom, over.wrong_passwords_from),
-        (Kind::LetIn, over.let_in),
+        (LimitKind::Codes, over.codes),
+        (LimitKind::CodesFrom, over.codes_from),
+        (LimitKind::RegistrationsFrom, over.registrations_from),
+        (LimitKind::WrongCodesFrom, over.wrong_codes_from),
+        (LimitKind::WrongPasswordsFrom, over.wrong_passwords_from),
+        (LimitKind::LetIn, over.let_in),
     ] {
         rate_limits::forget(writes, kind, since, rows);
         tables.push("budgets");

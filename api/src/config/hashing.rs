@@ -7,13 +7,13 @@ use anyhow::{Result, bail};
 use super::{settings::Settings as Given, within};
 use crate::{
     domain::password::recipe::Costs,
-    password_hashing::{Kind, Settings},
+    password_hashing::{EngineKind, HashSettings},
 };
 
 /// Whoever waits longer is not there any more.
 const MOST_PATIENCE_MS: u32 = 60_000;
 
-pub(crate) fn check(given: &Given, production: bool) -> Result<Settings> {
+pub(crate) fn check(given: &Given, production: bool) -> Result<HashSettings> {
     let (memory_kib, passes) = (given.argon2_memory_kib, given.argon2_passes);
     within("ARGON2_MEMORY_KIB", memory_kib, Costs::LEAST_MEMORY_KIB, Costs::MOST_MEMORY_KIB)?;
     within("ARGON2_PASSES", passes, 1, Costs::MOST_PASSES)?;
@@ -25,15 +25,15 @@ pub(crate) fn check(given: &Given, production: bool) -> Result<Settings> {
             "ARGON2_MEMORY_KIB and ARGON2_PASSES are {memory_kib} and {passes}: production wants 19456 and 2, or as much"
         );
     }
-    Ok(Settings {
+    Ok(HashSettings {
         engine: match given.password_engine.as_str() {
-            "fast" => Kind::Fast,
-            "reference" => Kind::Reference,
+            "fast" => EngineKind::Fast,
+            "reference" => EngineKind::Reference,
             _ => bail!("PASSWORD_ENGINE must be fast or reference"),
         },
         costs,
         threads: threads(given.hash_threads)?,
-        patience: Duration::from_millis(given.hash_queue_ms.into()),
+        max_wait: Duration::from_millis(given.hash_queue_ms.into()),
     })
 }
 

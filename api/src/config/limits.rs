@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{on, settings::Settings, within};
 use crate::domain::{
     policy::{Policy, WRONG_CODES_FROM, WRONG_PASSWORDS_FROM},
-    rate_limit::{guess_escalation::Guesses, reset_escalation::Resets, sliding_window::Share},
+    rate_limit::{guess_escalation::GuessLimits, reset_escalation::ResetLimits, sliding_window::SlidingWindow},
 };
 
 pub(crate) fn check(settings: &Settings) -> Result<Policy> {
@@ -23,8 +23,8 @@ pub(crate) fn check(settings: &Settings) -> Result<Policy> {
     within("SESSION_TTL_SECONDS", settings.session_ttl_seconds, 1, 31_536_000)?;
     within("PASSWORD_MIN_LENGTH", settings.password_min_length.into(), 8, 64)?;
     Ok(Policy {
-        guesses: Guesses::new(settings.code_length, on("CODE_ESCALATION", &settings.code_escalation)?),
-        resets: Resets::new(settings.code_length),
+        guesses: GuessLimits::new(settings.code_length, on("CODE_ESCALATION", &settings.code_escalation)?),
+        resets: ResetLimits::new(settings.code_length),
         code_ttl: seconds(settings.code_ttl_seconds),
         code_max_age: seconds(settings.code_max_age_seconds),
         code_attempts: settings.code_attempts,
@@ -33,11 +33,11 @@ pub(crate) fn check(settings: &Settings) -> Result<Policy> {
         codes: codes(settings.codes_per_hour.into(), settings.codes_per_day.into()),
         // 3 of 5 and 5 of 10, or as much of other numbers.
         codes_from: codes((settings.codes_per_hour * 3 / 5).max(1).into(), (settings.codes_per_day / 2).max(1).into()),
-        wrong_codes_from: Share::new(&WRONG_CODES_FROM),
-        wrong_passwords_from: Share::new(&WRONG_PASSWORDS_FROM),
+        wrong_codes_from: SlidingWindow::new(&WRONG_CODES_FROM),
+        wrong_passwords_from: SlidingWindow::new(&WRONG_PASSWORDS_FROM),
         registrations_from: match settings.registrations_per_network_per_hour {
             0 => None,
-            limit => Some(Share::new(&[(limit.into(), time::Duration::HOUR)])),
+            limit => Some(SlidingWindow::new(&[(limit.into(), time::Duration::HOUR)])),
         },
         registration_ttl: seconds(settings.registration_ttl_seconds),
         session_ttl: seconds(settings.session_ttl_seconds),
@@ -45,6 +45,6 @@ pub(crate) fn check(settings: &Settings) -> Result<Policy> {
     })
 }
 
-fn codes(per_hour: usize, per_day: usize) -> Share {
-    Share::new(&[(per_hour, time::Duration::HOUR), (per_day, time::Duration::DAY)])
+fn codes(per_hour: usize, per_day: usize) -> SlidingWindow {
+    SlidingWindow::new(&[(per_hour, time::Duration::HOUR), (per_day, time::Duration::DAY)])
 }

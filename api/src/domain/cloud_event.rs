@@ -1,4 +1,4 @@
-//! What happened, in the form that CloudEvents 1.0 gives it: for services that were written by others.
+//! EventKind happened, in the form that CloudEvents 1.0 gives it: for services that were written by others.
 
 use std::{fmt, time::Duration};
 
@@ -10,7 +10,7 @@ use super::email::EmailAddress;
 
 const SPECVERSION: &str = "1.0";
 
-/// What AMQP has room for in a routing key.
+/// EventKind AMQP has room for in a routing key.
 const LONGEST_KIND: usize = 255;
 
 /// How long an event rests that a listener's queue did not take: the older it is, the longer. All others who listen get it
@@ -20,7 +20,7 @@ const LONGEST_REST: Duration = Duration::from_hours(1);
 const SHARE_OF_AGE: u32 = 10;
 
 #[derive(Clone, Copy)]
-pub(crate) enum What {
+pub(crate) enum EventKind {
     /// Whoever the address belongs to: nothing tells whether it has an account.
     Registered {
         registration: Uuid,
@@ -37,8 +37,8 @@ pub(crate) enum What {
     },
 }
 
-/// What is told beside it.
-pub(crate) struct Circumstances<'a> {
+/// EventKind is told beside it.
+pub(crate) struct EventContext<'a> {
     pub(crate) source: &'a str,
     pub(crate) at: OffsetDateTime,
     pub(crate) traceparent: &'a str,
@@ -58,20 +58,20 @@ pub struct Event {
 }
 
 impl Event {
-    pub(crate) fn new(id: Uuid, what: What, circumstances: &Circumstances<'_>) -> Self {
-        let Circumstances { source, at, traceparent, email } = circumstances;
+    pub(crate) fn new(id: Uuid, what: EventKind, circumstances: &EventContext<'_>) -> Self {
+        let EventContext { source, at, traceparent, email } = circumstances;
         let (kind, subject, mut data) = match what {
-            What::Registered { registration } => {
+            EventKind::Registered { registration } => {
                 ("user.registered", registration, json!({ "registration": registration }))
             }
-            What::Activated { user, registration } => {
+            EventKind::Activated { user, registration } => {
                 ("user.activated", user, json!({ "user": user, "registration": registration }))
             }
-            What::PasswordChanged { user } => ("user.password_changed", user, json!({ "user": user })),
-            What::Deleted { user } => ("user.deleted", user, json!({ "user": user })),
+            EventKind::PasswordChanged { user } => ("user.password_changed", user, json!({ "user": user })),
+            EventKind::Deleted { user } => ("user.deleted", user, json!({ "user": user })),
         };
         // Who was erased is named nowhere again: whoever kept the address knows by the id whose it was.
-        if let (Some(email), false) = (email, matches!(what, What::Deleted { .. })) {
+        if let (Some(email), false) = (email, matches!(what, EventKind::Deleted { .. })) {
             data["email"] = email.as_str().into();
         }
         let mut body = Map::new();

@@ -1,15 +1,15 @@
 //! A code as a person types it.
 
-use super::policy::Fault;
+use super::policy::FieldError;
 
 /// Blanks around the digits are forgiven, nothing else.
-pub(crate) fn read(given: &str) -> Result<&str, Fault> {
+pub(crate) fn read(given: &str) -> Result<&str, FieldError> {
     let digits = given.trim();
     if digits.is_empty() {
-        return Err(Fault::new("code", "required", "The code from the mail is needed."));
+        return Err(FieldError::new("code", "required", "The code from the mail is needed."));
     }
     if digits.len() > 10 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Fault::new("code", "invalid", "A code has digits only."));
+        return Err(FieldError::new("code", "invalid", "A code has digits only."));
     }
     Ok(digits)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::policy::Fault;
+use super::policy::FieldError;
 
 const MAX_ADDRESS: usize = 254;
 const MAX_LOCAL: usize = 64;
@@ -13,12 +13,13 @@ const MAX_LOCAL: usize = 64;
 pub(crate) struct EmailAddress(String);
 
 impl EmailAddress {
-    pub(crate) fn parse(given: &str) -> Result<Self, Fault> {
+    pub(crate) fn parse(given: &str) -> Result<Self, FieldError> {
         let given = given.trim();
         if given.is_empty() {
-            return Err(Fault::new("email", "required", "An e-mail address is needed."));
+            return Err(FieldError::new("email", "required", "An e-mail address is needed."));
         }
-        let invalid = Fault::new("email", "invalid", "This is not an e-mail address of the form name@example.com.");
+        let invalid =
+            FieldError::new("email", "invalid", "This is not an e-mail address of the form name@example.com.");
         // Longer than any address can be, even before its domain becomes ASCII: not worth a look.
         if given.len() > 4 * MAX_ADDRESS {
             return Err(invalid);

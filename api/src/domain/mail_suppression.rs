@@ -2,7 +2,7 @@
 
 use time::{Duration, OffsetDateTime};
 
-use crate::domain::rate_limit::guess_escalation::{Guesses, Record, STEP};
+use crate::domain::rate_limit::guess_escalation::{GuessLimits, GuessRecord, STEP};
 
 /// For so long sign-ups with the address get no mail.
 pub(crate) const MUTED_FOR: Duration = Duration::days(30);
@@ -15,7 +15,7 @@ pub(crate) fn running(until: Option<OffsetDateTime>, now: OffsetDateTime) -> Opt
 /// What the address is told to have seen: as many wrong guesses as make its codes one step longer. Each step has as
 /// many guesses as the one before, so none is lost. Where codes would grow no more, nothing is counted: there, guesses
 /// could run out, and somebody who said no would be shut out himself.
-pub(crate) fn told(guesses: &Guesses, record: &Record, now: OffsetDateTime) -> Option<Record> {
+pub(crate) fn told(guesses: &GuessLimits, record: &GuessRecord, now: OffsetDateTime) -> Option<GuessRecord> {
     let told = record.with(STEP, now);
     let length = |record| guesses.length(record, &[], now);
     (length(&told) > length(record)).then_some(told)
@@ -38,22 +38,22 @@ mod tests {
 
     #[test]
     fn codes_grow_by_one_step_and_no_guess_is_lost() {
-        let guesses = Guesses::new(4, true);
+        let guesses = GuessLimits::new(4, true);
         for (wrong, longer) in [(0, 6), (8, 6), (9, 8), (17, 8)] {
-            let record = Record { wrong, last_at: Some(T0) };
+            let record = GuessRecord { wrong, last_at: Some(T0) };
             let told = told(&guesses, &record, T0).unwrap();
             assert_eq!(guesses.length(&told, &[], T0), longer, "{wrong}");
             // At the longest codes there is no end to them at all.
             assert!(guesses.room(&told, T0) >= guesses.room(&record, T0), "{wrong}");
         }
-        assert_eq!(told(&guesses, &Record { wrong: 18, last_at: Some(T0) }, T0), None);
+        assert_eq!(told(&guesses, &GuessRecord { wrong: 18, last_at: Some(T0) }, T0), None);
     }
 
     #[test]
     fn nobody_is_locked_out_where_codes_do_not_grow() {
-        for guesses in [Guesses::new(4, false), Guesses::new(8, true)] {
-            assert_eq!(told(&guesses, &Record::default(), T0), None);
-            assert_eq!(told(&guesses, &Record { wrong: 14, last_at: Some(T0) }, T0), None);
+        for guesses in [GuessLimits::new(4, false), GuessLimits::new(8, true)] {
+            assert_eq!(told(&guesses, &GuessRecord::default(), T0), None);
+            assert_eq!(told(&guesses, &GuessRecord { wrong: 14, last_at: Some(T0) }, T0), None);
         }
     }
 }

@@ -5,20 +5,20 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::domain::rate_limit::{
-    guess_escalation::{Guesses, STEP},
-    reset_escalation::Resets,
-    sliding_window::Share,
+    guess_escalation::{GuessLimits, STEP},
+    reset_escalation::ResetLimits,
+    sliding_window::SlidingWindow,
 };
 
 /// What is wrong with one field of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct FieldError {
     pub(crate) field: &'static str,
     pub(crate) code: &'static str,
     pub(crate) message: String,
 }
 
-impl Fault {
+impl FieldError {
     pub(crate) fn new(field: &'static str, code: &'static str, message: &str) -> Self {
         Self { field, code, message: message.to_owned() }
     }
@@ -26,20 +26,20 @@ impl Fault {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    pub(crate) guesses: Guesses,
-    pub(crate) resets: Resets,
+    pub(crate) guesses: GuessLimits,
+    pub(crate) resets: ResetLimits,
     pub(crate) code_ttl: Duration,
     pub(crate) code_max_age: Duration,
     pub(crate) code_attempts: u8,
     pub(crate) reset_ttl: Duration,
     pub(crate) resend_throttle: Duration,
     /// What an address may have.
-    pub(crate) codes: Share,
+    pub(crate) codes: SlidingWindow,
     /// What one network may take of that.
-    pub(crate) codes_from: Share,
-    pub(crate) wrong_codes_from: Share,
-    pub(crate) wrong_passwords_from: Share,
-    pub(crate) registrations_from: Option<Share>,
+    pub(crate) codes_from: SlidingWindow,
+    pub(crate) wrong_codes_from: SlidingWindow,
+    pub(crate) wrong_passwords_from: SlidingWindow,
+    pub(crate) registrations_from: Option<SlidingWindow>,
     pub(crate) registration_ttl: Duration,
     pub(crate) session_ttl: Duration,
     pub(crate) password_min_length: usize,
@@ -71,21 +71,21 @@ pub(crate) enum Scope {
 
 /// Too many: it is worth trying again after this long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany {
+pub(crate) struct RateLimited {
     pub(crate) scope: Scope,
     pub(crate) retry_after: Duration,
 }
 
 /// When an address had its last codes, oldest first: all, and those that one network asked for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Minted {
+pub(crate) struct IssuedCodes {
     pub(crate) all: Vec<OffsetDateTime>,
     pub(crate) here: Vec<OffsetDateTime>,
 }
 
 /// What a new code is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum CodePurpose {
     Registration,
     Resend,
     /// To have another password.
@@ -110,7 +110,7 @@ pub(crate) struct Code {
 
 /// Where a code stands at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum CodeStatus {
     /// No mail server has it yet.
     Waiting,
     Live,
@@ -119,15 +119,15 @@ pub(crate) enum Standing {
 }
 
 impl Code {
-    pub(crate) fn standing(&self, now: OffsetDateTime) -> Standing {
+    pub(crate) fn standing(&self, now: OffsetDateTime) -> CodeStatus {
         if self.attempts >= self.attempts_allowed {
-            return Standing::Exhausted;
+            return CodeStatus::Exhausted;
         }
         // Half open: a code of 60 seconds is good at 59.9 and dead at 60.0.
         match self.expires_at {
-            None if now < self.deadline => Standing::Waiting,
-            Some(end) if now < end => Standing::Live,
-            _ => Standing::Expired,
+            None if now < self.deadline => CodeStatus::Waiting,
+            Some(end) if now < end => CodeStatus::Live,
+            _ => CodeStatus::Expired,
         }
     }
 
@@ -139,34 +139,39 @@ impl Code {
 
 impl Policy {
     /// Whether an address may have another code for this network; else when.
-    pub(crate) fn may_mint(&self, minted: &Minted, now: OffsetDateTime, wanted: Wanted) -> Result<(), TooMany> {
-        let throttle = if wanted == Wanted::Resend { self.throttled_until(minted) } else { None };
+    pub(crate) fn may_mint(
+        &self,
+        minted: &IssuedCodes,
+        now: OffsetDateTime,
+        wanted: CodePurpose,
+    ) -> Result<(), RateLimited> {
+        let throttle = if wanted == CodePurpose::Resend { self.throttled_until(minted) } else { None };
         let of_address = throttle.into_iter().chain(self.codes.free_at(&minted.all)).max();
         let of_network = self.codes_from.free_at(&minted.here);
         let limits = [(Scope::Address, of_address), (Scope::Network, of_network)];
         let longest = limits.into_iter().filter_map(|(scope, at)| Some((at?, scope))).max_by_key(|&(at, _)| at);
         match longest {
-            Some((free_at, scope)) if now < free_at => Err(TooMany { scope, retry_after: free_at - now }),
+            Some((free_at, scope)) if now < free_at => Err(RateLimited { scope, retry_after: free_at - now }),
             _ => Ok(()),
         }
     }
 
     /// Whether a network that registered at these times may do so once more.
-    pub(crate) fn may_register(&self, registered: &[OffsetDateTime], now: OffsetDateTime) -> Result<(), TooMany> {
-        let too_many = |retry_after| TooMany { scope: Scope::Network, retry_after };
+    pub(crate) fn may_register(&self, registered: &[OffsetDateTime], now: OffsetDateTime) -> Result<(), RateLimited> {
+        let too_many = |retry_after| RateLimited { scope: Scope::Network, retry_after };
         self.registrations_from.as_ref().map_or(Ok(()), |share| share.check(registered, now).map_err(too_many))
     }
 
     /// When the owner of the newest of these codes may ask for another.
-    pub(crate) fn resend_at(&self, minted: &Minted, now: OffsetDateTime) -> OffsetDateTime {
+    pub(crate) fn resend_at(&self, minted: &IssuedCodes, now: OffsetDateTime) -> OffsetDateTime {
         let limits =
             [self.throttled_until(minted), self.codes.free_at(&minted.all), self.codes_from.free_at(&minted.here)];
         limits.into_iter().flatten().fold(now, OffsetDateTime::max)
     }
 
     /// The minting times that still matter, with the one of now.
-    pub(crate) fn remember(&self, minted: &Minted, now: OffsetDateTime) -> Minted {
-        Minted { all: self.codes.with(&minted.all, now), here: self.codes_from.with(&minted.here, now) }
+    pub(crate) fn remember(&self, minted: &IssuedCodes, now: OffsetDateTime) -> IssuedCodes {
+        IssuedCodes { all: self.codes.with(&minted.all, now), here: self.codes_from.with(&minted.here, now) }
     }
 
     /// How many codes an address can have in a year.
@@ -188,7 +193,7 @@ impl Policy {
         now >= registered_at + self.registration_ttl
     }
 
-    fn throttled_until(&self, minted: &Minted) -> Option<OffsetDateTime> {
+    fn throttled_until(&self, minted: &IssuedCodes) -> Option<OffsetDateTime> {
         minted.all.last().map(|&last| last + self.resend_throttle)
     }
 }

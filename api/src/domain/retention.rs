@@ -33,7 +33,7 @@ pub(crate) struct Cutoffs {
     /// Activated or closed then.
     pub(crate) ended: OffsetDateTime,
     pub(crate) deliveries: OffsetDateTime,
-    /// Resets whose codes were dead for good then.
+    /// ResetLimits whose codes were dead for good then.
     pub(crate) resets: OffsetDateTime,
     pub(crate) password_changes: OffsetDateTime,
     pub(crate) codes: OffsetDateTime,
@@ -74,27 +74,29 @@ impl Retention {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::rate_limit::{guess_escalation::Guesses, reset_escalation::Resets, sliding_window::Share};
+    use crate::domain::rate_limit::{
+        guess_escalation::GuessLimits, reset_escalation::ResetLimits, sliding_window::SlidingWindow,
+    };
     use time::macros::datetime;
 
     const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
     fn policy() -> Policy {
-        let codes = Share::new(&[(5, Duration::HOUR), (10, Duration::DAY)]);
+        let codes = SlidingWindow::new(&[(5, Duration::HOUR), (10, Duration::DAY)]);
         Policy {
-            guesses: Guesses::new(4, true),
+            guesses: GuessLimits::new(4, true),
             code_ttl: Duration::MINUTE,
             code_max_age: Duration::minutes(10),
             code_attempts: 3,
             resend_throttle: Duration::MINUTE,
             codes: codes.clone(),
             codes_from: codes,
-            wrong_codes_from: Share::new(&[(10, Duration::minutes(10)), (30, Duration::DAY)]),
-            wrong_passwords_from: Share::new(&[(100, Duration::minutes(15))]),
-            registrations_from: Some(Share::new(&[(60, Duration::HOUR)])),
+            wrong_codes_from: SlidingWindow::new(&[(10, Duration::minutes(10)), (30, Duration::DAY)]),
+            wrong_passwords_from: SlidingWindow::new(&[(100, Duration::minutes(15))]),
+            registrations_from: Some(SlidingWindow::new(&[(60, Duration::HOUR)])),
             registration_ttl: Duration::DAY,
             session_ttl: Duration::DAY,
-            resets: Resets::new(4),
+            resets: ResetLimits::new(4),
             reset_ttl: Duration::minutes(10),
             password_min_length: 8,
         }
@@ -129,7 +131,8 @@ mod tests {
         assert_eq!(cutoffs.wrong_passwords_from, T0 - Duration::minutes(15));
         assert_eq!((cutoffs.registrations_from, cutoffs.let_in), (T0 - Duration::HOUR, T0 - Duration::days(90)));
         assert_eq!((cutoffs.guesses, cutoffs.hours), (T0 - Duration::days(365), T0 - Duration::hours(25)));
-        let slow = Policy { codes: Share::new(&[(1, Duration::HOUR)]), resend_throttle: Duration::DAY, ..policy() };
+        let slow =
+            Policy { codes: SlidingWindow::new(&[(1, Duration::HOUR)]), resend_throttle: Duration::DAY, ..policy() };
         assert_eq!(RETENTION.cutoffs(&slow, T0).codes, T0 - Duration::DAY, "the cool-down looks at it, too");
     }
 }

@@ -11,7 +11,7 @@ use poem_openapi::{
 };
 
 use super::problem::Problem;
-use crate::{domain::session::Token, error::Refusal};
+use crate::{domain::session::Token, error::Error};
 
 pub(crate) struct Bearer(pub(crate) Token);
 
@@ -48,7 +48,7 @@ impl<'a> ApiExtractor<'a> for Bearer {
         _: &mut RequestBody,
         _: ExtractParamOptions<Self::ParamType>,
     ) -> Result<Self> {
-        token(request.headers()).map(Self).ok_or_else(|| Problem::from(Refusal::NoSession).into())
+        token(request.headers()).map(Self).ok_or_else(|| Problem::from(Error::NoSession).into())
     }
 }
 

@@ -6,7 +6,7 @@ use poem::{FromRequest, Request, RequestBody, Result};
 use shared::telemetry::traces::spans;
 use uuid::Uuid;
 
-use super::problem::{Kind, Problem};
+use super::problem::{Problem, ProblemKind};
 use crate::{
     domain::network::{Network, TrustedProxies},
     rng,
@@ -37,7 +37,7 @@ impl Caller {
 
 impl<'a> FromRequest<'a> for Caller {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> Result<Self> {
-        let missing = || Problem::new(Kind::Internal, "It is in our log under this request_id.").into();
+        let missing = || Problem::new(ProblemKind::Internal, "It is in our log under this request_id.").into();
         request.data::<Self>().copied().ok_or_else(missing)
     }
 }

@@ -45,8 +45,8 @@ fn claimed(authorization: &[u8]) -> Option<(EmailAddress, String)> {
     let request = with_headers(header::AUTHORIZATION, &[authorization]);
     let given = auth::Basic::from_request(&request).ok()?;
     let (password, caller) = (given.password.clone(), Caller::of(&request, &TrustedProxies::default()));
-    let claim = users::claim(users::Basic(given), None, caller).ok()?;
-    Some((claim.email, password))
+    let credentials = users::credentials(users::Basic(given), None, caller).ok()?;
+    Some((credentials.email, password))
 }
 
 fn assert_is_claimed(decoded: &[u8], email: &EmailAddress, password: &str) {

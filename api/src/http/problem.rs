@@ -14,7 +14,7 @@ use poem::{
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{domain::policy::Scope, metrics::Refused, rng};
+use crate::{domain::policy::Scope, metrics::ProblemLabels, rng};
 
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 const BASIC: HeaderValue = HeaderValue::from_static(r#"Basic realm="vestibule", charset="UTF-8""#);
@@ -26,7 +26,7 @@ const RETRY_SECONDS: RangeInclusive<i64> = 1..=3;
 
 /// The kinds of problem that there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ProblemKind {
     MalformedRequest,
     Unauthenticated,
     NotActivated,
@@ -47,7 +47,7 @@ pub(crate) enum Kind {
     Unavailable,
 }
 
-impl Kind {
+impl ProblemKind {
     /// Status, slug, title.
     pub(crate) fn row(self) -> (u16, &'static str, &'static str) {
         match self {
@@ -77,7 +77,7 @@ impl Kind {
 #[derive(Debug, thiserror::Error)]
 #[error("{kind:?}")]
 pub(crate) struct Problem {
-    kind: Kind,
+    kind: ProblemKind,
     detail: &'static str,
     members: Map<String, Value>,
     pub(crate) headers: Vec<(header::HeaderName, HeaderValue)>,
@@ -94,16 +94,16 @@ impl ResponseError for Problem {
 }
 
 impl Problem {
-    pub(crate) fn counted(&self) -> Refused {
-        Refused { slug: self.kind.row().1, scope: self.scope.map(name), guessed: self.guessed }
+    pub(crate) fn counted(&self) -> ProblemLabels {
+        ProblemLabels { slug: self.kind.row().1, scope: self.scope.map(name), guessed: self.guessed }
     }
 
-    pub(crate) fn new(kind: Kind, detail: &'static str) -> Self {
+    pub(crate) fn new(kind: ProblemKind, detail: &'static str) -> Self {
         let (members, headers) = (Map::new(), Vec::new());
         let mut problem = Self { kind, detail, members, headers, scope: None, guessed: None };
         match kind {
-            Kind::Unauthenticated => problem.headers.push((header::WWW_AUTHENTICATE, BASIC)),
-            Kind::Overloaded | Kind::Unavailable => {
+            ProblemKind::Unauthenticated => problem.headers.push((header::WWW_AUTHENTICATE, BASIC)),
+            ProblemKind::Overloaded | ProblemKind::Unavailable => {
                 problem.headers.push((header::RETRY_AFTER, rng::one_of(RETRY_SECONDS).into()))
             }
             _ => {}

@@ -10,12 +10,12 @@ const BREATH: Duration = Duration::from_millis(100);
 /// Where no signal tells of one: it has rested, or another process left it behind.
 const POLL: Duration = Duration::from_secs(1);
 
-pub(crate) struct Turn {
+pub(crate) struct EventPoll {
     asked: Option<Instant>,
     may_be_some: bool,
 }
 
-impl Turn {
+impl EventPoll {
     pub(crate) fn new() -> Self {
         Self { asked: None, may_be_some: true }
     }
@@ -42,7 +42,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn they_are_asked_for_when_there_may_be_some_but_not_in_every_round() {
-        let mut turn = Turn::new();
+        let mut turn = EventPoll::new();
         assert_eq!(turn.after(), Duration::ZERO);
         turn.asked(false);
         assert_eq!(turn.after(), POLL);

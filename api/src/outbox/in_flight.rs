@@ -9,16 +9,16 @@ use tokio::{task::JoinSet, time::Instant};
 use uuid::Uuid;
 
 use crate::{
-    outbox::delivery::{Deliver, Outgoing, Undelivered},
+    outbox::delivery::{Deliver, DeliveryError, OutboxMessage},
     store::{
         outbox::{self, Lease},
         transaction::Writes,
     },
 };
 
-type Outcome = (Uuid, Result<(), Undelivered>);
+type Outcome = (Uuid, Result<(), DeliveryError>);
 
-pub(crate) struct Hands {
+pub(crate) struct InFlight {
     deliver: Deliver,
     published: Arc<Family<2>>,
     /// Each a task of its own: one that has been promised the only connection must get on while the relay
@@ -39,7 +39,7 @@ const RENEWAL: Duration = Duration::from_secs(4);
 
 const AFTER_PANIC: Duration = Duration::from_secs(5);
 
-impl Hands {
+impl InFlight {
     pub(crate) fn new(deliver: Deliver, published: Arc<Family<2>>) -> Self {
         Self {
             deliver,
@@ -74,13 +74,13 @@ impl Hands {
         !self.ids.is_empty() && self.renewed.elapsed() >= RENEWAL
     }
 
-    pub(crate) fn take(&mut self, id: Uuid, outgoing: Outgoing) {
+    pub(crate) fn take(&mut self, id: Uuid, outgoing: OutboxMessage) {
         if self.ids.is_empty() {
             self.renewed = Instant::now();
         }
         // A lease that ran out while the database was away brings here what is in hand already.
         if self.ids.insert(id) {
-            if matches!(outgoing, Outgoing::Event(_)) {
+            if matches!(outgoing, OutboxMessage::Event(_)) {
                 self.events.insert(id);
             }
             let delivery = AssertUnwindSafe((self.deliver)(outgoing)).catch_unwind();
@@ -130,7 +130,7 @@ impl Hands {
         self.back.extend(self.ids.drain().map(|id| (id, Duration::ZERO)));
     }
 
-    /// What is to be written down: what became of those that were in hand, and that the others are kept.
+    /// EventKind is to be written down: what became of those that were in hand, and that the others are kept.
     pub(crate) fn news(&self, lease: Lease, renew: bool) -> Writes<'_> {
         let mut writes = Writes::default();
         outbox::by_index(&mut writes);
@@ -149,7 +149,7 @@ impl Hands {
         writes
     }
 
-    /// The database has all of it. What fails before this is done again the next time.
+    /// The database has all of it. EventKind fails before this is done again the next time.
     pub(crate) fn settled(&mut self, renewed: bool) {
         self.gone.clear();
         self.back.clear();
@@ -159,6 +159,6 @@ impl Hands {
     }
 }
 
-fn panicked() -> Undelivered {
-    Undelivered { why: anyhow!("a panic, told above"), again_after: AFTER_PANIC }
+fn panicked() -> DeliveryError {
+    DeliveryError { why: anyhow!("a panic, told above"), again_after: AFTER_PANIC }
 }

@@ -1,4 +1,4 @@
-//! The lapin outlet: publishes with confirms.
+//! The lapin delivery: publishes with confirms.
 
 mod connection;
 mod event_channel;
@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::cloud_event::Event,
-    outbox::delivery::{Deliver, Outgoing, Undelivered},
+    outbox::delivery::{Deliver, DeliveryError, OutboxMessage},
 };
 use connection::Live;
 
@@ -49,7 +49,7 @@ impl Publisher {
         self.live.borrow().is_some()
     }
 
-    pub(crate) fn outlet(&self) -> Deliver {
+    pub(crate) fn delivery(&self) -> Deliver {
         let publisher = self.clone();
         Arc::new(move |outgoing| {
             let publisher = publisher.clone();
@@ -61,11 +61,11 @@ impl Publisher {
         })
     }
 
-    async fn publish(&self, outgoing: Outgoing) -> Result<(), Undelivered> {
+    async fn publish(&self, outgoing: OutboxMessage) -> Result<(), DeliveryError> {
         let Some(live) = self.live.borrow().clone() else {
-            return Err(Undelivered { why: anyhow!("no connection to the broker"), again_after: PAUSE });
+            return Err(DeliveryError { why: anyhow!("no connection to the broker"), again_after: PAUSE });
         };
-        let rest = if let Outgoing::Event(event) = &outgoing { Some(event.rest()) } else { None };
+        let rest = if let OutboxMessage::Event(event) = &outgoing { Some(event.rest()) } else { None };
         let outcome = tokio::select! {
             outcome = self.send(&live, outgoing) => outcome,
             () = live.overdue() => Err(anyhow!("the broker did not confirm in time")),
@@ -75,16 +75,16 @@ impl Publisher {
             // A queue of somebody who listens may be full, or away. The mails have the same connection, and nothing
             // to do with that: if it is the connection that is broken, it is seen without this.
             let again_after = if live.status.connected() { rest } else { PAUSE };
-            return Err(Undelivered { why: why.context("an event"), again_after });
+            return Err(DeliveryError { why: why.context("an event"), again_after });
         }
         live.doubt.notify_one();
-        Err(Undelivered { why, again_after: PAUSE })
+        Err(DeliveryError { why, again_after: PAUSE })
     }
 
-    async fn send(&self, live: &Live, outgoing: Outgoing) -> Result<()> {
+    async fn send(&self, live: &Live, outgoing: OutboxMessage) -> Result<()> {
         let channel = match outgoing {
-            Outgoing::Mail(_) => live.mails.clone(),
-            Outgoing::Event(_) => live.events.borrow().clone().context("events have no exchange")?,
+            OutboxMessage::Mail(_) => live.mails.clone(),
+            OutboxMessage::Event(_) => live.events.borrow().clone().context("events have no exchange")?,
         };
         let Publishing { exchange, routing_key, mandatory, body, properties } = self.publishing(outgoing);
         let to = To { exchange, routing_key: &routing_key, mandatory };
@@ -99,9 +99,9 @@ impl Publisher {
         }
     }
 
-    fn publishing(&self, outgoing: Outgoing) -> Publishing<'_> {
+    fn publishing(&self, outgoing: OutboxMessage) -> Publishing<'_> {
         match outgoing {
-            Outgoing::Mail(Envelope { message, traceparent }) => Publishing {
+            OutboxMessage::Mail(Envelope { message, traceparent }) => Publishing {
                 exchange: &self.topology.exchange,
                 routing_key: ROUTING_KEY.to_owned(),
                 mandatory: true,
@@ -109,7 +109,7 @@ impl Publisher {
                 properties: properties("application/json", message.id, traceparent),
             },
             // Nobody has to listen.
-            Outgoing::Event(Event { id, kind, body, traceparent, .. }) => Publishing {
+            OutboxMessage::Event(Event { id, kind, body, traceparent, .. }) => Publishing {
                 exchange: &self.topology.events,
                 routing_key: kind,
                 mandatory: false,

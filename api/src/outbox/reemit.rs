@@ -3,8 +3,8 @@
 use anyhow::Result;
 use secrecy::ExposeSecret;
 use shared::{
-    codes::{DECOY, MUTED, Ring},
-    messages::{Kind, Message},
+    codes::{CodeSecrets, DECOY, MUTED},
+    messages::{MailKind, Message},
 };
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -34,7 +34,7 @@ pub(crate) struct Reemitted {
 }
 
 /// May be cut off anywhere, and run again: what is in the outbox already is left alone.
-pub(crate) async fn run(store: &Store, ring: &Ring) -> Result<Reemitted> {
+pub(crate) async fn run(store: &Store, ring: &CodeSecrets) -> Result<Reemitted> {
     let connection = store.connection().await?;
     let now = unacknowledged::now(&connection).await?;
     let registrations = codes(&connection, Codes::OfRegistrations, ring, now).await?;
@@ -46,7 +46,7 @@ pub(crate) async fn run(store: &Store, ring: &Ring) -> Result<Reemitted> {
 }
 
 /// Those that can still be typed: how many were written, and how many cannot be read.
-async fn codes(connection: &Connection, of: Codes, ring: &Ring, now: OffsetDateTime) -> Result<(u64, u64)> {
+async fn codes(connection: &Connection, of: Codes, ring: &CodeSecrets, now: OffsetDateTime) -> Result<(u64, u64)> {
     let (mut written, mut unreadable, mut last) = (0, 0, (now, Uuid::nil()));
     loop {
         let batch = unacknowledged::codes(connection, of, last, BATCH).await?;
@@ -65,7 +65,7 @@ async fn codes(connection: &Connection, of: Codes, ring: &Ring, now: OffsetDateT
 }
 
 async fn events(connection: &Connection, events: Events, since: OffsetDateTime) -> Result<u64> {
-    let kind = if events == Events::CameIn { Kind::Activated } else { Kind::PasswordChanged };
+    let kind = if events == Events::CameIn { MailKind::Activated } else { MailKind::PasswordChanged };
     let (mut written, mut last) = (0, (since, Uuid::nil()));
     loop {
         let batch = unacknowledged::events(connection, events, last, BATCH).await?;
@@ -78,10 +78,10 @@ async fn events(connection: &Connection, events: Events, since: OffsetDateTime) 
 }
 
 /// A code's row does not say whom it is for: one that nobody can know says it by its hash.
-fn kind(of: Codes, id: Uuid, code: &Code, ring: &Ring) -> Option<Kind> {
+fn kind(of: Codes, id: Uuid, code: &Code, ring: &CodeSecrets) -> Option<MailKind> {
     let (for_a_decoy, for_digits) = match of {
-        Codes::OfRegistrations => (Kind::AlreadyRegistered, Kind::SendCode),
-        Codes::OfResets => (Kind::NoAccount, Kind::ResetCode),
+        Codes::OfRegistrations => (MailKind::AlreadyRegistered, MailKind::SendCode),
+        Codes::OfResets => (MailKind::NoAccount, MailKind::ResetCode),
     };
     let key = ring.get(&code.key_id)?;
     if key.verifies(id, DECOY, &code.hash) {

@@ -6,9 +6,9 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    error::Refusal,
+    error::Error,
     metrics::Metrics,
-    outbox::{capacity::Room, delivery::Outlet, event_poll::Turn, in_flight::Hands},
+    outbox::{capacity::Capacity, delivery::OutboxDelivery, event_poll::EventPoll, in_flight::InFlight},
     rng,
     store::{
         Store,
@@ -30,20 +30,20 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const PAUSE_WITHOUT_ROOM: Duration = Duration::from_millis(100);
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// What is in hand when told to stop has this long to be done, and what became of it to be taken down.
+/// EventKind is in hand when told to stop has this long to be done, and what became of it to be taken down.
 const DRAIN: Duration = Duration::from_secs(5);
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Runs until told to stop; what is in hand then is finished, or given back, so that no lease outlives it.
 pub(crate) async fn run(
     store: Store,
-    outlet: Outlet,
+    delivery: OutboxDelivery,
     (wake, metrics): (Arc<Notify>, Metrics),
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let lease = Lease { by: rng::id(), length: LEASE_LENGTH };
-    let hands = Hands::new(Arc::clone(&outlet.deliver), metrics.published);
-    let mut relay = Relay { store, outlet, hands, events: Turn::new(), lease };
+    let hands = InFlight::new(Arc::clone(&delivery.deliver), metrics.published);
+    let mut relay = Relay { store, delivery, hands, events: EventPoll::new(), lease };
     let mut failing = false;
     while !stop.is_cancelled() {
         let begun = Instant::now();
@@ -55,11 +55,11 @@ pub(crate) async fn run(
                 }
                 pause
             }
-            Err(refusal) => {
+            Err(error) => {
                 metrics.postgres_errors.add(1);
                 // Once an outage, not once a second.
                 if !std::mem::replace(&mut failing, true) {
-                    let error = anyhow::Error::from(refusal);
+                    let error = anyhow::Error::from(error);
                     tracing::warn!(error = format!("{error:#}"), "messages wait in the outbox");
                 }
                 PAUSE_AFTER_FAILURE
@@ -82,28 +82,28 @@ pub(crate) async fn run(
 
 struct Relay {
     store: Store,
-    outlet: Outlet,
-    hands: Hands,
-    events: Turn,
+    delivery: OutboxDelivery,
+    hands: InFlight,
+    events: EventPoll,
     lease: Lease,
 }
 
 impl Relay {
-    fn room(&self) -> Room {
-        let Outlet { is_up, in_hand, .. } = &self.outlet;
-        if is_up() { Room::beside(self.hands.mails(), self.hands.events(), *in_hand) } else { Room::NONE }
+    fn room(&self) -> Capacity {
+        let OutboxDelivery { is_up, in_hand, .. } = &self.delivery;
+        if is_up() { Capacity::beside(self.hands.mails(), self.hands.events(), *in_hand) } else { Capacity::NONE }
     }
 
     /// Puts on record what became of those in hand, and takes as many as there is room for. Returns how
     /// long it may take until the next round.
-    async fn round(&mut self) -> Result<Duration, Refusal> {
+    async fn round(&mut self) -> Result<Duration, Error> {
         self.hands.collect(None);
         let mut room = self.room();
         if self.events.after() > Duration::ZERO {
             room.events = 0;
         }
-        if room == Room::NONE && !self.hands.have_news() {
-            // Leasing would only be followed by giving back. Whoever runs the outlet has said why it is closed.
+        if room == Capacity::NONE && !self.hands.have_news() {
+            // Leasing would only be followed by giving back. Whoever runs the delivery has said why it is closed.
             return Ok(PAUSE_WITHOUT_ROOM);
         }
         let (mails, events) = self.exchange(room).await?;
@@ -132,7 +132,7 @@ impl Relay {
 
     /// Tells the database what became of those in hand, and takes up to so many in the same breath. None of it
     /// has to survive a crash of Postgres: what comes back then is delivered once more, and known by its id.
-    async fn exchange(&mut self, room: Room) -> Result<(Vec<Leased>, Vec<Leased>), Refusal> {
+    async fn exchange(&mut self, room: Capacity) -> Result<(Vec<Leased>, Vec<Leased>), Error> {
         let renew = self.hands.must_renew();
         let exchanged = soon(async {
             // Delivering may take long: the connection goes back before.
@@ -153,7 +153,7 @@ impl Relay {
         if !self.hands.have_news() {
             return Ok(());
         }
-        if !tokio::time::timeout(LAST_WORDS, self.exchange(Room::NONE)).await.is_ok_and(|settled| settled.is_ok()) {
+        if !tokio::time::timeout(LAST_WORDS, self.exchange(Capacity::NONE)).await.is_ok_and(|settled| settled.is_ok()) {
             tracing::warn!("Postgres does not take it down: some messages will be delivered a second time");
         }
         Ok(())
@@ -161,7 +161,7 @@ impl Relay {
 }
 
 /// A database that says nothing is one that is away.
-async fn soon<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    let late = |_| Refusal::Unavailable(anyhow::anyhow!("Postgres did not answer within {DATABASE_TIMEOUT:?}"));
+async fn soon<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = |_| Error::Unavailable(anyhow::anyhow!("Postgres did not answer within {DATABASE_TIMEOUT:?}"));
     tokio::time::timeout(DATABASE_TIMEOUT, work).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
 }

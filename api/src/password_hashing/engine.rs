@@ -13,7 +13,7 @@ use crate::domain::password::{
 
 /// Which of them does the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum EngineKind {
     Fast,
     Reference,
 }
@@ -65,13 +65,13 @@ pub(crate) fn check(costs: Costs) -> Result<()> {
     })
 }
 
-fn agree<H>(costs: Costs, engine: impl Fn(Kind) -> H) -> Result<()>
+fn agree<H>(costs: Costs, engine: impl Fn(EngineKind) -> H) -> Result<()>
 where
     H: FnMut(&[u8], &Recipe) -> Result<Tag>,
 {
     let recipe = Recipe { costs, salt: *b"the costs as set" };
     let mut tags = Vec::new();
-    for kind in [Kind::Fast, Kind::Reference] {
+    for kind in [EngineKind::Fast, EngineKind::Reference] {
         let mut hash = engine(kind);
         tags.push(hash(b"vestibule", &recipe)?);
         for (password, salt, costs, known) in KNOWN {
@@ -80,24 +80,24 @@ where
             ensure!(same, "{}", wrong(kind));
         }
     }
-    ensure!(tags[0] == tags[1], "{}", wrong(Kind::Fast));
+    ensure!(tags[0] == tags[1], "{}", wrong(EngineKind::Fast));
     Ok(())
 }
 
-fn wrong(kind: Kind) -> String {
+fn wrong(kind: EngineKind) -> String {
     let advice = match kind {
-        Kind::Fast => "set PASSWORD_ENGINE=reference, and tell us which processor it is",
-        Kind::Reference => "the machine or the build is broken",
+        EngineKind::Fast => "set PASSWORD_ENGINE=reference, and tell us which processor it is",
+        EngineKind::Reference => "the machine or the build is broken",
     };
     format!("the {kind} engine computes wrong password hashes here: {advice}")
 }
 
 impl Engine {
     /// Keeps as much memory as a hash of these costs takes.
-    pub(crate) fn new(kind: Kind, costs: Costs) -> Self {
+    pub(crate) fn new(kind: EngineKind, costs: Costs) -> Self {
         let scratch = match kind {
-            Kind::Fast => Scratch::Fast(Box::new(fast(argon2_rust::Params::DEFAULT).hasher())),
-            Kind::Reference => Scratch::Reference(Vec::new()),
+            EngineKind::Fast => Scratch::Fast(Box::new(fast(argon2_rust::Params::DEFAULT).hasher())),
+            EngineKind::Reference => Scratch::Reference(Vec::new()),
         };
         Self { scratch, keeps_kib: costs.memory_kib }
     }
@@ -138,7 +138,7 @@ fn fast(params: argon2_rust::Params) -> argon2_rust::Argon2 {
     argon2_rust::Argon2::new(argon2_rust::Algorithm::Argon2id, argon2_rust::Version::V0x13, params)
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for EngineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Fast => "fast",

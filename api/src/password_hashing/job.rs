@@ -6,7 +6,7 @@ use shared::telemetry::traces::spans;
 use tokio::sync::oneshot;
 use tracing::Span;
 
-use super::{Errand, Overloaded};
+use super::{Overloaded, Priority};
 use crate::domain::password::{Password, proof::Tag, recipe::Recipe};
 
 pub(crate) type Answer = oneshot::Sender<Result<Tag, Overloaded>>;
@@ -14,7 +14,7 @@ pub(crate) type Answer = oneshot::Sender<Result<Tag, Overloaded>>;
 pub(crate) struct Job {
     pub(crate) password: Password,
     pub(crate) recipe: Recipe,
-    pub(crate) errand: Errand,
+    pub(crate) errand: Priority,
     pub(crate) answer: Answer,
     since: Instant,
     waiting: Span,
@@ -22,7 +22,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(password: Password, recipe: Recipe, errand: Errand, since: Instant, answer: Answer) -> Self {
+    pub(crate) fn new(password: Password, recipe: Recipe, errand: Priority, since: Instant, answer: Answer) -> Self {
         let (waiting, asked_by) = (spans::hash_wait(), Span::current());
         Self { password, recipe, errand, answer, since, waiting, asked_by }
     }

@@ -6,18 +6,18 @@ use tokio::sync::oneshot;
 
 use crate::{
     domain::password::{Password, proof::Proof, recipe::Recipe},
-    password_hashing::{Errand, Job, Overloaded, Shared, metrics::Why, now},
+    password_hashing::{Job, Overloaded, Priority, Shared, metrics::RejectReason, now},
 };
 
 /// The right to have one password hashed, taken before anything else is done for a request.
-pub(crate) struct Place {
+pub(crate) struct HashPermit {
     shared: Arc<Shared>,
-    errand: Errand,
+    errand: Priority,
     used: bool,
 }
 
-impl Place {
-    pub(crate) fn new(shared: Arc<Shared>, errand: Errand) -> Self {
+impl HashPermit {
+    pub(crate) fn new(shared: Arc<Shared>, errand: Priority) -> Self {
         Self { shared, errand, used: false }
     }
 
@@ -29,15 +29,15 @@ impl Place {
         self.shared.changed.notify_one();
         let why = match tag.await {
             Ok(Ok(tag)) => return Ok(Proof::new(recipe, tag)),
-            Ok(Err(Overloaded)) => Why::Late,
-            Err(_) => Why::Failed,
+            Ok(Err(Overloaded)) => RejectReason::Late,
+            Err(_) => RejectReason::Failed,
         };
         self.shared.counts.refused(why);
         Err(Overloaded)
     }
 }
 
-impl Drop for Place {
+impl Drop for HashPermit {
     fn drop(&mut self) {
         if !self.used {
             self.shared.queue().release(self.errand);

@@ -5,12 +5,12 @@ use crate::domain::password::{Password, proof::Proof};
 
 const CHEAP: Costs = Costs { memory_kib: 8, passes: 1 };
 
-fn pool(threads: usize, patience: Duration, costs: Costs) -> HashPool {
-    start(Settings { engine: Kind::Fast, costs, threads, patience })
+fn pool(threads: usize, max_wait: Duration, costs: Costs) -> HashPool {
+    start(HashSettings { engine: EngineKind::Fast, costs, threads, max_wait })
 }
 
-fn start(settings: Settings) -> HashPool {
-    HashPool::start(settings, Counts::new(&shared::telemetry::metrics::Registry::default())).unwrap()
+fn start(settings: HashSettings) -> HashPool {
+    HashPool::start(settings, HashMetrics::new(&shared::telemetry::metrics::Registry::default())).unwrap()
 }
 
 fn recipe(costs: Costs) -> Recipe {
@@ -18,7 +18,7 @@ fn recipe(costs: Costs) -> Recipe {
 }
 
 async fn prove(pool: &HashPool, password: &str, costs: Costs) -> Result<Proof, Overloaded> {
-    pool.admit(Errand::Entering)?.prove(Password::given(password).unwrap(), recipe(costs)).await
+    pool.admit(Priority::Entering)?.prove(Password::given(password).unwrap(), recipe(costs)).await
 }
 
 #[tokio::test]
@@ -41,8 +41,9 @@ async fn a_hash_of_other_costs_is_proved_too() {
 
 #[tokio::test]
 async fn both_engines_make_the_same_of_a_password() {
-    let settings = Settings { engine: Kind::Reference, costs: CHEAP, threads: 1, patience: Duration::from_secs(60) };
-    let (fast, reference) = (pool(1, settings.patience, CHEAP), start(settings));
+    let settings =
+        HashSettings { engine: EngineKind::Reference, costs: CHEAP, threads: 1, max_wait: Duration::from_secs(60) };
+    let (fast, reference) = (pool(1, settings.max_wait, CHEAP), start(settings));
     let stored = prove(&fast, "correct horse", CHEAP).await.unwrap().to_stored().unwrap();
     assert!(prove(&reference, "correct horse", CHEAP).await.unwrap().matches(&stored));
 }
@@ -51,11 +52,11 @@ async fn both_engines_make_the_same_of_a_password() {
 async fn a_burst_is_refused_at_the_door_and_the_places_come_back() {
     let slow = Costs { memory_kib: 19_456, passes: 2 };
     let pool = pool(1, Duration::from_millis(200), slow);
-    let places: Vec<_> = std::iter::from_fn(|| pool.admit(Errand::Registering).ok()).take(2_000).collect();
+    let places: Vec<_> = std::iter::from_fn(|| pool.admit(Priority::RegisterRequest).ok()).take(2_000).collect();
     assert!((1..1_024).contains(&places.len()), "{} places", places.len());
-    assert!(pool.admit(Errand::Entering).is_ok(), "who enters does not wait behind those who register");
+    assert!(pool.admit(Priority::Entering).is_ok(), "who enters does not wait behind those who register");
     drop(places);
-    assert!(pool.admit(Errand::Registering).is_ok());
+    assert!(pool.admit(Priority::RegisterRequest).is_ok());
 }
 
 #[tokio::test]
@@ -64,7 +65,7 @@ async fn who_has_gone_costs_no_hash() {
     // Before the cheap one below, which takes part in it.
     let one = pool.shared.queue().pace();
     for _ in 0..200 {
-        let place = pool.admit(Errand::Registering).unwrap();
+        let place = pool.admit(Priority::RegisterRequest).unwrap();
         let wish = place.prove(Password::given("correct horse").unwrap(), recipe(pool.costs()));
         // Asked for once, and dropped.
         assert!(futures_util::FutureExt::now_or_never(wish).is_none());

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    domain::policy::{Policy, Standing, attempts_left},
-    error::Refusal,
+    domain::policy::{CodeStatus, Policy, attempts_left},
+    error::Error,
     store::{
         guesses::{self, Ledger},
         registrations::{self, Registration},
@@ -35,19 +35,19 @@ pub(crate) enum Status {
     Closed,
 }
 
-pub(crate) async fn read(app: &App, id: Uuid) -> Result<Receipt, Refusal> {
+pub(crate) async fn read(app: &App, id: Uuid) -> Result<Receipt, Error> {
     let connection = app.store.connection().await?;
-    let found = registrations::by_id(&connection, id).await?.ok_or(Refusal::NotFound)?;
+    let found = registrations::by_id(&connection, id).await?.ok_or(Error::NotFound)?;
     let ledger = guesses::read(&connection, &app.address_name(&found.email)).await?;
     Ok(judge(app, &found, &ledger))
 }
 
 /// The same for many at once; those that there are.
-pub(crate) async fn read_all(app: &App, ids: &[Uuid]) -> Result<Vec<Receipt>, Refusal> {
+pub(crate) async fn read_all(app: &App, ids: &[Uuid]) -> Result<Vec<Receipt>, Error> {
     let connection = app.store.connection().await?;
     let found = registrations::by_ids(&connection, ids).await?;
-    let names: Vec<_> = found.iter().map(|registration| app.address_name(&registration.email)).collect();
-    let ledgers = guesses::read_all(&connection, &names).await?;
+    let keys: Vec<_> = found.iter().map(|registration| app.address_name(&registration.email)).collect();
+    let ledgers = guesses::read_all(&connection, &keys).await?;
     Ok(found.iter().zip(&ledgers).map(|(found, ledger)| judge(app, found, ledger)).collect())
 }
 
@@ -94,9 +94,9 @@ fn status(registration: &Registration, policy: &Policy) -> Status {
         return Status::Undeliverable;
     }
     match registration.code.standing(registration.now) {
-        Standing::Waiting if registration.dropped => Status::Expired,
-        Standing::Waiting => Status::Queued,
-        Standing::Live => Status::Sent,
-        Standing::Expired | Standing::Exhausted => Status::Expired,
+        CodeStatus::Waiting if registration.dropped => Status::Expired,
+        CodeStatus::Waiting => Status::Queued,
+        CodeStatus::Live => Status::Sent,
+        CodeStatus::Expired | CodeStatus::Exhausted => Status::Expired,
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Result;
-use shared::telemetry::metrics::{Held, Number};
+use shared::telemetry::metrics::{GaugeGuard, Number};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -17,9 +17,9 @@ use crate::{
     app::App,
     domain::{
         network::Network,
-        policy::{Scope, TooMany},
+        policy::{RateLimited, Scope},
     },
-    error::Refusal,
+    error::Error,
     registration::receipt::{self, Receipt},
 };
 
@@ -35,15 +35,15 @@ const MOST_FOR_ONE_NETWORK: usize = 32;
 /// Until a place of the same network may be free again.
 const RETRY_AFTER: time::Duration = time::Duration::seconds(10);
 
-pub(crate) struct Watch {
-    hall: Mutex<Hall>,
+pub(crate) struct Subscribers {
+    hall: Mutex<SubscriberState>,
     somebody: Notify,
     most: usize,
     streams: Arc<Number>,
 }
 
 #[derive(Default)]
-struct Hall {
+struct SubscriberState {
     is_closed: bool,
     waiting: usize,
     networks: HashMap<Network, usize>,
@@ -51,32 +51,32 @@ struct Hall {
 }
 
 /// Somebody who waits. There is no more news when the sender is gone.
-pub(crate) struct Watcher {
+pub(crate) struct Subscription {
     pub(crate) news: watch::Receiver<Receipt>,
-    _place: Place,
+    _place: Slot,
 }
 
-struct Place {
-    watch: Arc<Watch>,
+struct Slot {
+    watch: Arc<Subscribers>,
     network: Network,
-    _counted: Held,
+    _counted: GaugeGuard,
 }
 
-impl Watch {
+impl Subscribers {
     /// So many may wait at a time; `streams` says how many do.
     pub(crate) fn new(most: usize, streams: Arc<Number>) -> Self {
         Self { hall: Mutex::default(), somebody: Notify::new(), most, streams }
     }
 
     /// Gives a place to whoever has read this receipt just now.
-    pub(crate) fn join(self: &Arc<Self>, receipt: Receipt, network: Network) -> Result<Watcher, Refusal> {
+    pub(crate) fn join(self: &Arc<Self>, receipt: Receipt, network: Network) -> Result<Subscription, Error> {
         let mut hall = self.hall();
         if hall.is_closed || hall.waiting >= self.most {
-            return Err(Refusal::Overloaded);
+            return Err(Error::Overloaded);
         }
         let share = hall.networks.entry(network).or_default();
         if *share >= MOST_FOR_ONE_NETWORK {
-            return Err(TooMany { scope: Scope::Network, retry_after: RETRY_AFTER }.into());
+            return Err(RateLimited { scope: Scope::Network, retry_after: RETRY_AFTER }.into());
         }
         *share += 1;
         hall.waiting += 1;
@@ -85,18 +85,18 @@ impl Watch {
         let news = sender.subscribe();
         tell(sender, receipt);
         self.somebody.notify_one();
-        let place = Place { watch: Arc::clone(self), network, _counted: self.streams.hold() };
-        Ok(Watcher { news, _place: place })
+        let place = Slot { watch: Arc::clone(self), network, _counted: self.streams.hold() };
+        Ok(Subscription { news, _place: place })
     }
 
-    /// What somebody waits for, and nothing that nobody does any more.
+    /// EventKind somebody waits for, and nothing that nobody does any more.
     fn watched(&self) -> Vec<Uuid> {
         let mut hall = self.hall();
         hall.watched.retain(|_, sender| sender.receiver_count() > 0);
         hall.watched.keys().copied().collect()
     }
 
-    /// What was asked for and not found is gone for good.
+    /// EventKind was asked for and not found is gone for good.
     fn spread(&self, asked: &[Uuid], found: Vec<Receipt>) {
         let (mut hall, mut found) =
             (self.hall(), found.into_iter().map(|r| (r.registration, r)).collect::<HashMap<_, _>>());
@@ -115,7 +115,7 @@ impl Watch {
         hall.watched.clear();
     }
 
-    fn hall(&self) -> MutexGuard<'_, Hall> {
+    fn hall(&self) -> MutexGuard<'_, SubscriberState> {
         self.hall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -124,7 +124,7 @@ fn tell(sender: &watch::Sender<Receipt>, receipt: Receipt) {
     sender.send_if_modified(|known| std::mem::replace(known, receipt.clone()) != receipt);
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut hall = self.watch.hall();
         hall.waiting -= 1;
@@ -141,20 +141,20 @@ impl Drop for Place {
 pub(crate) async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     let looking = async {
         loop {
-            let asked = app.watch.watched();
+            let asked = app.subscribers.watched();
             if asked.is_empty() {
-                app.watch.somebody.notified().await;
+                app.subscribers.somebody.notified().await;
             } else {
                 // Those who wait go on waiting when Postgres is away: each request that meets that says so.
                 if let Ok(Ok(found)) = tokio::time::timeout(PATIENCE, receipt::read_all(&app, &asked)).await {
-                    app.watch.spread(&asked, found);
+                    app.subscribers.spread(&asked, found);
                 }
                 tokio::time::sleep(EVERY).await;
             }
         }
     };
     let _ = stop.run_until_cancelled(looking).await.map(|never: std::convert::Infallible| match never {});
-    app.watch.close();
+    app.subscribers.close();
     Ok(())
 }
 

@@ -8,20 +8,20 @@ use i18n::Language;
 use crate::{
     app::App,
     auth::{
-        password_attempt::{self, Ending},
-        subject_keys::Names,
+        password_attempt::{self, AttemptOutcome},
+        subject_keys::SubjectKeys,
     },
     domain::{
         email::EmailAddress,
         network::Network,
         password::{Password, proof::Proof, recipe::Recipe},
-        policy::{IDEMPOTENCY_TTL, Wanted},
+        policy::{CodePurpose, IDEMPOTENCY_TTL},
     },
-    error::Refusal,
+    error::Error,
     outbox::events::{self, Occasion},
-    password_hashing::{Errand, Place},
+    password_hashing::{HashPermit, Priority},
     registration::{
-        issue_code::{self, Order},
+        issue_code::{self, CodeRequest},
         receipt::{self, Receipt},
     },
     rng,
@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-pub(crate) struct Registering {
+pub(crate) struct RegisterRequest {
     pub(crate) email: EmailAddress,
     pub(crate) password: Password,
     pub(crate) idempotency_key: Option<String>,
@@ -41,35 +41,35 @@ pub(crate) struct Registering {
     pub(crate) traceparent: String,
 }
 
-/// What must be known before the password is hashed.
+/// EventKind must be known before the password is hashed.
 enum Looked {
     New(Recipe),
     /// The registration that this key made, while the key is remembered.
     Repeated(Box<Registration>),
 }
 
-pub(crate) async fn register(app: &App, wish: &Registering) -> Result<Receipt, Refusal> {
+pub(crate) async fn register(app: &App, wish: &RegisterRequest) -> Result<Receipt, Error> {
     // Before anything else: an overload must cost nothing.
-    let place = app.hashes.admit(Errand::Registering)?;
-    let names = app.names(&wish.email, wish.network);
-    let recipe = match look(app, wish, &names).await? {
+    let place = app.hashes.admit(Priority::RegisterRequest)?;
+    let keys = app.keys(&wish.email, wish.network);
+    let recipe = match look(app, wish, &keys).await? {
         Looked::New(recipe) => recipe,
-        Looked::Repeated(before) => return Box::pin(repeat(app, wish, &names, &before, place)).await,
+        Looked::Repeated(before) => return Box::pin(repeat(app, wish, &keys, &before, place)).await,
     };
     let proof = place.prove(wish.password.clone(), recipe).await?;
-    match append(app, wish, &names, &proof).await? {
+    match append(app, wish, &keys, &proof).await? {
         Some(receipt) => Ok(receipt),
         // Another request with the same key committed in between: this one is its repetition.
-        None => match look(app, wish, &names).await? {
+        None => match look(app, wish, &keys).await? {
             Looked::Repeated(before) => replay(app, wish, &before, &proof),
-            Looked::New(_) => Err(Refusal::IdempotencyMismatch),
+            Looked::New(_) => Err(Error::IdempotencyMismatch),
         },
     }
 }
 
-async fn look(app: &App, wish: &Registering, names: &Names) -> Result<Looked, Refusal> {
+async fn look(app: &App, wish: &RegisterRequest, keys: &SubjectKeys) -> Result<Looked, Error> {
     if wish.idempotency_key.is_none() {
-        app.spent.check(names)?;
+        app.rejections.check(keys)?;
     }
     let connection = app.store.connection().await?;
     let by_key = async {
@@ -78,10 +78,10 @@ async fn look(app: &App, wish: &Registering, names: &Names) -> Result<Looked, Re
             None => Ok(None),
         }
     };
-    let order = order(wish, names);
+    let order = order(wish, keys);
     let hash = pin!(passwords::hash_at(&connection, &wish.email, app.policy.registration_ttl));
     let known = pin!(try_join(by_key, issue_code::used(&connection, &order)));
-    let ((before, used), hash) = if app.spent.likely(names) {
+    let ((before, used), hash) = if app.rejections.likely(keys) {
         (known.await?, Either::Left(hash))
     } else {
         // Sent together. Who is refused does not wait for what is known of the address, and cannot time it.
@@ -102,48 +102,53 @@ async fn look(app: &App, wish: &Registering, names: &Names) -> Result<Looked, Re
 /// here, so it counts like one that is given to come in.
 async fn repeat(
     app: &App,
-    wish: &Registering,
-    names: &Names,
+    wish: &RegisterRequest,
+    keys: &SubjectKeys,
     before: &Registration,
-    place: Place,
-) -> Result<Receipt, Refusal> {
-    let trial = password_attempt::take(app, names).await?;
+    place: HashPermit,
+) -> Result<Receipt, Error> {
+    let trial = password_attempt::take(app, keys).await?;
     let recipe = app.recipe(&wish.email, std::iter::once(&before.password_hash));
     let proof = match place.prove(wish.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
-            password_attempt::settle(app, names, &trial, Ending::Untried).await?;
+            password_attempt::settle(app, keys, &trial, AttemptOutcome::Untried).await?;
             return Err(overloaded.into());
         }
     };
     let receipt = replay(app, wish, before, &proof)?;
-    password_attempt::settle(app, names, &trial, Ending::Right).await?;
+    password_attempt::settle(app, keys, &trial, AttemptOutcome::Right).await?;
     Ok(receipt)
 }
 
 /// The same request again has the same receipt, and no second mail.
-fn replay(app: &App, wish: &Registering, before: &Registration, proof: &Proof) -> Result<Receipt, Refusal> {
+fn replay(app: &App, wish: &RegisterRequest, before: &Registration, proof: &Proof) -> Result<Receipt, Error> {
     if before.email == wish.email && proof.matches(&before.password_hash) {
         app.metrics.repeated();
         Ok(receipt::of(before, &app.policy))
     } else {
-        Err(Refusal::IdempotencyMismatch)
+        Err(Error::IdempotencyMismatch)
     }
 }
 
 /// Registration, code, message and event in one transaction. `None` when the key was taken meanwhile.
-async fn append(app: &App, wish: &Registering, names: &Names, proof: &Proof) -> Result<Option<Receipt>, Refusal> {
-    let (order, key) = (order(wish, names), wish.idempotency_key.as_deref());
-    let (id, password_hash) = (rng::id(), proof.to_stored().map_err(Refusal::Internal)?);
+async fn append(
+    app: &App,
+    wish: &RegisterRequest,
+    keys: &SubjectKeys,
+    proof: &Proof,
+) -> Result<Option<Receipt>, Error> {
+    let (order, key) = (order(wish, keys), wish.idempotency_key.as_deref());
+    let (id, password_hash) = (rng::id(), proof.to_stored().map_err(Error::Internal)?);
     let connection = app.store.connection().await?;
     // Everybody in a network waits for each other here, but only where networks have a limit.
-    let network = app.policy.registrations_from.as_ref().map(|_| &names.network);
-    let locks: Vec<_> = std::iter::once(&names.address).chain(network).collect();
+    let network = app.policy.registrations_from.as_ref().map(|_| &keys.network);
+    let locks: Vec<_> = std::iter::once(&keys.address).chain(network).collect();
     let reading = issue_code::read(&connection, &order);
     let (transaction, facts) = Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
     issue_code::judge(app, &facts.used, &order)?;
     if !facts.allow(proof) {
-        return Err(Refusal::Unavailable(anyhow::anyhow!("the hash of the account was renewed at the same moment")));
+        return Err(Error::Unavailable(anyhow::anyhow!("the hash of the account was renewed at the same moment")));
     }
     let (code, now) = (issue_code::make(app, &facts, order.wanted, id), facts.used.now);
 
@@ -168,7 +173,7 @@ async fn append(app: &App, wish: &Registering, names: &Names, proof: &Proof) -> 
     Ok(Some(receipt::of(&Registration::new(&new, code, now), &app.policy)))
 }
 
-fn order<'a>(wish: &'a Registering, names: &'a Names) -> Order<'a> {
-    let (wanted, guessed) = (Wanted::Registration, &names.address);
-    Order { email: &wish.email, names, wanted, guessed, traceparent: &wish.traceparent }
+fn order<'a>(wish: &'a RegisterRequest, keys: &'a SubjectKeys) -> CodeRequest<'a> {
+    let (wanted, guessed) = (CodePurpose::Registration, &keys.address);
+    CodeRequest { email: &wish.email, keys, wanted, guessed, traceparent: &wish.traceparent }
 }

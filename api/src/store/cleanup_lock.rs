@@ -1,7 +1,7 @@
 //! Whose turn it is, when one process does something for all.
 
 use time::OffsetDateTime;
-use tokio_postgres::Error;
+use tokio_postgres::Error as PgError;
 
 use super::Connection;
 
@@ -13,7 +13,7 @@ const TAKE: &str = "SELECT pg_try_advisory_xact_lock(1986356079, 1), clock_times
 pub(crate) const ALL: &[&str] = &[TAKE];
 
 /// What time it is, if it is ours until the transaction ends; nobody waits for it.
-pub(crate) async fn take(connection: &Connection) -> Result<Option<OffsetDateTime>, Error> {
+pub(crate) async fn take(connection: &Connection) -> Result<Option<OffsetDateTime>, PgError> {
     let row = super::row(connection, TAKE, &[]).await?;
     Ok(row.filter(|row| row.get(0)).map(|row| row.get(1)))
 }

@@ -1,7 +1,7 @@
 //! The codes of registrations: one that counts, the others superseded.
 
 use time::{Duration, OffsetDateTime};
-use tokio_postgres::Error;
+use tokio_postgres::Error as PgError;
 use uuid::Uuid;
 
 use super::transaction::Writes;
@@ -66,6 +66,6 @@ pub(crate) fn kill_shorter<'a>(writes: &mut Writes<'a>, email: &'a EmailAddress,
 }
 
 /// Whether a code that could still be used has waited longer than this for a mail server.
-pub(crate) async fn any_late(connection: &super::Connection, seconds: f64) -> Result<bool, Error> {
+pub(crate) async fn any_late(connection: &super::Connection, seconds: f64) -> Result<bool, PgError> {
     Ok(super::row(connection, IS_LATE, &[&seconds]).await?.is_some_and(|row| row.get(0)))
 }

@@ -2,10 +2,10 @@
 
 use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
-use tokio_postgres::{Error, Row};
+use tokio_postgres::{Error as PgError, Row};
 
 use super::transaction::Writes;
-use crate::domain::rate_limit::guess_escalation::{DAY, Record, Spent};
+use crate::domain::rate_limit::guess_escalation::{DAY, GuessRecord, GuessTotals};
 
 const READ: &str = "WITH day AS (SELECT length, sum(wrong)::bigint AS wrong FROM guesses_by_hour \
     WHERE hour > clock_timestamp() - make_interval(secs => $2) GROUP BY length) \
@@ -35,19 +35,19 @@ pub(crate) const ALL: &[&str] = &[READ, READ_ALL, COUNT, COUNT_FOR_ALL, FORGIVE,
 
 /// What was guessed wrong until now.
 pub(crate) struct Ledger {
-    pub(crate) record: Record,
-    pub(crate) spent: Vec<Spent>,
+    pub(crate) record: GuessRecord,
+    pub(crate) spent: Vec<GuessTotals>,
     pub(crate) now: OffsetDateTime,
 }
 
-pub(crate) async fn read(client: &impl GenericClient, address: &[u8; 32]) -> Result<Ledger, Error> {
+pub(crate) async fn read(client: &impl GenericClient, address: &[u8; 32]) -> Result<Ledger, PgError> {
     let row =
         client.query_one(&client.prepare_cached(READ).await?, &[&address.as_slice(), &DAY.as_seconds_f64()]).await?;
     Ok(row.into())
 }
 
 /// One for each address, in their order.
-pub(crate) async fn read_all(client: &impl GenericClient, addresses: &[[u8; 32]]) -> Result<Vec<Ledger>, Error> {
+pub(crate) async fn read_all(client: &impl GenericClient, addresses: &[[u8; 32]]) -> Result<Vec<Ledger>, PgError> {
     let addresses: Vec<_> = addresses.iter().map(<[u8; 32]>::as_slice).collect();
     let rows = super::rows(client, READ_ALL, &[&addresses, &DAY.as_seconds_f64()]).await?;
     Ok(rows.into_iter().map(Into::into).collect())
@@ -58,11 +58,11 @@ impl From<Row> for Ledger {
         let (lengths, wrong) = (row.get::<_, Vec<i16>>(3), row.get::<_, Vec<i64>>(4));
         let number = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
         Self {
-            record: Record { wrong: number(row.get(1)), last_at: row.get(2) },
+            record: GuessRecord { wrong: number(row.get(1)), last_at: row.get(2) },
             spent: lengths
                 .into_iter()
                 .zip(wrong)
-                .map(|(length, wrong)| Spent {
+                .map(|(length, wrong)| GuessTotals {
                     length: u8::try_from(length).unwrap_or(u8::MAX),
                     wrong: u32::try_from(wrong.max(0)).unwrap_or(u32::MAX),
                 })
@@ -73,7 +73,7 @@ impl From<Row> for Ledger {
 }
 
 /// The caller holds the lock of the address.
-pub(crate) fn count<'a>(writes: &mut Writes<'a>, address: &'a [u8; 32], record: &Record, now: OffsetDateTime) {
+pub(crate) fn count<'a>(writes: &mut Writes<'a>, address: &'a [u8; 32], record: &GuessRecord, now: OffsetDateTime) {
     let wrong = i32::try_from(record.wrong).unwrap_or(i32::MAX);
     writes.push(COUNT, [Box::new(address.as_slice()), Box::new(wrong), Box::new(now)]);
 }

@@ -2,7 +2,7 @@
 
 use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
-use tokio_postgres::Error;
+use tokio_postgres::Error as PgError;
 
 use super::transaction::Writes;
 use crate::domain::rate_limit::lockout::Lockout;
@@ -25,7 +25,7 @@ pub(crate) const ALL: &[&str] = &[READ, WRITE, FORGET, FORGET_QUIET];
 pub(crate) async fn read(
     client: &impl GenericClient,
     subjects: [&[u8; 32]; 2],
-) -> Result<([Lockout; 2], OffsetDateTime), Error> {
+) -> Result<([Lockout; 2], OffsetDateTime), PgError> {
     let [a, b] = subjects.map(|subject| subject.as_slice());
     let row = client.query_one(&client.prepare_cached(READ).await?, &[&a, &b]).await?;
     let lockout = |first: usize| Lockout {

@@ -2,7 +2,7 @@
 
 use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
-use tokio_postgres::Error;
+use tokio_postgres::Error as PgError;
 
 use super::transaction::Writes;
 
@@ -17,7 +17,7 @@ const FORGET: &str = "DELETE FROM mutes WHERE ctid = ANY(ARRAY( \
 pub(crate) const ALL: &[&str] = &[UNTIL, SET, LIFT, FORGET];
 
 /// When that of this address ends, or has ended.
-pub(crate) async fn until(client: &impl GenericClient, address: &[u8; 32]) -> Result<Option<OffsetDateTime>, Error> {
+pub(crate) async fn until(client: &impl GenericClient, address: &[u8; 32]) -> Result<Option<OffsetDateTime>, PgError> {
     Ok(super::row(client, UNTIL, &[&address.as_slice()]).await?.map(|row| row.get(0)))
 }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::Value;
 use shared::messages::{Envelope, Message};
 use tokio::try_join;
-use tokio_postgres::{Error, Row, types::ToSql};
+use tokio_postgres::{Error as PgError, Row, types::ToSql};
 use uuid::Uuid;
 
 use super::{Connection, transaction::Writes};
 use crate::{
     domain::{cloud_event::Event, email::EmailAddress},
-    outbox::{capacity::Room, delivery::Outgoing},
+    outbox::{capacity::Capacity, delivery::OutboxMessage},
 };
 
 const INSERT: &str = "INSERT INTO outbox (id, message, traceparent) VALUES ($1, $2, $3)";
@@ -64,7 +64,7 @@ pub(crate) const ALL: &[&str] =
     &[INSERT, BY_INDEX, LEASE_MAILS, LEASE_EVENTS, RENEW, RELEASE, DELETE, INSERT_AGAIN, DROP_OF, FORGET, STATE];
 
 /// A row of the outbox; the error says why nobody can be told of it.
-pub(crate) type Leased = (Uuid, Result<Outgoing, &'static str>);
+pub(crate) type Leased = (Uuid, Result<OutboxMessage, &'static str>);
 
 /// How a relay holds what it takes: under its own id, for so long.
 #[derive(Clone, Copy)]
@@ -73,10 +73,10 @@ pub(crate) struct Lease {
     pub(crate) length: Duration,
 }
 
-pub(crate) fn insert(writes: &mut Writes<'_>, outgoing: Outgoing) {
+pub(crate) fn insert(writes: &mut Writes<'_>, outgoing: OutboxMessage) {
     let (id, body, traceparent) = match outgoing {
-        Outgoing::Mail(Envelope { message, traceparent }) => (message.id, message.to_json(), traceparent),
-        Outgoing::Event(Event { id, body, traceparent, .. }) => (id, body, traceparent),
+        OutboxMessage::Mail(Envelope { message, traceparent }) => (message.id, message.to_json(), traceparent),
+        OutboxMessage::Event(Event { id, body, traceparent, .. }) => (id, body, traceparent),
     };
     writes.push(INSERT, [Box::new(id), Box::new(body), Box::new(traceparent)]);
 }
@@ -84,10 +84,10 @@ pub(crate) fn insert(writes: &mut Writes<'_>, outgoing: Outgoing) {
 /// Mails and events, in one round trip; what there is no room for is not asked for.
 pub(crate) async fn lease(
     connection: &Connection,
-    room: Room,
+    room: Capacity,
     lease: Lease,
-) -> Result<(Vec<Leased>, Vec<Leased>), Error> {
-    let taking = async |sql, at_most: usize, read: fn(&Row) -> Result<Outgoing, &'static str>| {
+) -> Result<(Vec<Leased>, Vec<Leased>), PgError> {
+    let taking = async |sql, at_most: usize, read: fn(&Row) -> Result<OutboxMessage, &'static str>| {
         let (at_most, length) = (i64::try_from(at_most).unwrap_or(i64::MAX), lease.length.as_secs_f64());
         let values: [&(dyn ToSql + Sync); 3] = [&at_most, &length, &lease.by];
         let rows = if at_most > 0 { super::rows(connection, sql, &values).await? } else { vec![] };
@@ -96,14 +96,14 @@ pub(crate) async fn lease(
     try_join!(taking(LEASE_MAILS, room.mails, read_mail), taking(LEASE_EVENTS, room.events, read_event))
 }
 
-fn read_mail(row: &Row) -> Result<Outgoing, &'static str> {
+fn read_mail(row: &Row) -> Result<OutboxMessage, &'static str> {
     let message = Message::from_json(row.get::<_, Value>(1).to_string().as_bytes())?;
-    Ok(Outgoing::Mail(Envelope { message, traceparent: row.get(2) }))
+    Ok(OutboxMessage::Mail(Envelope { message, traceparent: row.get(2) }))
 }
 
-fn read_event(row: &Row) -> Result<Outgoing, &'static str> {
+fn read_event(row: &Row) -> Result<OutboxMessage, &'static str> {
     let age = Duration::try_from_secs_f64(row.get(3)).unwrap_or_default();
-    Event::read(row.get(0), row.get(1), row.get(2), age).map(Outgoing::Event)
+    Event::read(row.get(0), row.get(1), row.get(2), age).map(OutboxMessage::Event)
 }
 
 /// For this transaction: what it asks for is found by indexes.
@@ -127,7 +127,7 @@ pub(crate) fn delete<'a>(writes: &mut Writes<'a>, ids: &'a [Uuid]) {
 }
 
 /// Those that are not there already; returns how many that were.
-pub(crate) async fn insert_again(connection: &Connection, messages: &[Message]) -> Result<u64, Error> {
+pub(crate) async fn insert_again(connection: &Connection, messages: &[Message]) -> Result<u64, PgError> {
     let (ids, bodies): (Vec<_>, Vec<_>) = messages.iter().map(|message| (message.id, message.to_json())).unzip();
     super::execute(connection, INSERT_AGAIN, &[&ids, &bodies]).await
 }
@@ -149,7 +149,7 @@ pub(crate) struct State {
     pub(crate) oldest_seconds: Option<i64>,
 }
 
-pub(crate) async fn state(connection: &Connection) -> Result<State, Error> {
+pub(crate) async fn state(connection: &Connection) -> Result<State, PgError> {
     let row = connection.query_one(STATE, &[]).await?;
     Ok(State { waiting: row.get(0), leased: row.get(1), oldest_seconds: row.get(2) })
 }

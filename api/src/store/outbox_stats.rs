@@ -2,7 +2,7 @@
 
 use futures_util::future::try_join;
 
-use super::{Connection, Error};
+use super::{Connection, PgError};
 
 // Counting ends where it would begin to cost something. Mails are found by their age, so the oldest is among those that
 // are counted; events by when they are due, and of very many the oldest may rest behind them.
@@ -28,7 +28,7 @@ pub(crate) const ALL: &[&str] = &[MAILS, EVENTS];
 pub(crate) type Waiting = (i64, i64);
 
 /// Mails and events. Planned anew each time: a plan that was made while next to nothing waited would read all of it.
-pub(crate) async fn waiting(connection: &Connection) -> Result<(Waiting, Waiting), Error> {
+pub(crate) async fn waiting(connection: &Connection) -> Result<(Waiting, Waiting), PgError> {
     let ask = async |sql| connection.query_one(sql, &[]).await.map(|row| (row.get(0), row.get(1)));
     try_join(ask(MAILS), ask(EVENTS)).await
 }

@@ -2,7 +2,7 @@
 
 use deadpool_postgres::GenericClient;
 use time::Duration;
-use tokio_postgres::Error;
+use tokio_postgres::Error as PgError;
 
 use crate::domain::email::EmailAddress;
 
@@ -18,7 +18,7 @@ pub(crate) async fn hash_at(
     client: &impl GenericClient,
     email: &EmailAddress,
     younger_than: Duration,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<String>, PgError> {
     let row = super::row(client, HASH, &[&email.as_str(), &younger_than.as_seconds_f64()]).await?;
     Ok(row.map(|row| row.get(0)))
 }

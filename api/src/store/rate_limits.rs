@@ -2,7 +2,7 @@
 
 use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
-use tokio_postgres::{Error, types::ToSql};
+use tokio_postgres::{Error as PgError, types::ToSql};
 
 use super::transaction::Writes;
 
@@ -30,7 +30,7 @@ pub(crate) const ALL: &[&str] = &[READ[0], READ[1], READ[2], WRITE, FORGET];
 
 /// What is used.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum LimitKind {
     /// The codes of an address: all, and those that one network asked for.
     Codes,
     CodesFrom,
@@ -42,7 +42,7 @@ pub(crate) enum Kind {
     LetIn,
 }
 
-impl Kind {
+impl LimitKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Codes => "codes",
@@ -58,8 +58,8 @@ impl Kind {
 /// When each of these was used, oldest first, and what time it is now.
 pub(crate) async fn used<const N: usize>(
     client: &impl GenericClient,
-    asked: [(&[u8; 32], Kind); N],
-) -> Result<([Vec<OffsetDateTime>; N], OffsetDateTime), Error> {
+    asked: [(&[u8; 32], LimitKind); N],
+) -> Result<([Vec<OffsetDateTime>; N], OffsetDateTime), PgError> {
     const { assert!(1 <= N && N <= READ.len()) };
     let asked = asked.map(|(subject, kind)| (subject.as_slice(), kind.name()));
     let values: Vec<_> = asked.iter().flat_map(|(subject, kind)| [subject as &(dyn ToSql + Sync), kind]).collect();
@@ -69,11 +69,11 @@ pub(crate) async fn used<const N: usize>(
 }
 
 /// The caller holds the lock of the subject, or of the address that it is a part of.
-pub(crate) fn set<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], kind: Kind, used: Vec<OffsetDateTime>) {
+pub(crate) fn set<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], kind: LimitKind, used: Vec<OffsetDateTime>) {
     writes.push(WRITE, [Box::new(subject.as_slice()), Box::new(kind.name()), Box::new(used)]);
 }
 
 /// So many of those that were used last then or before.
-pub(crate) fn forget(writes: &mut Writes<'_>, kind: Kind, since: OffsetDateTime, at_most: i64) {
+pub(crate) fn forget(writes: &mut Writes<'_>, kind: LimitKind, since: OffsetDateTime, at_most: i64) {
     writes.push(FORGET, [Box::new(kind.name()), Box::new(since), Box::new(at_most)]);
 }

@@ -5,7 +5,7 @@ pub(crate) mod over;
 use deadpool_postgres::GenericClient;
 use i18n::Language;
 use time::{Duration, OffsetDateTime};
-use tokio_postgres::{Error, Row, types::ToSql};
+use tokio_postgres::{Error as PgError, Row, types::ToSql};
 use uuid::Uuid;
 
 use super::transaction::{Value, Writes};
@@ -126,12 +126,12 @@ impl From<Row> for Registration {
     }
 }
 
-pub(crate) async fn by_id(client: &impl GenericClient, id: Uuid) -> Result<Option<Registration>, Error> {
+pub(crate) async fn by_id(client: &impl GenericClient, id: Uuid) -> Result<Option<Registration>, PgError> {
     Ok(by_ids(client, &[id]).await?.pop())
 }
 
 /// Newest first, like the other lists.
-pub(crate) async fn by_ids(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<Registration>, Error> {
+pub(crate) async fn by_ids(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<Registration>, PgError> {
     Ok(super::rows(client, BY_IDS, &[&ids]).await?.into_iter().map(Into::into).collect())
 }
 
@@ -140,17 +140,17 @@ pub(crate) async fn open_of(
     client: &impl GenericClient,
     email: &EmailAddress,
     younger_than: Duration,
-) -> Result<Vec<Registration>, Error> {
+) -> Result<Vec<Registration>, PgError> {
     let values: [&(dyn ToSql + Sync); 2] = [&email.as_str(), &younger_than.as_seconds_f64()];
     Ok(super::rows(client, OPEN_OF, &values).await?.into_iter().map(Into::into).collect())
 }
 
 /// The one that this code was made for.
-pub(crate) async fn of_code(client: &impl GenericClient, code: Uuid) -> Result<Option<Registration>, Error> {
+pub(crate) async fn of_code(client: &impl GenericClient, code: Uuid) -> Result<Option<Registration>, PgError> {
     Ok(super::row(client, OF_CODE, &[&code]).await?.map(Into::into))
 }
 
-pub(crate) async fn by_key(client: &impl GenericClient, key: &str) -> Result<Option<Registration>, Error> {
+pub(crate) async fn by_key(client: &impl GenericClient, key: &str) -> Result<Option<Registration>, PgError> {
     Ok(super::row(client, BY_KEY, &[&key]).await?.map(Into::into))
 }
 

@@ -3,7 +3,7 @@
 use deadpool_postgres::GenericClient;
 use i18n::Language;
 use time::{Duration, OffsetDateTime};
-use tokio_postgres::{Error, Row};
+use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
 use super::transaction::{Value, Writes};
@@ -85,12 +85,12 @@ impl From<Row> for Reset {
     }
 }
 
-pub(crate) async fn by_id(client: &impl GenericClient, id: Uuid) -> Result<Option<Reset>, Error> {
+pub(crate) async fn by_id(client: &impl GenericClient, id: Uuid) -> Result<Option<Reset>, PgError> {
     Ok(super::row(client, BY_ID, &[&id]).await?.map(Into::into))
 }
 
 /// Whether the code of one that could still be used has waited longer than this for a mail server.
-pub(crate) async fn any_late(connection: &super::Connection, seconds: f64) -> Result<bool, Error> {
+pub(crate) async fn any_late(connection: &super::Connection, seconds: f64) -> Result<bool, PgError> {
     Ok(super::row(connection, IS_LATE, &[&seconds]).await?.is_some_and(|row| row.get(0)))
 }
 

@@ -1,11 +1,11 @@
 //! Which version the database has been brought to.
 
-use super::{Connection, Error};
+use super::{Connection, PgError};
 
 const VERSION: &str = "SELECT COALESCE(max(version), 0) FROM migrations";
 
 pub(crate) const ALL: &[&str] = &[VERSION];
 
-pub(crate) async fn version(connection: &Connection) -> Result<i32, Error> {
+pub(crate) async fn version(connection: &Connection) -> Result<i32, PgError> {
     Ok(connection.query_one(&connection.prepare_cached(VERSION).await?, &[]).await?.get(0))
 }

@@ -1,7 +1,7 @@
 //! Who is logged in. Tokens stand here as their hashes.
 
 use time::OffsetDateTime;
-use tokio_postgres::{Error, Row};
+use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
 use super::{
@@ -27,13 +27,13 @@ pub(crate) const ALL: &[&str] = &[HOLDER, END, END_ALL_BUT, END_ALL_OTHERS, INSE
 pub(crate) async fn holder(
     connection: &Connection,
     token: &TokenHash,
-) -> Result<Option<(User, OffsetDateTime)>, Error> {
+) -> Result<Option<(User, OffsetDateTime)>, PgError> {
     let row = super::row(connection, HOLDER, &[&token.as_slice()]).await?;
     Ok(row.filter(|row| is_alive(row, 5)).map(|row| (users::read(&row), row.get(6))))
 }
 
 /// Whether there was such a session, and it was alive.
-pub(crate) async fn end(connection: &Connection, token: &TokenHash) -> Result<bool, Error> {
+pub(crate) async fn end(connection: &Connection, token: &TokenHash) -> Result<bool, PgError> {
     Ok(super::row(connection, END, &[&token.as_slice()]).await?.is_some_and(|row| is_alive(&row, 0)))
 }
 

@@ -8,7 +8,7 @@ use futures_util::{
 };
 use shared::telemetry::traces::spans;
 use tokio::join;
-use tokio_postgres::{Error, types::ToSql};
+use tokio_postgres::{Error as PgError, types::ToSql};
 use tracing::Instrument;
 
 use super::Connection;
@@ -44,8 +44,8 @@ impl<'a> Transaction<'a> {
         connection: &'a Connection,
         commit: Commit,
         subjects: &[&[u8; 32]],
-        reading: impl Future<Output = Result<T, Error>>,
-    ) -> Result<(Self, T), Error> {
+        reading: impl Future<Output = Result<T, PgError>>,
+    ) -> Result<(Self, T), PgError> {
         let transaction = Self { connection, over: false };
         let names: Vec<_> = subjects.iter().map(|name| i64::from_be_bytes(std::array::from_fn(|i| name[i]))).collect();
         let lock = connection.prepare_cached(LOCK).await?;
@@ -60,8 +60,8 @@ impl<'a> Transaction<'a> {
         connection: &Connection,
         commit: Commit,
         writes: Writes<'_>,
-        reading: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
+        reading: impl Future<Output = Result<T, PgError>>,
+    ) -> Result<T, PgError> {
         let mut transaction = Transaction { connection, over: false };
         let writing = writes.sending(connection).await?;
         let (begun, written, read, committed) = join!(
@@ -79,7 +79,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Returns how many rows each statement has touched.
-    pub(crate) async fn commit(self, writes: Writes<'_>) -> Result<Vec<u64>, Error> {
+    pub(crate) async fn commit(self, writes: Writes<'_>) -> Result<Vec<u64>, PgError> {
         Ok(self.commit_before(writes, Writes::default()).await?.0)
     }
 
@@ -87,8 +87,8 @@ impl<'a> Transaction<'a> {
     pub(crate) async fn commit_and_read<T>(
         mut self,
         writes: Writes<'_>,
-        reading: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
+        reading: impl Future<Output = Result<T, PgError>>,
+    ) -> Result<T, PgError> {
         let writing = writes.sending(self.connection).await?;
         let all = join3(join_all(writing), reading, self.connection.batch_execute("COMMIT"));
         let (written, read, committed) = all.instrument(spans::postgres("write, commit and read")).await;
@@ -105,7 +105,7 @@ impl<'a> Transaction<'a> {
         mut self,
         writes: Writes<'_>,
         next: Writes<'_>,
-    ) -> Result<(Vec<u64>, Result<(), Error>), Error> {
+    ) -> Result<(Vec<u64>, Result<(), PgError>), PgError> {
         let connection = self.connection;
         let writing = writes.sending(connection).await?;
         let next = async {
@@ -147,7 +147,7 @@ impl<'a> Writes<'a> {
     async fn sending<'s>(
         &'s self,
         connection: &'s Connection,
-    ) -> Result<Vec<impl Future<Output = Result<u64, Error>> + use<'s, 'a>>, Error> {
+    ) -> Result<Vec<impl Future<Output = Result<u64, PgError>> + use<'s, 'a>>, PgError> {
         debug_assert!(self.0.len() < 30);
         let mut sending = Vec::with_capacity(self.0.len());
         for (sql, values) in &self.0 {

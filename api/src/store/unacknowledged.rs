@@ -1,7 +1,7 @@
 //! Messages that no worker has put an end to, and no outbox holds: on their way, or lost.
 
 use time::OffsetDateTime;
-use tokio_postgres::{Error, Row};
+use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
 use super::Connection;
@@ -47,15 +47,15 @@ pub(crate) enum Events {
 }
 
 /// The row after which to go on, in the order of time.
-pub(crate) type Place = (OffsetDateTime, Uuid);
+pub(crate) type Cursor = (OffsetDateTime, Uuid);
 
-pub(crate) async fn now(connection: &Connection) -> Result<OffsetDateTime, Error> {
+pub(crate) async fn now(connection: &Connection) -> Result<OffsetDateTime, PgError> {
     Ok(connection.query_one(NOW, &[]).await?.get(0))
 }
 
 /// A message that there was, and whether it is one of those.
 pub(crate) struct Sent<T> {
-    pub(crate) place: Place,
+    pub(crate) place: Cursor,
     pub(crate) is_lost: bool,
     pub(crate) about: T,
 }
@@ -70,9 +70,9 @@ pub(crate) struct Code {
 pub(crate) async fn codes(
     connection: &Connection,
     of: Codes,
-    after: Place,
+    after: Cursor,
     at_most: i64,
-) -> Result<Vec<Sent<Code>>, Error> {
+) -> Result<Vec<Sent<Code>>, PgError> {
     let sql = if of == Codes::OfRegistrations { CODES } else { RESETS };
     let code = |row: &Row| Code {
         hash: row.get(3),
@@ -87,9 +87,9 @@ pub(crate) async fn codes(
 pub(crate) async fn events(
     connection: &Connection,
     events: Events,
-    after: Place,
+    after: Cursor,
     at_most: i64,
-) -> Result<Vec<Sent<()>>, Error> {
+) -> Result<Vec<Sent<()>>, PgError> {
     let sql = if events == Events::CameIn { USERS } else { CHANGES };
     let rows = super::rows(connection, sql, &[&after.0, &after.1, &at_most]).await?;
     Ok(rows.iter().map(|row| sent(row, ())).collect())

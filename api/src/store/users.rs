@@ -3,7 +3,7 @@
 use deadpool_postgres::GenericClient;
 use i18n::Language;
 use time::{Duration, OffsetDateTime};
-use tokio_postgres::{Error, Row};
+use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
 use super::transaction::{Value, Writes};
@@ -37,7 +37,7 @@ pub(crate) struct User {
     pub(crate) language: Language,
 }
 
-pub(crate) async fn by_email(client: &impl GenericClient, email: &EmailAddress) -> Result<Option<User>, Error> {
+pub(crate) async fn by_email(client: &impl GenericClient, email: &EmailAddress) -> Result<Option<User>, PgError> {
     let row = super::row(client, BY_EMAIL, &[&email.as_str()]).await?;
     Ok(row.map(|row| read(&row)))
 }

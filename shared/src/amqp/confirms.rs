@@ -17,7 +17,7 @@ use lapin::{
 };
 
 #[derive(Clone)]
-pub struct Confirms {
+pub struct ConfirmedChannel {
     channel: Channel,
     turn: Arc<Mutex<()>>,
 }
@@ -30,7 +30,7 @@ pub struct To<'a> {
     pub mandatory: bool,
 }
 
-impl Confirms {
+impl ConfirmedChannel {
     pub async fn open(connection: &Connection) -> Result<Self> {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;

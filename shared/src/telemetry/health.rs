@@ -31,14 +31,14 @@ const LOOKED_EVERY: Duration = Duration::from_secs(5);
 const CHECKED_EVERY: Duration = Duration::from_secs(1);
 
 /// A part of a process, and how it is asked.
-pub struct Part {
+pub struct Component {
     name: &'static str,
     checks: Ask<Checks>,
     checked: Mutex<Option<(Instant, Checks)>>,
     look: Ask<()>,
 }
 
-impl Part {
+impl Component {
     /// `look` sets the gauges that nobody counts: what waits on a server, what is taken of a pool.
     pub fn new<C, L>(
         name: &'static str,
@@ -72,16 +72,16 @@ const VERSION: &str = match option_env!("VESTIBULE_VERSION") {
 };
 
 /// The parts of a process, and all that they count.
-pub struct Desk {
+pub struct HealthReporter {
     registry: Registry,
-    parts: Vec<Part>,
+    parts: Vec<Component>,
     check_ok: Arc<Family<2>>,
     looked: Mutex<Option<Instant>>,
 }
 
-impl Desk {
+impl HealthReporter {
     /// The first part speaks for the process: what the others lack is told, and keeps nobody from being ready.
-    pub fn new(registry: Registry, parts: Vec<Part>) -> Self {
+    pub fn new(registry: Registry, parts: Vec<Component>) -> Self {
         let build = registry.family(names::BUILD_INFO);
         parts.iter().for_each(|part| build.set([part.name, VERSION], 1));
         Self::of(registry, parts)
@@ -91,10 +91,10 @@ impl Desk {
     /// alarm that nothing is there must be heard.
     pub(crate) fn of_one_that_migrates(process: &'static str) -> Self {
         let not_yet = || ready(vec![Check { name: "migrations", ok: false, needed: true }]);
-        Self::of(Registry::default(), vec![Part::new(process, not_yet, || ready(()))])
+        Self::of(Registry::default(), vec![Component::new(process, not_yet, || ready(()))])
     }
 
-    fn of(registry: Registry, parts: Vec<Part>) -> Self {
+    fn of(registry: Registry, parts: Vec<Component>) -> Self {
         let check_ok = registry.family(names::CHECK_OK);
         Self { registry, parts, check_ok, looked: Mutex::default() }
     }
@@ -166,14 +166,14 @@ mod tests {
                 vec![Check { name: "postgres", ok, needed: true }]
             }
         };
-        let desk = Desk::new(Registry::default(), vec![Part::new("part", checks, || async {})]);
-        let (first, second, _) = tokio::join!(desk.readiness(), desk.readiness(), desk.metrics());
+        let reporter = HealthReporter::new(Registry::default(), vec![Component::new("part", checks, || async {})]);
+        let (first, second, _) = tokio::join!(reporter.readiness(), reporter.readiness(), reporter.metrics());
         assert!(first.0 && second.0);
         tokio::time::advance(CHECKED_EVERY - Duration::from_millis(1)).await;
-        assert!(desk.readiness().await.0);
+        assert!(reporter.readiness().await.0);
         assert_eq!(made.load(Ordering::Relaxed), 1);
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(!desk.readiness().await.0);
+        assert!(!reporter.readiness().await.0);
         assert_eq!(made.load(Ordering::Relaxed), 2);
     }
 }

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use self::names::{Described, Kind, Name};
+use self::names::{Described, MetricKind, Name};
 
 /// Everything that one service counts. It is handed to whoever counts, and no global: several services may run in one
 /// process, as they do in tests, and each has its own numbers.
@@ -34,7 +34,7 @@ pub struct Family<const N: usize, S = Number> {
 pub struct Number(AtomicI64);
 
 /// Counts as one until it is dropped.
-pub struct Held(Arc<Number>);
+pub struct GaugeGuard(Arc<Number>);
 
 pub(crate) trait Series: Send + Sync + 'static {
     fn begin(described: &Described) -> Self;
@@ -70,9 +70,9 @@ impl Registry {
                 continue;
             };
             let kind = match kind {
-                Kind::Counter => "counter",
-                Kind::Gauge => "gauge",
-                Kind::Histogram(_) => "histogram",
+                MetricKind::Counter => "counter",
+                MetricKind::Gauge => "gauge",
+                MetricKind::Histogram(_) => "histogram",
             };
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
             families.iter().for_each(|family| family.write(&mut text));
@@ -126,13 +126,13 @@ impl Number {
         self.0.load(Relaxed)
     }
 
-    pub fn hold(self: &Arc<Self>) -> Held {
+    pub fn hold(self: &Arc<Self>) -> GaugeGuard {
         self.add(1);
-        Held(Arc::clone(self))
+        GaugeGuard(Arc::clone(self))
     }
 }
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.add(-1);
     }

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry::health::Desk;
+use crate::telemetry::health::HealthReporter;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -26,9 +26,9 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers `GET /health/live`, `GET /health/ready` and `GET /metrics` until told to stop. Three answers to three fixed
 /// lines need no HTTP library: the worker has none.
-pub async fn serve(listener: TcpListener, desk: Desk, stop: CancellationToken) -> Result<()> {
+pub async fn serve(listener: TcpListener, reporter: HealthReporter, stop: CancellationToken) -> Result<()> {
     tokio::select! {
-        never = answer_all(&listener, desk) => match never {},
+        never = answer_all(&listener, reporter) => match never {},
         () = stop.cancelled() => Ok(()),
     }
 }
@@ -40,13 +40,13 @@ pub async fn alive_meanwhile<T>(
     migrating: impl Future<Output = T>,
 ) -> T {
     tokio::select! {
-        never = answer_all(listener, Desk::of_one_that_migrates(process)) => match never {},
+        never = answer_all(listener, HealthReporter::of_one_that_migrates(process)) => match never {},
         done = migrating => done,
     }
 }
 
-async fn answer_all(listener: &TcpListener, desk: Desk) -> Infallible {
-    let (desk, places) = (Arc::new(desk), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+async fn answer_all(listener: &TcpListener, reporter: HealthReporter) -> Infallible {
+    let (reporter, places) = (Arc::new(reporter), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
     loop {
         let place = Arc::clone(&places).acquire_owned().await;
         let Ok((stream, _)) = listener.accept().await else {
@@ -54,24 +54,24 @@ async fn answer_all(listener: &TcpListener, desk: Desk) -> Infallible {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let desk = Arc::clone(&desk);
+        let reporter = Arc::clone(&reporter);
         tokio::spawn(async move {
             let _place = place;
             // A client that goes away in the middle is its own affair.
-            let _ = tokio::time::timeout(TIMEOUT, answer(stream, &desk)).await;
+            let _ = tokio::time::timeout(TIMEOUT, answer(stream, &reporter)).await;
         });
     }
 }
 
-async fn answer(mut stream: TcpStream, desk: &Desk) -> std::io::Result<()> {
+async fn answer(mut stream: TcpStream, reporter: &HealthReporter) -> std::io::Result<()> {
     let Some(request) = tokio::time::timeout(HEAD_TIMEOUT, head(&mut stream)).await?? else { return Ok(()) };
     let (status, kind, body) = match request.split(|&byte| byte == b'\r').next().unwrap_or_default() {
         line if line.starts_with(b"GET /health/live ") => ("200 OK", JSON, json!({ "status": "ok" }).to_string()),
         line if line.starts_with(b"GET /health/ready ") => {
-            let (ready, told) = desk.readiness().await;
+            let (ready, told) = reporter.readiness().await;
             (if ready { "200 OK" } else { "503 Service Unavailable" }, JSON, told.to_string())
         }
-        line if line.starts_with(b"GET /metrics ") => ("200 OK", PROMETHEUS, desk.metrics().await),
+        line if line.starts_with(b"GET /metrics ") => ("200 OK", PROMETHEUS, reporter.metrics().await),
         _ => ("404 Not Found", JSON, json!({ "status": NOT_HERE }).to_string()),
     };
     let head = format!(
@@ -118,16 +118,16 @@ mod tests {
 
     use super::*;
     use crate::telemetry::{
-        health::{Check, Checks, Part},
+        health::{Check, Checks, Component},
         metrics::Registry,
     };
 
     async fn ask_a_process_with(parts: Vec<Checks>) -> Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let part = |checks: Checks| Part::new("part", move || ready(checks.clone()), || ready(()));
+        let part = |checks: Checks| Component::new("part", move || ready(checks.clone()), || ready(()));
         let parts = parts.into_iter().map(part).collect();
-        let serving = tokio::spawn(serve(listener, Desk::new(Registry::default(), parts), stop.clone()));
+        let serving = tokio::spawn(serve(listener, HealthReporter::new(Registry::default(), parts), stop.clone()));
         let answer = ask(addr).await;
         stop.cancel();
         serving.await.unwrap().unwrap();
@@ -164,7 +164,7 @@ mod tests {
     async fn who_says_nothing_soon_loses_the_place() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let serving = tokio::spawn(serve(listener, Desk::new(Registry::default(), Vec::new()), stop.clone()));
+        let serving = tokio::spawn(serve(listener, HealthReporter::new(Registry::default(), Vec::new()), stop.clone()));
         let begun = tokio::time::Instant::now();
         let mut silent = TcpStream::connect(addr).await.unwrap();
         silent.write_all(b"GET /health/live HTTP/1.1\r\n").await.unwrap();

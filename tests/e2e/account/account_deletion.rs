@@ -21,18 +21,18 @@ const QUOTES: Behaviour =
 #[tokio::test(flavor = "multi_thread")]
 async fn no_table_names_whom_was_erased() {
     let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
-    stack.come_in(BOB).await;
+    stack.sign_up_and_activate(BOB).await;
     let bobs = stack.client.token(BOB).await;
     // One registration with two codes that is closed by another, one that is open, and one whose mail is refused.
     let closed = stack.client.register_with(ADA, "another password").await.registration();
     stack.sign_up(ADA).await;
     assert_eq!(stack.client.resend(ADA).await.status, 202);
-    let code = stack.sink.nth_mail_to(ADA, 3).await.code();
+    let code = stack.mail_server.nth_mail_to(ADA, 3).await.code();
     stack.database.becomes("SELECT count(*) FROM codes WHERE sent_at IS NULL", 0).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
     let open = stack.client.register_once("the-key-of-ada@example.com", ADA, "a stranger's").await.registration();
     stack.client.receipt_when(&open, "sent").await;
-    stack.sink.script(ADA, [QUOTES]);
+    stack.mail_server.script(ADA, [QUOTES]);
     let refused = stack.client.register_with(ADA, "a second stranger's").await.registration();
     stack.client.receipt_when(&refused, "undeliverable").await;
     assert_eq!(stack.client.login(ADA, "not her password").await.status, 401);
@@ -79,10 +79,10 @@ async fn an_address_that_was_erased_begins_anew() {
     for (key, mails) in [("first", 0), ("second", 2)] {
         let registered = stack.client.register_once("one-key", ADA, PASSWORD).await;
         assert_eq!(registered.status, 202, "{key}: {registered:?}");
-        let code = stack.sink.nth_mail_to(ADA, mails + 1).await.code();
+        let code = stack.mail_server.nth_mail_to(ADA, mails + 1).await.code();
         stack.client.receipt_when(&registered.registration(), "sent").await;
         assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-        stack.sink.nth_mail_to(ADA, mails + 2).await;
+        stack.mail_server.nth_mail_to(ADA, mails + 2).await;
         stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", mails as i64 + 2).await;
         let token = stack.client.token(ADA).await;
         assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
@@ -96,8 +96,8 @@ async fn what_lies_in_the_queue_for_whom_was_erased_is_dropped() {
     let mut stack = Stack::prepare(&[]).await;
     stack.client = stack.start_api(&[]).await.client.clone();
     let worker = stack.start_worker(&[]).await;
-    stack.come_in(ADA).await;
-    stack.sink.nth_mail_to(ADA, 2).await;
+    stack.sign_up_and_activate(ADA).await;
+    stack.mail_server.nth_mail_to(ADA, 2).await;
     stack.database.becomes("SELECT count(*) FROM deliveries", 2).await;
     worker.stop().await.unwrap();
     let token = stack.client.token(ADA).await;
@@ -107,7 +107,7 @@ async fn what_lies_in_the_queue_for_whom_was_erased_is_dropped() {
     assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
     stack.start_worker(&[]).await;
     stack.database.becomes(DROPPED, 1).await;
-    assert_eq!((stack.sink.mails_to(ADA).len(), stack.sink.attempts(ADA).len()), (2, 2));
+    assert_eq!((stack.mail_server.mails_to(ADA).len(), stack.mail_server.attempts(ADA).len()), (2, 2));
     stack.queue_holds(&stack.topology.parked, 0).await;
 }
 
@@ -139,19 +139,19 @@ async fn what_waits_in_the_outbox_for_whom_was_erased_is_never_published() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_letter_that_waits_for_a_connection_is_dropped_with_whom_it_was_for() {
     let stack = Stack::start_with(&[("WORKER_CONCURRENCY", "1")]).await;
-    stack.come_in(BOB).await;
-    stack.sink.nth_mail_to(BOB, 2).await;
+    stack.sign_up_and_activate(BOB).await;
+    stack.mail_server.nth_mail_to(BOB, 2).await;
     let token = stack.client.token(BOB).await;
-    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(8))]);
+    stack.mail_server.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(8))]);
     let ada = stack.client.register(ADA).await.registration();
-    stack.sink.nth_attempt(ADA, 1).await;
+    stack.mail_server.nth_attempt(ADA, 1).await;
     assert_eq!(stack.client.register(BOB).await.status, 202);
     newest_code_was_read(&stack).await;
     assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
-    assert!(stack.sink.mails_to(ADA).is_empty(), "the first mail was through too soon");
+    assert!(stack.mail_server.mails_to(ADA).is_empty(), "the first mail was through too soon");
     stack.client.receipt_when(&ada, "sent").await;
     stack.database.becomes(DROPPED, 1).await;
-    assert_eq!(stack.sink.attempts(BOB).len(), 2);
+    assert_eq!(stack.mail_server.attempts(BOB).len(), 2);
 }
 
 /// A registration at the same moment is erased with the rest, or one of somebody new.
@@ -160,8 +160,8 @@ async fn erased_and_registered_at_once_an_address_is_in_one_whole_state() {
     let stack = Stack::start().await;
     for n in 0..6 {
         let email = format!("ada{n}@example.com");
-        stack.come_in(&email).await;
-        stack.sink.nth_mail_to(&email, 2).await;
+        stack.sign_up_and_activate(&email).await;
+        stack.mail_server.nth_mail_to(&email, 2).await;
         let token = stack.client.token(&email).await;
         let answers = at_once_or_again(10, |k| {
             let (client, email, token) = (stack.client.clone(), email.clone(), token.clone());
@@ -184,7 +184,7 @@ async fn erased_and_registered_at_once_an_address_is_in_one_whole_state() {
             assert!([200, 404].contains(&receipt.status), "{receipt:?}");
             if receipt.status == 200 {
                 stack.client.receipt_when(&registration, "sent").await;
-                let mails = stack.sink.mails_to(&email);
+                let mails = stack.mail_server.mails_to(&email);
                 let fresh = &mails.last().unwrap().text;
                 assert!(!fresh.contains("already"), "it was made when there was no account any more: {fresh}");
             }

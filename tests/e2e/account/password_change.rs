@@ -33,14 +33,14 @@ async fn who_knows_the_password_has_another_one_and_no_other_session() {
     let alive = [&here, &elsewhere, &bobs].map(|token| stack.client.bearer("GET", ME, token));
     let alive = futures_util::future::join_all(alive).await;
     assert_eq!(alive.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 401, 200]);
-    assert_eq!(stack.sink.nth_mail_to(ADA, 4).await.subject, "Your password was changed");
+    assert_eq!(stack.mail_server.nth_mail_to(ADA, 4).await.subject, "Your password was changed");
     assert_eq!(stack.client.login("bob@example.com", PASSWORD).await.status, 200);
 
     // A code that was on its way is good for nothing now, and does not say so.
     assert_eq!(stack.client.reset_receipt(&receipt).await["status"], "sent");
     assert_eq!(stack.client.reset(&receipt, &code).await.problem(), (422, "wrong-code".into()));
     assert_eq!(change(&stack.client, &here, NEW, "a third horse battery").await.status, 204);
-    assert_eq!(stack.sink.nth_mail_to(ADA, 5).await.subject, "Your password was changed", "each time");
+    assert_eq!(stack.mail_server.nth_mail_to(ADA, 5).await.subject, "Your password was changed", "each time");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,7 +28,7 @@ async fn who_forgot_a_password_reads_a_code_and_has_another_one() {
     );
     assert!(asked["requested_at"].is_string() && asked["resend_at"].is_string() && asked.get("sent_at").is_none());
 
-    let mail = stack.sink.nth_mail_to(ADA, 3).await;
+    let mail = stack.mail_server.nth_mail_to(ADA, 3).await;
     assert_eq!((mail.subject.as_str(), mail.code().len()), ("Your code for a new password", 8));
     assert!(mail.text.contains("good for 10 minutes") && !mail.raw.contains(&receipt), "{}", mail.text);
     let sent = stack.client.reset_receipt_when(&receipt, "sent").await;
@@ -42,7 +42,7 @@ async fn who_forgot_a_password_reads_a_code_and_has_another_one() {
     for token in tokens {
         assert_eq!(stack.client.bearer("GET", ME, &token).await.status, 401);
     }
-    let warning = stack.sink.nth_mail_to(ADA, 4).await;
+    let warning = stack.mail_server.nth_mail_to(ADA, 4).await;
     assert_eq!(warning.subject, "Your password was changed");
     assert_ne!(warning.message_id, mail.message_id);
 
@@ -85,7 +85,7 @@ async fn a_code_for_a_password_that_is_not_mailed_waits_twenty_minutes_and_costs
     assert_eq!(api.client.get("/health").await.json()["checks"]["mail"], "ok");
     stack.start_worker(&[]).await;
     stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'expired'", 1).await;
-    assert!(stack.sink.mails_to(ADA).is_empty());
+    assert!(stack.mail_server.mails_to(ADA).is_empty());
 }
 
 /// I-07, for passwords.
@@ -104,7 +104,7 @@ async fn of_ten_right_codes_at_once_one_changes_the_password() {
     assert_eq!(count(&answers), [(204, 1), (410, 9)].into());
     let winner = answers.iter().position(|answer| answer.status == 204).unwrap();
     assert_eq!(stack.client.login(ADA, &format!("horse battery {winner}")).await.status, 200);
-    stack.sink.nth_mail_to(ADA, 4).await;
+    stack.mail_server.nth_mail_to(ADA, 4).await;
     assert_eq!(stack.database.count("SELECT count(*) FROM password_changes").await, 1);
 }
 
@@ -179,5 +179,5 @@ async fn who_is_erased_takes_the_resets_along() {
     assert_eq!(stack.client.reset(&receipt, "00000000").await.problem(), (404, "not-found".into()));
     stack.start_worker(&[]).await;
     stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1).await;
-    assert_eq!(stack.sink.mails_to(ADA).len(), 2);
+    assert_eq!(stack.mail_server.mails_to(ADA).len(), 2);
 }

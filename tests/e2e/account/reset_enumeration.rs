@@ -25,7 +25,7 @@ async fn s_06_new_pending_and_active_addresses_forget_alike() {
         let read = stack.client.reset_receipt_when(&receipt, "sent").await;
         let members = read.as_object().unwrap().keys().cloned().collect();
         story.push((200, members, format!("{} {}", read["code_length"], read["attempts_left"])));
-        let mail = stack.sink.nth_mail_to(email, mails + 1).await;
+        let mail = stack.mail_server.nth_mail_to(email, mails + 1).await;
         let has_code = mail.text.lines().any(|line| line.len() == 8 && line.bytes().all(|byte| byte.is_ascii_digit()));
         assert_eq!(has_code, mails == 2, "{}", mail.text);
         assert_eq!(mail.subject == "No account at this address", mails < 2, "{}", mail.subject);
@@ -51,7 +51,7 @@ async fn s_06_they_forget_alike_while_mail_cannot_be_delivered() {
     stack.account("active@example.com").await;
     let mut seen = Vec::new();
     for email in ["new@example.com", "active@example.com"] {
-        stack.sink.script(email, [Behaviour::Reply { at: Stage::Rcpt, code: 550 }]);
+        stack.mail_server.script(email, [Behaviour::Reply { at: Stage::Rcpt, code: 550 }]);
         let receipt = stack.client.forgot(email).await.receipt();
         stack.client.reset_receipt_when(&receipt, "undeliverable").await;
         let answer = stack.client.reset(&receipt, "00000000").await;
@@ -68,12 +68,12 @@ async fn a_mail_about_a_password_is_in_the_language_of_its_reader() {
     stack.account(ADA).await;
     for (email, nth, language, subject) in [
         (ADA, 3, "en", "Your code for a new password"),
-        ("nobody@example.com", 1, "fr", "Aucun compte à cette adresse"),
+        ("unknown@example.com", 1, "fr", "Aucun compte à cette adresse"),
     ] {
         let request =
             stack.client.request("POST", "/v1/users/password/forgot").header("Accept-Language", "fr-CA, en;q=0.5");
         assert_eq!(send(request.json(&json!({ "email": email }))).await.status, 202);
-        let mail = stack.sink.nth_mail_to(email, nth).await;
+        let mail = stack.mail_server.nth_mail_to(email, nth).await;
         assert_eq!((mail.header("content-language"), mail.subject.as_str()), (language, subject));
     }
 }

@@ -44,8 +44,8 @@ async fn who_came_in_logs_in_is_somebody_and_logs_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sixth_session_ends_the_first() {
     let stack = Stack::start().await;
-    stack.come_in(ADA).await;
-    stack.come_in("bob@example.com").await;
+    stack.sign_up_and_activate(ADA).await;
+    stack.sign_up_and_activate("bob@example.com").await;
     let bobs = stack.client.token("bob@example.com").await;
     let mut tokens = vec![];
     for _ in 0..6 {
@@ -66,7 +66,7 @@ async fn the_sixth_session_ends_the_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_twenty_logins_at_once_five_sessions_stay() {
     let stack = Stack::start().await;
-    stack.come_in(ADA).await;
+    stack.sign_up_and_activate(ADA).await;
     let home = stack.client.clone();
     let answers = at_once_or_again(20, |_| {
         let client = home.clone();
@@ -90,7 +90,7 @@ async fn a_session_ends_when_its_time_is_over() {
     let short = stack.start_api(&[("SESSION_TTL_SECONDS", "600")]).await;
     stack.start_worker(&[]).await;
     stack.client = long.client.clone();
-    stack.come_in(ADA).await;
+    stack.sign_up_and_activate(ADA).await;
     let (day, minutes) = (long.client.token(ADA).await, short.client.token(ADA).await);
     stack.database.age(540).await;
     assert_eq!(me(&stack.client, &minutes).await.status, 200);
@@ -113,7 +113,7 @@ async fn a_pending_registration_has_no_session_and_tells_only_its_owner() {
         assert_eq!(here.login(ADA, PASSWORD).await.problem(), (403, "not-activated".into()));
     }
     let mut refused = vec![];
-    for email in [ADA, "nobody@example.com", "not an address"] {
+    for email in [ADA, "unknown@example.com", "not an address"] {
         let answer = stack.client.login(email, "not the password").await;
         assert_eq!(answer.problem(), (401, "unauthenticated".into()), "{email}");
         assert_eq!(answer.header("www-authenticate"), r#"Basic realm="vestibule", charset="UTF-8""#);
@@ -132,7 +132,7 @@ async fn a_pending_registration_has_no_session_and_tells_only_its_owner() {
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_passwords_count_together_wherever_they_are_given() {
     let stack = Stack::start().await;
-    stack.come_in(ADA).await;
+    stack.sign_up_and_activate(ADA).await;
     let here = stack.client.at(HERE);
     for _ in 0..2 {
         assert_eq!(here.login(ADA, "not her password").await.status, 401);
@@ -153,7 +153,7 @@ async fn wrong_passwords_count_together_wherever_they_are_given() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s_27_odd_bearer_headers_are_simply_wrong() {
     let stack = Stack::start().await;
-    stack.come_in(ADA).await;
+    stack.sign_up_and_activate(ADA).await;
     let token = stack.client.token(ADA).await;
     let guess = "A".repeat(43);
     let odd = ["", "Bearer", "Bearer ", "Bearer %%%", &token, &format!("Basic {token}"), &format!("Bearer {guess}")];

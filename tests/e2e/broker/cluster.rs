@@ -2,7 +2,7 @@
 
 use support::{
     database,
-    proxy::{Proxy, Way},
+    proxy::{Proxy, ProxyMode},
     stack::Stack,
 };
 
@@ -24,7 +24,7 @@ async fn a_broker_is_found_at_whichever_host_lives() {
     let api = stack.start_api(&[("AMQP_URL", &several)]).await;
     stack.start_worker(&[("AMQP_URL", &several)]).await.becomes(200).await;
     assert_eq!(api.client.register("ada@example.com").await.status, 202);
-    stack.sink.mail_to("ada@example.com").await;
+    stack.mail_server.mail_to("ada@example.com").await;
 }
 
 /// Whichever host the connections were at, one of the two times they are cut off from it.
@@ -37,10 +37,10 @@ async fn when_one_host_of_the_broker_dies_the_other_goes_on() {
     let api = stack.start_api(&[("AMQP_URL", &both)]).await;
     stack.start_worker(&[("AMQP_URL", &both)]).await.becomes(200).await;
     for (n, (dies, lives)) in [(&one, &two), (&two, &one)].into_iter().enumerate() {
-        lives.set(Way::Open);
-        dies.set(Way::Cut);
+        lives.set(ProxyMode::Open);
+        dies.set(ProxyMode::Cut);
         let email = format!("ada{n}@example.com");
         assert_eq!(api.client.register(&email).await.status, 202);
-        stack.sink.mail_to(&email).await;
+        stack.mail_server.mail_to(&email).await;
     }
 }

@@ -7,7 +7,7 @@ use lapin::{
     options::QueueDeclareOptions,
     types::{AMQPValue, FieldTable},
 };
-use shared::amqp::confirms::{Confirms, To};
+use shared::amqp::confirms::{ConfirmedChannel, To};
 use tokio::task::JoinSet;
 
 const TASKS: usize = 8;
@@ -32,7 +32,7 @@ async fn of_many_at_once_each_has_its_own() {
     let refuses =
         [("x-max-length", AMQPValue::LongInt(0)), ("x-overflow", AMQPValue::LongString("reject-publish".into()))];
     let queues = Arc::new([queue(&channel, &[]).await, queue(&channel, &refuses).await]);
-    let confirms = Confirms::open(&connection).await.unwrap();
+    let confirms = ConfirmedChannel::open(&connection).await.unwrap();
 
     let mut tasks = JoinSet::new();
     for _ in 0..TASKS {

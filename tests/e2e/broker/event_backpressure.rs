@@ -69,7 +69,7 @@ async fn without_their_exchange_mails_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exchange_that_goes_takes_no_connection_along() {
     let stack = Stack::start().await;
-    stack.come_in("first@example.com").await;
+    stack.sign_up_and_activate("first@example.com").await;
     stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
     let broker = stack.amqp().await;
     broker.exchange_delete(stack.topology.events.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();

@@ -15,8 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use support::{
     client::PASSWORD,
     database::server,
-    event_listener::{Heard, Listener},
-    proxy::{Proxy, Way},
+    event_listener::{Listener, ReceivedEvent},
+    proxy::{Proxy, ProxyMode},
     stack::Stack,
 };
 
@@ -25,7 +25,7 @@ const EVENTS: &str = "SELECT count(*) FROM outbox WHERE message ? 'specversion'"
 const MAILS: &str = "SELECT count(*) FROM outbox WHERE message ? 'kind'";
 
 /// What every event must have, whatever happened; returns its type and its data.
-fn check(heard: &Heard) -> (&str, &Value) {
+fn check(heard: &ReceivedEvent) -> (&str, &Value) {
     let (event, properties) = (&heard.event, &heard.properties);
     let text = |name: &str| event[name].as_str().unwrap_or_else(|| panic!("no {name}: {event}"));
     assert_eq!((text("specversion"), text("source")), ("1.0", "http://localhost:8000"));
@@ -51,10 +51,10 @@ async fn who_registers_and_comes_in_is_two_events_without_an_address() {
     let registration = stack.client.register_once("key", ADA, PASSWORD).await.registration();
     // Neither of these is a registration: the request again, another code, and one that is refused.
     assert_eq!(stack.client.register_once("key", ADA, PASSWORD).await.registration(), registration);
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.mail_to(ADA).await;
     assert_eq!(stack.client.resend(ADA).await.status, 202);
     assert_eq!(stack.client.register_with("nobody", PASSWORD).await.status, 422);
-    let code = stack.sink.nth_mail_to(ADA, 2).await.code();
+    let code = stack.mail_server.nth_mail_to(ADA, 2).await.code();
     stack.client.receipt_when(&registration, "sent").await;
     let user = stack.client.activate(ADA, &code).await;
     assert_eq!(user.status, 200, "{user:?}");
@@ -67,7 +67,7 @@ async fn who_registers_and_comes_in_is_two_events_without_an_address() {
     assert_eq!(check(&heard[1]), ("user.activated", &json!({ "user": user["id"], "registration": registration })));
     assert_eq!(heard[1].event["subject"], user["id"]);
     assert_eq!(heard[1].event["time"], user["activated_at"]);
-    for Heard { event, properties, .. } in &heard {
+    for ReceivedEvent { event, properties, .. } in &heard {
         let text = format!("{event} {properties:?}").to_lowercase();
         assert!(!text.contains("lovelace") && !text.contains('@'), "{text}");
     }
@@ -103,7 +103,7 @@ async fn a_registration_of_an_address_with_an_account_is_an_event_like_any_other
         let event = heard.iter().find(|one| one.event["subject"] == json!(registration)).unwrap();
         assert_eq!(check(event), ("user.registered", &json!({ "registration": registration })));
     }
-    stack.sink.nth_mail_to(ADA, 3).await;
+    stack.mail_server.nth_mail_to(ADA, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +126,7 @@ async fn what_happens_while_the_broker_is_away_is_told_when_it_is_back() {
     let (proxy, url) = Proxy::before(&server("AMQP_URL")).await;
     let api = stack.start_api(&[("AMQP_URL", &url)]).await;
     api.has_all().await;
-    proxy.set(Way::Cut);
+    proxy.set(ProxyMode::Cut);
     let mut registrations = HashSet::new();
     for n in 0..5 {
         registrations.insert(api.client.register(&format!("u{n}@example.com")).await.registration());
@@ -134,9 +134,9 @@ async fn what_happens_while_the_broker_is_away_is_told_when_it_is_back() {
     let rows = stack.database.client().query("SELECT id::text FROM outbox WHERE message ? 'specversion'", &[]).await;
     let committed: HashSet<String> = rows.unwrap().iter().map(|row| row.get(0)).collect();
     assert_eq!((committed.len(), listener.waiting().await), (5, 0));
-    proxy.set(Way::Open);
+    proxy.set(ProxyMode::Open);
     let heard = listener.hears(5).await;
-    let text = |one: &Heard, name: &str| one.event[name].as_str().unwrap().to_owned();
+    let text = |one: &ReceivedEvent, name: &str| one.event[name].as_str().unwrap().to_owned();
     assert_eq!(heard.iter().map(|one| text(one, "id")).collect::<HashSet<_>>(), committed);
     assert_eq!(heard.iter().map(|one| text(one, "subject")).collect::<HashSet<_>>(), registrations);
     stack.database.becomes("SELECT count(*) FROM outbox", 0).await;

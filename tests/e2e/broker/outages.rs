@@ -9,7 +9,7 @@ use serde_json::json;
 
 use support::{
     fake_smtp::behaviour::{Behaviour, Stage},
-    proxy::{Proxy, Way},
+    proxy::{Proxy, ProxyMode},
     scrape::Scrape,
     stack::Stack,
 };
@@ -25,11 +25,11 @@ async fn while_the_broker_is_away_registrations_are_taken_and_mailed_later() {
     let api = stack.start_api(&[("AMQP_URL", &api_url)]).await;
     stack.start_worker(&[("AMQP_URL", &worker_url)]).await;
     api.client.register("before@example.com").await;
-    stack.sink.mail_to("before@example.com").await;
+    stack.mail_server.mail_to("before@example.com").await;
     stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
 
     for proxy in [&to_api, &to_worker] {
-        proxy.set(Way::Cut);
+        proxy.set(ProxyMode::Cut);
     }
     let mut registrations = Vec::new();
     for n in 0..10 {
@@ -46,10 +46,10 @@ async fn while_the_broker_is_away_registrations_are_taken_and_mailed_later() {
     // A mail and an event for each.
     assert_eq!(stack.database.count("SELECT count(*) FROM outbox").await, 20);
     for proxy in [&to_api, &to_worker] {
-        proxy.set(Way::Open);
+        proxy.set(ProxyMode::Open);
     }
     for (n, registration) in registrations.iter().enumerate() {
-        let code = stack.sink.mail_to(&format!("during{n}@example.com")).await.code();
+        let code = stack.mail_server.mail_to(&format!("during{n}@example.com")).await.code();
         api.client.receipt_when(registration, "sent").await;
         assert_eq!(api.client.activate(&format!("during{n}@example.com"), &code).await.status, 200);
     }
@@ -63,15 +63,15 @@ async fn a_confirm_that_never_comes_loses_nothing() {
     let api = stack.start_api(&[("AMQP_URL", &url)]).await;
     stack.start_worker(&[]).await;
     api.client.register("before@example.com").await;
-    stack.sink.mail_to("before@example.com").await;
-    proxy.set(Way::Held);
+    stack.mail_server.mail_to("before@example.com").await;
+    proxy.set(ProxyMode::Held);
     assert_eq!(api.client.register(ADA).await.status, 202);
     // Another API's relay shares the outbox: what the first one holds on lease, it gives back.
     let other = stack.start_api(&[]).await;
     assert_eq!(other.client.register("other@example.com").await.status, 202);
-    stack.sink.mail_to("other@example.com").await;
-    stack.sink.mail_to(ADA).await;
-    proxy.set(Way::Open);
+    stack.mail_server.mail_to("other@example.com").await;
+    stack.mail_server.mail_to(ADA).await;
+    proxy.set(ProxyMode::Open);
 }
 
 /// I-17.
@@ -108,7 +108,7 @@ async fn a_message_about_nothing_is_dropped() {
     stack.database.execute("DELETE FROM registrations", &[]).await;
     stack.start_worker(&[]).await;
     stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1).await;
-    assert_eq!(stack.sink.count(), 0);
+    assert_eq!(stack.mail_server.count(), 0);
 }
 
 /// A message comes again while its mail is on the way out, because the connection to the broker was
@@ -120,17 +120,17 @@ async fn a_message_that_comes_again_while_in_hand_is_mailed_once() {
     let (proxy, url) = Proxy::before(&support::database::server("AMQP_URL")).await;
     let worker = stack.start_worker(&[("AMQP_URL", &url)]).await;
     worker.becomes(200).await;
-    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(3))]);
+    stack.mail_server.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(3))]);
     let registration = api.client.register(ADA).await.registration();
-    stack.sink.nth_attempt(ADA, 1).await;
-    proxy.set(Way::Cut);
+    stack.mail_server.nth_attempt(ADA, 1).await;
+    proxy.set(ProxyMode::Cut);
     worker.becomes(503).await;
-    proxy.set(Way::Open);
+    proxy.set(ProxyMode::Open);
     worker.becomes(200).await;
     api.client.receipt_when(&registration, "sent").await;
     worker.stop().await.unwrap();
     stack.queue_holds(&stack.topology.queue, 0).await;
-    assert_eq!((stack.sink.attempts(ADA).len(), stack.sink.mails_to(ADA).len()), (1, 1));
+    assert_eq!((stack.mail_server.attempts(ADA).len(), stack.mail_server.mails_to(ADA).len()), (1, 1));
 }
 
 /// The same when the first of the two fails. The message itself is there again, so no copy of it for a
@@ -142,20 +142,20 @@ async fn a_message_that_fails_after_its_connection_was_lost_is_not_multiplied() 
     let (proxy, url) = Proxy::before(&support::database::server("AMQP_URL")).await;
     let worker = stack.start_worker(&[("AMQP_URL", &url)]).await;
     worker.becomes(200).await;
-    stack.sink.next_connection(Behaviour::Slow(Stage::Greeting, std::time::Duration::from_secs(3)));
-    stack.sink.script(ADA, [Behaviour::Reply { at: Stage::Dot, code: 451 }]);
+    stack.mail_server.next_connection(Behaviour::Slow(Stage::Greeting, std::time::Duration::from_secs(3)));
+    stack.mail_server.script(ADA, [Behaviour::Reply { at: Stage::Dot, code: 451 }]);
     let registration = api.client.register(ADA).await.registration();
-    stack.sink.nth_connection(1).await;
-    proxy.set(Way::Cut);
+    stack.mail_server.nth_connection(1).await;
+    proxy.set(ProxyMode::Cut);
     worker.becomes(503).await;
-    proxy.set(Way::Open);
+    proxy.set(ProxyMode::Open);
     worker.becomes(200).await;
     api.client.receipt_when(&registration, "sent").await;
     worker.stop().await.unwrap();
     // A copy would come from the one to the other, and stay there.
     stack.queue_holds(&stack.topology.retry_queue(1), 0).await;
     stack.queue_holds(&stack.topology.queue, 0).await;
-    assert_eq!((stack.sink.attempts(ADA).len(), stack.sink.mails_to(ADA).len()), (2, 1));
+    assert_eq!((stack.mail_server.attempts(ADA).len(), stack.mail_server.mails_to(ADA).len()), (2, 1));
 }
 
 /// A bug of ours that one message finds costs that message its turn, and nobody else anything.
@@ -169,9 +169,9 @@ async fn a_message_that_makes_the_worker_panic_is_postponed() {
     stack.start_worker(&[]).await;
     stack.queue_holds(&stack.topology.retry_queue(5), 1).await;
     assert_eq!(api.client.register("other@example.com").await.status, 202);
-    stack.sink.mail_to("other@example.com").await;
+    stack.mail_server.mail_to("other@example.com").await;
     stack.database.execute("UPDATE codes SET deadline = created_at + interval '10 min'", &[]).await;
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.mail_to(ADA).await;
 }
 
 /// It lacks an argument that ours has, and RabbitMQ refuses to declare it anew.

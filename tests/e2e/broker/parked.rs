@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use broker::Broker;
 use secrecy::ExposeSecret;
-use shared::codes::Ring;
-use support::{database::Database, fake_smtp::Sink, process::Process};
+use shared::codes::CodeSecrets;
+use support::{database::Database, fake_smtp::FakeSmtpServer, process::Process};
 use tool::{SECRETS, ids, json, refusal, run, tool, worker};
 use uuid::Uuid;
 
@@ -126,9 +126,10 @@ async fn a_tool_that_is_killed_loses_nothing() {
 /// A message of ours that the broker gave up, say: it is in order, and so is its mail in the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_requeued_message_is_mailed() {
-    let (broker, database, sink) = (Broker::start().await, Database::create().await, Sink::start().await);
+    let (broker, database, mail_server) =
+        (Broker::start().await, Database::create().await, FakeSmtpServer::start().await);
     let (registration, code) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let ring = Ring::parse(SECRETS).unwrap();
+    let ring = CodeSecrets::parse(SECRETS).unwrap();
     let digits = ring.newest().digits(code, 4);
     let hash = ring.newest().verifier(code, digits.expose_secret());
     let person = "INSERT INTO registrations (id, email, password_hash) VALUES ($1, 'ada@example.com', '')";
@@ -139,11 +140,11 @@ async fn a_requeued_message_is_mailed() {
     let body = format!(r#"{{"v":1,"kind":"send-code","id":"{code}"}}"#);
     broker.publish(&broker.topology.parked, Some(&code.to_string()), body.as_bytes()).await;
 
-    let settings = [("DATABASE_URL", database.url.as_str()), ("SMTP_URL", &sink.url())];
+    let settings = [("DATABASE_URL", database.url.as_str()), ("SMTP_URL", &mail_server.url())];
     let mut process = Process::start(worker(&broker).envs(settings));
     process.wait_for("connected to the broker");
     tool(&broker, &format!("parked requeue {code}"));
-    assert_eq!(sink.mail_to("ada@example.com").await.code(), digits.expose_secret());
+    assert_eq!(mail_server.mail_to("ada@example.com").await.code(), digits.expose_secret());
     broker.holds(&broker.topology.parked, 0).await;
 }
 

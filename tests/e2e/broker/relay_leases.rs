@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::anyhow;
-use api::{Ground, Outgoing, Outlet, Undelivered};
+use api::{DeliveryError, OutboxDelivery, OutboxMessage, Services};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -37,14 +37,14 @@ impl Relay {
         let taken = Arc::new(watch::Sender::new(0));
         let events = Arc::new(AtomicU32::new(0));
         let (counted, counted_events) = (Arc::clone(&taken), Arc::clone(&events));
-        let outlet = Outlet {
+        let outlet = OutboxDelivery {
             deliver: Arc::new(move |outgoing| {
                 let waiting = Arc::clone(&waiting);
-                counted_events.fetch_add(matches!(outgoing, Outgoing::Event(_)).into(), Ordering::Relaxed);
+                counted_events.fetch_add(matches!(outgoing, OutboxMessage::Event(_)).into(), Ordering::Relaxed);
                 counted.send_modify(|taken| *taken += 1);
                 Box::pin(async move {
                     waiting.acquire().await.unwrap().forget();
-                    Err(Undelivered { why: anyhow!("the test wants it so"), again_after: Duration::ZERO })
+                    Err(DeliveryError { why: anyhow!("the test wants it so"), again_after: Duration::ZERO })
                 })
             }),
             is_up: Arc::new(move || is_up.load(Ordering::Relaxed)),
@@ -55,8 +55,8 @@ impl Relay {
         let (ops, listener) =
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let stop = CancellationToken::new();
-        let ground = Ground { database, outlet, ops, metrics: Default::default(), others: vec![] };
-        let task = tokio::spawn(api::run_on(ground, config, listener, stop.clone()));
+        let services = Services { database, delivery: outlet, ops, metrics: Default::default(), others: vec![] };
+        let task = tokio::spawn(api::run_on(services, config, listener, stop.clone()));
         Self { takes_more, taken, events, may_fail, stop, task }
     }
 }

@@ -2,7 +2,7 @@
 
 use support::{
     fake_smtp::behaviour::{Behaviour, Stage},
-    proxy::{Proxy, Way},
+    proxy::{Proxy, ProxyMode},
     stack::Stack,
 };
 
@@ -12,7 +12,7 @@ const ADA: &str = "ada@example.com";
 async fn what_a_dead_api_left_in_the_outbox_is_delivered_by_the_next() {
     let stack = Stack::prepare(&[]).await;
     let (proxy, url) = Proxy::before(&support::database::server("AMQP_URL")).await;
-    proxy.set(Way::Cut);
+    proxy.set(ProxyMode::Cut);
     let api = stack.start_api(&[("AMQP_URL", &url)]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
     api.kill().await;
@@ -25,7 +25,7 @@ async fn what_a_dead_api_left_in_the_outbox_is_delivered_by_the_next() {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(20), taken_over).await.expect("the outbox is emptied");
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.mail_to(ADA).await;
 }
 
 /// kill -9 between the 250 and its record: one more identical mail at most, and a right receipt.
@@ -35,18 +35,18 @@ async fn a_worker_killed_between_the_250_and_the_record_repeats_one_mail_at_most
     let api = stack.start_api(&[]).await;
     let (proxy, url) = Proxy::before(&stack.database.url).await;
     let worker = stack.start_worker(&[("DATABASE_URL", &url)]).await;
-    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(2))]);
+    stack.mail_server.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(2))]);
     let registration = api.client.register(ADA).await.registration();
     // The mail server has the mail and takes its time: the record will find no database.
-    stack.sink.nth_attempt(ADA, 1).await;
-    proxy.set(Way::Held);
-    let first = stack.sink.mail_to(ADA).await;
+    stack.mail_server.nth_attempt(ADA, 1).await;
+    proxy.set(ProxyMode::Held);
+    let first = stack.mail_server.mail_to(ADA).await;
     worker.kill().await;
     assert_eq!(api.client.receipt(&registration).await["status"], "queued");
 
     stack.start_worker(&[]).await;
     api.client.receipt_when(&registration, "sent").await;
-    let mails = stack.sink.mails_to(ADA);
+    let mails = stack.mail_server.mails_to(ADA);
     assert_eq!(mails.len(), 2);
     assert!(mails.iter().all(|mail| mail.message_id == first.message_id && mail.code() == first.code()));
     assert_eq!(api.client.activate(ADA, &first.code()).await.status, 200);
@@ -59,21 +59,21 @@ async fn a_worker_killed_between_the_record_and_the_ack_repeats_nothing() {
     let api = stack.start_api(&[]).await;
     let (proxy, url) = Proxy::before(&support::database::server("AMQP_URL")).await;
     let worker = stack.start_worker(&[("AMQP_URL", &url)]).await;
-    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(2))]);
+    stack.mail_server.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(2))]);
     let registration = api.client.register(ADA).await.registration();
-    stack.sink.nth_attempt(ADA, 1).await;
-    proxy.set(Way::Held);
+    stack.mail_server.nth_attempt(ADA, 1).await;
+    proxy.set(ProxyMode::Held);
     api.client.receipt_when(&registration, "sent").await;
     let expires_at = api.client.receipt(&registration).await["expires_at"].clone();
     worker.kill().await;
-    proxy.set(Way::Cut);
+    proxy.set(ProxyMode::Cut);
 
     let next = stack.start_worker(&[]).await;
     api.client.register("next@example.com").await;
-    stack.sink.mail_to("next@example.com").await;
+    stack.mail_server.mail_to("next@example.com").await;
     next.stop().await.unwrap();
     stack.queue_holds(&stack.topology.queue, 0).await;
-    assert_eq!(stack.sink.mails_to(ADA).len(), 1);
+    assert_eq!(stack.mail_server.mails_to(ADA).len(), 1);
     assert_eq!(api.client.receipt(&registration).await["expires_at"], expires_at, "redelivery never extends");
 }
 
@@ -96,7 +96,7 @@ async fn the_pool_survives_connections_that_were_ended() {
             answer = stack.client.register(&email).await;
         }
         assert_eq!(answer.status, 202, "{answer:?}");
-        stack.sink.mail_to(&email).await;
+        stack.mail_server.mail_to(&email).await;
         stack.client.receipt_when(&answer.registration(), "sent").await;
     }
 }
@@ -107,11 +107,11 @@ async fn told_to_stop_a_worker_finishes_what_it_has_in_hand() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     let worker = stack.start_worker(&[]).await;
-    stack.sink.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_millis(500))]);
+    stack.mail_server.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_millis(500))]);
     let registration = api.client.register(ADA).await.registration();
-    stack.sink.nth_attempt(ADA, 1).await;
+    stack.mail_server.nth_attempt(ADA, 1).await;
     worker.stop().await.unwrap();
-    assert_eq!(stack.sink.mails_to(ADA).len(), 1);
+    assert_eq!(stack.mail_server.mails_to(ADA).len(), 1);
     assert_eq!(api.client.receipt(&registration).await["status"], "sent");
     api.stop().await.unwrap();
 }
@@ -121,16 +121,16 @@ async fn told_to_stop_a_worker_finishes_what_it_has_in_hand() {
 async fn a_mail_outlives_many_workers() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
-    stack.sink.every_connection(Some(Behaviour::Silence(Stage::Greeting)));
+    stack.mail_server.every_connection(Some(Behaviour::Silence(Stage::Greeting)));
     let registration = api.client.register(ADA).await.registration();
     for deaths in 1..=22 {
         let worker = stack.start_worker(&[]).await;
-        stack.sink.nth_connection(deaths).await;
+        stack.mail_server.nth_connection(deaths).await;
         worker.kill().await;
     }
-    stack.sink.every_connection(None);
+    stack.mail_server.every_connection(None);
     stack.start_worker(&[]).await;
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     api.client.receipt_when(&registration, "sent").await;
     assert_eq!(api.client.activate(ADA, &code).await.status, 200);
 }
@@ -143,15 +143,15 @@ async fn while_nothing_can_be_recorded_nothing_more_is_mailed() {
     let full = "ALTER TABLE deliveries ADD CONSTRAINT disk_full CHECK (false) NOT VALID";
     stack.database.execute(full, &[]).await;
     let first = stack.client.register(ADA).await.registration();
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.mail_to(ADA).await;
     let next = stack.client.register("next@example.com").await.registration();
     stack.queue_holds(&stack.topology.retry_queue(5), 1).await;
-    assert_eq!(stack.sink.attempts("next@example.com").len(), 0);
+    assert_eq!(stack.mail_server.attempts("next@example.com").len(), 0);
     stack.database.execute("ALTER TABLE deliveries DROP CONSTRAINT disk_full", &[]).await;
     for registration in [first, next] {
         stack.client.receipt_when(&registration, "sent").await;
     }
-    assert_eq!((stack.sink.mails_to(ADA).len(), stack.sink.mails_to("next@example.com").len()), (1, 1));
+    assert_eq!((stack.mail_server.mails_to(ADA).len(), stack.mail_server.mails_to("next@example.com").len()), (1, 1));
 }
 
 /// A standby may not know yet what it is asked for, and could not record what was mailed: what it says does not count.
@@ -172,9 +172,12 @@ async fn a_server_that_takes_no_writes_is_not_believed() {
     let deceived = stack.start_worker(&[("DATABASE_URL", &standby), ("MIGRATE_ON_START", "false")]).await;
     stack.queue_holds(&stack.topology.retry_queue(5), 2).await;
     deceived.stop().await.unwrap();
-    assert_eq!((stack.sink.connections(), stack.database.count("SELECT count(*) FROM deliveries").await), (0, 0));
+    assert_eq!(
+        (stack.mail_server.connections(), stack.database.count("SELECT count(*) FROM deliveries").await),
+        (0, 0)
+    );
     stack.start_worker(&[]).await;
     api.client.receipt_when(&registration, "sent").await;
     stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1).await;
-    assert_eq!(stack.sink.count(), 1);
+    assert_eq!(stack.mail_server.count(), 1);
 }

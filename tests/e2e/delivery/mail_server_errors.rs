@@ -12,13 +12,13 @@ const ADA: &str = "ada@example.com";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_for_now_is_tried_again() {
     for stack in Stack::start_before_both().await {
-        stack.sink.script(ADA, [Behaviour::Reply { at: Stage::Rcpt, code: 451 }, Behaviour::Cut(Stage::Data)]);
+        stack.mail_server.script(ADA, [Behaviour::Reply { at: Stage::Rcpt, code: 451 }, Behaviour::Cut(Stage::Data)]);
         let registration = stack.client.register(ADA).await.registration();
-        stack.sink.nth_attempt(ADA, 2).await;
-        let mail = stack.sink.mail_to(ADA).await;
+        stack.mail_server.nth_attempt(ADA, 2).await;
+        let mail = stack.mail_server.mail_to(ADA).await;
         stack.client.receipt_when(&registration, "sent").await;
         assert_eq!(stack.client.activate(ADA, &mail.code()).await.status, 200);
-        assert_eq!(stack.sink.attempts(ADA).len(), 3 + stack.sink.mails_to(ADA).len() - 1);
+        assert_eq!(stack.mail_server.attempts(ADA).len(), 3 + stack.mail_server.mails_to(ADA).len() - 1);
     }
 }
 
@@ -26,15 +26,15 @@ async fn a_refusal_for_now_is_tried_again() {
 async fn a_refusal_for_good_is_told_by_the_receipt() {
     for stack in Stack::start_before_both().await {
         for (email, at, code) in [("a@example.com", Stage::Rcpt, 550), ("b@example.com", Stage::Dot, 554)] {
-            stack.sink.script(email, [Behaviour::Reply { at, code }]);
+            stack.mail_server.script(email, [Behaviour::Reply { at, code }]);
             let registration = stack.client.register(email).await.registration();
             stack.client.receipt_when(&registration, "undeliverable").await;
-            assert_eq!(stack.sink.attempts(email).len(), 1);
+            assert_eq!(stack.mail_server.attempts(email).len(), 1);
         }
         // The next one to the same address may fare better.
         stack.database.age(60).await;
         assert_eq!(stack.client.resend("a@example.com").await.status, 202);
-        let code = stack.sink.mail_to("a@example.com").await.code();
+        let code = stack.mail_server.mail_to("a@example.com").await.code();
         let registration =
             stack.database.client().query_one("SELECT id::text FROM registrations WHERE email = 'a@example.com'", &[]);
         stack.client.receipt_when(registration.await.unwrap().get(0), "sent").await;
@@ -46,11 +46,11 @@ async fn a_refusal_for_good_is_told_by_the_receipt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_breaks_after_the_dot_may_repeat_the_same_mail() {
     for stack in Stack::start_before_both().await {
-        stack.sink.script(ADA, [Behaviour::AcceptThenCut, Behaviour::Cut(Stage::Dot)]);
+        stack.mail_server.script(ADA, [Behaviour::AcceptThenCut, Behaviour::Cut(Stage::Dot)]);
         let registration = stack.client.register(ADA).await.registration();
-        let first = stack.sink.mail_to(ADA).await;
+        let first = stack.mail_server.mail_to(ADA).await;
         let receipt = stack.client.receipt_when(&registration, "sent").await;
-        for mail in stack.sink.mails_to(ADA) {
+        for mail in stack.mail_server.mails_to(ADA) {
             assert_eq!((&mail.message_id, mail.code()), (&first.message_id, first.code()));
         }
         assert_eq!(receipt["attempts_left"], 3);
@@ -68,9 +68,9 @@ async fn a_dead_code_is_recorded_and_never_mailed() {
     stack.database.execute("UPDATE codes SET deadline = clock_timestamp() FROM registrations r WHERE r.id = registration_id AND email = 'old@example.com'", &[]).await;
     assert_eq!(api.client.resend(ADA).await.status, 202);
     stack.start_worker(&[]).await;
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.mail_to(ADA).await;
     api.client.receipt_when(&old, "expired").await;
-    assert_eq!((stack.sink.mails_to("old@example.com").len(), stack.sink.mails_to(ADA).len()), (0, 1));
+    assert_eq!((stack.mail_server.mails_to("old@example.com").len(), stack.mail_server.mails_to(ADA).len()), (0, 1));
     let recorded = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why IN ('expired', 'superseded')";
     stack.database.becomes(recorded, 2).await;
     let answer = api.client.activate("old@example.com", "0000").await;
@@ -86,7 +86,7 @@ async fn a_slow_queue_costs_nothing() {
     stack.database.age(300).await;
     assert_eq!(api.client.receipt(&registration).await["status"], "queued");
     stack.start_worker(&[]).await;
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     api.client.receipt_when(&registration, "sent").await;
     let lives = "SELECT extract(epoch FROM expires_at - sent_at)::bigint FROM codes";
     assert_eq!(stack.database.count(lives).await, 60);
@@ -100,7 +100,7 @@ async fn near_its_deadline_a_code_lives_no_longer_than_that() {
     let registration = api.client.register(ADA).await.registration();
     stack.database.age(570).await;
     stack.start_worker(&[]).await;
-    let mail = stack.sink.mail_to(ADA).await;
+    let mail = stack.mail_server.mail_to(ADA).await;
     assert!(mail.text.contains("seconds") && !mail.text.contains("1 minute"), "{}", mail.text);
     api.client.receipt_when(&registration, "sent").await;
     assert_eq!(stack.database.count("SELECT count(*) FROM codes WHERE expires_at = deadline").await, 1);
@@ -117,9 +117,9 @@ async fn a_worker_with_other_secrets_mails_nothing() {
     // It has the message, and sends it to a pause instead of a person.
     stack.queue_holds(&stack.topology.retry_queue(5), 1).await;
     wrong.stop().await.unwrap();
-    assert_eq!(stack.sink.count(), 0);
+    assert_eq!(stack.mail_server.count(), 0);
     stack.start_worker(&[]).await;
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     api.client.receipt_when(&registration, "sent").await;
     assert_eq!(api.client.activate(ADA, &code).await.status, 200);
 }
@@ -128,7 +128,7 @@ async fn a_worker_with_other_secrets_mails_nothing() {
 async fn mails_say_what_they_must() {
     for stack in Stack::start_before_both().await {
         let (registration, code) = stack.sign_up(ADA).await;
-        let mail = stack.sink.mail_to(ADA).await;
+        let mail = stack.mail_server.mail_to(ADA).await;
         assert!(mail.text.lines().any(|line| line.trim() == code) && mail.html.contains(&code));
         assert!(!mail.subject.contains(&code), "{}", mail.subject);
         assert!(mail.text.contains("1 minute"), "{}", mail.text);

@@ -27,7 +27,7 @@ async fn listed(stack: &Stack) -> Vec<Value> {
 
 /// Returns the registration once its mail was refused and the relay has let go of it: it can be requeued.
 async fn register_refused(stack: &Stack, email: &str) -> String {
-    stack.sink.script(email, [REFUSED]);
+    stack.mail_server.script(email, [REFUSED]);
     let registration = stack.client.register(email).await.registration();
     stack.client.receipt_when(&registration, "undeliverable").await;
     stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
@@ -53,7 +53,7 @@ async fn a_refused_mail_is_listed_masked_and_requeued() {
 
     let said = undeliverable(&stack, &format!("requeue {id}")).await.unwrap();
     assert_eq!(said, "1 mail goes out again, through the outbox.\n");
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     stack.client.receipt_when(&registration, "sent").await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
     assert!(listed(&stack).await.is_empty());
@@ -63,7 +63,7 @@ async fn a_refused_mail_is_listed_masked_and_requeued() {
             assert!(said.contains("`worker undeliverable list`"), "{said}");
         }
     }
-    assert_eq!(stack.sink.mails_to(ADA).iter().filter(|mail| mail.text.contains(&code)).count(), 1);
+    assert_eq!(stack.mail_server.mails_to(ADA).iter().filter(|mail| mail.text.contains(&code)).count(), 1);
 }
 
 /// The mail that comes is the mail that was refused: no code for whom has an account, and a welcome.
@@ -71,10 +71,10 @@ async fn a_refused_mail_is_listed_masked_and_requeued() {
 async fn each_kind_of_mail_is_requeued_as_what_it_was() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
-    stack.sink.script(ADA, [REFUSED]);
+    stack.mail_server.script(ADA, [REFUSED]);
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
     stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'undeliverable'", 1).await;
-    stack.sink.script(ADA, [REFUSED]);
+    stack.mail_server.script(ADA, [REFUSED]);
     assert_eq!(stack.client.register(ADA).await.status, 202);
     stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'undeliverable'", 2).await;
 
@@ -83,8 +83,9 @@ async fn each_kind_of_mail_is_requeued_as_what_it_was() {
     stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
     let said: Value = serde_json::from_str(&undeliverable(&stack, "requeue all --json").await.unwrap()).unwrap();
     assert_eq!(said, json!({ "requeued": 2, "left": [] }));
-    stack.sink.nth_mail_to(ADA, 3).await;
-    let others: Vec<_> = stack.sink.mails_to(ADA).into_iter().filter(|mail| !mail.text.contains(&code)).collect();
+    stack.mail_server.nth_mail_to(ADA, 3).await;
+    let others: Vec<_> =
+        stack.mail_server.mails_to(ADA).into_iter().filter(|mail| !mail.text.contains(&code)).collect();
     assert_eq!(others.len(), 2);
     assert_ne!(others[0].subject, others[1].subject);
     let has_code =
@@ -113,14 +114,14 @@ async fn what_is_over_is_not_mailed_and_can_be_dropped() {
     assert!(said.contains("was not requeued: expired"), "{said}");
     let said: Value = serde_json::from_str(&undeliverable(&stack, "requeue all --json").await.unwrap()).unwrap();
     assert_eq!(said, json!({ "requeued": 1, "left": [{ "id": id, "why": "expired" }] }));
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.mail_to(ADA).await;
     assert_eq!(stack.client.receipt(&registration).await["status"], "undeliverable");
 
     assert_eq!(undeliverable(&stack, &format!("drop {id}")).await.unwrap(), "1 mail was dropped.\n");
     let dropped = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'by the operator'";
     assert_eq!(stack.database.count(dropped).await, 1);
     assert!(listed(&stack).await.is_empty());
-    assert!(stack.sink.mails_to(old).is_empty());
+    assert!(stack.mail_server.mails_to(old).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,8 +161,8 @@ async fn while_its_row_is_in_the_outbox_a_mail_is_not_requeued_and_stays_on_reco
 async fn refused_mails_about_passwords_go_out_again() {
     let stack = Stack::start().await;
     stack.account(ADA).await;
-    stack.sink.script(ADA, [REFUSED, REFUSED]);
-    stack.sink.script("bob@example.com", [REFUSED]);
+    stack.mail_server.script(ADA, [REFUSED, REFUSED]);
+    stack.mail_server.script("bob@example.com", [REFUSED]);
     let token = stack.client.token(ADA).await;
     let body = json!({ "password": support::client::PASSWORD, "new_password": support::forgot_password::NEW });
     let change = stack.client.request("POST", "/v1/users/me/password").bearer_auth(&token).json(&body);
@@ -178,11 +179,11 @@ async fn refused_mails_about_passwords_go_out_again() {
     stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
     let said = undeliverable(&stack, "requeue all").await.unwrap();
     assert_eq!(said, "3 mails go out again, through the outbox.\n");
-    let mails = [stack.sink.nth_mail_to(ADA, 3).await, stack.sink.nth_mail_to(ADA, 4).await];
+    let mails = [stack.mail_server.nth_mail_to(ADA, 3).await, stack.mail_server.nth_mail_to(ADA, 4).await];
     let code = mails.iter().find(|mail| mail.subject.contains("code")).unwrap().code();
     stack.client.reset_receipt_when(&receipt, "sent").await;
     assert_eq!(stack.client.reset(&receipt, &code).await.status, 204);
-    assert_eq!(stack.sink.mail_to("bob@example.com").await.subject, "No account at this address");
+    assert_eq!(stack.mail_server.mail_to("bob@example.com").await.subject, "No account at this address");
 }
 
 /// Its receipt goes on like any other, and nobody is mailed.
@@ -190,11 +191,11 @@ async fn refused_mails_about_passwords_go_out_again() {
 async fn what_is_muted_and_refused_is_requeued_like_any_other() {
     let stack = Stack::start().await;
     stack.sign_up(ADA).await;
-    let link = crate::registration::not_me::link(&stack.sink.mail_to(ADA).await);
+    let link = crate::registration::not_me::link(&stack.mail_server.mail_to(ADA).await);
     assert_eq!(crate::registration::not_me::press(&stack.client, &link, "").await.status, 200);
     let registration = register_refused(&stack, ADA).await;
     let said = undeliverable(&stack, "requeue all").await.unwrap();
     assert_eq!(said, "1 mail goes out again, through the outbox.\n");
     stack.client.receipt_when(&registration, "sent").await;
-    assert_eq!((stack.sink.attempts(ADA).len(), stack.sink.mails_to(ADA).len()), (3, 1));
+    assert_eq!((stack.mail_server.attempts(ADA).len(), stack.mail_server.mails_to(ADA).len()), (3, 1));
 }

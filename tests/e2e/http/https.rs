@@ -17,7 +17,7 @@ use tokio_rustls::{
 };
 
 use crate::http::transport::address;
-use support::{running::Running, stack::Stack, standalone::Home};
+use support::{running::RunningService, stack::Stack, standalone::Home};
 
 const PUBLIC_URL: &str = "https://localhost:8000";
 
@@ -90,7 +90,7 @@ fn get(url: &str) -> Request<String> {
     Request::get(url).header("Host", "localhost").body(String::new()).unwrap()
 }
 
-async fn start(stack: &Stack, files: &Files) -> Running {
+async fn start(stack: &Stack, files: &Files) -> RunningService {
     let settings = files.settings();
     stack.start_api(&settings.each_ref().map(|(name, value)| (*name, value.as_str()))).await
 }

@@ -115,14 +115,14 @@ async fn s_28_without_the_database_nothing_is_granted() {
     let (proxy, url) = support::proxy::Proxy::before(&stack.database.url).await;
     let api = stack.start_api(&[("DATABASE_URL", &url)]).await;
     assert_eq!(api.client.register("ada@example.com").await.status, 202);
-    proxy.set(support::proxy::Way::Cut);
+    proxy.set(support::proxy::ProxyMode::Cut);
     for answer in [api.client.register("bob@example.com").await, api.client.activate("ada@example.com", "0000").await] {
         assert_eq!(answer.problem(), (503, "unavailable".into()));
         assert!(!answer.header("retry-after").is_empty());
     }
     let health = api.client.get("/health").await;
     assert_eq!((health.status, &health.json()["checks"]["postgres"]), (503, &json!("failing")));
-    proxy.set(support::proxy::Way::Open);
+    proxy.set(support::proxy::ProxyMode::Open);
     let back = api.client.register("bob@example.com").await;
     assert_eq!(back.status, 202, "{back:?}");
 }
@@ -134,8 +134,8 @@ async fn a_database_that_is_stuck_keeps_nobody_waiting_for_ever() {
     let (proxy, url) = support::proxy::Proxy::before(&stack.database.url).await;
     let api = stack.start_api(&[("DATABASE_URL", &url)]).await;
     assert_eq!(api.client.register("ada@example.com").await.status, 202);
-    proxy.set(support::proxy::Way::Held);
+    proxy.set(support::proxy::ProxyMode::Held);
     assert_eq!(api.client.register("bob@example.com").await.problem(), (503, "unavailable".into()));
-    proxy.set(support::proxy::Way::Open);
+    proxy.set(support::proxy::ProxyMode::Open);
     assert_eq!(api.client.register("bob@example.com").await.status, 202);
 }

@@ -10,7 +10,7 @@ use tokio::{
 
 use support::{
     client::{Answer, Client, send},
-    running::Running,
+    running::RunningService,
     stack::Stack,
 };
 
@@ -18,7 +18,7 @@ const APP: &str = "https://app.example.com";
 const OTHER: &str = "https://other.example.com";
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
-async fn api(settings: &[(&str, &str)]) -> (Stack, Running) {
+async fn api(settings: &[(&str, &str)]) -> (Stack, RunningService) {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(settings).await;
     (stack, api)
@@ -33,7 +33,7 @@ async fn answers(client: &Client) -> Vec<(u16, Answer)> {
         (200, client.get("/openapi.json").await),
         (202, client.register("ada@example.com").await),
         (400, client.get("/v1/registrations/x").await),
-        (401, client.activate("nobody@example.com", "0000").await),
+        (401, client.activate("unknown@example.com", "0000").await),
         (404, client.get("/nothing").await),
         (405, client.get("/v1/users").await),
         (413, client.post("/v1/users", &large).await),
@@ -155,7 +155,7 @@ async fn nobody_else_hears_of_cors() {
 }
 
 /// Where it listens.
-pub(crate) fn address(api: &Running) -> SocketAddr {
+pub(crate) fn address(api: &RunningService) -> SocketAddr {
     let url = api.client.request("GET", "/").build().unwrap().url().clone();
     url.socket_addrs(|| None).unwrap()[0]
 }

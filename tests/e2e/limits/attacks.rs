@@ -17,10 +17,10 @@ async fn s_01_of_all_codes_in_the_minute_nine_are_compared() {
     let stack = Stack::start().await;
     for nth in 1..=5 {
         let answer = stack.client.register(ADA).await;
-        stack.sink.nth_mail_to(ADA, nth).await;
+        stack.mail_server.nth_mail_to(ADA, nth).await;
         stack.client.receipt_when(&answer.registration(), "sent").await;
     }
-    let real: HashSet<_> = stack.sink.mails_to(ADA).iter().map(|mail| mail.code()).collect();
+    let real: HashSet<_> = stack.mail_server.mails_to(ADA).iter().map(|mail| mail.code()).collect();
     let guesses: Vec<_> = (0..10_000).map(|n| format!("{n:04}")).filter(|guess| !real.contains(guess)).collect();
     let client = stack.client.clone();
     let answers = at_once(300, |n| {
@@ -38,12 +38,12 @@ async fn s_01_of_all_codes_in_the_minute_nine_are_compared() {
     }
 }
 
-/// A code of ten digits is in no answer by chance.
+/// A code of ten digits is in no answer by random_id.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_05_no_answer_holds_the_code() {
     let stack = Stack::start_with(&[("CODE_LENGTH", "10"), ("RESEND_THROTTLE_SECONDS", "0")]).await;
     let registered = stack.client.register(ADA).await;
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     let receipt = format!("/v1/registrations/{}", registered.registration());
     stack.client.receipt_when(&registered.registration(), "sent").await;
     let wrong = format!("{:010}", code.parse::<u64>().unwrap() ^ 1);
@@ -97,7 +97,7 @@ async fn s_14_no_header_of_a_request_gets_into_a_mail_or_an_answer() {
     let answer = send(request).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     assert!(!format!("{answer:?}").contains("evil.example"), "{answer:?}");
-    let mail = stack.sink.mail_to(ADA).await;
+    let mail = stack.mail_server.mail_to(ADA).await;
     assert!(!mail.raw.contains("evil.example"), "{}", mail.raw);
     let refused = send(stack.client.request("GET", "/nowhere").header("Host", "evil.example")).await;
     assert!(refused.json()["type"].as_str().unwrap().starts_with("http://localhost:8000/"), "{refused:?}");
@@ -123,6 +123,6 @@ async fn s_16_nobody_is_bombed_with_mails() {
     stack.database.age(3_600).await;
     assert_eq!(client.register(ADA).await.problem(), (429, "too-many-requests".into()));
     assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 10);
-    stack.sink.nth_mail_to(ADA, 5).await;
-    assert!(stack.sink.mails_to(ADA).len() <= 10);
+    stack.mail_server.nth_mail_to(ADA, 5).await;
+    assert!(stack.mail_server.mails_to(ADA).len() <= 10);
 }

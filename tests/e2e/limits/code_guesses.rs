@@ -86,10 +86,10 @@ async fn a_guess_counts_at_every_code_it_is_compared_with() {
     let stack = Stack::start().await;
     for n in 1..=3 {
         let registration = stack.client.register(ADA).await.registration();
-        stack.sink.nth_mail_to(ADA, n).await;
+        stack.mail_server.nth_mail_to(ADA, n).await;
         stack.client.receipt_when(&registration, "sent").await;
     }
-    let codes: Vec<_> = stack.sink.mails_to(ADA).iter().map(|mail| mail.code()).collect();
+    let codes: Vec<_> = stack.mail_server.mails_to(ADA).iter().map(|mail| mail.code()).collect();
     let wrong = (0..).map(|n| format!("{n:04}")).find(|guess| !codes.contains(guess)).unwrap();
     stack.client.activate(ADA, &wrong).await;
     assert_eq!(stack.database.count("SELECT count(*) FROM codes WHERE attempts = 1").await, 3);

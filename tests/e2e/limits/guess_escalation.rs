@@ -14,7 +14,7 @@ const ADA: &str = "ada@example.com";
 async fn sign_up_with(stack: &Stack, password: &str, nth: usize) -> (String, String) {
     let answer = stack.client.register_with(ADA, password).await;
     assert_eq!(answer.status, 202, "{answer:?}");
-    let mail = stack.sink.nth_mail_to(ADA, nth).await;
+    let mail = stack.mail_server.nth_mail_to(ADA, nth).await;
     stack.client.receipt_when(&answer.registration(), "sent").await;
     (answer.registration(), mail.code())
 }
@@ -60,7 +60,7 @@ async fn nine_wrong_guesses_close_a_registration_and_never_an_address() {
         guess_wrong(&stack.client, PASSWORD, &code, 3).await;
         if nth < 4 {
             assert_eq!(stack.client.resend(ADA).await.status, 202);
-            code = stack.sink.nth_mail_to(ADA, nth).await.code();
+            code = stack.mail_server.nth_mail_to(ADA, nth).await.code();
             stack.client.receipt_when(&registration, "sent").await;
         }
     }

@@ -19,7 +19,7 @@ async fn five_wrong_passwords_lock_an_address_for_one_network_longer_each_time()
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
     let here = stack.client.at(HERE);
-    for (locked_seconds, email) in [(900, ADA), (1_800, ADA), (900, "nobody@example.com")] {
+    for (locked_seconds, email) in [(900, ADA), (1_800, ADA), (900, "unknown@example.com")] {
         for _ in 0..5 {
             assert_eq!(wrong_password(&here, email).await.problem(), (401, "unauthenticated".into()));
         }
@@ -90,7 +90,7 @@ async fn who_asked_for_a_code_here_is_not_held_up_by_those_who_guess_elsewhere()
     let stack = Stack::start().await;
     let here = stack.client.at(HERE);
     let registration = here.register(ADA).await.registration();
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     here.receipt_when(&registration, "sent").await;
     for _ in 0..50 {
         assert_eq!(wrong_password(&stack.client, ADA).await.status, 401);

@@ -63,7 +63,7 @@ async fn what_strangers_ask_for_neither_helps_them_nor_hurts_the_owner() {
         assert_eq!(stack.client.reset(&strangers, &code).await.problem(), (422, "wrong-code".into()));
     }
     assert_eq!(stack.client.reset_receipt(&owners).await["attempts_left"], 3);
-    let message = stack.sink.nth_mail_to(ADA, 3).await.message_id;
+    let message = stack.mail_server.nth_mail_to(ADA, 3).await.message_id;
     let message = message.trim_start_matches('<').split('@').next().unwrap().to_owned();
     assert_eq!(stack.client.reset(&message, &code).await.problem(), (404, "not-found".into()), "it is no receipt");
     assert_eq!(stack.client.reset(&owners, &other).await.problem(), (422, "wrong-code".into()));
@@ -104,7 +104,7 @@ async fn nine_wrong_guesses_make_the_next_codes_longer_and_end_none() {
     let (receipt, code) = stack.forgotten(ADA, 7).await;
     assert_eq!((code.len(), &stack.client.reset_receipt(&receipt).await["code_length"]), (10, &json!(10)));
     assert_eq!(stack.client.reset(&owners, &owners_code).await.status, 204, "the owner's is as good as it was");
-    stack.sink.nth_mail_to(ADA, 8).await;
+    stack.mail_server.nth_mail_to(ADA, 8).await;
     assert_eq!(stack.forgotten(ADA, 9).await.1.len(), 10, "a success forgives nothing but itself");
     // Registrations have a record of their own, and other addresses too.
     let answer = stack.client.register_with(ADA, "a stranger's password").await;

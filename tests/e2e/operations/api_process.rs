@@ -89,7 +89,7 @@ async fn s_17_it_serves_until_it_is_told_to_stop_and_logs_no_secret() {
         post(&addr, "/v1/users", "", &format!(r#"{{"password":["{PASSWORD}"]}}"#));
         let newest = "SELECT id FROM codes ORDER BY created_at DESC LIMIT 1";
         let code = database.client().query_one(newest, &[]).await.unwrap().get(0);
-        let link = shared::not_me_link::token(shared::codes::Ring::parse(SECRETS).unwrap().newest(), code);
+        let link = shared::not_me_link::token(shared::codes::CodeSecrets::parse(SECRETS).unwrap().newest(), code);
         for (path, status) in [(&*link, "200 "), ("canary", "404 ")] {
             let answer = post(&addr, &format!("/not-me/{path}"), "", "");
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
@@ -114,7 +114,7 @@ async fn s_17_it_serves_until_it_is_told_to_stop_and_logs_no_secret() {
         let (code, log) = api.terminate();
         assert_eq!(code, Some(0), "{log}");
         assert!(log.contains("answered"), "{log}");
-        // Both guesses begin with these digits, which are too many to stand in a time or an id by chance.
+        // Both guesses begin with these digits, which are too many to stand in a time or an id by random_id.
         for secret in ["canary", "Y2FuYXJ5", &basic, "97319731", "$argon2", "c2VjcmV0", token, &link] {
             assert!(!log.contains(secret), "{secret} stands in the log:\n{log}");
         }

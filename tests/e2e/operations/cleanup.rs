@@ -95,5 +95,5 @@ async fn a_message_whose_code_is_gone_is_dropped_on_record() {
     assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 0);
     let _worker = stack.start_worker(&[]).await;
     stack.database.becomes("SELECT count(*) FROM deliveries WHERE (outcome, why) = ('dropped', 'gone')", 1).await;
-    assert!(stack.sink.mails_to(ADA).is_empty());
+    assert!(stack.mail_server.mails_to(ADA).is_empty());
 }

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use support::{
     fake_smtp::{
-        Sink,
+        FakeSmtpServer,
         behaviour::{Behaviour, Stage},
     },
     standalone::{Home, Vestibule},
@@ -40,7 +40,7 @@ fn verdicts<'a>(report: &'a Value, verdict: &str) -> Vec<&'a str> {
 async fn an_instance_keeps_its_promises() {
     let home = Home::new();
     let running = home.start(&[("RESEND_THROTTLE_SECONDS", "0")]);
-    running.come_in("ada@example.com").await;
+    running.sign_up_and_activate("ada@example.com").await;
     // A few more than the fewest that a comparison needs: one that is lost to a busy machine is no failure.
     let arguments = [&url(&running), "--rounds", "1", "--calls", "60", "--active", "ada@example.com"];
     let (code, report, said) = drill(&arguments).await;
@@ -60,13 +60,13 @@ async fn an_instance_keeps_its_promises() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_that_takes_longer_than_another_is_no_difference() {
-    let (sink, home) = (Sink::start().await, Home::new());
+    let (mail_server, home) = (FakeSmtpServer::start().await, Home::new());
     // One is for who is pending then, the next two are for who is unknown.
-    sink.later(3, Behaviour::Slow(Stage::Dot, Duration::from_millis(1_500)));
-    let running = home.start(&[("RESEND_THROTTLE_SECONDS", "0"), ("SMTP_URL", &sink.url())]);
+    mail_server.later(3, Behaviour::Slow(Stage::Dot, Duration::from_millis(1_500)));
+    let running = home.start(&[("RESEND_THROTTLE_SECONDS", "0"), ("SMTP_URL", &mail_server.url())]);
     let (code, report, said) = drill(&[&url(&running), "--only", "body"]).await;
     assert_eq!(code, Some(0), "{said}{report:#}");
-    assert_eq!(sink.count(), 5);
+    assert_eq!(mail_server.count(), 5);
     running.stop();
 }
 

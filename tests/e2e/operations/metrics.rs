@@ -18,18 +18,18 @@ const BOB: &str = "bob@example.com";
 /// Ada signs up, errs, comes in and logs in; Bob signs up, repeats himself, and asks once more too soon.
 async fn journey(stack: &Stack, client: &Client) -> String {
     let registration = client.register(ADA).await.registration();
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     client.receipt_when(&registration, "sent").await;
     assert_eq!(client.activate(ADA, &other_than(&code)).await.status, 422);
     assert_eq!(client.activate(ADA, &code).await.status, 200);
-    stack.sink.nth_mail_to(ADA, 2).await;
+    stack.mail_server.nth_mail_to(ADA, 2).await;
     assert_eq!(client.login(ADA, PASSWORD).await.status, 200);
     assert_eq!(client.login(ADA, "not the password").await.status, 401);
     for _ in 0..2 {
         assert_eq!(client.register_once("a-key", BOB, PASSWORD).await.status, 202);
     }
     assert_eq!(client.resend(BOB).await.problem(), (429, "too-many-requests".into()));
-    stack.sink.mail_to(BOB).await;
+    stack.mail_server.mail_to(BOB).await;
     let recorded = "SELECT count(*) FROM deliveries WHERE outcome = 'delivered'";
     stack.database.becomes(recorded, 3).await;
     stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
@@ -115,7 +115,7 @@ async fn no_request_makes_a_series_of_its_own() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
     let strange = async |n: usize| {
-        let id = support::database::chance();
+        let id = support::database::random_id();
         for path in
             [format!("/{id}"), format!("/v1/registrations/{id}"), format!("/not-me/{id}"), format!("/v1/{n}/{id}")]
         {
@@ -140,7 +140,7 @@ async fn no_request_makes_a_series_of_its_own() {
 async fn the_whole_service_in_one_process_has_one_list() {
     let home = Home::new();
     let running = home.start(&[]);
-    running.come_in(ADA).await;
+    running.sign_up_and_activate(ADA).await;
     let ops = running.banner.iter().find_map(|line| line.trim().strip_prefix("health")).unwrap().trim();
     let ops = Client::new(ops.trim_end_matches("/health/ready").to_owned());
     let scrape =
@@ -165,7 +165,7 @@ async fn what_a_mail_took_is_told_by_the_clock_of_the_database() {
     api.client.register(ADA).await;
     stack.database.age(40).await;
     let worker = stack.start_worker(&[]).await;
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.mail_to(ADA).await;
     let count = r#"delivery_seconds_count{kind="send-code"}"#;
     let scrape = Scrape::when(&worker.ops, |scrape| scrape.value(count) > 0.0).await;
     let sum = scrape.value(r#"delivery_seconds_sum{kind="send-code"}"#);
@@ -179,7 +179,7 @@ async fn another_password_is_counted_as_what_it_is() {
     let stack = Stack::prepare(&[]).await;
     let (api, _worker) = (stack.start_api(&[]).await, stack.start_worker(&[]).await);
     let asked = api.client.forgot(ADA).await.receipt();
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.mail_to(ADA).await;
     api.client.reset_receipt_when(&asked, "sent").await;
     assert_eq!(api.client.reset_to(&asked, "12345678", "another password").await.problem().1, "wrong-code");
     let unknown = json!({ "email": "nobody" });

@@ -49,7 +49,7 @@ async fn what_was_in_a_queue_that_is_gone_is_mailed_once() {
     let api = stack.start_api(&[]).await;
     let worker = stack.start_worker(&[]).await;
     api.client.register("owner@example.com").await;
-    let code = stack.sink.mail_to("owner@example.com").await.code();
+    let code = stack.mail_server.mail_to("owner@example.com").await.code();
     stack.database.becomes("SELECT count(*) FROM deliveries", 1).await;
     worker.stop().await.unwrap();
     // In the queue: a welcome, the mail to whom has an account, three codes, and one that is over by now.
@@ -71,15 +71,15 @@ async fn what_was_in_a_queue_that_is_gone_is_mailed_once() {
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 4, "welcomes": 1, "warnings": 0, "unreadable": 0 }));
     for (n, registration) in registrations.iter().enumerate() {
         let email = format!("u{n}@example.com");
-        let code = stack.sink.mail_to(&email).await.code();
+        let code = stack.mail_server.mail_to(&email).await.code();
         api.client.receipt_when(registration, "sent").await;
         assert_eq!(api.client.activate_with(&email, PASSWORD, &json!({ "code": code })).await.status, 200);
     }
     // Each of the three was welcomed as well.
     stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 1 + 5 + 3).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 0, "warnings": 0, "unreadable": 0 }));
-    let counts =
-        ["u0", "u1", "u2", "owner", "late"].map(|name| stack.sink.mails_to(&format!("{name}@example.com")).len());
+    let counts = ["u0", "u1", "u2", "owner", "late"]
+        .map(|name| stack.mail_server.mails_to(&format!("{name}@example.com")).len());
     assert_eq!(counts, [2, 2, 2, 3, 0]);
 }
 
@@ -94,13 +94,13 @@ async fn what_is_still_in_the_queue_is_mailed_once_as_well() {
     assert_eq!(outbox(&stack, "reemit").await["codes"], 1);
     stack.queue_holds(&stack.topology.queue, 2).await;
     let worker = stack.start_worker(&[]).await;
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.mail_to(ADA).await;
     stack.database.becomes("SELECT count(*) FROM deliveries", 1).await;
     api.client.register("last@example.com").await;
-    stack.sink.mail_to("last@example.com").await;
+    stack.mail_server.mail_to("last@example.com").await;
     worker.stop().await.unwrap();
     stack.queue_holds(&stack.topology.queue, 0).await;
-    assert_eq!(stack.sink.mails_to(ADA).len(), 1);
+    assert_eq!(stack.mail_server.mails_to(ADA).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,7 +124,7 @@ async fn what_was_on_its_way_about_passwords_is_mailed_once() {
     let api = stack.start_api(&[]).await;
     let worker = stack.start_worker(&[]).await;
     let registration = api.client.register(ADA).await.registration();
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     api.client.receipt_when(&registration, "sent").await;
     assert_eq!(api.client.activate(ADA, &code).await.status, 200);
     stack.database.becomes("SELECT count(*) FROM deliveries", 2).await;
@@ -150,7 +150,7 @@ async fn what_was_on_its_way_about_passwords_is_mailed_once() {
     stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 2 + 3).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 0, "warnings": 0, "unreadable": 0 }));
     assert_eq!(api.client.reset_receipt(&closed).await["status"], "queued");
-    let mut subjects: Vec<_> = stack.sink.mails().into_iter().skip(2).map(|mail| mail.subject).collect();
+    let mut subjects: Vec<_> = stack.mail_server.mails().into_iter().skip(2).map(|mail| mail.subject).collect();
     subjects.sort();
     assert_eq!(subjects, ["No account at this address", "Your code for a new password", "Your password was changed"]);
 }
@@ -162,7 +162,7 @@ async fn many_are_written_again_and_none_twice() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
-    let ring = shared::codes::Ring::parse(&stack.variables(&[])["CODE_SECRETS"]).unwrap();
+    let ring = shared::codes::CodeSecrets::parse(&stack.variables(&[])["CODE_SECRETS"]).unwrap();
     let ids: Vec<_> = (1..=CODES).map(|n| uuid::Uuid::from_u128(n.unsigned_abs().into())).collect();
     let decoy = |id: &uuid::Uuid| ring.newest().verifier(*id, shared::codes::DECOY).to_vec();
     let hashes: Vec<_> = ids.iter().map(decoy).collect();

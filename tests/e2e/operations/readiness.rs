@@ -7,7 +7,7 @@ use lapin::options::QueueDeleteOptions;
 use support::{
     client::at_once,
     fake_smtp::behaviour::{Behaviour, Stage},
-    proxy::{Proxy, Way},
+    proxy::{Proxy, ProxyMode},
     scrape::Scrape,
     stack::Stack,
 };
@@ -22,7 +22,7 @@ async fn a_scrape_is_answered_while_postgres_is_silent() {
     let api = stack.start_api(&[("DATABASE_URL", &url)]).await;
     api.becomes(200).await;
     assert!(Scrape::of(&api.ops).await.has(r#"outbox_messages{what="mail"}"#));
-    proxy.set(Way::Held);
+    proxy.set(ProxyMode::Held);
     assert_eq!(api.client.register(ADA).await.problem().1, "unavailable");
     let scrape = Scrape::when(&api.ops, |scrape| !scrape.has(r#"outbox_messages{what="mail"}"#)).await;
     scrape.is([
@@ -32,7 +32,7 @@ async fn a_scrape_is_answered_while_postgres_is_silent() {
     ]);
     assert!(scrape.value(r#"postgres_errors_total{part="api"}"#) >= 1.0);
     assert_eq!(api.asked_if_ready().await.0, 503);
-    proxy.set(Way::Open);
+    proxy.set(ProxyMode::Open);
     api.becomes(200).await;
     Scrape::when(&api.ops, |scrape| scrape.has(r#"outbox_messages{what="mail"}"#)).await;
 }
@@ -141,8 +141,8 @@ async fn a_queue_that_is_found_missing_is_made_again() {
 async fn the_mail_server_is_well_when_it_was_at_the_last_letter() {
     let stack = Stack::prepare(&[]).await;
     let (api, worker) = (stack.start_api(&[]).await, stack.start_worker(&[]).await);
-    stack.sink.script("nobody@example.com", [Behaviour::Reply { at: Stage::Rcpt, code: 550 }]);
-    let refused = api.client.register("nobody@example.com").await.registration();
+    stack.mail_server.script("unknown@example.com", [Behaviour::Reply { at: Stage::Rcpt, code: 550 }]);
+    let refused = api.client.register("unknown@example.com").await.registration();
     api.client.receipt_when(&refused, "undeliverable").await;
     let scrape = Scrape::of(&worker.ops).await;
     scrape.is([
@@ -152,7 +152,7 @@ async fn the_mail_server_is_well_when_it_was_at_the_last_letter() {
         ("smtp_last_success_timestamp_seconds", 0),
     ]);
 
-    stack.sink.every_connection(Some(Behaviour::Cut(Stage::Greeting)));
+    stack.mail_server.every_connection(Some(Behaviour::Cut(Stage::Greeting)));
     api.client.register(ADA).await;
     let in_trouble = |scrape: &Scrape| scrape.value(r#"check_ok{part="worker",check="smtp"}"#) == 0.0;
     let scrape = Scrape::when(&worker.ops, in_trouble).await;
@@ -160,7 +160,7 @@ async fn the_mail_server_is_well_when_it_was_at_the_last_letter() {
     assert!(scrape.value(r#"messages_total{kind="send-code",outcome="retried"}"#) >= 1.0);
     let (status, told) = worker.asked_if_ready().await;
     assert!(status == 200 && told.contains(r#""smtp":"failing""#), "{told}");
-    stack.sink.every_connection(None);
-    stack.sink.mail_to(ADA).await;
+    stack.mail_server.every_connection(None);
+    stack.mail_server.mail_to(ADA).await;
     Scrape::when(&worker.ops, |scrape| !in_trouble(scrape)).await;
 }

@@ -14,12 +14,12 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use shared::codes::Ring;
+use shared::codes::CodeSecrets;
 
 use crate::limits::code_guesses::other_than;
 use support::{
     client::{PASSWORD, send},
-    running::Running,
+    running::RunningService,
     stack::Stack,
 };
 
@@ -81,7 +81,7 @@ async fn carry(near: TcpStream, far: TcpStream, turns: Arc<AtomicU32>) {
 }
 
 /// An API whose connections have prepared all there is.
-async fn metered() -> (Stack, Meter, Running) {
+async fn metered() -> (Stack, Meter, RunningService) {
     // Without a broker the relay asks for nothing.
     let stack = Stack::without_broker().await;
     let meter = Meter::before(&stack.database.url).await;
@@ -95,8 +95,8 @@ async fn metered() -> (Stack, Meter, Running) {
     (stack, meter, api)
 }
 
-fn ring(stack: &Stack) -> Ring {
-    Ring::parse(&stack.variables(&[])["CODE_SECRETS"]).unwrap()
+fn ring(stack: &Stack) -> CodeSecrets {
+    CodeSecrets::parse(&stack.variables(&[])["CODE_SECRETS"]).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +154,7 @@ async fn forgetting_waits_three_times_for_postgres_a_reset_and_a_change_five_tim
     let hash = "INSERT INTO users (id, email, password_hash, activated_at, updated_at) \
         SELECT gen_random_uuid(), 'ada@example.com', password_hash, now(), now() FROM registrations LIMIT 1";
     stack.database.execute(hash, &[]).await;
-    for email in ["ada@example.com", "nobody@example.com"] {
+    for email in ["ada@example.com", "unknown@example.com"] {
         assert_eq!(client.forgot(email).await.status, 202);
         assert_eq!(meter.taken(), 3, "look; lock and read; write and commit: {email}");
     }

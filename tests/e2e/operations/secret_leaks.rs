@@ -61,7 +61,7 @@ async fn s_17_neither_the_database_nor_the_broker_holds_a_code_a_password_or_a_n
     }
 
     let worker = stack.start_worker(&[]).await;
-    let mail = stack.sink.mail_to(ADA).await;
+    let mail = stack.mail_server.mail_to(ADA).await;
     let (code, link) = (mail.code(), crate::registration::not_me::link(&mail));
     api.client.receipt_when(&registration, "sent").await;
     let right = serde_json::json!({ "code": code });
@@ -69,9 +69,9 @@ async fn s_17_neither_the_database_nor_the_broker_holds_a_code_a_password_or_a_n
     let token = api.client.login(ADA, PASSWORD).await.json()["token"].as_str().unwrap().to_owned();
     assert_eq!(api.client.bearer("GET", "/v1/users/me", &token).await.status, 200);
     // Other passwords: one by a code, one by the one before.
-    stack.sink.nth_mail_to(ADA, 2).await;
+    stack.mail_server.nth_mail_to(ADA, 2).await;
     let asked = api.client.forgot(ADA).await.receipt();
-    let reset = stack.sink.nth_mail_to(ADA, 3).await.code();
+    let reset = stack.mail_server.nth_mail_to(ADA, 3).await.code();
     api.client.reset_receipt_when(&asked, "sent").await;
     let between = dump(&stack, &[]).await;
     assert!(between.contains("sessions: "), "{between}");
@@ -87,7 +87,7 @@ async fn s_17_neither_the_database_nor_the_broker_holds_a_code_a_password_or_a_n
     let bits = URL_SAFE_NO_PAD.decode(&token).unwrap();
     let hex: String = bits.iter().map(|byte| format!("{byte:02x}")).collect();
     let proof = link.trim_start_matches("/not-me/");
-    let metrics = Scrape::of(&api.ops).await.text + &Scrape::of(&worker.ops).await.text;
+    let metrics = Scrape::of(&api.ops).await.text + Scrape::of(&worker.ops).await.text.as_str();
     let of_mails = [code.as_str(), &reset, proof, &proof[22..]];
     let others = [PASSWORD, NEW, LAST, &token, &hex, &other];
     for secret in of_mails.into_iter().chain(others).flat_map(spellings) {

@@ -11,7 +11,7 @@ use crate::{
 use support::{
     client::{Client, send},
     fake_smtp::behaviour::{Behaviour, Stage},
-    otlp_collector::{Collector, Manner, Span},
+    otlp_collector::{Collector, CollectorBehaviour, Span},
     process::Process,
     stack::Stack,
     standalone::Home,
@@ -83,13 +83,13 @@ fn is_the_whole_way(trace: &[Span]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_leads_from_the_request_through_both_processes_to_the_mail_server_and_tells_no_secret() {
-    let (stack, collector) = (Stack::prepare(&[]).await, Collector::start(Manner::Takes).await);
-    stack.sink.script(ADA, [Behaviour::Reply { at: Stage::Rcpt, code: 451 }]);
+    let (stack, collector) = (Stack::prepare(&[]).await, Collector::start(CollectorBehaviour::Takes).await);
+    stack.mail_server.script(ADA, [Behaviour::Reply { at: Stage::Rcpt, code: 451 }]);
     let (mut api, mut worker) = (start("api", &stack, &collector), start("worker", &stack, &collector));
     worker.wait_for("connected to the broker");
     let client = client(&mut api);
     let registered = client.register_with(ADA, PASSWORD).await;
-    let mail = stack.sink.mail_to(ADA).await;
+    let mail = stack.mail_server.mail_to(ADA).await;
     client.receipt_when(&registered.registration(), "sent").await;
 
     // It went out at the second attempt.
@@ -126,7 +126,7 @@ async fn one_trace_leads_from_the_request_through_both_processes_to_the_mail_ser
 /// The binary of `cargo run` has no broker, and the same traces.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_process_has_the_same_traces() {
-    let (home, collector) = (Home::new(), Collector::start(Manner::Takes).await);
+    let (home, collector) = (Home::new(), Collector::start(CollectorBehaviour::Takes).await);
     let running = home.start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url()), ("RUST_LOG", "warn")]);
     let registered = running.client.register(ADA).await;
     running.inbox.mail_to(ADA).await;
@@ -143,7 +143,8 @@ async fn one_process_has_the_same_traces() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_away_refuses_or_hangs_costs_nothing_but_the_traces() {
-    let (refuses, hangs) = (Collector::start(Manner::Refuses).await, Collector::start(Manner::SaysNothing).await);
+    let (refuses, hangs) =
+        (Collector::start(CollectorBehaviour::Refuses).await, Collector::start(CollectorBehaviour::SaysNothing).await);
     for (url, why) in [
         ("http://127.0.0.1:1".to_owned(), "no connection"),
         (refuses.url(), "it answers 503"),
@@ -151,7 +152,7 @@ async fn a_collector_that_is_away_refuses_or_hangs_costs_nothing_but_the_traces(
     ] {
         let home = Home::new();
         let mut running = home.start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)]);
-        running.come_in(ADA).await;
+        running.sign_up_and_activate(ADA).await;
         let line = running.process.wait_for("traces are lost");
         assert!(line.contains(why) && line.contains("WARN"), "{line}");
         running.sign_up("bob@example.com").await;
@@ -162,7 +163,7 @@ async fn a_collector_that_is_away_refuses_or_hangs_costs_nothing_but_the_traces(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_collector_stops_the_start_and_without_one_nobody_is_asked() {
-    let (home, collector) = (Home::new(), Collector::start(Manner::Takes).await);
+    let (home, collector) = (Home::new(), Collector::start(CollectorBehaviour::Takes).await);
     let said = home.refusal(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:canary@collector:4318")], &[]);
     let expected = "vestibule: OTEL_EXPORTER_OTLP_ENDPOINT must be the URL of a collector";
     assert!(said.starts_with(expected) && !said.contains("canary"), "{said}");
@@ -178,7 +179,7 @@ async fn what_is_no_collector_stops_the_start_and_without_one_nobody_is_asked() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_goes_before_the_answer_has_a_line_in_the_log_and_a_span_too() {
-    let (stack, collector) = (Stack::without_broker().await, Collector::start(Manner::Takes).await);
+    let (stack, collector) = (Stack::without_broker().await, Collector::start(CollectorBehaviour::Takes).await);
     let mut api = start("api", &stack, &collector);
     let address = client(&mut api).base()["http://".len()..].to_owned();
     api.wait_for("ready: ");

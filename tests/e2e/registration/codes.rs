@@ -16,7 +16,7 @@ async fn a_code_dies_with_its_minute() {
     assert_eq!(stack.database.count("SELECT sum(attempts) FROM codes").await, 0);
 
     assert_eq!(stack.client.resend(ADA).await.status, 202);
-    let code = stack.sink.nth_mail_to(ADA, 2).await.code();
+    let code = stack.mail_server.nth_mail_to(ADA, 2).await.code();
     stack.client.receipt_when(&registration, "sent").await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
 }
@@ -50,20 +50,20 @@ async fn s_21_a_stranger_at_the_same_address_is_in_nobodys_way() {
     let stack = Stack::start().await;
     let early = stack.client.register_with(ADA, "the early stranger").await.registration();
     let (_, code) = {
-        stack.sink.mail_to(ADA).await;
+        stack.mail_server.mail_to(ADA).await;
         let registration = stack.client.register(ADA).await.registration();
-        let code = stack.sink.nth_mail_to(ADA, 2).await.code();
+        let code = stack.mail_server.nth_mail_to(ADA, 2).await.code();
         stack.client.receipt_when(&registration, "sent").await;
         (registration, code)
     };
     let late = stack.client.register_with(ADA, "the late stranger").await.registration();
-    let late_code = stack.sink.nth_mail_to(ADA, 3).await.code();
-    let early_code = stack.sink.mail_to(ADA).await.code();
+    let late_code = stack.mail_server.nth_mail_to(ADA, 3).await.code();
+    let early_code = stack.mail_server.mail_to(ADA).await.code();
     for (stranger, password, own_code) in
         [(&early, "the early stranger", early_code), (&late, "the late stranger", late_code)]
     {
         stack.client.receipt_when(stranger, "sent").await;
-        // By chance, both have the same.
+        // By random_id, both have the same.
         if own_code == code {
             continue;
         }
@@ -87,7 +87,7 @@ async fn either_code_of_two_equal_registrations_opens() {
     let stack = Stack::start().await;
     let (first, code) = stack.sign_up(ADA).await;
     let second = stack.client.register(ADA).await.registration();
-    stack.sink.nth_mail_to(ADA, 2).await;
+    stack.mail_server.nth_mail_to(ADA, 2).await;
     stack.client.receipt_when(&second, "sent").await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
     assert_eq!(stack.client.receipt(&first).await["status"], "activated");
@@ -152,7 +152,7 @@ async fn a_worker_without_the_secret_holds_up_everybody_alike() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    stack.sink.nth_mail_to(ADA, 2).await;
+    stack.mail_server.nth_mail_to(ADA, 2).await;
 
     let both = "new:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=,test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let rotated = stack.start_api(&[("CODE_SECRETS", both)]).await;

@@ -33,12 +33,12 @@ async fn s_06_new_pending_and_active_addresses_answer_alike() {
         let mut story = Vec::new();
         let registered = stack.client.register_with(email, STRANGER).await;
         story.push(shape(&registered));
-        stack.sink.nth_mail_to(email, mails + 1).await;
+        stack.mail_server.nth_mail_to(email, mails + 1).await;
         let receipt = stack.client.receipt_when(&registered.registration(), "sent").await;
         story.push((200, receipt.as_object().unwrap().keys().cloned().collect(), String::new()));
         // A guess that is wrong for all three: the receipt's owner never saw a code.
         let real = stack
-            .sink
+            .mail_server
             .mails_to(email)
             .iter()
             .filter_map(|mail| std::panic::catch_unwind(|| mail.code()).ok())
@@ -60,9 +60,9 @@ async fn s_06_they_answer_alike_while_mail_cannot_be_delivered() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up("active@example.com").await;
     assert_eq!(stack.client.activate("active@example.com", &code).await.status, 200);
-    stack.sink.nth_mail_to("active@example.com", 2).await;
+    stack.mail_server.nth_mail_to("active@example.com", 2).await;
     for email in ["new@example.com", "active@example.com"] {
-        stack.sink.script(
+        stack.mail_server.script(
             email,
             [support::fake_smtp::behaviour::Behaviour::Reply {
                 at: support::fake_smtp::behaviour::Stage::Rcpt,
@@ -82,7 +82,7 @@ async fn s_06_their_timelines_are_watched_alike() {
     let mut stack = Stack::prepare(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
     stack.client = stack.start_api(&[]).await.client.clone();
     let worker = stack.start_worker(&[]).await;
-    stack.come_in("active@example.com").await;
+    stack.sign_up_and_activate("active@example.com").await;
     stack.sign_up("pending@example.com").await;
     worker.stop().await.unwrap();
 
@@ -98,7 +98,7 @@ async fn s_06_their_timelines_are_watched_alike() {
         for status in ["queued", "sent"] {
             story.push(told(stream.until(status).await));
         }
-        let mails = stack.sink.mails_to(email);
+        let mails = stack.mail_server.mails_to(email);
         let codes = mails.iter().map(|mail| mail.text.clone()).collect::<String>();
         let guess = (0..).map(|n| format!("{n:04}")).find(|guess| !codes.contains(guess)).unwrap();
         stack.client.activate_with(email, STRANGER, &json!({ "code": guess })).await;

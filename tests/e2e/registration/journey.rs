@@ -17,7 +17,7 @@ async fn a_person_signs_up_reads_the_code_and_comes_in() {
     );
     assert!(receipt.get("sent_at").is_none() && receipt["resend_at"].is_string());
 
-    let mail = stack.sink.mail_to("ada@example.com").await;
+    let mail = stack.mail_server.mail_to("ada@example.com").await;
     assert_eq!(mail.code().len(), 4);
     let receipt = stack.client.receipt_when(&registration, "sent").await;
     assert!(receipt["sent_at"].is_string() && receipt["expires_at"].is_string());
@@ -30,7 +30,7 @@ async fn a_person_signs_up_reads_the_code_and_comes_in() {
     assert_eq!(user.as_object().unwrap().len(), 3);
     assert_eq!(stack.client.receipt(&registration).await["status"], "activated");
 
-    let welcome = stack.sink.nth_mail_to("ada@example.com", 2).await;
+    let welcome = stack.mail_server.nth_mail_to("ada@example.com", 2).await;
     assert_ne!(welcome.message_id, mail.message_id);
     assert_eq!(stack.client.activate("ada@example.com", &mail.code()).await.problem(), (409, "already-active".into()));
     assert_eq!(stack.client.resend("ada@example.com").await.problem(), (409, "already-active".into()));
@@ -42,7 +42,7 @@ async fn a_new_code_kills_the_one_before() {
     let (registration, first) = stack.sign_up("ada@example.com").await;
     let answer = stack.client.resend("ada@example.com").await;
     assert_eq!((answer.status, answer.registration()), (202, registration.clone()), "{answer:?}");
-    let second = stack.sink.nth_mail_to("ada@example.com", 2).await.code();
+    let second = stack.mail_server.nth_mail_to("ada@example.com", 2).await.code();
     stack.client.receipt_when(&registration, "sent").await;
     if first != second {
         assert_eq!(stack.client.activate("ada@example.com", &first).await.problem(), (422, "wrong-code".into()));
@@ -55,10 +55,10 @@ async fn the_mail_that_nobody_asked_for_tells_an_owner_and_carries_no_code() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up("ada@example.com").await;
     assert_eq!(stack.client.activate("ada@example.com", &code).await.status, 200);
-    stack.sink.nth_mail_to("ada@example.com", 2).await;
+    stack.mail_server.nth_mail_to("ada@example.com", 2).await;
 
     let answer = stack.client.register_with("ada@example.com", "a stranger's password").await;
-    let mail = stack.sink.nth_mail_to("ada@example.com", 3).await;
+    let mail = stack.mail_server.nth_mail_to("ada@example.com", 3).await;
     assert!(mail.text.contains("already"), "{}", mail.text);
     assert!(!mail.text.lines().any(|line| line.trim().len() >= 4 && line.trim().bytes().all(|b| b.is_ascii_digit())));
     stack.client.receipt_when(&answer.registration(), "sent").await;

@@ -19,13 +19,13 @@ fn subject_and_language(mail: &Mail) -> (&str, &str) {
 }
 
 /// Comes in, reading these languages.
-async fn come_in(stack: &Stack, languages: &str, email: &str) {
+async fn sign_up_and_activate(stack: &Stack, languages: &str, email: &str) {
     let answer = stack.client.register_reading(languages, email, PASSWORD).await;
     assert_eq!(answer.status, 202, "{answer:?}");
-    let code = stack.sink.mail_to(email).await.code();
+    let code = stack.mail_server.mail_to(email).await.code();
     stack.client.receipt_when(&answer.registration(), "sent").await;
     assert_eq!(stack.client.activate(email, &code).await.status, 200);
-    stack.sink.nth_mail_to(email, 2).await;
+    stack.mail_server.nth_mail_to(email, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +33,7 @@ async fn all_mails_of_a_registration_are_in_the_language_it_was_made_in() {
     let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0"), ("CODE_TTL_SECONDS", "90")]).await;
     let registered = stack.client.register_reading(CANADIAN, ADA, PASSWORD).await;
     assert_eq!(registered.status, 202, "{registered:?}");
-    let first = stack.sink.mail_to(ADA).await;
+    let first = stack.mail_server.mail_to(ADA).await;
     assert_eq!(subject_and_language(&first), ("Votre code d’inscription", "fr"));
     assert!(first.text.lines().any(|line| line == first.code()) && first.html.contains(&first.code()));
     assert!(first.text.contains("1\u{a0}minute et 30\u{a0}secondes") && first.html.contains("<html lang=\"fr\">"));
@@ -42,11 +42,11 @@ async fn all_mails_of_a_registration_are_in_the_language_it_was_made_in() {
     // Whoever asks for another code from another machine has not changed the language.
     let request = stack.client.request("POST", "/v1/users/resend").header("Accept-Language", "en");
     assert_eq!(send(request.basic_auth(ADA, Some(PASSWORD))).await.status, 202);
-    let second = stack.sink.nth_mail_to(ADA, 2).await;
+    let second = stack.mail_server.nth_mail_to(ADA, 2).await;
     assert_eq!(subject_and_language(&second), ("Votre code d’inscription", "fr"));
     stack.client.receipt_when(&registered.registration(), "sent").await;
     assert_eq!(stack.client.activate(ADA, &second.code()).await.status, 200);
-    let welcome = stack.sink.nth_mail_to(ADA, 3).await;
+    let welcome = stack.mail_server.nth_mail_to(ADA, 3).await;
     assert_eq!(subject_and_language(&welcome), ("Votre compte est prêt", "fr"));
     assert_eq!(stack.database.count("SELECT count(*) FROM users WHERE language = 'fr'").await, 1);
 }
@@ -65,7 +65,11 @@ async fn who_says_nothing_that_is_spoken_here_reads_english() {
     for email in
         ["silent@example.com", BOB].map(str::to_owned).into_iter().chain((0..6).map(|n| format!("u{n}@example.com")))
     {
-        assert_eq!(subject_and_language(&stack.sink.mail_to(&email).await), ("Your sign-up code", "en"), "{email}");
+        assert_eq!(
+            subject_and_language(&stack.mail_server.mail_to(&email).await),
+            ("Your sign-up code", "en"),
+            "{email}"
+        );
     }
 }
 
@@ -73,15 +77,15 @@ async fn who_says_nothing_that_is_spoken_here_reads_english() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_mail_that_an_account_exists_is_in_its_owners_language() {
     let stack = Stack::start().await;
-    come_in(&stack, CANADIAN, ADA).await;
-    come_in(&stack, "en", BOB).await;
+    sign_up_and_activate(&stack, CANADIAN, ADA).await;
+    sign_up_and_activate(&stack, "en", BOB).await;
     let mut seen = Vec::new();
     for (email, expected) in [(ADA, ("Vous avez déjà un compte", "fr")), (BOB, ("You already have an account", "en"))]
     {
         for (n, languages) in ["en", "fr"].into_iter().enumerate() {
             let answer = stack.client.register_reading(languages, email, STRANGER).await;
             seen.push(shape(&answer));
-            assert_eq!(subject_and_language(&stack.sink.nth_mail_to(email, 3 + n).await), expected);
+            assert_eq!(subject_and_language(&stack.mail_server.nth_mail_to(email, 3 + n).await), expected);
             stack.database.age(60).await;
         }
     }
@@ -104,7 +108,7 @@ async fn another_language_does_not_make_it_another_request() {
     let (first, again) = (ask(CANADIAN).await, ask("en").await);
     assert_eq!((first.status, again.status), (202, 202), "{again:?}");
     assert_eq!(first.registration(), again.registration());
-    assert_eq!(subject_and_language(&stack.sink.mail_to(ADA).await).1, "fr");
+    assert_eq!(subject_and_language(&stack.mail_server.mail_to(ADA).await).1, "fr");
     assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 1);
 }
 
@@ -116,11 +120,11 @@ async fn a_language_of_a_newer_version_is_english_here() {
     let registration = api.client.register_reading(CANADIAN, ADA, PASSWORD).await.registration();
     stack.database.execute("UPDATE registrations SET language = 'qaa'", &[]).await;
     stack.start_worker(&[]).await;
-    let mail = stack.sink.mail_to(ADA).await;
+    let mail = stack.mail_server.mail_to(ADA).await;
     assert_eq!(subject_and_language(&mail), ("Your sign-up code", "en"));
     api.client.receipt_when(&registration, "sent").await;
     assert_eq!(api.client.activate(ADA, &mail.code()).await.status, 200);
-    assert_eq!(subject_and_language(&stack.sink.nth_mail_to(ADA, 2).await), ("Your account is ready", "en"));
+    assert_eq!(subject_and_language(&stack.mail_server.nth_mail_to(ADA, 2).await), ("Your account is ready", "en"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

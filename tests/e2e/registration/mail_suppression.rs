@@ -25,7 +25,7 @@ const MUTED: &str = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' A
 /// Signs up, and says that it was not her; returns the link.
 async fn denied(stack: &Stack, email: &str) -> String {
     stack.sign_up(email).await;
-    let link = link(&stack.sink.mail_to(email).await);
+    let link = link(&stack.mail_server.mail_to(email).await);
     assert_eq!(page(&press(&stack.client, &link, "").await), (200, "It is noted: this was not you"));
     link
 }
@@ -35,8 +35,8 @@ async fn denied(stack: &Stack, email: &str) -> String {
 async fn s_06_a_muted_address_answers_like_any_other_and_gets_no_mail() {
     let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0"), ("CODE_LENGTH", "8")]).await;
     denied(&stack, "muted@example.com").await;
-    stack.come_in("owner@example.com").await;
-    let old = link(&stack.sink.mail_to("owner@example.com").await);
+    stack.sign_up_and_activate("owner@example.com").await;
+    let old = link(&stack.mail_server.mail_to("owner@example.com").await);
     press(&stack.client, &old, "").await;
     stack.sign_up("pending@example.com").await;
     let mut seen = Vec::new();
@@ -60,8 +60,8 @@ async fn s_06_a_muted_address_answers_like_any_other_and_gets_no_mail() {
     }
     assert!(seen.iter().all(|story| *story == seen[0]), "{seen:#?}");
     stack.database.becomes(MUTED, 6).await;
-    assert_eq!(stack.sink.mails_to("muted@example.com").len(), 1, "the one that was denied");
-    assert_eq!(stack.sink.mails_to("owner@example.com").len(), 2, "a code, and the welcome");
+    assert_eq!(stack.mail_server.mails_to("muted@example.com").len(), 1, "the one that was denied");
+    assert_eq!(stack.mail_server.mails_to("owner@example.com").len(), 2, "a code, and the welcome");
     assert_eq!(stack.client.get("/health").await.json()["checks"]["mail"], "ok");
 }
 
@@ -75,16 +75,16 @@ async fn s_06_it_answers_alike_while_mail_cannot_be_delivered() {
     let stack = Stack::start().await;
     denied(&stack, ADA).await;
     for email in ["new@example.com", ADA] {
-        stack.sink.script(email, [Behaviour::Reply { at: Stage::Rcpt, code: 550 }]);
+        stack.mail_server.script(email, [Behaviour::Reply { at: Stage::Rcpt, code: 550 }]);
         let registration = stack.client.register_with(email, STRANGER).await.registration();
         stack.client.receipt_when(&registration, "undeliverable").await;
-        let attempts = stack.sink.attempts(email).len();
-        stack.sink.script(email, [Behaviour::Reply { at: Stage::Rcpt, code: 451 }]);
+        let attempts = stack.mail_server.attempts(email).len();
+        stack.mail_server.script(email, [Behaviour::Reply { at: Stage::Rcpt, code: 451 }]);
         let registration = stack.client.register_with(email, "another one's").await.registration();
-        stack.sink.nth_attempt(email, attempts + 2).await;
+        stack.mail_server.nth_attempt(email, attempts + 2).await;
         stack.client.receipt_when(&registration, "sent").await;
     }
-    assert_eq!((stack.sink.mails_to(ADA).len(), stack.sink.mails_to("new@example.com").len()), (1, 1));
+    assert_eq!((stack.mail_server.mails_to(ADA).len(), stack.mail_server.mails_to("new@example.com").len()), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,10 +99,10 @@ async fn a_mute_ends_after_a_month_and_not_before() {
     stack.database.age(120).await;
     stack.database.becomes("SELECT count(*) FROM mutes", 0).await;
     assert_eq!(stack.client.register(ADA).await.status, 202);
-    let mail = stack.sink.nth_mail_to(ADA, 2).await;
+    let mail = stack.mail_server.nth_mail_to(ADA, 2).await;
     stack.database.becomes("SELECT count(*) FROM codes WHERE sent_at IS NULL", 0).await;
     assert_eq!(stack.client.activate(ADA, &mail.code()).await.status, 200);
-    assert_eq!(stack.sink.attempts(ADA).len(), 3, "two mails, and one that was muted");
+    assert_eq!(stack.mail_server.attempts(ADA).len(), 3, "two mails, and one that was muted");
 }
 
 /// Even where nobody cleans up.
@@ -113,7 +113,7 @@ async fn a_mute_that_has_ended_is_none() {
     stack.database.execute("UPDATE mutes SET until = clock_timestamp()", &[]).await;
     assert_eq!(page(&stack.client.get(&link).await), (200, "Was this not you?"));
     stack.client.register(ADA).await;
-    stack.sink.nth_mail_to(ADA, 2).await;
+    stack.mail_server.nth_mail_to(ADA, 2).await;
     assert_eq!(stack.database.count("SELECT count(*) FROM mutes").await, 1);
     assert_eq!(page(&press(&stack.client, &link, "").await), (200, "It is noted: this was not you"));
     let left = "SELECT extract(day FROM max(until) - clock_timestamp())::bigint FROM mutes";
@@ -129,7 +129,7 @@ async fn who_changes_their_mind_takes_it_back_and_signs_up() {
     // Not even who knows the secret knows its code.
     let id = "SELECT id FROM codes ORDER BY created_at DESC LIMIT 1";
     let id: uuid::Uuid = stack.database.client().query_one(id, &[]).await.unwrap().get(0);
-    let ring = shared::codes::Ring::parse(&stack.variables(&[])["CODE_SECRETS"]).unwrap();
+    let ring = shared::codes::CodeSecrets::parse(&stack.variables(&[])["CODE_SECRETS"]).unwrap();
     let digits = secrecy::ExposeSecret::expose_secret(&ring.newest().digits(id, 6)).to_owned();
     assert_eq!(stack.client.activate(ADA, &digits).await.problem(), (422, "wrong-code".into()));
     for _ in 0..2 {
@@ -139,7 +139,7 @@ async fn who_changes_their_mind_takes_it_back_and_signs_up() {
     assert_eq!(page(&stack.client.get(&link).await), (200, "Was this not you?"));
     // The one that was made meanwhile is as good as a new one.
     assert_eq!(stack.client.resend(ADA).await.status, 202);
-    let mail = stack.sink.nth_mail_to(ADA, 2).await;
+    let mail = stack.mail_server.nth_mail_to(ADA, 2).await;
     stack.client.receipt_when(&silent, "sent").await;
     assert_eq!(mail.code().len(), 6);
     assert_eq!(stack.client.activate(ADA, &mail.code()).await.status, 200);
@@ -150,15 +150,15 @@ async fn an_account_is_not_harmed() {
     let stack = Stack::start().await;
     let (registration, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    stack.sink.nth_mail_to(ADA, 2).await;
+    stack.mail_server.nth_mail_to(ADA, 2).await;
     let token = stack.client.token(ADA).await;
-    press(&stack.client, &link(&stack.sink.mail_to(ADA).await), "").await;
+    press(&stack.client, &link(&stack.mail_server.mail_to(ADA).await), "").await;
     assert_eq!(stack.client.receipt(&registration).await["status"], "activated");
     assert_eq!(stack.client.bearer("GET", "/v1/users/me", &token).await.status, 200);
     assert_eq!(stack.client.login(ADA, PASSWORD).await.status, 200);
     let strangers = stack.client.register_with(ADA, STRANGER).await.registration();
     stack.client.receipt_when(&strangers, "sent").await;
-    assert_eq!(stack.sink.mails_to(ADA).len(), 2, "nor told of every stranger");
+    assert_eq!(stack.mail_server.mails_to(ADA).len(), 2, "nor told of every stranger");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,9 +173,9 @@ async fn the_guess_ledger_hears_of_it_and_nobody_is_locked_out() {
             let answer = stack.client.register(ADA).await;
             assert_eq!(answer.json()["code_length"], length, "{settings:?}");
             mails += 1;
-            stack.sink.nth_mail_to(ADA, mails).await;
+            stack.mail_server.nth_mail_to(ADA, mails).await;
         }
-        let code = stack.sink.nth_mail_to(ADA, mails).await.code();
+        let code = stack.mail_server.nth_mail_to(ADA, mails).await.code();
         stack.database.becomes("SELECT count(*) FROM codes WHERE sent_at IS NULL", 0).await;
         assert_eq!(stack.client.activate(ADA, &code).await.status, 200, "{settings:?}");
         assert_eq!(stack.database.count("SELECT count(*) FROM guesses_by_hour WHERE wrong > 0").await, 0);
@@ -189,7 +189,7 @@ async fn what_waits_for_the_worker_is_not_mailed_any_more() {
     stack.client = stack.start_api(&[]).await.client.clone();
     let worker = stack.start_worker(&[]).await;
     stack.sign_up(ADA).await;
-    let link = link(&stack.sink.mail_to(ADA).await);
+    let link = link(&stack.mail_server.mail_to(ADA).await);
     worker.stop().await.unwrap();
     assert_eq!(stack.client.register_with(ADA, STRANGER).await.status, 202);
     stack.queue_holds(&stack.topology.queue, 1).await;
@@ -197,5 +197,5 @@ async fn what_waits_for_the_worker_is_not_mailed_any_more() {
     stack.start_worker(&[]).await;
     let dropped = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'registration over'";
     stack.database.becomes(dropped, 1).await;
-    assert_eq!(stack.sink.attempts(ADA).len(), 1);
+    assert_eq!(stack.mail_server.attempts(ADA).len(), 1);
 }

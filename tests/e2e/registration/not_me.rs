@@ -2,13 +2,13 @@
 
 use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
-use shared::{codes::Ring, not_me_link};
+use shared::{codes::CodeSecrets, not_me_link};
 
 use crate::operations::secret_leaks::dump;
 use support::{
     client::{Answer, Client, PASSWORD, send},
     fake_smtp::mail::Mail,
-    proxy::{Proxy, Way},
+    proxy::{Proxy, ProxyMode},
     stack::Stack,
 };
 
@@ -55,7 +55,7 @@ async fn following_the_link_changes_nothing_and_its_button_closes_the_registrati
     let other = stack.client.register_with(ADA, "a stranger's password").await.registration();
     stack.client.receipt_when(&other, "sent").await;
     let (bobs, _) = stack.sign_up(BOB).await;
-    let link = link(&stack.sink.mail_to(ADA).await);
+    let link = link(&stack.mail_server.mail_to(ADA).await);
     stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
 
     let before = dump(&stack, &[]).await;
@@ -87,10 +87,10 @@ async fn following_the_link_changes_nothing_and_its_button_closes_the_registrati
 async fn a_link_that_is_forged_and_one_whose_registration_is_gone_are_outdated_alike() {
     let stack = Stack::start().await;
     stack.sign_up(ADA).await;
-    let link = link(&stack.sink.mail_to(ADA).await);
+    let link = link(&stack.mail_server.mail_to(ADA).await);
     let code: uuid::Uuid =
         stack.database.client().query_one("SELECT id FROM codes", &[]).await.unwrap().get::<_, uuid::Uuid>(0);
-    let unknown = Ring::parse("test:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=").unwrap();
+    let unknown = CodeSecrets::parse("test:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=").unwrap();
     let middle = link.len() - 12;
     let flipped = if link.as_bytes()[middle] == b'A' { "B" } else { "A" };
     let forged = [
@@ -127,9 +127,9 @@ async fn a_link_that_is_forged_and_one_whose_registration_is_gone_are_outdated_a
 async fn it_is_good_when_its_code_is_dead_or_its_key_is_old() {
     let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
     let (registration, _) = stack.sign_up(ADA).await;
-    let first = link(&stack.sink.mail_to(ADA).await);
+    let first = link(&stack.mail_server.mail_to(ADA).await);
     assert_eq!(stack.client.resend(ADA).await.status, 202);
-    let second = link(&stack.sink.nth_mail_to(ADA, 2).await);
+    let second = link(&stack.mail_server.nth_mail_to(ADA, 2).await);
     assert_ne!(first, second);
     stack.database.age(2 * 86_400).await;
     assert_eq!(stack.client.receipt(&registration).await["status"], "closed");
@@ -151,7 +151,7 @@ async fn the_page_is_in_the_language_of_the_mail_and_without_one_in_that_of_the_
         send(stack.client.request(method, path).header("Accept-Language", languages)).await
     };
     stack.client.register_reading("fr", ADA, "her own password").await;
-    let link = link(&stack.sink.mail_to(ADA).await);
+    let link = link(&stack.mail_server.mail_to(ADA).await);
     assert_eq!(page(&ask("en", "GET", &link).await), (200, "Ce n’était pas vous&nbsp;?"));
     assert_eq!(page(&ask("en", "POST", &link).await), (200, "C’est noté&nbsp;: ce n’était pas vous"));
     assert_eq!(page(&ask("fr", "GET", "/not-me/x").await), (404, "Ce lien n’est plus valable"));
@@ -165,14 +165,14 @@ async fn what_cannot_be_done_there_is_a_problem_and_an_outage_is_a_page() {
     stack.client = stack.start_api(&[("DATABASE_URL", &url)]).await.client.clone();
     stack.start_worker(&[]).await;
     stack.sign_up(ADA).await;
-    let link = link(&stack.sink.mail_to(ADA).await);
+    let link = link(&stack.mail_server.mail_to(ADA).await);
     let put = send(stack.client.request("PUT", &link)).await;
     assert_eq!((put.problem(), put.header("allow")), ((405, "method-not-allowed".into()), "GET, HEAD, POST"));
     let large = press(&stack.client, &link, &"x".repeat(17 * 1024)).await;
     assert_eq!(large.problem(), (413, "payload-too-large".into()));
     assert_eq!(page(&stack.client.get(&format!("{link}/")).await), (200, "Was this not you?"));
 
-    proxy.set(Way::Cut);
+    proxy.set(ProxyMode::Cut);
     for answer in [stack.client.get(&link).await, press(&stack.client, &link, "").await] {
         assert_eq!(page(&answer), (503, "Please try again in a moment"));
         assert!(!answer.header("retry-after").is_empty());

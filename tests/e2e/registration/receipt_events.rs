@@ -89,7 +89,7 @@ async fn events_come_from_queued_to_activated_and_then_the_stream_ends() {
     stack.start_worker(&[]).await;
     let sent = stream.until("sent").await;
     assert_eq!(sent.receipt, stack.client.receipt(&registration).await, "what reading it says");
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     let wrong = if code == "0000" { "0001" } else { "0000" };
     assert_eq!(stack.client.activate(ADA, wrong).await.status, 422);
     let tried = stream.next().await.unwrap();

@@ -102,7 +102,7 @@ async fn s_18_passwords_are_neither_cut_nor_endless() {
     let long = "a1".repeat(64);
     let answer = stack.client.register_with("ada@example.com", &long).await;
     assert_eq!(answer.status, 202, "{answer:?}");
-    let code = stack.sink.mail_to("ada@example.com").await.code();
+    let code = stack.mail_server.mail_to("ada@example.com").await.code();
     stack.client.receipt_when(&answer.registration(), "sent").await;
     let body = json!({ "code": code });
     for wrong in [long[..127].to_owned(), format!("{}x", &long[..127]), format!("{long}x")] {

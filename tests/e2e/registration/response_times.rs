@@ -48,7 +48,7 @@ impl Measured {
     }
 }
 
-/// A difference counts when it is seen twice, in the same direction: in a thousand runs one is seen once by chance.
+/// A difference counts when it is seen twice, in the same direction: in a thousand runs one is seen once by random_id.
 async fn compare<F: Future<Output = u16>>(status: u16, call: impl Fn(&'static str, usize) -> F) {
     let first = measure(status, &call).await;
     if !first.differs() {

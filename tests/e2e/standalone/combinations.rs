@@ -2,7 +2,7 @@
 
 use support::{
     database::server,
-    fake_smtp::Sink,
+    fake_smtp::FakeSmtpServer,
     stack::Stack,
     standalone::{Home, Vestibule},
 };
@@ -14,10 +14,10 @@ async fn servers() -> Stack {
     Stack::prepare(&[]).await
 }
 
-async fn comes_in(vestibule: &Vestibule, sink: &Sink, email: &str) {
+async fn comes_in(vestibule: &Vestibule, mail_server: &FakeSmtpServer, email: &str) {
     let answer = vestibule.client.register(email).await;
     assert_eq!(answer.status, 202, "{answer:?}");
-    let mail = sink.mail_to(email).await;
+    let mail = mail_server.mail_to(email).await;
     vestibule.client.receipt_when(&answer.registration(), "sent").await;
     assert_eq!(vestibule.client.activate(email, &mail.code()).await.status, 200);
 }
@@ -26,7 +26,7 @@ async fn comes_in(vestibule: &Vestibule, sink: &Sink, email: &str) {
 async fn the_embedded_database_with_a_real_broker() {
     let (servers, home) = (servers().await, Home::new());
     let running = home.start(&[("AMQP_URL", &server("AMQP_URL")), ("AMQP_PREFIX", &servers.topology.exchange)]);
-    running.come_in("ada@example.com").await;
+    running.sign_up_and_activate("ada@example.com").await;
     servers.queue_holds(&servers.topology.queue, 0).await;
     running.stop();
 }
@@ -36,7 +36,7 @@ async fn a_real_database_without_a_broker() {
     let (servers, home) = (servers().await, Home::new());
     let running = home.start(&[("DATABASE_URL", &servers.database.url)]);
     assert!(!running.banner.join("\n").contains("fsync"), "{:?}", running.banner);
-    running.come_in("ada@example.com").await;
+    running.sign_up_and_activate("ada@example.com").await;
     servers.database.becomes("SELECT count(*) FROM outbox", 0).await;
     running.stop();
     assert!(!home.path("data/postgres").exists());
@@ -48,11 +48,11 @@ async fn the_small_production_form_needs_no_folder() {
     let settings = [
         ("ENVIRONMENT", "production"),
         ("DATABASE_URL", &servers.database.production_url()),
-        ("SMTP_URL", &servers.sink.url()),
+        ("SMTP_URL", &servers.mail_server.url()),
         SECRETS,
     ];
     let running = home.start(&settings);
-    comes_in(&running, &servers.sink, "ada@example.com").await;
+    comes_in(&running, &servers.mail_server, "ada@example.com").await;
     running.stop();
     assert!(!home.path("data").exists());
 }
@@ -60,16 +60,16 @@ async fn the_small_production_form_needs_no_folder() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_without_a_broker_share_one_database_and_mail_everything_once() {
     let (servers, home) = (servers().await, Home::new());
-    let settings = [("DATABASE_URL", servers.database.url.as_str()), ("SMTP_URL", &servers.sink.url()), SECRETS];
+    let settings = [("DATABASE_URL", servers.database.url.as_str()), ("SMTP_URL", &servers.mail_server.url()), SECRETS];
     let both = [home.start(&settings), home.start(&settings)];
     for n in 0..20 {
         assert_eq!(both[n % 2].client.register(&format!("ada{n}@example.com")).await.status, 202);
     }
     for n in 0..20 {
-        servers.sink.mail_to(&format!("ada{n}@example.com")).await;
+        servers.mail_server.mail_to(&format!("ada{n}@example.com")).await;
     }
     servers.database.becomes("SELECT count(*) FROM outbox", 0).await;
-    assert_eq!(servers.sink.count(), 20);
+    assert_eq!(servers.mail_server.count(), 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,10 +79,10 @@ async fn everything_real_in_one_process() {
         ("DATABASE_URL", servers.database.url.as_str()),
         ("AMQP_URL", &server("AMQP_URL")),
         ("AMQP_PREFIX", &servers.topology.exchange),
-        ("SMTP_URL", &servers.sink.url()),
+        ("SMTP_URL", &servers.mail_server.url()),
         SECRETS,
     ];
     let running = home.start(&settings);
-    comes_in(&running, &servers.sink, "ada@example.com").await;
+    comes_in(&running, &servers.mail_server, "ada@example.com").await;
     running.stop();
 }

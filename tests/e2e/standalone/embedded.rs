@@ -18,7 +18,7 @@ async fn the_first_start_makes_everything_and_the_next_finds_it_again() {
     for part in ["http://localhost:8000/docs", "inbox ", "does not fsync", &home.path("data").display().to_string()] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    first.come_in("ada@example.com").await;
+    first.sign_up_and_activate("ada@example.com").await;
     let code = first.sign_up("bob@example.com").await;
     first.stop();
 
@@ -99,7 +99,7 @@ async fn one_connection_is_enough_for_all_that_happens_at_once() {
         let counted = count(&everything.await);
         assert!(counted.keys().all(|status| *status < 500), "{counted:?}");
     }
-    running.come_in("bob@example.com").await;
+    running.sign_up_and_activate("bob@example.com").await;
     running.stop();
 }
 
@@ -160,7 +160,7 @@ async fn an_ephemeral_one_leaves_nothing_behind() {
     std::fs::create_dir(&temporary).unwrap();
     let mut command = home.command(&[("TMPDIR", temporary.to_str().unwrap())]);
     let running = Vestibule::start(command.arg("--ephemeral"));
-    running.come_in("ada@example.com").await;
+    running.sign_up_and_activate("ada@example.com").await;
     running.stop();
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
     assert!(!home.path("data").exists());

@@ -10,11 +10,11 @@ async fn a_second_one_on_the_same_data_is_refused_and_the_first_goes_on() {
     let first = home.start(&[]);
     let said = home.refusal(&[], &[]);
     assert!(said.contains("another vestibule works with") && said.contains("--data"), "{said}");
-    first.come_in("ada@example.com").await;
+    first.sign_up_and_activate("ada@example.com").await;
     let elsewhere = home.path("elsewhere");
     let mut command = home.command(&[]);
     let second = support::standalone::Vestibule::start(command.arg("--data").arg(&elsewhere));
-    second.come_in("ada@example.com").await;
+    second.sign_up_and_activate("ada@example.com").await;
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_bad_setting_is_named() {
 async fn damaged_data_is_refused_and_left_as_it_is() {
     let home = Home::new();
     let running = home.start(&[]);
-    running.come_in("ada@example.com").await;
+    running.sign_up_and_activate("ada@example.com").await;
     running.stop();
     let (data, kept) = (home.path("data"), home.path("kept"));
     let copy = |from: &std::path::Path, to: &std::path::Path| {

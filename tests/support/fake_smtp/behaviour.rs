@@ -1,4 +1,4 @@
-//! The ways in which the sink can misbehave.
+//! The ways in which the mail_server can misbehave.
 
 use std::time::Duration;
 

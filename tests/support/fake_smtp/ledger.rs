@@ -1,4 +1,4 @@
-//! What the sink has been told to do and what it has seen, shared by all its connections.
+//! What the mail_server has been told to do and what it has seen, shared by all its connections.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -47,9 +47,9 @@ impl State {
 }
 
 #[derive(Clone, Default)]
-pub struct Book(watch::Sender<State>);
+pub struct Ledger(watch::Sender<State>);
 
-impl Book {
+impl Ledger {
     pub fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut result = None;
         self.0.send_modify(|state| result = Some(change(state)));

@@ -7,22 +7,22 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::fake_smtp::{
     behaviour::Stage,
-    ledger::{Attempt, Book},
+    ledger::{Attempt, Ledger},
     login,
     mail::Mail,
     settings::{Protection, Settings},
     wire::{Wire, over},
 };
 
-/// What all connections of a sink share.
-pub(super) struct House {
+/// What all connections of a mail_server share.
+pub(super) struct ServerConfig {
     pub(super) settings: Settings,
     pub(super) acceptor: Option<TlsAcceptor>,
-    pub(super) book: Book,
+    pub(super) book: Ledger,
 }
 
 struct Session {
-    house: Arc<House>,
+    house: Arc<ServerConfig>,
     wire: Wire,
     number: usize,
     encrypted: bool,
@@ -31,14 +31,14 @@ struct Session {
     to: Vec<String>,
 }
 
-pub(super) async fn listen(listener: TcpListener, house: Arc<House>) {
+pub(super) async fn listen(listener: TcpListener, house: Arc<ServerConfig>) {
     loop {
         let (tcp, _) = listener.accept().await.expect("a listener that accepts");
         tokio::spawn(serve(house.clone(), tcp));
     }
 }
 
-async fn serve(house: Arc<House>, tcp: TcpStream) {
+async fn serve(house: Arc<ServerConfig>, tcp: TcpStream) {
     let (number, behaviour) = house.book.write(|state| {
         state.connections += 1;
         (state.connections, state.next_connections.pop_front().or(state.every_connection))
@@ -56,7 +56,7 @@ impl Session {
         if self.house.settings.protection == Protection::Implicit {
             self.encrypt().await?;
         }
-        self.wire.answer(Stage::Greeting, "220 sink.example.com ESMTP").await?;
+        self.wire.answer(Stage::Greeting, "220 mail.example.com ESMTP").await?;
         loop {
             let line = self.wire.line().await?;
             let (verb, rest) = line.split_once(' ').unwrap_or((&line, ""));
@@ -86,7 +86,7 @@ impl Session {
 
     async fn ehlo(&mut self) -> io::Result<()> {
         self.start_over();
-        let mut lines = vec!["250-sink.example.com".to_owned(), "250-8BITMIME".to_owned()];
+        let mut lines = vec!["250-mail.example.com".to_owned(), "250-8BITMIME".to_owned()];
         if self.house.settings.pipelining {
             lines.push("250-PIPELINING".into());
         }

@@ -1,4 +1,4 @@
-//! What kind of mail server the sink is.
+//! What kind of mail server the mail_server is.
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protection {

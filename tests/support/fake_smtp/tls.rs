@@ -1,4 +1,4 @@
-//! A certificate for the sink, signed by an authority nobody knows but who reads its file.
+//! A certificate for the mail_server, signed by an authority nobody knows but who reads its file.
 
 use std::{env::temp_dir, fs, path::PathBuf, process, sync::Arc};
 
@@ -10,7 +10,7 @@ use tokio_rustls::{
 
 pub(super) struct Certificates {
     pub(super) acceptor: TlsAcceptor,
-    /// The authority's certificate in PEM; the file goes when the sink goes.
+    /// The authority's certificate in PEM; the file goes when the mail_server goes.
     pub(super) ca: PathBuf,
 }
 
@@ -31,7 +31,7 @@ impl Certificates {
             .with_single_cert(vec![own.der().clone()], private)
             .expect("a certificate that fits its key");
 
-        let ca = temp_dir().join(format!("vestibule-sink-{}-{port}.pem", process::id()));
+        let ca = temp_dir().join(format!("vestibule-smtp-{}-{port}.pem", process::id()));
         fs::write(&ca, authority.pem()).expect("a temporary directory to write the authority's certificate to");
         Certificates { acceptor: TlsAcceptor::from(Arc::new(config)), ca }
     }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, process::Command, time::Duration};
 
 use anyhow::{Result, bail};
-use shared::codes::Ring;
+use shared::codes::CodeSecrets;
 use tokio_postgres::Client;
 
 use crate::{
@@ -101,8 +101,8 @@ impl Scene {
         command
     }
 
-    pub(crate) fn ring() -> Result<Ring> {
-        Ring::parse(CODE_SECRETS).map_err(anyhow::Error::msg)
+    pub(crate) fn ring() -> Result<CodeSecrets> {
+        CodeSecrets::parse(CODE_SECRETS).map_err(anyhow::Error::msg)
     }
 
     /// Waits until nothing is on its way any more, so that what comes next is measured alone.

@@ -37,7 +37,7 @@ pub(crate) fn table<const N: usize>(names: [&str; N], rows: Vec<[String; N]>) ->
     rows.iter().map(line).collect()
 }
 
-/// What is not on every keyboard is spelt out: there are letters, too, that turn a line around or cannot be seen.
+/// What is not on every keyboard is spelt out: there are emails, too, that turn a line around or cannot be seen.
 pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::new();
     for char in text.chars() {

@@ -1,11 +1,11 @@
-//! Turns the outcome of a message into what the broker must hear: ack, retry or park.
+//! LockstepStream the outcome of a message into what the broker must hear: ack, retry or park.
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
 use lapin::{BasicProperties, Confirmation, message::Delivery, options::BasicAckOptions, types::AMQPValue};
 use shared::amqp::{
-    confirms::{Confirms, To},
+    confirms::{ConfirmedChannel, To},
     copy,
     topology::Topology,
 };
@@ -23,8 +23,8 @@ use crate::{
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
-pub(crate) struct Settler {
-    pub(crate) copies: Confirms,
+pub(crate) struct Acknowledger {
+    pub(crate) copies: ConfirmedChannel,
     pub(crate) topology: Topology,
     /// Rung when a message could not be settled: the connections are replaced, and the broker gives
     /// everything that was not acked to somebody again.
@@ -33,7 +33,7 @@ pub(crate) struct Settler {
     pub(crate) gone: CancellationToken,
 }
 
-impl Settler {
+impl Acknowledger {
     pub(crate) async fn settle(&self, delivery: &Delivery, outcome: Outcome) {
         if let Err(error) = self.try_to_settle(delivery, outcome).await {
             tracing::warn!(error = format!("{error:#}"), "a message could not be settled: it will come again");

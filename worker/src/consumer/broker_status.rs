@@ -7,7 +7,7 @@ use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
 use shared::amqp::topology::Topology;
 
 #[derive(Default)]
-pub(crate) struct Hearing(Mutex<State>);
+pub(crate) struct BrokerStatus(Mutex<State>);
 
 #[derive(Default)]
 enum State {
@@ -18,7 +18,7 @@ enum State {
     Open(Box<(Channel, Topology)>),
 }
 
-impl Hearing {
+impl BrokerStatus {
     pub(crate) fn closed(&self) {
         *self.state() = State::Closed;
     }

@@ -10,10 +10,10 @@ use lapin::{
     types::FieldTable,
 };
 use secrecy::SecretString;
-use shared::amqp::{Link, confirms::Confirms, topology::Topology};
+use shared::amqp::{Link, confirms::ConfirmedChannel, topology::Topology};
 use tokio_util::sync::CancellationToken;
 
-use crate::consumer::ack::Settler;
+use crate::consumer::ack::Acknowledger;
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 const ANEW_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ const ANEW_TIMEOUT: Duration = Duration::from_secs(5);
 /// short of memory or disk stops reading from those that publish, and acks must still get through.
 pub(crate) struct Open {
     pub(crate) deliveries: Consumer,
-    pub(crate) settler: Settler,
+    pub(crate) settler: Acknowledger,
     /// To ask how much waits: what goes wrong there costs no ack.
     pub(crate) looks: Channel,
     acks: Channel,
@@ -55,10 +55,10 @@ impl Open {
         let publishing = shared::amqp::connect(url, "vestibule worker: retries").await?;
         let looks = consuming.connection.create_channel().await?;
         topology.declare(&publishing.connection).await?;
-        let copies = Confirms::open(&publishing.connection).await?;
+        let copies = ConfirmedChannel::open(&publishing.connection).await?;
         let (acks, deliveries) = consume(&consuming, topology, in_hand).await?;
         let settler =
-            Settler { copies, topology: topology.clone(), doubt: Arc::default(), gone: CancellationToken::new() };
+            Acknowledger { copies, topology: topology.clone(), doubt: Arc::default(), gone: CancellationToken::new() };
         Ok(Self { deliveries, settler, looks, acks, consuming, publishing })
     }
 

@@ -4,14 +4,14 @@ use anyhow::{Context, Result, bail};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use shared::{
-    codes::{DECOY, MUTED, Ring},
-    messages::{Kind, Message},
+    codes::{CodeSecrets, DECOY, MUTED},
+    messages::{MailKind, Message},
 };
 use uuid::Uuid;
 
 use crate::{
     cli::{Answer, Verb, Which, masked, printable, table, time},
-    delivery::decision::{Facts, Verdict},
+    delivery::decision::{Decision, Facts},
     store::{
         About, Store,
         undeliverable::{self, Requeued, Undeliverable},
@@ -21,7 +21,7 @@ use crate::{
 /// What is older than so many others is over for long.
 const MOST: usize = 10_000;
 
-pub(crate) async fn answer(store: &Store, ring: &Ring, verb: &Verb) -> Result<Answer> {
+pub(crate) async fn answer(store: &Store, ring: &CodeSecrets, verb: &Verb) -> Result<Answer> {
     match verb {
         Verb::List => list(newest(store).await?, ring),
         Verb::Show(id) => show(&named(store, id).await?, ring),
@@ -31,7 +31,7 @@ pub(crate) async fn answer(store: &Store, ring: &Ring, verb: &Verb) -> Result<An
     }
 }
 
-fn list(mut mails: Vec<Undeliverable>, ring: &Ring) -> Result<Answer> {
+fn list(mut mails: Vec<Undeliverable>, ring: &CodeSecrets) -> Result<Answer> {
     let more = mails.len() > MOST;
     mails.truncate(MOST);
     let entries: Vec<_> = mails.iter().map(|mail| entry(mail, ring)).collect();
@@ -46,14 +46,14 @@ fn list(mut mails: Vec<Undeliverable>, ring: &Ring) -> Result<Answer> {
     Ok(Answer { text, json: json!({ "undeliverable": entries, "more": more }) })
 }
 
-fn show(mail: &Undeliverable, ring: &Ring) -> Result<Answer> {
+fn show(mail: &Undeliverable, ring: &CodeSecrets) -> Result<Answer> {
     let entry = entry(mail, ring);
     let fields = ["id", "mail", "to", "since", "why", "deadline", "requeue"];
     let fields = fields.map(|name| format!("{name:8}  {}\n", printable(&field(&entry, name))));
     Ok(Answer { text: fields.concat(), json: entry })
 }
 
-async fn requeue_one(store: &Store, ring: &Ring, id: &str) -> Result<Answer> {
+async fn requeue_one(store: &Store, ring: &CodeSecrets, id: &str) -> Result<Answer> {
     let mail = named(store, id).await?;
     match requeue(store, ring, &mail).await? {
         Ok(()) => Ok(told(1, &[])),
@@ -61,7 +61,7 @@ async fn requeue_one(store: &Store, ring: &Ring, id: &str) -> Result<Answer> {
     }
 }
 
-async fn requeue_all(store: &Store, ring: &Ring) -> Result<Answer> {
+async fn requeue_all(store: &Store, ring: &CodeSecrets) -> Result<Answer> {
     let (mut requeued, mut left) = (0, Vec::new());
     for mail in newest(store).await? {
         match requeue(store, ring, &mail).await.with_context(|| format!("{requeued} were requeued before this"))? {
@@ -73,7 +73,7 @@ async fn requeue_all(store: &Store, ring: &Ring) -> Result<Answer> {
 }
 
 /// Unless there is a reason against it.
-async fn requeue(store: &Store, ring: &Ring, mail: &Undeliverable) -> Result<Result<(), &'static str>> {
+async fn requeue(store: &Store, ring: &CodeSecrets, mail: &Undeliverable) -> Result<Result<(), &'static str>> {
     let kind = match again(mail, ring) {
         Ok(kind) => kind,
         Err(why) => return Ok(Err(why)),
@@ -104,22 +104,22 @@ async fn named(store: &Store, id: &str) -> Result<Undeliverable> {
 }
 
 /// Which message to write for it, if that is of any use.
-fn again(mail: &Undeliverable, ring: &Ring) -> Result<Kind, &'static str> {
+fn again(mail: &Undeliverable, ring: &CodeSecrets) -> Result<MailKind, &'static str> {
     let facts = mail.facts.as_ref().ok_or("what it was about is gone")?;
     match facts.judge() {
-        Verdict::Send => kind(mail, facts, ring),
-        Verdict::Drop(why) => Err(why),
-        Verdict::Recorded => Err("it was mailed"),
+        Decision::Send => kind(mail, facts, ring),
+        Decision::Drop(why) => Err(why),
+        Decision::Recorded => Err("it was mailed"),
     }
 }
 
 /// A code's row does not say whom it is for: one that nobody can know says it by its hash.
-fn kind(mail: &Undeliverable, facts: &Facts, ring: &Ring) -> Result<Kind, &'static str> {
+fn kind(mail: &Undeliverable, facts: &Facts, ring: &CodeSecrets) -> Result<MailKind, &'static str> {
     let (id, for_a_decoy, for_digits) = match mail.about {
-        About::Code => (mail.id, Kind::AlreadyRegistered, Kind::SendCode),
-        About::Reset => (mail.id, Kind::NoAccount, Kind::ResetCode),
-        About::User => return Ok(Kind::Activated),
-        About::Change => return Ok(Kind::PasswordChanged),
+        About::Code => (mail.id, MailKind::AlreadyRegistered, MailKind::SendCode),
+        About::Reset => (mail.id, MailKind::NoAccount, MailKind::ResetCode),
+        About::User => return Ok(MailKind::Activated),
+        About::Change => return Ok(MailKind::PasswordChanged),
     };
     let code = facts.code.as_ref().ok_or("what it was about is gone")?;
     let key = ring.get(&code.key_id).ok_or("CODE_SECRETS lack the key that its code was made with")?;
@@ -133,7 +133,7 @@ fn kind(mail: &Undeliverable, facts: &Facts, ring: &Ring) -> Result<Kind, &'stat
     }
 }
 
-fn entry(mail: &Undeliverable, ring: &Ring) -> Value {
+fn entry(mail: &Undeliverable, ring: &CodeSecrets) -> Value {
     let again = again(mail, ring);
     let kind = mail.facts.as_ref().and_then(|facts| kind(mail, facts, ring).ok());
     json!({

@@ -30,21 +30,23 @@ pub(crate) struct Code {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Decision {
     Send,
     Drop(&'static str),
     Recorded,
 }
 
 impl Facts {
-    pub(crate) fn judge(&self) -> Verdict {
+    pub(crate) fn judge(&self) -> Decision {
         match &self.code {
-            _ if self.recorded => Verdict::Recorded,
-            Some(code) if code.superseded => Verdict::Drop("superseded"),
-            Some(code) if code.over => Verdict::Drop("registration over"),
-            Some(code) if self.lifetime_seconds(code) < code.ttl_seconds.min(SHORTEST_LIFE) => Verdict::Drop("expired"),
-            _ if self.now >= self.deadline => Verdict::Drop("expired"),
-            _ => Verdict::Send,
+            _ if self.recorded => Decision::Recorded,
+            Some(code) if code.superseded => Decision::Drop("superseded"),
+            Some(code) if code.over => Decision::Drop("registration over"),
+            Some(code) if self.lifetime_seconds(code) < code.ttl_seconds.min(SHORTEST_LIFE) => {
+                Decision::Drop("expired")
+            }
+            _ if self.now >= self.deadline => Decision::Drop("expired"),
+            _ => Decision::Send,
         }
     }
 
@@ -84,42 +86,42 @@ mod tests {
 
     #[test]
     fn a_dead_code_is_never_sent() {
-        assert_eq!(facts(5.0, Some(code())).judge(), Verdict::Send);
-        assert_eq!(facts(4.9, Some(code())).judge(), Verdict::Drop("expired"));
+        assert_eq!(facts(5.0, Some(code())).judge(), Decision::Send);
+        assert_eq!(facts(4.9, Some(code())).judge(), Decision::Drop("expired"));
         let short = || Code { ttl_seconds: 2, ..code() };
-        assert_eq!(facts(2.0, Some(short())).judge(), Verdict::Send);
-        assert_eq!(facts(1.9, Some(short())).judge(), Verdict::Drop("expired"));
+        assert_eq!(facts(2.0, Some(short())).judge(), Decision::Send);
+        assert_eq!(facts(1.9, Some(short())).judge(), Decision::Drop("expired"));
         let superseded = Code { superseded: true, ..code() };
-        assert_eq!(facts(9.0, Some(superseded)).judge(), Verdict::Drop("superseded"));
+        assert_eq!(facts(9.0, Some(superseded)).judge(), Decision::Drop("superseded"));
         let over = Code { over: true, ..code() };
-        assert_eq!(facts(9.0, Some(over)).judge(), Verdict::Drop("registration over"));
+        assert_eq!(facts(9.0, Some(over)).judge(), Decision::Drop("registration over"));
     }
 
     #[test]
     fn a_repetition_is_not_sent_again() {
-        assert_eq!(Facts { recorded: true, ..facts(9.0, Some(code())) }.judge(), Verdict::Recorded);
+        assert_eq!(Facts { recorded: true, ..facts(9.0, Some(code())) }.judge(), Decision::Recorded);
     }
 
     #[test]
     fn a_mail_without_a_code_is_only_a_matter_of_time() {
-        assert_eq!(facts(0.001, None).judge(), Verdict::Send);
-        assert_eq!(facts(0.0, None).judge(), Verdict::Drop("expired"));
-        assert_eq!(facts(-1.0, None).judge(), Verdict::Drop("expired"));
+        assert_eq!(facts(0.001, None).judge(), Decision::Send);
+        assert_eq!(facts(0.0, None).judge(), Decision::Drop("expired"));
+        assert_eq!(facts(-1.0, None).judge(), Decision::Drop("expired"));
     }
 
     #[test]
     fn a_welcome_is_worth_a_day() {
         assert_eq!(welcome_until(T0), T0 + Duration::DAY);
         let facts = |age| Facts { deadline: welcome_until(T0 - age), ..facts(0.0, None) };
-        assert_eq!(facts(Duration::DAY - Duration::SECOND).judge(), Verdict::Send);
-        assert_eq!(facts(Duration::DAY).judge(), Verdict::Drop("expired"));
+        assert_eq!(facts(Duration::DAY - Duration::SECOND).judge(), Decision::Send);
+        assert_eq!(facts(Duration::DAY).judge(), Decision::Drop("expired"));
     }
 
     #[test]
     fn a_warning_is_worth_a_week() {
         let facts = |age| Facts { deadline: warning_until(T0 - age), ..facts(0.0, None) };
-        assert_eq!(facts(Duration::WEEK - Duration::SECOND).judge(), Verdict::Send);
-        assert_eq!(facts(Duration::WEEK).judge(), Verdict::Drop("expired"));
+        assert_eq!(facts(Duration::WEEK - Duration::SECOND).judge(), Decision::Send);
+        assert_eq!(facts(Duration::WEEK).judge(), Decision::Drop("expired"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Puts the words of a mail into a letter. Pure: the time comes in, bytes go out.
+//! Puts the words of a mail into a email. Pure: the time comes in, bytes go out.
 
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ use lettre::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::smtp::Letter;
+use crate::smtp::Email;
 
 /// Who the mails are from: MAIL_FROM.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub(crate) fn render(
     public_url: &str,
     outgoing: &Outgoing<'_>,
     now: OffsetDateTime,
-) -> anyhow::Result<Letter> {
+) -> anyhow::Result<Email> {
     ensure!(is_one_plain_line(public_url), "PUBLIC_URL has a control character");
     let Outgoing { id, language, mail, .. } = *outgoing;
     check_digits(mail)?;
@@ -76,12 +76,12 @@ pub(crate) fn render(
         .raw_header(header("Content-Language", language.tag()))
         .multipart(parts)
         .context("building the mail")?;
-    Ok(Letter { from, to, bytes: message.formatted(), is_muted: false })
+    Ok(Email { from, to, bytes: message.formatted(), is_muted: false })
 }
 
 /// The envelope of a code mail that is not to go out.
-pub(crate) fn muted(sender: &Sender, to: &str) -> anyhow::Result<Letter> {
-    Ok(Letter { from: sender.0.email.clone(), to: recipient(to)?, bytes: vec![], is_muted: true })
+pub(crate) fn muted(sender: &Sender, to: &str) -> anyhow::Result<Email> {
+    Ok(Email { from: sender.0.email.clone(), to: recipient(to)?, bytes: vec![], is_muted: true })
 }
 
 fn header(name: &'static str, value: &'static str) -> HeaderValue {
@@ -103,7 +103,7 @@ fn recipient(to: &str) -> anyhow::Result<Address> {
 }
 
 /// lettre would take quoted local parts and Unicode too, which the API never lets in: what
-/// stands in RCPT is letter for letter what was validated there.
+/// stands in RCPT is email for email what was validated there.
 fn is_plain_address(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && !br#""<>(),:;\[]"#.contains(&byte))
 }

@@ -12,15 +12,15 @@ use uuid::Uuid;
 
 use crate::{
     delivery::{
-        decision::Verdict,
-        message_builder::{Composer, Unwritten},
+        decision::Decision,
+        message_builder::{BuildError, MessageBuilder},
         outcome::{Done, Outcome},
-        pending_records::Debts,
+        pending_records::PendingRecords,
     },
-    health::Report,
+    health::WorkerHealth,
     smtp::{
-        Letter, Sent,
-        pool::{Loan, Slots},
+        Email, SendOutcome,
+        pool::{PooledConnection, SmtpPool},
     },
     store::{End, Store},
 };
@@ -28,17 +28,17 @@ use crate::{
 /// How long a message rests when something of ours is away; one of `RETRY_SECONDS`.
 pub(crate) const POSTPONED_SECONDS: u32 = 5;
 
-/// How long a letter may wait for a connection before its facts are read again, with the connection in hand: meanwhile
+/// How long a email may wait for a connection before its facts are read again, with the connection in hand: meanwhile
 /// its code may have died. Long enough that this one round trip to Postgres is little beside the wait.
 const FRESH: Duration = Duration::from_millis(250);
 
 pub(crate) struct Handler {
     pub(crate) store: Store,
-    pub(crate) composer: Composer,
+    pub(crate) composer: MessageBuilder,
     /// Whoever has one may ask for a connection to Postgres, but never the other way round: there may be only one.
-    pub(crate) slots: Slots,
-    pub(crate) debts: Debts,
-    pub(crate) report: Arc<Report>,
+    pub(crate) slots: SmtpPool,
+    pub(crate) debts: PendingRecords,
+    pub(crate) health: Arc<WorkerHealth>,
 }
 
 impl Handler {
@@ -46,14 +46,14 @@ impl Handler {
         match Message::from_json(body) {
             Ok(message) => self.carry(message).await,
             Err(why) => {
-                self.report.metrics.worked_on(None, &Outcome::Park(why));
+                self.health.metrics.worked_on(None, &Outcome::Park(why));
                 Outcome::Park(why)
             }
         }
     }
 
     pub(crate) async fn carry(&self, message: Message) -> Outcome {
-        let metrics = &self.report.metrics;
+        let metrics = &self.health.metrics;
         let _in_hand = metrics.in_hand.hold();
         // A panic is a bug of ours, and no reason to take the work of others down.
         let outcome = match AssertUnwindSafe(self.work(message)).catch_unwind().await {
@@ -71,60 +71,60 @@ impl Handler {
 
     async fn work(&self, message: Message) -> Result<Outcome> {
         shared::fault_points::point("worker-after-delivery");
-        let letter = match self.letter(message).await? {
-            Ok(letter) => letter,
+        let email = match self.email(message).await? {
+            Ok(email) => email,
             Err(outcome) => return Ok(outcome),
         };
         // Written first: a connection is for mailing, and does not wait until Postgres has answered.
         let asked = Instant::now();
         let Some(loan) = self.slots.borrow().await else { return Ok(Outcome::GiveBack) };
         if asked.elapsed() < FRESH {
-            return self.mail(message, &letter, loan).await;
+            return self.mail(message, &email, loan).await;
         }
-        match self.letter(message).await? {
-            Ok(letter) => self.mail(message, &letter, loan).await,
+        match self.email(message).await? {
+            Ok(email) => self.mail(message, &email, loan).await,
             Err(outcome) => Ok(outcome),
         }
     }
 
     /// What to mail, going by what is true now; or what else is to be done with the message.
-    async fn letter(&self, message: Message) -> Result<Result<Letter, Outcome>> {
+    async fn email(&self, message: Message) -> Result<Result<Email, Outcome>> {
         let Some(facts) = self.store.facts(message).await? else {
             return self.end(message.id, End::Dropped("gone")).await.map(Err);
         };
         match facts.judge() {
-            Verdict::Recorded => return Ok(Err(Outcome::Done(Done::Before))),
-            Verdict::Drop(why) => return self.end(message.id, End::Dropped(why)).await.map(Err),
-            Verdict::Send => {}
+            Decision::Recorded => return Ok(Err(Outcome::Done(Done::Before))),
+            Decision::Drop(why) => return self.end(message.id, End::Dropped(why)).await.map(Err),
+            Decision::Send => {}
         }
         match self.composer.compose(message, &facts) {
-            Ok(letter) => Ok(Ok(letter)),
-            Err(Unwritten::OtherSecrets(why)) => {
+            Ok(email) => Ok(Ok(email)),
+            Err(BuildError::OtherSecrets(why)) => {
                 // Another worker may have the secret, or this one after its next start. If none has it
                 // before the deadline, the code is dropped like any other that came too late.
                 tracing::error!(why, "CODE_SECRETS of this worker and of the API differ");
                 Ok(Err(Outcome::Postpone(why.to_owned())))
             }
-            Err(Unwritten::Impossible(error)) => {
+            Err(BuildError::Impossible(error)) => {
                 tracing::error!(error = format!("{error:#}"), "a mail cannot be written");
                 self.end(message.id, End::Undeliverable("it cannot be written")).await.map(Err)
             }
         }
     }
 
-    async fn mail(&self, message: Message, letter: &Letter, mut loan: Loan<'_>) -> Result<Outcome> {
+    async fn mail(&self, message: Message, email: &Email, mut loan: PooledConnection<'_>) -> Result<Outcome> {
         ensure!(!self.debts.any(), "what was mailed before cannot be put on record");
-        let sent = loan.send(letter).await;
-        // The next letter goes out while Postgres puts this one on record.
+        let sent = loan.send(email).await;
+        // The next email goes out while Postgres puts this one on record.
         drop(loan);
         match sent {
-            Sent::Accepted if letter.is_muted => self.end(message.id, End::Muted).await,
-            Sent::Accepted => {
+            SendOutcome::Accepted if email.is_muted => self.end(message.id, End::Muted).await,
+            SendOutcome::Accepted => {
                 shared::fault_points::point("worker-after-250");
                 Ok(self.record_delivery(message).await)
             }
-            Sent::Never(why) => self.end(message.id, End::Undeliverable(&why)).await,
-            Sent::Later(why) => Ok(Outcome::Retry(why)),
+            SendOutcome::Never(why) => self.end(message.id, End::Undeliverable(&why)).await,
+            SendOutcome::RetryLater(why) => Ok(Outcome::Retry(why)),
         }
     }
 
@@ -137,13 +137,13 @@ impl Handler {
             Ok(age) => age,
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "it is mailed, and cannot be put on record");
-                self.report.metrics.postgres_errors.add(1);
+                self.health.metrics.postgres_errors.add(1);
                 let _debt = self.debts.owe();
                 record.retry(backoff().without_max_times()).await.unwrap_or_default()
             }
         };
         if let Some(age) = age {
-            self.report.metrics.delivered(kind, age);
+            self.health.metrics.delivered(kind, age);
         }
         recorded(End::Delivered)
     }

@@ -12,14 +12,14 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    Config, Report,
+    Config, WorkerHealth,
     delivery::{
         handler::{Handler, POSTPONED_SECONDS, pause_after},
         outcome::Outcome,
     },
 };
 
-pub struct Courier {
+pub struct InProcessDelivery {
     handler: Handler,
     /// How often each message that is still waiting was tried.
     attempts: Mutex<HashMap<Uuid, u32>>,
@@ -27,19 +27,19 @@ pub struct Courier {
 
 /// A message that is not over yet.
 #[derive(Debug)]
-pub struct Later {
+pub struct RetryLater {
     pub why: String,
     pub after: Duration,
 }
 
-impl Courier {
-    pub fn new(config: Config, database: Pool, report: Arc<Report>) -> Self {
-        Self { handler: config.handler(database, report), attempts: Mutex::default() }
+impl InProcessDelivery {
+    pub fn new(config: Config, database: Pool, health: Arc<WorkerHealth>) -> Self {
+        Self { handler: config.handler(database, health), attempts: Mutex::default() }
     }
 
     /// `Ok` means that its end is on record. There may be as many at once as the caller likes; those that are mailed
     /// at the same time are at most so many as there may be connections to the mail server.
-    pub async fn carry(&self, envelope: Envelope) -> Result<(), Later> {
+    pub async fn carry(&self, envelope: Envelope) -> Result<(), RetryLater> {
         let message = envelope.message;
         let traced = spans::message(envelope.traceparent.as_deref());
         let span = tracing::info_span!(parent: &traced, "message", id = %message.id, trace = envelope.traceparent);
@@ -61,7 +61,7 @@ impl Courier {
             Outcome::Park(why) => (why.to_owned(), pause_after(u32::MAX)),
             Outcome::GiveBack => ("this process is about to end".to_owned(), 0),
         };
-        Err(Later { why, after: Duration::from_secs(seconds.into()) })
+        Err(RetryLater { why, after: Duration::from_secs(seconds.into()) })
     }
 
     /// Says goodbye to the mail server.

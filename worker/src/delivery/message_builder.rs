@@ -1,11 +1,11 @@
-//! Writes the letter that a message asks for: which words, with which digits, to whom.
+//! Writes the email that a message asks for: which words, with which digits, to whom.
 
 use anyhow::anyhow;
 use i18n::{lifetime::Lifetime, mail::Mail};
 use secrecy::{ExposeSecret, SecretString};
 use shared::{
-    codes::{DECOY, Key, MUTED, Ring},
-    messages::{Kind, Message},
+    codes::{CodeSecrets, DECOY, Key, MUTED},
+    messages::{MailKind, Message},
     not_me_link,
 };
 use uuid::Uuid;
@@ -15,54 +15,54 @@ use crate::{
         decision::{Code, Facts},
         email::{self, Outgoing, Sender},
     },
-    smtp::Letter,
+    smtp::Email,
 };
 
 const NO_KEY: &str = "the code was made with a key that is not here";
 
-/// Why there is no letter.
-pub(crate) enum Unwritten {
+/// Why there is no email.
+pub(crate) enum BuildError {
     OtherSecrets(&'static str),
     Impossible(anyhow::Error),
 }
 
-pub(crate) struct Composer {
-    pub(crate) ring: Ring,
+pub(crate) struct MessageBuilder {
+    pub(crate) ring: CodeSecrets,
     pub(crate) sender: Sender,
     pub(crate) public_url: String,
 }
 
-impl Composer {
-    pub(crate) fn compose(&self, message: Message, facts: &Facts) -> Result<Letter, Unwritten> {
+impl MessageBuilder {
+    pub(crate) fn compose(&self, message: Message, facts: &Facts) -> Result<Email, BuildError> {
         let (digits, not_me);
         let mail = match (message.kind, &facts.code) {
-            (kind @ (Kind::SendCode | Kind::ResetCode), Some(code)) => {
-                let key = self.key(code).map_err(Unwritten::OtherSecrets)?;
-                if kind == Kind::SendCode && key.verifies(message.id, MUTED, &code.hash) {
-                    return email::muted(&self.sender, &facts.email).map_err(Unwritten::Impossible);
+            (kind @ (MailKind::SendCode | MailKind::ResetCode), Some(code)) => {
+                let key = self.key(code).map_err(BuildError::OtherSecrets)?;
+                if kind == MailKind::SendCode && key.verifies(message.id, MUTED, &code.hash) {
+                    return email::muted(&self.sender, &facts.email).map_err(BuildError::Impossible);
                 }
-                digits = self.digits(key, message.id, code).map_err(Unwritten::OtherSecrets)?;
+                digits = self.digits(key, message.id, code).map_err(BuildError::OtherSecrets)?;
                 let lifetime = Lifetime::of_seconds(facts.lifetime_seconds(code));
                 let digits = digits.expose_secret();
-                if kind == Kind::SendCode {
+                if kind == MailKind::SendCode {
                     not_me = format!("{}{}{}", self.public_url, not_me_link::PATH, not_me_link::token(key, message.id));
                     Mail::Code { digits, lifetime, not_me: &not_me }
                 } else {
                     Mail::ResetCode { digits, lifetime }
                 }
             }
-            (kind @ (Kind::AlreadyRegistered | Kind::NoAccount), Some(code)) => {
+            (kind @ (MailKind::AlreadyRegistered | MailKind::NoAccount), Some(code)) => {
                 // Nothing of it is mailed; but if codes must wait for a secret, so must this, or the wait would
                 // tell who has an account.
-                self.check_key(message.id, code, DECOY).map_err(Unwritten::OtherSecrets)?;
-                if kind == Kind::NoAccount { Mail::NoAccount } else { Mail::AlreadyRegistered }
+                self.check_key(message.id, code, DECOY).map_err(BuildError::OtherSecrets)?;
+                if kind == MailKind::NoAccount { Mail::NoAccount } else { Mail::AlreadyRegistered }
             }
-            (Kind::Activated, None) => Mail::Activated,
-            (Kind::PasswordChanged, None) => Mail::PasswordChanged,
-            _ => return Err(Unwritten::Impossible(anyhow!("the facts are not those of such a message"))),
+            (MailKind::Activated, None) => Mail::Activated,
+            (MailKind::PasswordChanged, None) => Mail::PasswordChanged,
+            _ => return Err(BuildError::Impossible(anyhow!("the facts are not those of such a message"))),
         };
         let outgoing = Outgoing { id: message.id, to: &facts.email, language: facts.language, mail };
-        email::render(&self.sender, &self.public_url, &outgoing, facts.now).map_err(Unwritten::Impossible)
+        email::render(&self.sender, &self.public_url, &outgoing, facts.now).map_err(BuildError::Impossible)
     }
 
     fn key(&self, code: &Code) -> Result<&Key, &'static str> {

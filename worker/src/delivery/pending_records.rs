@@ -4,15 +4,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[derive(Default)]
-pub(crate) struct Debts(AtomicUsize);
+pub(crate) struct PendingRecords(AtomicUsize);
 
 /// One mail that is owed its record, until this is dropped.
-pub(crate) struct Debt<'a>(&'a Debts);
+pub(crate) struct PendingRecord<'a>(&'a PendingRecords);
 
-impl Debts {
-    pub(crate) fn owe(&self) -> Debt<'_> {
+impl PendingRecords {
+    pub(crate) fn owe(&self) -> PendingRecord<'_> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Debt(self)
+        PendingRecord(self)
     }
 
     pub(crate) fn any(&self) -> bool {
@@ -20,7 +20,7 @@ impl Debts {
     }
 }
 
-impl Drop for Debt<'_> {
+impl Drop for PendingRecord<'_> {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -9,12 +9,12 @@ use std::sync::{
 /// Its clones share what was heard: one is the stream's, and one is for who opened it, for the stream itself is
 /// lettre's by then.
 #[derive(Clone, Default)]
-pub(crate) struct Offers {
+pub(crate) struct Capabilities {
     is_answer: bool,
     pipelining: Arc<AtomicBool>,
 }
 
-impl Offers {
+impl Capabilities {
     /// Whether several commands may be said at once (RFC 2920).
     pub(crate) fn pipelining(&self) -> bool {
         self.pipelining.load(Ordering::Relaxed)
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn only_the_answer_to_the_last_ehlo_counts() {
-        let mut offers = Offers::default();
+        let mut offers = Capabilities::default();
         let opener = offers.clone();
         offers.heard(b"220 PIPELINING\r\n");
         assert!(!opener.pipelining(), "the greeting offers nothing");

@@ -16,29 +16,35 @@ use tokio_rustls::client::TlsStream;
 
 use crate::smtp::{
     connection::{Connection, completed, within},
-    error::{Failure, Fault, Step},
-    lockstep_stream::Turns,
+    error::{SmtpError, SmtpErrorKind, Step},
+    lockstep_stream::LockstepStream,
     server::{Security, Server, Tls},
     starttls,
 };
 
-pub(crate) async fn open(server: &Server) -> Result<Connection, Failure> {
+pub(crate) async fn open(server: &Server) -> Result<Connection, SmtpError> {
     let limit = server.timeouts.step;
     let (tcp, peer, address) = connect(server).await?;
     let hello = server.hello.clone().map_or(address, ClientId::Domain);
     match &server.security {
-        Security::Plain => greet(server, Turns::new(tcp, peer), &hello).await,
-        Security::Implicit(tls) => greet(server, Turns::new(handshake(tls, tcp, limit).await?, peer), &hello).await,
+        Security::Plain => greet(server, LockstepStream::new(tcp, peer), &hello).await,
+        Security::Implicit(tls) => {
+            greet(server, LockstepStream::new(handshake(tls, tcp, limit).await?, peer), &hello).await
+        }
         Security::StartTls(tls) => {
-            let tcp = starttls::ask(Turns::new(tcp, peer), &hello, limit).await?;
-            greet(server, Turns::greeted(handshake(tls, tcp, limit).await?, peer), &hello).await
+            let tcp = starttls::ask(LockstepStream::new(tcp, peer), &hello, limit).await?;
+            greet(server, LockstepStream::greeted(handshake(tls, tcp, limit).await?, peer), &hello).await
         }
     }
 }
 
 /// The dialogue up to where mail can go, on a stream whose protection is settled: what was offered in plain
 /// text before STARTTLS may be anybody's words, and does not count.
-pub(crate) async fn greet<S>(server: &Server, stream: Turns<S>, hello: &ClientId) -> Result<Connection, Failure>
+pub(crate) async fn greet<S>(
+    server: &Server,
+    stream: LockstepStream<S>,
+    hello: &ClientId,
+) -> Result<Connection, SmtpError>
 where
     S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
 {
@@ -54,11 +60,11 @@ where
 
 /// Tries the addresses of the host in turn, each with its own time, so that one dead address
 /// does not hide a living one.
-async fn connect(server: &Server) -> Result<(TcpStream, SocketAddr, ClientId), Failure> {
+async fn connect(server: &Server) -> Result<(TcpStream, SocketAddr, ClientId), SmtpError> {
     const MOST_ADDRESSES: usize = 4;
     let limit = server.timeouts.connect;
-    let silent = || Failure::new(Step::Connect, Fault::Silent);
-    let lost = |error: io::Error| Failure::lost(Step::Connect, &error);
+    let silent = || SmtpError::new(Step::Connect, SmtpErrorKind::Silent);
+    let lost = |error: io::Error| SmtpError::lost(Step::Connect, &error);
 
     let looked_up = timeout(limit, lookup_host((server.host.as_str(), server.port))).await;
     let addresses = looked_up.map_err(|_| silent())?.map_err(lost)?;
@@ -85,12 +91,12 @@ fn prepare(tcp: TcpStream, peer: SocketAddr) -> io::Result<(TcpStream, SocketAdd
     Ok((tcp, peer, hello))
 }
 
-async fn handshake(tls: &Tls, tcp: TcpStream, limit: Duration) -> Result<TlsStream<TcpStream>, Failure> {
+async fn handshake(tls: &Tls, tcp: TcpStream, limit: Duration) -> Result<TlsStream<TcpStream>, SmtpError> {
     match timeout(limit, tls.connector.connect(tls.name.clone(), tcp)).await {
         Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) if is_distrust(&error) => Err(Failure::new(Step::Tls, Fault::Untrusted)),
-        Ok(Err(error)) => Err(Failure::lost(Step::Tls, &error)),
-        Err(_) => Err(Failure::new(Step::Tls, Fault::Silent)),
+        Ok(Err(error)) if is_distrust(&error) => Err(SmtpError::new(Step::Tls, SmtpErrorKind::Untrusted)),
+        Ok(Err(error)) => Err(SmtpError::lost(Step::Tls, &error)),
+        Err(_) => Err(SmtpError::new(Step::Tls, SmtpErrorKind::Silent)),
     }
 }
 

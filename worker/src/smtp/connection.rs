@@ -1,4 +1,4 @@
-//! An open connection to the mail server, and how a letter goes over it.
+//! An open connection to the mail server, and how a email goes over it.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use lettre::transport::smtp::{
 use tokio::time::timeout;
 
 use crate::smtp::{
-    Letter,
-    error::{Failure, Fault, Step},
+    Email,
+    error::{SmtpError, SmtpErrorKind, Step},
     server::Timeouts,
 };
 
@@ -24,38 +24,38 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// The connection must not be used again after a failure: with pipelining there may be replies on their way, and
-    /// the server may even wait for the text of a letter whose recipient it has refused.
-    pub(crate) async fn deliver(&mut self, letter: &Letter, limits: Timeouts) -> Result<(), Failure> {
-        if letter.is_muted {
-            return self.ask_in_vain(letter, limits.step).await;
+    /// the server may even wait for the text of a email whose recipient it has refused.
+    pub(crate) async fn deliver(&mut self, email: &Email, limits: Timeouts) -> Result<(), SmtpError> {
+        if email.is_muted {
+            return self.ask_in_vain(email, limits.step).await;
         }
         if self.pipelines {
-            self.ask_at_once(letter, limits.step).await?;
+            self.ask_at_once(email, limits.step).await?;
         } else {
-            self.ask_step_by_step(letter, limits.step).await?;
+            self.ask_step_by_step(email, limits.step).await?;
         }
-        completed(Step::Dot, &within(Step::Dot, limits.dot, self.smtp.message(&letter.bytes)).await?)
+        completed(Step::Dot, &within(Step::Dot, limits.dot, self.smtp.message(&email.bytes)).await?)
     }
 
-    async fn ask_step_by_step(&mut self, letter: &Letter, limit: Duration) -> Result<(), Failure> {
-        let (mail, rcpt) = envelope(letter);
+    async fn ask_step_by_step(&mut self, email: &Email, limit: Duration) -> Result<(), SmtpError> {
+        let (mail, rcpt) = envelope(email);
         completed(Step::Mail, &within(Step::Mail, limit, self.smtp.command(mail)).await?)?;
         completed(Step::Rcpt, &within(Step::Rcpt, limit, self.smtp.command(rcpt)).await?)?;
         go_ahead(&within(Step::Data, limit, self.smtp.command(Data)).await?)
     }
 
     /// One round trip instead of three. The first refusal is the verdict: the others only follow from it.
-    async fn ask_at_once(&mut self, letter: &Letter, limit: Duration) -> Result<(), Failure> {
-        let (mail, rcpt) = envelope(letter);
+    async fn ask_at_once(&mut self, email: &Email, limit: Duration) -> Result<(), SmtpError> {
+        let (mail, rcpt) = envelope(email);
         let all = format!("{mail}{rcpt}{Data}");
         completed(Step::Mail, &within(Step::Mail, limit, self.smtp.command(all)).await?)?;
         completed(Step::Rcpt, &within(Step::Rcpt, limit, self.smtp.read_response()).await?)?;
         go_ahead(&within(Step::Data, limit, self.smtp.read_response()).await?)
     }
 
-    /// All but the letter: with RSET nothing of it was said. Who would be refused with a letter is refused without.
-    async fn ask_in_vain(&mut self, letter: &Letter, limit: Duration) -> Result<(), Failure> {
-        let (mail, rcpt) = envelope(letter);
+    /// All but the email: with RSET nothing of it was said. Who would be refused with a email is refused without.
+    async fn ask_in_vain(&mut self, email: &Email, limit: Duration) -> Result<(), SmtpError> {
+        let (mail, rcpt) = envelope(email);
         if self.pipelines {
             let all = format!("{mail}{rcpt}{Rset}");
             completed(Step::Mail, &within(Step::Mail, limit, self.smtp.command(all)).await?)?;
@@ -68,8 +68,8 @@ impl Connection {
     }
 }
 
-fn envelope(letter: &Letter) -> (Mail, Rcpt) {
-    (Mail::new(Some(letter.from.clone()), vec![]), Rcpt::new(letter.to.clone(), vec![]))
+fn envelope(email: &Email) -> (Mail, Rcpt) {
+    (Mail::new(Some(email.from.clone()), vec![]), Rcpt::new(email.to.clone(), vec![]))
 }
 
 /// Runs one step of the dialogue; the connection must not be used again after a failure.
@@ -77,25 +77,25 @@ pub(crate) async fn within<T>(
     step: Step,
     limit: Duration,
     work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Failure> {
+) -> Result<T, SmtpError> {
     match timeout(limit, work).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(Failure::of(step, &error)),
-        Err(_) => Err(Failure::new(step, Fault::Silent)),
+        Ok(Err(error)) => Err(SmtpError::of(step, &error)),
+        Err(_) => Err(SmtpError::new(step, SmtpErrorKind::Silent)),
     }
 }
 
 /// lettre calls every 2xx and 3xx a success; here "go on" would be a lie.
-pub(crate) fn completed(step: Step, reply: &Response) -> Result<(), Failure> {
+pub(crate) fn completed(step: Step, reply: &Response) -> Result<(), SmtpError> {
     if reply.code().severity == Severity::PositiveCompletion {
         return Ok(());
     }
-    Err(Failure::new(step, Fault::refused(reply.code().into(), "")))
+    Err(SmtpError::new(step, SmtpErrorKind::refused(reply.code().into(), "")))
 }
 
-fn go_ahead(reply: &Response) -> Result<(), Failure> {
+fn go_ahead(reply: &Response) -> Result<(), SmtpError> {
     if reply.has_code(354) {
         return Ok(());
     }
-    Err(Failure::new(Step::Data, Fault::refused(reply.code().into(), "")))
+    Err(SmtpError::new(Step::Data, SmtpErrorKind::refused(reply.code().into(), "")))
 }

@@ -1,10 +1,10 @@
-//! Why a letter was not taken: at which step, and whether trying again can help.
+//! Why a email was not taken: at which step, and whether trying again can help.
 
 use std::{error::Error as _, fmt, io};
 
 use lettre::transport::smtp::Error;
 
-use super::Sent;
+use super::SendOutcome;
 
 /// The steps of a delivery, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,14 +21,14 @@ pub(crate) enum Step {
 }
 
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct SmtpError {
     step: Step,
-    fault: Fault,
+    fault: SmtpErrorKind,
 }
 
 /// Holds nothing a server made up but digits: reply texts like to repeat the address.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum SmtpErrorKind {
     Refused { code: u16, enhanced: Option<String> },
     Silent,
     Untrusted,
@@ -39,59 +39,61 @@ pub(crate) enum Fault {
 const SERVICE_CLOSING: u16 = 421;
 const LOGIN_OR_TLS_FIRST: u16 = 530;
 
-impl Failure {
-    pub(crate) fn new(step: Step, fault: Fault) -> Failure {
-        Failure { step, fault }
+impl SmtpError {
+    pub(crate) fn new(step: Step, fault: SmtpErrorKind) -> SmtpError {
+        SmtpError { step, fault }
     }
 
-    pub(crate) fn lost(step: Step, error: &io::Error) -> Failure {
-        Failure::new(step, Fault::Lost(error.kind()))
+    pub(crate) fn lost(step: Step, error: &io::Error) -> SmtpError {
+        SmtpError::new(step, SmtpErrorKind::Lost(error.kind()))
     }
 
-    pub(crate) fn of(step: Step, error: &Error) -> Failure {
+    pub(crate) fn of(step: Step, error: &Error) -> SmtpError {
         let fault = match error.status() {
-            Some(code) => Fault::refused(code.into(), &error.source().map(ToString::to_string).unwrap_or_default()),
-            None if error.is_client() => Fault::NotOffered,
-            None => Fault::Lost(kind_of(error)),
+            Some(code) => {
+                SmtpErrorKind::refused(code.into(), &error.source().map(ToString::to_string).unwrap_or_default())
+            }
+            None if error.is_client() => SmtpErrorKind::NotOffered,
+            None => SmtpErrorKind::Lost(kind_of(error)),
         };
-        Failure::new(step, fault)
+        SmtpError::new(step, fault)
     }
 
-    /// True when the server was gone before it could have taken the letter, so that sending it
+    /// True when the server was gone before it could have taken the email, so that sending it
     /// again on another connection cannot make two of it.
     pub(crate) fn gone_before_the_dot(&self) -> bool {
         let gone = match self.fault {
-            Fault::Lost(_) => true,
-            Fault::Refused { code, .. } => code == SERVICE_CLOSING,
+            SmtpErrorKind::Lost(_) => true,
+            SmtpErrorKind::Refused { code, .. } => code == SERVICE_CLOSING,
             _ => false,
         };
         gone && self.step < Step::Dot
     }
 
-    /// Of what the server said to the letter, or why it said nothing: who refuses us before MAIL has not heard of it.
+    /// Of what the server said to the email, or why it said nothing: who refuses us before MAIL has not heard of it.
     pub(crate) fn class(&self) -> &'static str {
         match self.fault {
-            Fault::Refused { .. } if !self.is_about_the_letter() => "connection",
-            Fault::Refused { code: 500.., .. } => "5xx",
-            Fault::Refused { .. } => "4xx",
-            Fault::Silent => "timeout",
-            Fault::Untrusted | Fault::NotOffered | Fault::Lost(_) => "connection",
+            SmtpErrorKind::Refused { .. } if !self.is_about_the_letter() => "connection",
+            SmtpErrorKind::Refused { code: 500.., .. } => "5xx",
+            SmtpErrorKind::Refused { .. } => "4xx",
+            SmtpErrorKind::Silent => "timeout",
+            SmtpErrorKind::Untrusted | SmtpErrorKind::NotOffered | SmtpErrorKind::Lost(_) => "connection",
         }
     }
 
-    /// Whether the server takes letters, and would not take this one.
+    /// Whether the server takes emails, and would not take this one.
     pub(crate) fn is_about_the_letter(&self) -> bool {
-        matches!(self.fault, Fault::Refused { .. }) && self.step >= Step::Mail
+        matches!(self.fault, SmtpErrorKind::Refused { .. }) && self.step >= Step::Mail
     }
 
     /// What the operator has to look at, when it is our settings the server does not like.
     pub(crate) fn hint(&self) -> Option<&'static str> {
-        let for_good = matches!(self.fault, Fault::Refused { code: 500.., .. } | Fault::NotOffered);
+        let for_good = matches!(self.fault, SmtpErrorKind::Refused { code: 500.., .. } | SmtpErrorKind::NotOffered);
         match (self.step, &self.fault) {
-            (_, Fault::Refused { code: LOGIN_OR_TLS_FIRST, .. }) => {
+            (_, SmtpErrorKind::Refused { code: LOGIN_OR_TLS_FIRST, .. }) => {
                 Some("the mail server wants a login or TLS first: look at user, password and tls= in SMTP_URL")
             }
-            (_, Fault::Untrusted) => {
+            (_, SmtpErrorKind::Untrusted) => {
                 Some("the mail server's certificate is not trusted: look at the host and ca= in SMTP_URL")
             }
             (Step::Hello, _) if for_good => {
@@ -107,27 +109,27 @@ impl Failure {
         }
     }
 
-    /// Only a permanent refusal of this letter is final. Before MAIL the server refuses us, not the
+    /// Only a permanent refusal of this email is final. Before MAIL the server refuses us, not the
     /// address, and that can be mended.
-    pub(crate) fn verdict(&self) -> Sent {
+    pub(crate) fn verdict(&self) -> SendOutcome {
         let why = self.to_string();
         match self.fault {
-            Fault::Refused { code: LOGIN_OR_TLS_FIRST, .. } => Sent::Later(why),
-            Fault::Refused { code: 500.., .. } if self.step >= Step::Mail => Sent::Never(why),
-            _ => Sent::Later(why),
+            SmtpErrorKind::Refused { code: LOGIN_OR_TLS_FIRST, .. } => SendOutcome::RetryLater(why),
+            SmtpErrorKind::Refused { code: 500.., .. } if self.step >= Step::Mail => SendOutcome::Never(why),
+            _ => SendOutcome::RetryLater(why),
         }
     }
 }
 
-impl Fault {
+impl SmtpErrorKind {
     /// Keeps of the text only an enhanced status code (RFC 3463) at its beginning.
-    pub(crate) fn refused(code: u16, text: &str) -> Fault {
+    pub(crate) fn refused(code: u16, text: &str) -> SmtpErrorKind {
         let word = text.split_whitespace().next().unwrap_or_default();
         let parts: Vec<&str> = word.split('.').collect();
         let digits = |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
         let is_status = parts.len() == 3 && parts.iter().all(digits);
         let enhanced = is_status.then(|| word.to_owned());
-        Fault::Refused { code, enhanced }
+        SmtpErrorKind::Refused { code, enhanced }
     }
 }
 
@@ -141,16 +143,16 @@ fn kind_of(error: &Error) -> io::ErrorKind {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for SmtpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.step)?;
         match &self.fault {
-            Fault::Refused { code, enhanced: Some(enhanced) } => write!(f, "{code} {enhanced}"),
-            Fault::Refused { code, enhanced: None } => write!(f, "{code}"),
-            Fault::Silent => f.write_str("no answer in time"),
-            Fault::Untrusted => f.write_str("certificate not trusted"),
-            Fault::NotOffered => f.write_str("not offered by the server"),
-            Fault::Lost(kind) => write!(f, "{kind}"),
+            SmtpErrorKind::Refused { code, enhanced: Some(enhanced) } => write!(f, "{code} {enhanced}"),
+            SmtpErrorKind::Refused { code, enhanced: None } => write!(f, "{code}"),
+            SmtpErrorKind::Silent => f.write_str("no answer in time"),
+            SmtpErrorKind::Untrusted => f.write_str("certificate not trusted"),
+            SmtpErrorKind::NotOffered => f.write_str("not offered by the server"),
+            SmtpErrorKind::Lost(kind) => write!(f, "{kind}"),
         }
     }
 }
@@ -186,8 +188,8 @@ mod tests {
             (Step::Rcpt, 550, "5xx"),
             (Step::Dot, 451, "4xx"),
         ] {
-            assert_eq!(Failure::new(step, Fault::refused(code, "")).class(), class, "{step} {code}");
+            assert_eq!(SmtpError::new(step, SmtpErrorKind::refused(code, "")).class(), class, "{step} {code}");
         }
-        assert_eq!(Failure::new(Step::Auth, Fault::Silent).class(), "timeout");
+        assert_eq!(SmtpError::new(Step::Auth, SmtpErrorKind::Silent).class(), "timeout");
     }
 }

@@ -1,18 +1,18 @@
-//! How many replies the mail server owes us: one to each command, and one to a letter with its dot.
+//! How many replies the mail server owes us: one to each command, and one to a email with its dot.
 
-pub(crate) struct Due {
+pub(crate) struct ExpectedReplies {
     replies: usize,
-    /// After DATA comes a letter: its lines are no commands.
+    /// After DATA comes a email: its lines are no commands.
     is_letter_next: bool,
 }
 
-impl Due {
+impl ExpectedReplies {
     /// The server speaks first.
-    pub(crate) fn greeting() -> Due {
-        Due { replies: 1, is_letter_next: false }
+    pub(crate) fn greeting() -> ExpectedReplies {
+        ExpectedReplies { replies: 1, is_letter_next: false }
     }
 
-    /// We have said this: whole commands, or a whole letter with its dot.
+    /// We have said this: whole commands, or a whole email with its dot.
     pub(crate) fn said(&mut self, words: &[u8]) {
         let is_letter = std::mem::take(&mut self.is_letter_next);
         self.replies = if is_letter { 1 } else { words.iter().filter(|byte| **byte == b'\n').count() };
@@ -33,10 +33,10 @@ impl Due {
 
 #[cfg(test)]
 mod tests {
-    use super::Due;
+    use super::ExpectedReplies;
 
     /// How many replies can be heard after these words until nothing is due.
-    fn replies(due: &mut Due, words: &str) -> usize {
+    fn replies(due: &mut ExpectedReplies, words: &str) -> usize {
         due.said(words.as_bytes());
         let mut heard = 0;
         while !due.is_nothing() {
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn each_command_has_its_reply_and_a_letter_has_one() {
-        let mut due = Due::greeting();
+        let mut due = ExpectedReplies::greeting();
         assert!(!due.is_nothing());
         due.heard(b"220 here\r\n");
         assert!(due.is_nothing());

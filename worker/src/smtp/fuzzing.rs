@@ -1,5 +1,5 @@
 //! What the fuzzer in fuzz/ throws at us as a mail server, and a test its seeds: whatever it says, in whatever pieces,
-//! we neither panic nor wait for ever nor take a letter for accepted that is not. Panics where that is broken.
+//! we neither panic nor wait for ever nor take a email for accepted that is not. Panics where that is broken.
 
 mod speech;
 
@@ -11,7 +11,7 @@ use std::{
 use lettre::transport::smtp::extension::ClientId;
 
 use self::speech::{Peer, Shared, Speech};
-use crate::smtp::{Failure, Letter, Server, Slot, connect, lockstep_stream::Turns, starttls};
+use crate::smtp::{Email, Server, Slot, SmtpError, connect, lockstep_stream::LockstepStream, starttls};
 
 /// The first byte says how it is done: in which pieces the server speaks, and whether there is a login or STARTTLS. The
 /// rest is what the server says, its turns parted by `|`.
@@ -38,16 +38,16 @@ pub fn replies(bytes: &[u8]) {
 
 const LETTER: &[u8] = b"Subject: hello";
 
-async fn ask_for_tls(speech: Shared) -> Result<(), Failure> {
+async fn ask_for_tls(speech: Shared) -> Result<(), SmtpError> {
     let limit = server("smtp://localhost").timeouts.step;
-    starttls::ask(Turns::new(Peer(speech), PEER), &hello(), limit).await.map(drop)
+    starttls::ask(LockstepStream::new(Peer(speech), PEER), &hello(), limit).await.map(drop)
 }
 
-async fn deliver(url: &str, speech: Shared) -> Result<(), Failure> {
+async fn deliver(url: &str, speech: Shared) -> Result<(), SmtpError> {
     let server = Arc::new(server(url));
-    let connection = connect::greet(&server, Turns::new(Peer(speech), PEER), &hello()).await?;
+    let connection = connect::greet(&server, LockstepStream::new(Peer(speech), PEER), &hello()).await?;
     let (Ok(from), Ok(to)) = ("no-reply@example.com".parse(), "ada@example.com".parse()) else { panic!("addresses") };
-    Slot::new(server).hand_over(connection, &Letter { from, to, bytes: LETTER.to_vec(), is_muted: false }).await
+    Slot::new(server).hand_over(connection, &Email { from, to, bytes: LETTER.to_vec(), is_muted: false }).await
 }
 
 const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 25);

@@ -8,12 +8,12 @@ use std::{
 use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram, names};
 use tokio::time::Instant;
 
-use crate::smtp::error::Failure;
+use crate::smtp::error::SmtpError;
 
 /// After so long without a word with it, nobody knows; while anything waits to be mailed, it is tried once a minute.
 const LATELY: Duration = Duration::from_secs(300);
 
-pub(crate) struct Heard {
+pub(crate) struct SmtpHealth {
     results: Arc<Family<1>>,
     seconds: Arc<Histogram>,
     last_success: Arc<Number>,
@@ -21,7 +21,7 @@ pub(crate) struct Heard {
     trouble: Mutex<Option<Instant>>,
 }
 
-impl Heard {
+impl SmtpHealth {
     pub(crate) fn new(all: &Registry) -> Self {
         let classes = ["2xx", "4xx", "5xx", "connection", "timeout"];
         Self {
@@ -32,9 +32,9 @@ impl Heard {
         }
     }
 
-    pub(crate) fn hear(&self, said: &Result<(), Failure>, begun: Instant) {
+    pub(crate) fn hear(&self, said: &Result<(), SmtpError>, begun: Instant) {
         self.seconds.observe(begun.elapsed());
-        self.results.count([said.as_ref().map_or_else(Failure::class, |()| "2xx")]);
+        self.results.count([said.as_ref().map_or_else(SmtpError::class, |()| "2xx")]);
         if said.is_ok() {
             self.last_success.set(now().as_secs());
         }
@@ -58,24 +58,24 @@ fn now() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::smtp::error::{Fault, Step};
+    use crate::smtp::error::{SmtpErrorKind, Step};
 
-    fn refused(step: Step, code: u16) -> Result<(), Failure> {
-        Err(Failure::new(step, Fault::refused(code, "")))
+    fn refused(step: Step, code: u16) -> Result<(), SmtpError> {
+        Err(SmtpError::new(step, SmtpErrorKind::refused(code, "")))
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_is_in_trouble_that_cannot_be_talked_to_until_it_can_or_nobody_knows() {
-        let heard = Heard::new(&Registry::default());
+        let heard = SmtpHealth::new(&Registry::default());
         assert!(heard.is_well(), "nothing was to be mailed yet");
         for (said, well) in [
-            (Err(Failure::new(Step::Connect, Fault::Silent)), false),
+            (Err(SmtpError::new(Step::Connect, SmtpErrorKind::Silent)), false),
             (refused(Step::Rcpt, 550), true),
             (refused(Step::Auth, 535), false),
             (refused(Step::Dot, 451), true),
-            (Err(Failure::new(Step::Tls, Fault::Untrusted)), false),
+            (Err(SmtpError::new(Step::Tls, SmtpErrorKind::Untrusted)), false),
             (Ok(()), true),
-            (Err(Failure::new(Step::Dot, Fault::Silent)), false),
+            (Err(SmtpError::new(Step::Dot, SmtpErrorKind::Silent)), false),
         ] {
             heard.hear(&said, Instant::now());
             assert_eq!(heard.is_well(), well, "{said:?}");

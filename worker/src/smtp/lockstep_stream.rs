@@ -16,12 +16,12 @@ use std::{
 use lettre::transport::smtp::client::AsyncTokioStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::smtp::{capabilities::Offers, expected_replies::Due, reply};
+use crate::smtp::{capabilities::Capabilities, expected_replies::ExpectedReplies, reply};
 
 /// The longest honest reply is a list of extensions, some hundred bytes; of the short ones three may come at once.
 const LONGEST_TURN: usize = 8 * 1024;
 
-pub(crate) struct Turns<S> {
+pub(crate) struct LockstepStream<S> {
     inner: S,
     peer: SocketAddr,
     /// What has come and is not yet part of a line: `heard[start..end]`.
@@ -38,29 +38,29 @@ pub(crate) struct Turns<S> {
     /// What we want to say, and how much of it has been sent.
     unsaid: Vec<u8>,
     said: usize,
-    due: Due,
-    offers: Offers,
+    due: ExpectedReplies,
+    offers: Capabilities,
 }
 
-impl<S> Turns<S> {
-    pub(crate) fn new(inner: S, peer: SocketAddr) -> Turns<S> {
+impl<S> LockstepStream<S> {
+    pub(crate) fn new(inner: S, peer: SocketAddr) -> LockstepStream<S> {
         let heard = vec![0; 1024].into_boxed_slice();
         let (begun, line, unsaid) = (Vec::new(), Vec::new(), Vec::new());
-        let (due, offers) = (Due::greeting(), Offers::default());
+        let (due, offers) = (ExpectedReplies::greeting(), Capabilities::default());
         let (start, end, length, served, said) = (0, 0, 0, 0, 0);
-        Turns { inner, peer, heard, start, end, length, begun, line, served, unsaid, said, due, offers }
+        LockstepStream { inner, peer, heard, start, end, length, begun, line, served, unsaid, said, due, offers }
     }
 
     /// A stream that reads a greeting first. lettre waits for one on every stream it is given, but
     /// a server does not greet again after STARTTLS.
-    pub(crate) fn greeted(inner: S, peer: SocketAddr) -> Turns<S> {
-        let mut turns = Turns { line: b"220 as before\r\n".into(), ..Turns::new(inner, peer) };
+    pub(crate) fn greeted(inner: S, peer: SocketAddr) -> LockstepStream<S> {
+        let mut turns = LockstepStream { line: b"220 as before\r\n".into(), ..LockstepStream::new(inner, peer) };
         turns.due.heard(&turns.line);
         turns
     }
 
     /// What the server says to EHLO on this very stream: nothing of it was said before a TLS handshake.
-    pub(crate) fn offers(&self) -> Offers {
+    pub(crate) fn offers(&self) -> Capabilities {
         self.offers.clone()
     }
 
@@ -74,7 +74,7 @@ impl<S> Turns<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Turns<S> {
+impl<S: AsyncRead + Unpin> LockstepStream<S> {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut space = ReadBuf::new(&mut self.heard);
         ready!(Pin::new(&mut self.inner).poll_read(cx, &mut space))?;
@@ -123,7 +123,7 @@ impl<S: AsyncRead + Unpin> Turns<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Turns<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> LockstepStream<S> {
     /// Sends what we have to say, if anything, and lets the server have its turn.
     fn poll_speak(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.unsaid.is_empty() {
@@ -147,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Turns<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Turns<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for LockstepStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_speak(cx))?;
@@ -162,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Turns<S> {
 }
 
 /// Nothing is sent before we listen: so a mail and the dot lettre writes after it are one packet.
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Turns<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LockstepStream<S> {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.get_mut().unsaid.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
@@ -177,13 +177,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Turns<S> {
     }
 }
 
-impl<S> fmt::Debug for Turns<S> {
+impl<S> fmt::Debug for LockstepStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turns").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("LockstepStream").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> AsyncTokioStream for Turns<S> {
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> AsyncTokioStream for LockstepStream<S> {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.peer)
     }

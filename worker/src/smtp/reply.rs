@@ -1,7 +1,7 @@
 //! Puts a line of a reply into the form lettre understands, without changing what it says.
 //!
 //! RFC 5321 lets a reply be a bare code, and tells clients to go by the first digit of a code they
-//! do not know. lettre takes a bare 250, a 571 and a text in Latin-1 for garbage: a letter accepted
+//! do not know. lettre takes a bare 250, a 571 and a text in Latin-1 for garbage: a email accepted
 //! so would be sent again and again, one refused so would never be given up.
 
 /// More than anybody says in earnest; lettre takes up to 1000.

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::smtp::{
-    Letter, Sent, Slot,
-    health::Heard,
+    Email, SendOutcome, Slot,
+    health::SmtpHealth,
     server::{Server, Timeouts},
     verdict,
 };
@@ -18,16 +18,16 @@ mod slots;
 mod turns;
 mod whole;
 
-use support::fake_smtp::{Sink, behaviour::Behaviour};
+use support::fake_smtp::{FakeSmtpServer, behaviour::Behaviour};
 
 impl Slot {
-    async fn send(&mut self, letter: &Letter) -> Sent {
-        verdict(&self.deliver(letter).await)
+    async fn send(&mut self, email: &Email) -> SendOutcome {
+        verdict(&self.deliver(email).await)
     }
 }
 
-fn letter(to: &str) -> Letter {
-    Letter {
+fn email(to: &str) -> Email {
+    Email {
         from: "no-reply@example.com".parse().unwrap(),
         to: to.parse().unwrap(),
         bytes: b"Subject: hello\r\n\r\nfirst\r\n.second\r\n..third\r\n".to_vec(),
@@ -36,48 +36,48 @@ fn letter(to: &str) -> Letter {
 }
 
 /// For a test that does not ask what was counted.
-fn heard() -> Arc<Heard> {
-    Arc::new(Heard::new(&shared::telemetry::metrics::Registry::default()))
+fn heard() -> Arc<SmtpHealth> {
+    Arc::new(SmtpHealth::new(&shared::telemetry::metrics::Registry::default()))
 }
 
 /// Both kinds of server: one that takes several commands at once, and one that does not.
-async fn sinks() -> [Sink; 2] {
-    [Sink::start().await, Sink::without_pipelining().await]
+async fn mail_servers() -> [FakeSmtpServer; 2] {
+    [FakeSmtpServer::start().await, FakeSmtpServer::without_pipelining().await]
 }
 
 /// A slot that has all the time in the world.
-fn patient(sink: &Sink) -> Slot {
-    Slot::new(Arc::new(Server::parse(&sink.url()).unwrap()))
+fn patient(mail_server: &FakeSmtpServer) -> Slot {
+    Slot::new(Arc::new(Server::parse(&mail_server.url()).unwrap()))
 }
 
 /// A slot that soon gives up: for tests in which the server never answers.
-fn hasty(sink: &Sink) -> Slot {
-    let mut server = Server::parse(&sink.url()).unwrap();
+fn hasty(mail_server: &FakeSmtpServer) -> Slot {
+    let mut server = Server::parse(&mail_server.url()).unwrap();
     let soon = Duration::from_secs(1);
     server.timeouts = Timeouts { connect: soon, step: soon, dot: soon };
     Slot::new(Arc::new(server))
 }
 
-/// Sends a letter into a fault on a connection of its own.
-async fn send_into(sink: &Sink, fault: Behaviour) -> Sent {
-    sink.next_connection(fault);
+/// Sends a email into a fault on a connection of its own.
+async fn send_into(mail_server: &FakeSmtpServer, fault: Behaviour) -> SendOutcome {
+    mail_server.next_connection(fault);
     let endless = matches!(fault, Behaviour::Silence(_) | Behaviour::Drip(..));
-    let mut slot = if endless { hasty(sink) } else { patient(sink) };
-    let sent = slot.send(&letter("ann@example.org")).await;
+    let mut slot = if endless { hasty(mail_server) } else { patient(mail_server) };
+    let sent = slot.send(&email("ann@example.org")).await;
     assert!(slot.kept.is_none(), "{fault:?} has left a connection behind");
-    assert!(sink.mails_to("ann@example.org").is_empty(), "{fault:?} has let the mail through");
+    assert!(mail_server.mails_to("ann@example.org").is_empty(), "{fault:?} has let the mail through");
     sent
 }
 
-fn later(sentence: &str) -> Sent {
-    Sent::Later(sentence.into())
+fn later(sentence: &str) -> SendOutcome {
+    SendOutcome::RetryLater(sentence.into())
 }
 
-fn never(sentence: &str) -> Sent {
-    Sent::Never(sentence.into())
+fn never(sentence: &str) -> SendOutcome {
+    SendOutcome::Never(sentence.into())
 }
 
-/// Sends a letter that has to go well.
+/// Sends a email that has to go well.
 async fn sends(slot: &mut Slot, to: &str) {
-    assert_eq!(slot.send(&letter(to)).await, Sent::Accepted, "to {to}");
+    assert_eq!(slot.send(&email(to)).await, SendOutcome::Accepted, "to {to}");
 }

@@ -1,4 +1,4 @@
-//! What is published is what the document says, and no more.
+//! EventKind is published is what the document says, and no more.
 
 use time::macros::datetime;
 
@@ -11,13 +11,13 @@ fn id(text: &str) -> Uuid {
     text.parse().unwrap()
 }
 
-fn example(of: &str, what: What, email: Option<&EmailAddress>) -> Event {
+fn example(of: &str, what: EventKind, email: Option<&EmailAddress>) -> Event {
     let at = datetime!(2026-11-21 15:04:05.123456 UTC);
-    let circumstances = Circumstances { source: "https://accounts.example.com", at, traceparent: TRACE, email };
+    let circumstances = EventContext { source: "https://accounts.example.com", at, traceparent: TRACE, email };
     Event::new(id(of), what, &circumstances)
 }
 
-/// What stands in the document between "```json" and "```".
+/// EventKind stands in the document between "```json" and "```".
 fn documented() -> Vec<Value> {
     let blocks = DOCUMENT.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.map(|block| serde_json::from_str(block).unwrap()).collect()
@@ -28,10 +28,10 @@ fn the_documented_examples_are_what_is_published() {
     let registration = id("9b2f7a1e-6d3c-4f7b-8a51-2c9d0e4b6f13");
     let user = id("5e0c4d2a-93b8-4a6e-b1f7-7d8a1c3e5f90");
     let events = [
-        example("0d9c8b7a-1f2e-4d3c-9b5a-6e7f8091a2b3", What::Registered { registration }, None),
-        example("1e8d7c6b-2a3f-4e4d-8c6b-7f8091a2b3c4", What::Activated { user, registration }, None),
-        example("2f7e6d5c-3b40-4f5e-9d7c-8091a2b3c4d5", What::PasswordChanged { user }, None),
-        example("308f7e6d-4c51-406f-8e8d-91a2b3c4d5e6", What::Deleted { user }, None),
+        example("0d9c8b7a-1f2e-4d3c-9b5a-6e7f8091a2b3", EventKind::Registered { registration }, None),
+        example("1e8d7c6b-2a3f-4e4d-8c6b-7f8091a2b3c4", EventKind::Activated { user, registration }, None),
+        example("2f7e6d5c-3b40-4f5e-9d7c-8091a2b3c4d5", EventKind::PasswordChanged { user }, None),
+        example("308f7e6d-4c51-406f-8e8d-91a2b3c4d5e6", EventKind::Deleted { user }, None),
     ];
     assert_eq!(documented(), events.map(|event| event.body));
 }
@@ -40,10 +40,10 @@ fn the_documented_examples_are_what_is_published() {
 fn an_address_is_told_where_it_is_wanted_and_never_of_whom_was_erased() {
     let (email, some) = (EmailAddress::parse("ada@example.com").unwrap(), Uuid::from_u128(7));
     for (what, expected) in [
-        (What::Registered { registration: some }, true),
-        (What::Activated { user: some, registration: some }, true),
-        (What::PasswordChanged { user: some }, true),
-        (What::Deleted { user: some }, false),
+        (EventKind::Registered { registration: some }, true),
+        (EventKind::Activated { user: some, registration: some }, true),
+        (EventKind::PasswordChanged { user: some }, true),
+        (EventKind::Deleted { user: some }, false),
     ] {
         let [told, silent] = [Some(&email), None].map(|email| example(&some.to_string(), what, email).body);
         assert_eq!(told["data"]["email"] == "ada@example.com", expected, "{told}");
@@ -53,7 +53,7 @@ fn an_address_is_told_where_it_is_wanted_and_never_of_whom_was_erased() {
 
 #[test]
 fn what_was_written_is_read_and_so_are_other_types_of_it() {
-    let event = example(&Uuid::from_u128(1).to_string(), What::Deleted { user: Uuid::from_u128(2) }, None);
+    let event = example(&Uuid::from_u128(1).to_string(), EventKind::Deleted { user: Uuid::from_u128(2) }, None);
     let read = |body: Value| Event::read(event.id, body, event.traceparent.clone(), Duration::ZERO);
     assert_eq!(read(event.body.clone()), Ok(event.clone()));
     let with = |name: &str, value: Value| {
@@ -71,7 +71,7 @@ fn what_was_written_is_read_and_so_are_other_types_of_it() {
 #[test]
 fn the_older_an_event_is_the_longer_it_rests() {
     let some = Uuid::from_u128(1);
-    let event = example(&some.to_string(), What::Deleted { user: some }, None);
+    let event = example(&some.to_string(), EventKind::Deleted { user: some }, None);
     for (age, rest) in [(0, 30), (300, 30), (310, 31), (3_600, 360), (36_000, 3_600), (10 * 86_400, 3_600)] {
         let event = Event { age: Duration::from_secs(age), ..event.clone() };
         assert_eq!(event.rest(), Duration::from_secs(rest), "after {age} s");
@@ -81,6 +81,6 @@ fn the_older_an_event_is_the_longer_it_rests() {
 #[test]
 fn an_event_prints_no_address() {
     let (email, some) = (EmailAddress::parse("ada@example.com").unwrap(), Uuid::from_u128(7));
-    let printed = format!("{:?}", example(&some.to_string(), What::PasswordChanged { user: some }, Some(&email)));
+    let printed = format!("{:?}", example(&some.to_string(), EventKind::PasswordChanged { user: some }, Some(&email)));
     assert_eq!(printed, format!("Event {{ id: {some}, kind: \"user.password_changed\", .. }}"));
 }

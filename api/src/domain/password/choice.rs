@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret;
 
 use super::{MAX_BYTES, MAX_CHARACTERS, Password};
-use crate::domain::{email::EmailAddress, password::common_passwords, policy::Fault};
+use crate::domain::{email::EmailAddress, password::common_passwords, policy::FieldError};
 
 /// The password of everybody who registers somewhere in a hurry.
 const SERVICE: &str = "vestibule";
@@ -12,8 +12,8 @@ const TELLING_PIECE: usize = 8;
 
 impl Password {
     /// A password somebody wants to have.
-    pub(crate) fn choose(given: &str, email: Option<&EmailAddress>, min_length: usize) -> Result<Self, Fault> {
-        let fault = |code, message: &str| Err(Fault::new("password", code, message));
+    pub(crate) fn choose(given: &str, email: Option<&EmailAddress>, min_length: usize) -> Result<Self, FieldError> {
+        let fault = |code, message: &str| Err(FieldError::new("password", code, message));
         if given.is_empty() {
             return fault("required", "A password is needed.");
         }
@@ -40,10 +40,10 @@ impl Password {
     }
 
     /// For whoever learns only later whose it is to be.
-    pub(crate) fn check_not_of(&self, email: &EmailAddress) -> Result<(), Fault> {
+    pub(crate) fn check_not_of(&self, email: &EmailAddress) -> Result<(), FieldError> {
         if is_of_address(&self.plain(), email) {
             let message = "The password must not be the e-mail address or a part of it.";
-            return Err(Fault::new("password", "is-address", message));
+            return Err(FieldError::new("password", "is-address", message));
         }
         Ok(())
     }

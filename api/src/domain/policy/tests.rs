@@ -6,18 +6,18 @@ const T0: OffsetDateTime = time::macros::datetime!(2026-11-21 12:00 UTC);
 
 fn policy() -> Policy {
     Policy {
-        guesses: Guesses::new(4, true),
-        resets: Resets::new(4),
+        guesses: GuessLimits::new(4, true),
+        resets: ResetLimits::new(4),
         code_ttl: Duration::seconds(60),
         code_max_age: Duration::seconds(600),
         code_attempts: 3,
         reset_ttl: Duration::seconds(600),
         resend_throttle: Duration::seconds(60),
-        codes: Share::new(&[(5, Duration::HOUR), (10, Duration::DAY)]),
-        codes_from: Share::new(&[(3, Duration::HOUR), (5, Duration::DAY)]),
-        wrong_codes_from: Share::new(&WRONG_CODES_FROM),
-        wrong_passwords_from: Share::new(&WRONG_PASSWORDS_FROM),
-        registrations_from: Some(Share::new(&[(60, Duration::HOUR)])),
+        codes: SlidingWindow::new(&[(5, Duration::HOUR), (10, Duration::DAY)]),
+        codes_from: SlidingWindow::new(&[(3, Duration::HOUR), (5, Duration::DAY)]),
+        wrong_codes_from: SlidingWindow::new(&WRONG_CODES_FROM),
+        wrong_passwords_from: SlidingWindow::new(&WRONG_PASSWORDS_FROM),
+        registrations_from: Some(SlidingWindow::new(&[(60, Duration::HOUR)])),
         registration_ttl: Duration::DAY,
         session_ttl: Duration::DAY,
         password_min_length: 8,
@@ -51,20 +51,20 @@ fn every(seconds: i64, times: i64) -> Vec<OffsetDateTime> {
 #[test]
 fn a_code_is_good_until_just_before_its_end() {
     let code = code(Some(T0), 0);
-    assert_eq!(code.standing(after(59.999_999)), Standing::Live);
-    assert_eq!(code.standing(after(60.0)), Standing::Expired);
+    assert_eq!(code.standing(after(59.999_999)), CodeStatus::Live);
+    assert_eq!(code.standing(after(60.0)), CodeStatus::Expired);
 }
 
 #[test]
 fn a_code_that_no_mail_server_took_waits_until_its_deadline() {
-    assert_eq!(code(None, 0).standing(after(599.9)), Standing::Waiting);
-    assert_eq!(code(None, 0).standing(after(600.0)), Standing::Expired);
+    assert_eq!(code(None, 0).standing(after(599.9)), CodeStatus::Waiting);
+    assert_eq!(code(None, 0).standing(after(600.0)), CodeStatus::Expired);
 }
 
 #[test]
 fn the_last_allowed_attempt_leaves_nothing() {
-    assert_eq!((code(Some(T0), 2).standing(T0), attempts_left(&code(Some(T0), 2), 2)), (Standing::Live, 1));
-    assert_eq!((code(Some(T0), 3).standing(T0), attempts_left(&code(Some(T0), 3), 3)), (Standing::Exhausted, 0));
+    assert_eq!((code(Some(T0), 2).standing(T0), attempts_left(&code(Some(T0), 2), 2)), (CodeStatus::Live, 1));
+    assert_eq!((code(Some(T0), 3).standing(T0), attempts_left(&code(Some(T0), 3), 3)), (CodeStatus::Exhausted, 0));
 }
 
 #[test]
@@ -73,38 +73,38 @@ fn a_registration_has_nine_tries_over_all_its_codes() {
     assert!(!Policy::is_guessed_out(8) && Policy::is_guessed_out(9));
 }
 
-fn address(seconds: u64) -> Result<(), TooMany> {
-    Err(TooMany { scope: Scope::Address, retry_after: Duration::seconds(seconds.cast_signed()) })
+fn address(seconds: u64) -> Result<(), RateLimited> {
+    Err(RateLimited { scope: Scope::Address, retry_after: Duration::seconds(seconds.cast_signed()) })
 }
 
-fn network(seconds: u64) -> Result<(), TooMany> {
-    Err(TooMany { scope: Scope::Network, retry_after: Duration::seconds(seconds.cast_signed()) })
+fn network(seconds: u64) -> Result<(), RateLimited> {
+    Err(RateLimited { scope: Scope::Network, retry_after: Duration::seconds(seconds.cast_signed()) })
 }
 
 /// Codes that other networks asked for.
-fn elsewhere(all: Vec<OffsetDateTime>) -> Minted {
-    Minted { all, here: vec![] }
+fn elsewhere(all: Vec<OffsetDateTime>) -> IssuedCodes {
+    IssuedCodes { all, here: vec![] }
 }
 
 /// Codes that this network asked for.
-fn here(all: Vec<OffsetDateTime>) -> Minted {
-    Minted { here: all.clone(), all }
+fn here(all: Vec<OffsetDateTime>) -> IssuedCodes {
+    IssuedCodes { here: all.clone(), all }
 }
 
 #[test]
 fn a_resend_waits_for_the_cool_down_but_a_registration_does_not() {
     let minted = here(vec![T0]);
-    assert_eq!(policy().may_mint(&minted, after(59.0), Wanted::Resend), address(1));
-    assert_eq!(policy().may_mint(&minted, after(60.0), Wanted::Resend), Ok(()));
-    assert_eq!(policy().may_mint(&minted, after(0.0), Wanted::Registration), Ok(()));
+    assert_eq!(policy().may_mint(&minted, after(59.0), CodePurpose::Resend), address(1));
+    assert_eq!(policy().may_mint(&minted, after(60.0), CodePurpose::Resend), Ok(()));
+    assert_eq!(policy().may_mint(&minted, after(0.0), CodePurpose::Registration), Ok(()));
     assert_eq!(policy().resend_at(&minted, T0), after(60.0));
 }
 
 #[test]
 fn five_codes_an_hour_and_not_one_more() {
     let minted = elsewhere(every(60, 5));
-    assert_eq!(policy().may_mint(&elsewhere(every(60, 4)), after(240.0), Wanted::Registration), Ok(()));
-    for wanted in [Wanted::Registration, Wanted::Resend] {
+    assert_eq!(policy().may_mint(&elsewhere(every(60, 4)), after(240.0), CodePurpose::Registration), Ok(()));
+    for wanted in [CodePurpose::Registration, CodePurpose::Resend] {
         assert_eq!(policy().may_mint(&minted, after(3599.0), wanted), address(1));
         assert_eq!(policy().may_mint(&minted, after(3600.0), wanted), Ok(()));
     }
@@ -115,19 +115,19 @@ fn five_codes_an_hour_and_not_one_more() {
 fn ten_codes_a_day_and_not_one_more() {
     let minted = elsewhere(every(3600, 10));
     let day = Duration::DAY.as_seconds_f64();
-    assert_eq!(policy().may_mint(&minted, after(day - 1.0), Wanted::Registration), address(1));
-    assert_eq!(policy().may_mint(&minted, after(day), Wanted::Registration), Ok(()));
+    assert_eq!(policy().may_mint(&minted, after(day - 1.0), CodePurpose::Registration), address(1));
+    assert_eq!(policy().may_mint(&minted, after(day), CodePurpose::Registration), Ok(()));
 }
 
 #[test]
 fn one_network_takes_three_of_them_an_hour_and_five_a_day() {
     let minted = here(every(60, 3));
-    assert_eq!(policy().may_mint(&minted, after(3599.0), Wanted::Registration), network(1));
-    assert_eq!(policy().may_mint(&minted, after(3600.0), Wanted::Registration), Ok(()));
+    assert_eq!(policy().may_mint(&minted, after(3599.0), CodePurpose::Registration), network(1));
+    assert_eq!(policy().may_mint(&minted, after(3600.0), CodePurpose::Registration), Ok(()));
     assert_eq!(policy().resend_at(&minted, after(120.0)), after(3600.0));
     let minted = here(every(3600, 5));
-    assert_eq!(policy().may_mint(&minted, after(86_399.0), Wanted::Resend), network(1));
-    assert_eq!(policy().may_mint(&minted, after(86_400.0), Wanted::Resend), Ok(()));
+    assert_eq!(policy().may_mint(&minted, after(86_399.0), CodePurpose::Resend), network(1));
+    assert_eq!(policy().may_mint(&minted, after(86_400.0), CodePurpose::Resend), Ok(()));
 }
 
 #[test]
@@ -149,23 +149,23 @@ fn only_the_last_day_is_remembered() {
 #[test]
 fn a_year_has_as_many_codes_as_its_days_allow() {
     assert_eq!(policy().codes_a_year(), 3_650);
-    let scarce = Policy { codes: Share::new(&[(1, Duration::DAY), (10, Duration::DAY)]), ..policy() };
+    let scarce = Policy { codes: SlidingWindow::new(&[(1, Duration::DAY), (10, Duration::DAY)]), ..policy() };
     assert_eq!(scarce.codes_a_year(), 365);
 }
 
 #[test]
 fn a_reset_takes_from_what_the_address_has_and_waits_for_no_cool_down() {
     let minted = elsewhere(every(60, 4));
-    assert_eq!(policy().may_mint(&minted, after(181.0), Wanted::Reset), Ok(()));
-    assert_eq!(policy().may_mint(&elsewhere(every(60, 5)), after(3599.0), Wanted::Reset), address(1));
-    assert_eq!(policy().may_mint(&here(every(60, 3)), after(3599.0), Wanted::Reset), network(1));
+    assert_eq!(policy().may_mint(&minted, after(181.0), CodePurpose::Reset), Ok(()));
+    assert_eq!(policy().may_mint(&elsewhere(every(60, 5)), after(3599.0), CodePurpose::Reset), address(1));
+    assert_eq!(policy().may_mint(&here(every(60, 3)), after(3599.0), CodePurpose::Reset), network(1));
 }
 
 #[test]
 fn the_code_of_a_reset_may_wait_as_long_as_any_and_then_lives_its_whole_time() {
     assert_eq!(policy().reset_max_age(), Duration::seconds(1_200));
     assert_eq!(policy().resets_alive(), 5);
-    assert_eq!(policy().reset_bound(), Resets::new(4).bound(3_650, 5, 3));
+    assert_eq!(policy().reset_bound(), ResetLimits::new(4).bound(3_650, 5, 3));
 }
 
 #[test]

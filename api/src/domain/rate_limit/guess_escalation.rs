@@ -22,7 +22,7 @@ const LONGER: [u8; 2] = [6, 8];
 
 /// The rules for one setting of `CODE_LENGTH` and `CODE_ESCALATION`.
 #[derive(Clone, Debug)]
-pub(crate) struct Guesses {
+pub(crate) struct GuessLimits {
     /// The lengths of codes, step by step; never empty.
     ladder: Vec<u8>,
     escalates: bool,
@@ -30,19 +30,19 @@ pub(crate) struct Guesses {
 
 /// What stands against an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Record {
+pub(crate) struct GuessRecord {
     pub(crate) wrong: u32,
     pub(crate) last_at: Option<OffsetDateTime>,
 }
 
 /// The wrong guesses of the last day, by everybody, at codes of one length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Spent {
+pub(crate) struct GuessTotals {
     pub(crate) length: u8,
     pub(crate) wrong: u32,
 }
 
-impl Record {
+impl GuessRecord {
     pub(crate) fn wrong_at(&self, now: OffsetDateTime) -> u32 {
         if self.last_at.is_some_and(|last| now < last + QUIET) { self.wrong } else { 0 }
     }
@@ -58,14 +58,14 @@ impl Record {
     }
 }
 
-impl Guesses {
+impl GuessLimits {
     pub(crate) fn new(code_length: u8, escalates: bool) -> Self {
         let longer = LONGER.into_iter().filter(|&length| escalates && length > code_length);
         Self { ladder: std::iter::once(code_length).chain(longer).collect(), escalates }
     }
 
     /// How long a code for this address must be now: shorter ones are neither made nor accepted.
-    pub(crate) fn length(&self, record: &Record, spent: &[Spent], now: OffsetDateTime) -> u8 {
+    pub(crate) fn length(&self, record: &GuessRecord, spent: &[GuessTotals], now: OffsetDateTime) -> u8 {
         let own = self.ladder[self.step(record.wrong_at(now))];
         let open = |length: u8| !spent_out(length, spent);
         let last = self.ladder[self.ladder.len() - 1];
@@ -73,7 +73,7 @@ impl Guesses {
     }
 
     /// How many codes one more guess may be compared with. 0 means: this address is not guessed at any more.
-    pub(crate) fn room(&self, record: &Record, now: OffsetDateTime) -> u32 {
+    pub(crate) fn room(&self, record: &GuessRecord, now: OffsetDateTime) -> u32 {
         let wrong = record.wrong_at(now);
         if !self.escalates {
             return LIFETIME_CAP.saturating_sub(wrong);
@@ -122,7 +122,7 @@ fn instance_budget(length: u8) -> Option<u32> {
     INSTANCE_BUDGETS.into_iter().rev().find(|&(from, _)| length >= from && length < 8).map(|(_, budget)| budget)
 }
 
-fn spent_out(length: u8, spent: &[Spent]) -> bool {
+fn spent_out(length: u8, spent: &[GuessTotals]) -> bool {
     let wrong: u32 = spent.iter().filter(|spent| spent.length == length).map(|spent| spent.wrong).sum();
     instance_budget(length).is_some_and(|budget| wrong >= budget)
 }

@@ -4,7 +4,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::domain::{
     policy::Policy,
-    rate_limit::guess_escalation::{Record, STEP, Spent},
+    rate_limit::guess_escalation::{GuessRecord, GuessTotals, STEP},
 };
 
 /// From the first one on: no password stands before these.
@@ -18,18 +18,18 @@ pub(crate) const BY_EVERYBODY: u32 = 2_000;
 
 /// The rules for one setting of `CODE_LENGTH`: no reset has a shorter code than a registration's first.
 #[derive(Clone, Debug)]
-pub(crate) struct Resets {
+pub(crate) struct ResetLimits {
     usual: u8,
 }
 
-impl Resets {
+impl ResetLimits {
     pub(crate) fn new(code_length: u8) -> Self {
         Self { usual: code_length.max(USUAL) }
     }
 
     /// How long a new code for this address is. Those that were made shorter before are accepted to their end: it is
     /// near, and a stranger must not be able to end them.
-    pub(crate) fn length(&self, record: &Record, spent: &[Spent], now: OffsetDateTime) -> u8 {
+    pub(crate) fn length(&self, record: &GuessRecord, spent: &[GuessTotals], now: OffsetDateTime) -> u8 {
         let shorter = spent.iter().filter(|spent| (self.usual..LONGEST).contains(&spent.length));
         let by_everybody: u32 = shorter.fold(0, |sum, spent| sum.saturating_add(spent.wrong));
         let pressure = record.wrong_at(now) >= STEP || by_everybody >= BY_EVERYBODY;
@@ -81,25 +81,25 @@ mod tests {
 
     const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
-    fn wrong(wrong: u32) -> Record {
-        Record { wrong, last_at: Some(T0) }
+    fn wrong(wrong: u32) -> GuessRecord {
+        GuessRecord { wrong, last_at: Some(T0) }
     }
 
-    fn spent(length: u8, wrong: u32) -> Spent {
-        Spent { length, wrong }
+    fn spent(length: u8, wrong: u32) -> GuessTotals {
+        GuessTotals { length, wrong }
     }
 
     #[test]
     fn nine_wrong_guesses_make_the_codes_of_an_address_as_long_as_they_get() {
-        let length = |guesses| Resets::new(4).length(&wrong(guesses), &[], T0);
+        let length = |guesses| ResetLimits::new(4).length(&wrong(guesses), &[], T0);
         assert_eq!([0, 8, 9, 1_000].map(length), [8, 8, 10, 10]);
-        assert_eq!(Resets::new(4).length(&wrong(9), &[], T0 + QUIET - Duration::SECOND), 10);
-        assert_eq!(Resets::new(4).length(&wrong(9), &[], T0 + QUIET), 8);
+        assert_eq!(ResetLimits::new(4).length(&wrong(9), &[], T0 + QUIET - Duration::SECOND), 10);
+        assert_eq!(ResetLimits::new(4).length(&wrong(9), &[], T0 + QUIET), 8);
     }
 
     #[test]
     fn what_everybody_guesses_counts_for_everybody() {
-        let length = |spent: &[Spent]| Resets::new(4).length(&Record::default(), spent, T0);
+        let length = |spent: &[GuessTotals]| ResetLimits::new(4).length(&GuessRecord::default(), spent, T0);
         assert_eq!(length(&[spent(8, 1_999), spent(4, 9_999), spent(10, 9_999)]), 8);
         assert_eq!(length(&[spent(8, 2_000)]), 10);
         assert_eq!(length(&[spent(8, 1_999), spent(9, 1)]), 10, "where two APIs have other lengths");
@@ -108,15 +108,15 @@ mod tests {
 
     #[test]
     fn a_reset_has_no_shorter_code_than_a_registration() {
-        assert_eq!([4, 8, 9, 10].map(|length| Resets::new(length).usual()), [8, 8, 9, 10]);
+        assert_eq!([4, 8, 9, 10].map(|length| ResetLimits::new(length).usual()), [8, 8, 9, 10]);
     }
 
     #[test]
     fn the_bound_is_what_is_promised() {
         // 9 guesses and 5 codes of 3 tries at 8 digits, and all that a year has at 10.
-        let bound = Resets::new(4).bound(3_650, 5, 3);
+        let bound = ResetLimits::new(4).bound(3_650, 5, 3);
         assert!((bound - (24e-8 + 10_950e-10)).abs() < 1e-15, "{bound}");
-        let few = Resets::new(4).bound(1, 1, 3);
+        let few = ResetLimits::new(4).bound(1, 1, 3);
         assert!((few - (3e-8 + 3e-10)).abs() < 1e-15, "{few}");
     }
 }

@@ -4,11 +4,11 @@ use time::{Duration, OffsetDateTime};
 
 /// At most so many in each of these windows, all of which slide.
 #[derive(Clone, Debug)]
-pub(crate) struct Share {
+pub(crate) struct SlidingWindow {
     windows: Vec<(usize, Duration)>,
 }
 
-impl Share {
+impl SlidingWindow {
     pub(crate) fn new(windows: &[(usize, Duration)]) -> Self {
         Self { windows: windows.to_vec() }
     }
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn every_window_must_have_room() {
-        let share = Share::new(&[(3, Duration::HOUR), (5, Duration::DAY)]);
+        let share = SlidingWindow::new(&[(3, Duration::HOUR), (5, Duration::DAY)]);
         let used = every(60, 3);
         assert_eq!(share.check(&used[..2], T0), Ok(()));
         assert_eq!(share.check(&used, T0 + Duration::seconds(3_599)), Err(Duration::SECOND));
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn in_a_while_there_can_be_no_more_than_its_windows_take() {
-        let share = Share::new(&[(3, Duration::HOUR), (5, Duration::DAY)]);
+        let share = SlidingWindow::new(&[(3, Duration::HOUR), (5, Duration::DAY)]);
         assert_eq!([1, 3_599].map(|seconds| share.most_in(Duration::seconds(seconds))), [3, 3]);
         // One at its very beginning, one at its very end: a window that slides takes neither of them for the other.
         assert_eq!(share.most_in(Duration::HOUR), 5);
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn what_no_longer_matters_is_forgotten() {
-        let share = Share::new(&[(3, Duration::HOUR)]);
+        let share = SlidingWindow::new(&[(3, Duration::HOUR)]);
         let now = T0 + Duration::HOUR;
         assert_eq!(share.with(&every(1_800, 2), now), [T0 + Duration::minutes(30), now]);
         assert_eq!(share.with(&[], T0), [T0]);

@@ -13,15 +13,15 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    error::Refusal,
+    error::Error,
     http::{
         caller::Caller,
         metric_labels,
         middleware::access_log::Access,
-        problem::{Kind, Problem, framework},
+        problem::{Problem, ProblemKind, framework},
         route_table::Routes,
     },
-    metrics::Answered,
+    metrics::ResponseLabels,
 };
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -37,12 +37,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_ID: &str = "x-request-id";
 
 #[derive(Clone)]
-pub(crate) struct Edge {
+pub(crate) struct RequestMiddleware {
     app: Arc<App>,
     routes: Arc<Routes>,
 }
 
-impl Edge {
+impl RequestMiddleware {
     pub(crate) fn new(app: Arc<App>, routes: Routes) -> Self {
         Self { app, routes: Arc::new(routes) }
     }
@@ -60,7 +60,7 @@ impl Edge {
         }
         let (pattern, status) = (pattern.unwrap_or("-"), metric_labels::status(response.status()));
         let took = access.answered(response.status());
-        self.app.metrics.answered(Answered { method, pattern, status, problem, took });
+        self.app.metrics.answered(ResponseLabels { method, pattern, status, problem, took });
         response
     }
 
@@ -72,8 +72,8 @@ impl Edge {
             Ok(Ok(Err(error))) if error.is_from_response() => Ok(error.into_response()),
             Ok(Ok(Err(error))) => Err(framework::problem(error)),
             // The panic hook has logged it.
-            Ok(Err(_)) => Err(Problem::new(Kind::Internal, "It is in our log under this request_id.")),
-            Err(_) => Err(Refusal::Unavailable(anyhow::anyhow!("no answer within {TIMEOUT:?}")).into()),
+            Ok(Err(_)) => Err(Problem::new(ProblemKind::Internal, "It is in our log under this request_id.")),
+            Err(_) => Err(Error::Unavailable(anyhow::anyhow!("no answer within {TIMEOUT:?}")).into()),
         }
     }
 
@@ -94,12 +94,12 @@ fn problem_status(problem: &Problem) -> StatusCode {
 async fn limit_body(request: &mut Request) -> Result<(), Problem> {
     let encoded = request.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
     if encoded {
-        return Err(Problem::new(Kind::UnsupportedMediaType, "Send the body without Content-Encoding."));
+        return Err(Problem::new(ProblemKind::UnsupportedMediaType, "Send the body without Content-Encoding."));
     }
     let reading = tokio::time::timeout(BODY_TIMEOUT, read_body(request.take_body().into_bytes_stream())).await;
     let body = match reading {
         Ok(read) => read.map_err(|error| framework::body(&error))?,
-        Err(_) => return Err(Problem::new(Kind::MalformedRequest, "The body did not arrive in time.")),
+        Err(_) => return Err(Problem::new(ProblemKind::MalformedRequest, "The body did not arrive in time.")),
     };
     if body.is_empty() && !request.headers().contains_key(header::CONTENT_TYPE) {
         // Nothing needs no type: where a body is optional, it may simply be missing.

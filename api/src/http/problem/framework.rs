@@ -1,7 +1,7 @@
 //! What poem complains about, as problems. Its own words are never used: they repeat what was sent.
 
 use poem::{
-    Error,
+    Error as PoemError,
     error::{MethodNotAllowedError, NotFoundError, ReadBodyError},
     http::StatusCode,
 };
@@ -10,33 +10,33 @@ use poem_openapi::error::{
 };
 
 use crate::{
-    error::Refusal,
-    http::problem::{Kind, Problem},
+    error::Error,
+    http::problem::{Problem, ProblemKind},
 };
 
-pub(crate) fn problem(error: Error) -> Problem {
+pub(crate) fn problem(error: PoemError) -> Problem {
     let error = match error.downcast::<Problem>() {
         Ok(problem) => return problem,
         Err(error) => error,
     };
     if error.is::<NotFoundError>() {
-        Problem::new(Kind::NotFound, "There is no such path.")
+        Problem::new(ProblemKind::NotFound, "There is no such path.")
     } else if error.is::<MethodNotAllowedError>() {
-        Problem::new(Kind::MethodNotAllowed, "The Allow header says what can be done at this path.")
+        Problem::new(ProblemKind::MethodNotAllowed, "The Allow header says what can be done at this path.")
     } else if error.is::<AuthorizationError>() {
-        Refusal::Unauthenticated.into()
+        Error::Unauthenticated.into()
     } else if error.is::<ContentTypeError>() {
-        Problem::new(Kind::UnsupportedMediaType, "Send the body as Content-Type: application/json.")
+        Problem::new(ProblemKind::UnsupportedMediaType, "Send the body as Content-Type: application/json.")
     } else if error.is::<ParseRequestPayloadError>() {
-        Problem::new(Kind::MalformedRequest, "The body must be a JSON object whose members are strings.")
+        Problem::new(ProblemKind::MalformedRequest, "The body must be a JSON object whose members are strings.")
     } else if error.is::<ParsePathError>() {
-        Problem::new(Kind::MalformedRequest, "The path does not hold a valid id.")
+        Problem::new(ProblemKind::MalformedRequest, "The path does not hold a valid id.")
     } else if error.is::<ParseParamError>() {
-        Problem::new(Kind::MalformedRequest, "A header or parameter cannot be read.")
+        Problem::new(ProblemKind::MalformedRequest, "A header or parameter cannot be read.")
     } else if let Some(error) = error.downcast_ref::<ReadBodyError>() {
         body(error)
     } else if error.status().is_client_error() {
-        Problem::new(Kind::MalformedRequest, "The request cannot be read.")
+        Problem::new(ProblemKind::MalformedRequest, "The request cannot be read.")
     } else {
         unknown(error.status())
     }
@@ -44,12 +44,12 @@ pub(crate) fn problem(error: Error) -> Problem {
 
 pub(crate) fn body(error: &ReadBodyError) -> Problem {
     match error {
-        ReadBodyError::PayloadTooLarge => Problem::new(Kind::PayloadTooLarge, "A body has at most 16 KiB."),
-        _ => Problem::new(Kind::MalformedRequest, "The body could not be read to its end."),
+        ReadBodyError::PayloadTooLarge => Problem::new(ProblemKind::PayloadTooLarge, "A body has at most 16 KiB."),
+        _ => Problem::new(ProblemKind::MalformedRequest, "The body could not be read to its end."),
     }
 }
 
 fn unknown(status: StatusCode) -> Problem {
     tracing::error!(%status, "the framework failed in a way we do not know");
-    Problem::new(Kind::Internal, "It is in our log under this request_id.")
+    Problem::new(ProblemKind::Internal, "It is in our log under this request_id.")
 }

@@ -1,4 +1,4 @@
-//! The problems that an operation may answer with, as part of its type, so that the spec names them all.
+//! The problems that an operation may answer with, as part of its type, so that the spec keys them all.
 
 use std::marker::PhantomData;
 
@@ -9,57 +9,57 @@ use poem_openapi::{
 };
 
 use crate::{
-    error::Refusal,
-    http::problem::{CONTENT_TYPE, Kind, Problem},
+    error::Error,
+    http::problem::{CONTENT_TYPE, Problem, ProblemKind},
 };
 
-/// Names the problems of one operation.
-pub(crate) trait Refusals: Send + Sync + 'static {
-    const KINDS: &'static [Kind];
+/// SubjectKeys the problems of one operation.
+pub(crate) trait OperationProblems: Send + Sync + 'static {
+    const KINDS: &'static [ProblemKind];
 }
 
-macro_rules! refusals {
+macro_rules! operation_problems {
     ($($operation:ident: $($kind:ident),+;)+) => {
         $(struct $operation;
-        impl Refusals for $operation {
-            const KINDS: &'static [Kind] = &[$(Kind::$kind),+];
+        impl OperationProblems for $operation {
+            const KINDS: &'static [ProblemKind] = &[$(ProblemKind::$kind),+];
         })+
     };
 }
-pub(crate) use refusals;
+pub(crate) use operation_problems;
 
 /// What an operation that may be refused returns.
-pub(crate) struct Refused<R>(Problem, PhantomData<R>);
+pub(crate) struct OperationProblem<R>(Problem, PhantomData<R>);
 
 /// To the operator, what is none of the caller's business.
-pub(crate) fn tell(refusal: &Refusal) {
-    match refusal {
-        Refusal::Internal(error) => tracing::error!(error = format!("{error:#}"), "internal error"),
-        Refusal::Unavailable(error) => tracing::warn!(error = format!("{error:#}"), "unavailable"),
+pub(crate) fn tell(error: &Error) {
+    match error {
+        Error::Internal(error) => tracing::error!(error = format!("{error:#}"), "internal error"),
+        Error::Unavailable(error) => tracing::warn!(error = format!("{error:#}"), "unavailable"),
         _ => {}
     }
 }
 
-impl<R> From<Refusal> for Refused<R> {
-    fn from(refusal: Refusal) -> Self {
-        tell(&refusal);
-        Self(refusal.into(), PhantomData)
+impl<R> From<Error> for OperationProblem<R> {
+    fn from(error: Error) -> Self {
+        tell(&error);
+        Self(error.into(), PhantomData)
     }
 }
 
-impl<R> From<Problem> for Refused<R> {
+impl<R> From<Problem> for OperationProblem<R> {
     fn from(problem: Problem) -> Self {
         Self(problem, PhantomData)
     }
 }
 
-impl<R> From<Refused<R>> for poem::Error {
-    fn from(refused: Refused<R>) -> Self {
+impl<R> From<OperationProblem<R>> for poem::Error {
+    fn from(refused: OperationProblem<R>) -> Self {
         refused.0.into()
     }
 }
 
-impl<R: Refusals> ApiResponse for Refused<R> {
+impl<R: OperationProblems> ApiResponse for OperationProblem<R> {
     fn meta() -> MetaResponses {
         let mut responses: Vec<MetaResponse> = Vec::new();
         for kind in R::KINDS {
@@ -108,7 +108,7 @@ fn leak(text: String) -> &'static str {
 #[derive(Object)]
 #[oai(rename = "Problem")]
 struct ProblemBody {
-    /// Names this kind of problem; it ends in its slug.
+    /// SubjectKeys this kind of problem; it ends in its slug.
     r#type: String,
     title: String,
     status: u16,
@@ -117,7 +117,7 @@ struct ProblemBody {
     /// The same as in `X-Request-Id`.
     request_id: String,
     /// Every fault of the input (`invalid-input`).
-    errors: Option<Vec<FaultBody>>,
+    errors: Option<Vec<FieldErrorBody>>,
     /// How many tries the code has left (`wrong-code`).
     attempts_left: Option<u8>,
     /// Whose limit it is: `address`, `network` or `account` (`too-many-requests`).
@@ -127,8 +127,8 @@ struct ProblemBody {
 }
 
 #[derive(Object)]
-#[oai(rename = "Fault")]
-struct FaultBody {
+#[oai(rename = "FieldError")]
+struct FieldErrorBody {
     field: String,
     code: String,
     message: String,

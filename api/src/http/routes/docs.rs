@@ -167,8 +167,7 @@ fn example(status: &str, (slug, title): (&str, &str), public_url: &str) -> Value
 
 /// Every answer has its id; and a header is named as it is written everywhere.
 fn add_headers(response: &mut Value) {
-    let id =
-        json!({ "description": "Names this request in our log.", "schema": { "type": "string", "format": "uuid" } });
+    let id = json!({ "description": "SubjectKeys this request in our log.", "schema": { "type": "string", "format": "uuid" } });
     response["headers"]["X-Request-Id"] = id;
     if let Some(location) = response["headers"].as_object_mut().and_then(|headers| headers.remove("LOCATION")) {
         response["headers"]["Location"] = location;

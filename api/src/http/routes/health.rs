@@ -66,7 +66,7 @@ impl Health {
         let late = self.is_any_late().await;
         let checks = Checks {
             postgres: state(late.is_some()),
-            broker: state((self.app.outlet.is_up)()),
+            broker: state((self.app.delivery.is_up)()),
             mail: state(late == Some(false)),
         };
         let well = [checks.postgres, checks.broker, checks.mail].iter().all(|check| *check == State::Ok);

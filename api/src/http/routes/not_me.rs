@@ -21,12 +21,12 @@ use uuid::Uuid;
 use crate::{
     app::App,
     domain::mail_suppression::MUTED_FOR,
-    error::Refusal,
+    error::Error,
     http::{
         csp, language,
         problem::{Problem, responses},
     },
-    registration::not_me::{self, Stand, Wish},
+    registration::not_me::{self, Action, SuppressionStatus},
 };
 
 pub(crate) const PATTERN: &str = "/not-me/:token";
@@ -45,7 +45,7 @@ pub(crate) fn page(app: Arc<App>) -> impl Endpoint<Output = Response> + 'static 
 async fn show(app: Arc<App>, request: Request) -> Result<Response> {
     let stand = match code(&app, &request) {
         Ok(code) => not_me::look(&app, code).await,
-        Err(refusal) => Err(refusal),
+        Err(error) => Err(error),
     };
     let nothing_yet = NotMe::Ask { days: MUTED_FOR.whole_days() };
     answer(&app, &request, stand, nothing_yet)
@@ -53,31 +53,33 @@ async fn show(app: Arc<App>, request: Request) -> Result<Response> {
 
 async fn change(app: Arc<App>, mut request: Request) -> Result<Response> {
     let body = request.take_body().into_bytes().await?;
-    let wish = if *body == *UNMUTE { Wish::Unmute } else { Wish::Mute };
+    let wish = if *body == *UNMUTE { Action::Unmute } else { Action::Mute };
     let stand = match code(&app, &request) {
         Ok(code) => not_me::change(&app, code, wish).await,
-        Err(refusal) => Err(refusal),
+        Err(error) => Err(error),
     };
     answer(&app, &request, stand, NotMe::Lifted)
 }
 
 /// Whatever is no token of ours is known without asking anybody.
-fn code(app: &App, request: &Request) -> Result<Uuid, Refusal> {
+fn code(app: &App, request: &Request) -> Result<Uuid, Error> {
     let token = request.raw_path_param("token").unwrap_or_default();
-    not_me_link::read(&app.ring, token).ok_or(Refusal::NotFound)
+    not_me_link::read(&app.ring, token).ok_or(Error::NotFound)
 }
 
 /// What cannot be told in the language of the mail is told in that of the browser.
-fn answer(app: &App, request: &Request, stand: Result<Stand, Refusal>, unmuted: NotMe) -> Result<Response> {
+fn answer(app: &App, request: &Request, stand: Result<SuppressionStatus, Error>, unmuted: NotMe) -> Result<Response> {
     let preferred = || language::preferred(request.headers());
     match stand {
-        Ok(Stand { language, muted_until: Some(until) }) => respond(app, language, NotMe::Muted { until: day(until) }),
-        Ok(Stand { language, muted_until: None }) => respond(app, language, unmuted),
-        Err(refusal) => {
-            responses::tell(&refusal);
-            let is_outdated = matches!(refusal, Refusal::NotFound);
+        Ok(SuppressionStatus { language, muted_until: Some(until) }) => {
+            respond(app, language, NotMe::Muted { until: day(until) })
+        }
+        Ok(SuppressionStatus { language, muted_until: None }) => respond(app, language, unmuted),
+        Err(error) => {
+            responses::tell(&error);
+            let is_outdated = matches!(error, Error::NotFound);
             let said = if is_outdated { NotMe::Outdated } else { NotMe::Away };
-            let (mut response, problem) = (respond(app, preferred(), said)?, Problem::from(refusal));
+            let (mut response, problem) = (respond(app, preferred(), said)?, Problem::from(error));
             response.set_status(problem.status());
             response.headers_mut().extend(problem.headers);
             Ok(response)

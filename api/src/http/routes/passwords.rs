@@ -11,21 +11,21 @@ use uuid::Uuid;
 use self::bodies::{Forgotten, NewPassword, PasswordChange, ResetReceipt};
 use crate::{
     account::{
-        change_password::{self, Changing},
-        forgot_password::{self, Forgetting},
-        reset_password::{self, Resetting},
+        change_password::{self, ChangePassword},
+        forgot_password::{self, ForgotPassword},
+        reset_password::{self, ResetPassword},
     },
     app::App,
-    domain::{code, email::EmailAddress, password::Password, policy::Fault},
-    error::Refusal,
+    domain::{code, email::EmailAddress, password::Password, policy::FieldError},
+    error::Error,
     http::{
         bearer::Bearer,
         caller::Caller,
         json::Given,
         language,
         problem::{
-            Kind,
-            responses::{Refusals, Refused, refusals},
+            ProblemKind,
+            responses::{OperationProblem, OperationProblems, operation_problems},
         },
     },
 };
@@ -53,7 +53,7 @@ enum Changed {
     Done,
 }
 
-refusals! {
+operation_problems! {
     Forgets: MalformedRequest, PayloadTooLarge, UnsupportedMediaType, InvalidInput, TooManyRequests, Internal, Unavailable;
     Reads: MalformedRequest, NotFound, Internal, Unavailable;
     Resets: MalformedRequest, NotFound, CodeExpired, CodeExhausted, PayloadTooLarge, UnsupportedMediaType, InvalidInput,
@@ -73,10 +73,10 @@ impl Passwords {
         caller: Caller,
         headers: &HeaderMap,
         body: Json<Forgotten>,
-    ) -> Result<Asked, Refused<Forgets>> {
-        let email = EmailAddress::parse(body.email.text()).map_err(Refusal::from)?;
+    ) -> Result<Asked, OperationProblem<Forgets>> {
+        let email = EmailAddress::parse(body.email.text()).map_err(Error::from)?;
         let (language, network, traceparent) = (language::preferred(headers), caller.network, caller.traceparent());
-        let wish = Forgetting { email, language, network, traceparent };
+        let wish = ForgotPassword { email, language, network, traceparent };
         let reset = forgot_password::forgot(&self.app, &wish).await?;
         let location = format!("/v1/users/password/forgot/{}", reset.id);
         Ok(Asked::Receipt(Json(reset.into()), location))
@@ -86,7 +86,7 @@ impl Passwords {
     ///
     /// Who knows the id may read it: how far the mail is, and how long the code lives.
     #[oai(path = "/password/forgot/:receipt", method = "get", operation_id = "read_reset")]
-    async fn read(&self, receipt: Path<Uuid>) -> Result<Json<ResetReceipt>, Refused<Reads>> {
+    async fn read(&self, receipt: Path<Uuid>) -> Result<Json<ResetReceipt>, OperationProblem<Reads>> {
         Ok(Json(forgot_password::read(&self.app, receipt.0).await?.into()))
     }
 
@@ -94,7 +94,7 @@ impl Passwords {
     ///
     /// Receipt and code give the account another password, once, and end all its sessions. Three tries a code.
     #[oai(path = "/password/reset", method = "post", operation_id = "reset_password")]
-    async fn reset(&self, caller: Caller, body: Json<NewPassword>) -> Result<Changed, Refused<Resets>> {
+    async fn reset(&self, caller: Caller, body: Json<NewPassword>) -> Result<Changed, OperationProblem<Resets>> {
         let password = self.chosen(&body.password, "password");
         let (receipt, code) = (receipt(&body.receipt), code::read(body.code.text()));
         let (receipt, code, password) = match (receipt, code, password) {
@@ -102,7 +102,7 @@ impl Passwords {
             (receipt, code, password) => return Err(all([receipt.err(), code.err(), password.err()]).into()),
         };
         let (network, traceparent) = (caller.network, caller.traceparent());
-        reset_password::reset(&self.app, &Resetting { receipt, code, password, network, traceparent }).await?;
+        reset_password::reset(&self.app, &ResetPassword { receipt, code, password, network, traceparent }).await?;
         Ok(Changed::Done)
     }
 
@@ -115,33 +115,35 @@ impl Passwords {
         caller: Caller,
         Bearer(token): Bearer,
         body: Json<PasswordChange>,
-    ) -> Result<Changed, Refused<Changes>> {
-        let new = self.chosen(&body.new_password, "new_password").map_err(Refusal::from)?;
+    ) -> Result<Changed, OperationProblem<Changes>> {
+        let new = self.chosen(&body.new_password, "new_password").map_err(Error::from)?;
         // What cannot be anybody's password is not this one: no need to hash it.
-        let old = Password::given(body.password.text()).ok_or(Refusal::WrongPassword)?;
+        let old = Password::given(body.password.text()).ok_or(Error::WrongPassword)?;
         let (network, traceparent) = (caller.network, caller.traceparent());
-        change_password::change(&self.app, &Changing { token, old, new, network, traceparent }).await?;
+        change_password::change(&self.app, &ChangePassword { token, old, new, network, traceparent }).await?;
         Ok(Changed::Done)
     }
 }
 
 impl Passwords {
     /// Whether it is the address is judged where that is known.
-    fn chosen(&self, given: &Given, field: &'static str) -> Result<Password, Fault> {
+    fn chosen(&self, given: &Given, field: &'static str) -> Result<Password, FieldError> {
         let chosen = Password::choose(given.text(), None, self.app.policy.password_min_length);
-        chosen.map_err(|fault| Fault { field, ..fault })
+        chosen.map_err(|fault| FieldError { field, ..fault })
     }
 }
 
-fn receipt(given: &Given) -> Result<Uuid, Fault> {
+fn receipt(given: &Given) -> Result<Uuid, FieldError> {
     match given.text() {
-        "" => {
-            Err(Fault::new("receipt", "required", "The receipt is needed that asking for the code was answered with."))
-        }
-        text => text.parse().map_err(|_| Fault::new("receipt", "invalid", "This is not the id of a receipt.")),
+        "" => Err(FieldError::new(
+            "receipt",
+            "required",
+            "The receipt is needed that asking for the code was answered with.",
+        )),
+        text => text.parse().map_err(|_| FieldError::new("receipt", "invalid", "This is not the id of a receipt.")),
     }
 }
 
-fn all(faults: [Option<Fault>; 3]) -> Refusal {
-    Refusal::Invalid(faults.into_iter().flatten().collect())
+fn all(faults: [Option<FieldError>; 3]) -> Error {
+    Error::Invalid(faults.into_iter().flatten().collect())
 }

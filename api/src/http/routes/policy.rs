@@ -13,7 +13,7 @@ use crate::{
     domain::{
         mail_suppression::MUTED_FOR,
         policy::{IDEMPOTENCY_TTL, Policy, SESSIONS_PER_USER, WRONG_PASSWORDS, WRONG_PASSWORDS_HERE},
-        rate_limit::{guess_escalation, lockout, reset_escalation, sliding_window::Share},
+        rate_limit::{guess_escalation, lockout, reset_escalation, sliding_window::SlidingWindow},
     },
 };
 
@@ -90,7 +90,7 @@ fn wrong_codes(policy: &Policy) -> WrongCodes {
     }
 }
 
-fn windows(share: &Share) -> Vec<Window> {
+fn windows(share: &SlidingWindow) -> Vec<Window> {
     let window = |&(limit, length): &(usize, Duration)| Window { limit, seconds: length.whole_seconds() };
     share.windows().iter().map(window).collect()
 }

@@ -22,14 +22,14 @@ use crate::{
         caller::Caller,
         json,
         problem::{
-            Kind,
-            responses::{Refusals, Refused, refusals},
+            ProblemKind,
+            responses::{OperationProblem, OperationProblems, operation_problems},
         },
         server::progress::Progress,
     },
     registration::{
         receipt::{self, Receipt},
-        receipt_watch::Watcher,
+        receipt_watch::Subscription,
     },
 };
 
@@ -43,7 +43,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// When a client that lost its stream comes again.
 const RETRY: &str = "retry: 2000\n\n";
 
-pub(crate) struct Watching {
+pub(crate) struct RegistrationEvents {
     pub(crate) app: Arc<App>,
 }
 
@@ -59,13 +59,13 @@ enum Told {
     Over,
 }
 
-refusals! {
+operation_problems! {
     Watches: MalformedRequest, NotFound, TooManyRequests, Internal, Overloaded, Unavailable;
 }
 
 #[OpenApi(prefix_path = "/v1")]
-impl Watching {
-    /// Watch a receipt
+impl RegistrationEvents {
+    /// Subscribers a receipt
     ///
     /// Who knows the id may watch it, by server-sent events. They tell nothing that reading the receipt again and again
     /// would not.
@@ -78,24 +78,24 @@ impl Watching {
         /// What the client saw last.
         #[oai(name = "Last-Event-ID")]
         last: Header<Option<String>>,
-    ) -> Result<Told, Refused<Watches>> {
+    ) -> Result<Told, OperationProblem<Watches>> {
         let receipt = receipt::read(&self.app, id.0).await?;
         if receipt.status.is_last() && last.0.is_some_and(|last| last == Event::of(receipt.clone()).id) {
             return Ok(Told::Over);
         }
-        let watcher = self.app.watch.join(receipt, caller.network)?;
+        let watcher = self.app.subscribers.join(receipt, caller.network)?;
         Ok(Told::Events(Events(Body::from_bytes_stream(tell(watcher, progress)))))
     }
 }
 
 /// What one client is told, piece by piece.
 struct Telling {
-    watcher: Watcher,
+    watcher: Subscription,
     begun: bool,
     over: bool,
 }
 
-fn tell(watcher: Watcher, progress: Progress) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+fn tell(watcher: Subscription, progress: Progress) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     let (pieces, told) = mpsc::channel(1);
     // Not in the body: who takes nothing never has it asked for more, and would have a place for ever.
     tokio::spawn(Telling { watcher, begun: false, over: false }.run(pieces));

@@ -12,10 +12,10 @@ use crate::{
         caller::Caller,
         json,
         problem::{
-            Kind,
-            responses::{Refusals, Refused, refusals},
+            ProblemKind,
+            responses::{OperationProblem, OperationProblems, operation_problems},
         },
-        routes::users::{Basic, claim},
+        routes::users::{Basic, credentials},
     },
 };
 
@@ -37,7 +37,7 @@ enum Erased {
     Done,
 }
 
-refusals! {
+operation_problems! {
     LogsIn: Unauthenticated, NotActivated, TooManyRequests, Internal, Overloaded, Unavailable;
     HasToken: Unauthenticated, Internal, Unavailable;
 }
@@ -49,14 +49,14 @@ impl Sessions {
     /// Address and password of an account become a token. Authorize first, with both; then with the token. A user has
     /// at most five sessions: one more ends the oldest.
     #[oai(path = "/login", method = "post", operation_id = "log_in")]
-    async fn log_in(&self, caller: Caller, basic: Basic) -> Result<Json<json::Session>, Refused<LogsIn>> {
-        let claim = claim(basic, None, caller)?;
-        Ok(Json(login::log_in(&self.app, &claim).await?.into()))
+    async fn log_in(&self, caller: Caller, basic: Basic) -> Result<Json<json::Session>, OperationProblem<LogsIn>> {
+        let credentials = credentials(basic, None, caller)?;
+        Ok(Json(login::log_in(&self.app, &credentials).await?.into()))
     }
 
     /// See whose token it is
     #[oai(path = "/me", method = "get", operation_id = "read_me")]
-    async fn me(&self, Bearer(token): Bearer) -> Result<Json<json::User>, Refused<HasToken>> {
+    async fn me(&self, Bearer(token): Bearer) -> Result<Json<json::User>, OperationProblem<HasToken>> {
         Ok(Json(session::who(&self.app, &token).await?.into()))
     }
 
@@ -64,7 +64,7 @@ impl Sessions {
     ///
     /// Ends this session at once; others of the same user stay.
     #[oai(path = "/logout", method = "post", operation_id = "log_out")]
-    async fn log_out(&self, Bearer(token): Bearer) -> Result<LoggedOut, Refused<HasToken>> {
+    async fn log_out(&self, Bearer(token): Bearer) -> Result<LoggedOut, OperationProblem<HasToken>> {
         session::log_out(&self.app, &token).await?;
         Ok(LoggedOut::Done)
     }
@@ -74,7 +74,7 @@ impl Sessions {
     /// User, sessions and all registrations of the address are gone when this is answered, and what was still to be
     /// mailed is not mailed. The address is free.
     #[oai(path = "/me", method = "delete", operation_id = "erase_me")]
-    async fn erase(&self, caller: Caller, Bearer(token): Bearer) -> Result<Erased, Refused<HasToken>> {
+    async fn erase(&self, caller: Caller, Bearer(token): Bearer) -> Result<Erased, OperationProblem<HasToken>> {
         delete_account::erase(&self.app, &token, &caller.traceparent()).await?;
         Ok(Erased::Done)
     }

@@ -13,20 +13,20 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    auth::credentials::Claim,
-    domain::{code, email::EmailAddress, password::Password, policy::Fault},
-    error::Refusal,
+    auth::credentials::Credentials,
+    domain::{code, email::EmailAddress, password::Password, policy::FieldError},
+    error::Error,
     http::{
         caller::Caller,
         json, language,
         problem::{
-            Kind, Problem,
-            responses::{Refusals, Refused, refusals},
+            Problem, ProblemKind,
+            responses::{OperationProblem, OperationProblems, operation_problems},
         },
     },
     registration::{
         activate, receipt,
-        register::{self, Registering},
+        register::{self, RegisterRequest},
         resend,
     },
 };
@@ -59,7 +59,7 @@ enum Resent {
     Receipt(Json<json::Receipt>),
 }
 
-refusals! {
+operation_problems! {
     Registers: MalformedRequest, IdempotencyMismatch, PayloadTooLarge, UnsupportedMediaType, InvalidInput,
         TooManyRequests, Internal, Overloaded, Unavailable;
     Reads: MalformedRequest, NotFound, Internal, Unavailable;
@@ -85,14 +85,14 @@ impl Users {
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
         body: Json<json::Registration>,
-    ) -> Result<Accepted, Refused<Registers>> {
+    ) -> Result<Accepted, OperationProblem<Registers>> {
         let idempotency_key = idempotency_key(headers)?;
         let email = EmailAddress::parse(body.email.text());
         let min_length = self.app.policy.password_min_length;
         let password = Password::choose(body.password.text(), email.as_ref().ok(), min_length);
         let (email, password) = both(email, password)?;
         let (language, network, traceparent) = (language::preferred(headers), caller.network, caller.traceparent());
-        let wish = Registering { email, password, idempotency_key, language, network, traceparent };
+        let wish = RegisterRequest { email, password, idempotency_key, language, network, traceparent };
         let receipt = register::register(&self.app, &wish).await?;
         let location = format!("/v1/registrations/{}", receipt.registration);
         Ok(Accepted::Receipt(Json(receipt.into()), location))
@@ -102,7 +102,7 @@ impl Users {
     ///
     /// Who knows the id may read it: how far the mail is, and how long the code lives.
     #[oai(path = "/registrations/:id", method = "get", operation_id = "read_registration")]
-    async fn read(&self, id: Path<Uuid>) -> Result<Json<json::Receipt>, Refused<Reads>> {
+    async fn read(&self, id: Path<Uuid>) -> Result<Json<json::Receipt>, OperationProblem<Reads>> {
         Ok(Json(receipt::read(&self.app, id.0).await?.into()))
     }
 
@@ -115,11 +115,11 @@ impl Users {
         caller: Caller,
         basic: Basic,
         body: Json<Option<json::Resending>>,
-    ) -> Result<Resent, Refused<Resends>> {
+    ) -> Result<Resent, OperationProblem<Resends>> {
         let named = body.0.as_ref().and_then(|body| body.registration.as_ref());
-        let registration = registration(named).map_err(Refusal::from)?;
-        let claim = claim(basic, registration, caller)?;
-        Ok(Resent::Receipt(Json(resend::resend(&self.app, &claim).await?.into())))
+        let registration = registration(named).map_err(Error::from)?;
+        let credentials = credentials(basic, registration, caller)?;
+        Ok(Resent::Receipt(Json(resend::resend(&self.app, &credentials).await?.into())))
     }
 
     /// Activate
@@ -132,37 +132,41 @@ impl Users {
         caller: Caller,
         basic: Basic,
         body: Json<json::Activation>,
-    ) -> Result<Json<json::User>, Refused<Activates>> {
+    ) -> Result<Json<json::User>, OperationProblem<Activates>> {
         let (code, registration) = both(code::read(body.code.text()), registration(body.registration.as_ref()))?;
-        let claim = claim(basic, registration, caller)?;
-        Ok(Json(activate::activate(&self.app, &claim, code).await?.into()))
+        let credentials = credentials(basic, registration, caller)?;
+        Ok(Json(activate::activate(&self.app, &credentials, code).await?.into()))
     }
 }
 
 /// All faults, not the first.
-fn both<A, B>(one: Result<A, Fault>, other: Result<B, Fault>) -> Result<(A, B), Refusal> {
+fn both<A, B>(one: Result<A, FieldError>, other: Result<B, FieldError>) -> Result<(A, B), Error> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
-        (one, other) => Err(Refusal::Invalid(one.err().into_iter().chain(other.err()).collect())),
+        (one, other) => Err(Error::Invalid(one.err().into_iter().chain(other.err()).collect())),
     }
 }
 
-fn registration(given: Option<&json::Given>) -> Result<Option<Uuid>, Fault> {
+fn registration(given: Option<&json::Given>) -> Result<Option<Uuid>, FieldError> {
     match given.map(json::Given::text) {
         None | Some("") => Ok(None),
         Some(text) => match text.parse() {
             Ok(id) => Ok(Some(id)),
-            Err(_) => Err(Fault::new("registration", "invalid", "This is not the id of a registration.")),
+            Err(_) => Err(FieldError::new("registration", "invalid", "This is not the id of a registration.")),
         },
     }
 }
 
 /// What cannot be anybody's address or password is nobody's: no need to hash it.
-pub(crate) fn claim(Basic(given): Basic, registration: Option<Uuid>, caller: Caller) -> Result<Claim, Refusal> {
+pub(crate) fn credentials(
+    Basic(given): Basic,
+    registration: Option<Uuid>,
+    caller: Caller,
+) -> Result<Credentials, Error> {
     let (email, password) = (EmailAddress::parse(&given.username), SecretString::from(given.password));
-    let password = Password::given(password.expose_secret()).ok_or(Refusal::Unauthenticated)?;
-    let email = email.map_err(|_| Refusal::Unauthenticated)?;
-    Ok(Claim { email, password, registration, network: caller.network, traceparent: caller.traceparent() })
+    let password = Password::given(password.expose_secret()).ok_or(Error::Unauthenticated)?;
+    let email = email.map_err(|_| Error::Unauthenticated)?;
+    Ok(Credentials { email, password, registration, network: caller.network, traceparent: caller.traceparent() })
 }
 
 /// Read here and not by the framework, which drops what is not text without a word.
@@ -173,6 +177,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let visible = |key: &str| (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
     match first.to_str() {
         Ok(key) if more.is_none() && visible(key) => Ok(Some(key.to_owned())),
-        _ => Err(Problem::new(Kind::MalformedRequest, "An Idempotency-Key has 1 to 255 visible characters.")),
+        _ => Err(Problem::new(ProblemKind::MalformedRequest, "An Idempotency-Key has 1 to 255 visible characters.")),
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::server::{
     connection::{self, Peer},
-    connection_limit::Places,
+    connection_limit::ConnectionLimit,
     tls::Tls,
 };
 
@@ -23,15 +23,15 @@ use crate::http::server::{
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What every connection leads to.
-pub(crate) struct House<E> {
+pub(crate) struct Server<E> {
     pub(crate) endpoint: Arc<E>,
-    pub(crate) places: Places,
+    pub(crate) places: ConnectionLimit,
     pub(crate) tls: Option<Tls>,
     /// How many connections there are.
     pub(crate) open: Arc<Number>,
 }
 
-pub(crate) async fn run<E: Endpoint + 'static>(listener: TcpListener, house: House<E>, stop: CancellationToken) {
+pub(crate) async fn run<E: Endpoint + 'static>(listener: TcpListener, house: Server<E>, stop: CancellationToken) {
     let (mut connections, mut failing) = (JoinSet::new(), false);
     loop {
         // Without a place nobody is let in: the others wait in the kernel's queue.
@@ -66,7 +66,7 @@ pub(crate) async fn run<E: Endpoint + 'static>(listener: TcpListener, house: Hou
     }
 }
 
-impl<E: Endpoint + 'static> House<E> {
+impl<E: Endpoint + 'static> Server<E> {
     fn let_in(
         &self,
         connections: &mut JoinSet<()>,

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::network::Network;
 
-pub(crate) struct Places {
+pub(crate) struct ConnectionLimit {
     free: Arc<Semaphore>,
     taken: Taken,
     most_for_one: usize,
@@ -20,22 +20,22 @@ pub(crate) struct Places {
 
 /// What each network has. Those that have nothing are not in it.
 #[derive(Clone, Default)]
-struct Taken(Arc<Mutex<HashMap<Network, Share>>>);
+struct Taken(Arc<Mutex<HashMap<Network, NetworkCount>>>);
 
 #[derive(Default)]
-struct Share {
+struct NetworkCount {
     places: usize,
     /// Once, not each time that a place goes and is taken again.
     is_logged: bool,
 }
 
 /// One place, until it is dropped.
-pub(crate) struct Place {
+pub(crate) struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
     of: Option<(Network, Taken)>,
 }
 
-impl Places {
+impl ConnectionLimit {
     /// A quarter of them for one network.
     pub(crate) fn new(all: usize, counts: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
         Self {
@@ -52,9 +52,9 @@ impl Places {
     }
 
     /// Gives a free place to a client, unless its network has its share already.
-    pub(crate) fn give(&self, permit: OwnedSemaphorePermit, client: IpAddr) -> Option<Place> {
+    pub(crate) fn give(&self, permit: OwnedSemaphorePermit, client: IpAddr) -> Option<ConnectionPermit> {
         if !(self.counts)(client) {
-            return Some(Place { _permit: permit, of: None });
+            return Some(ConnectionPermit { _permit: permit, of: None });
         }
         let network = Network::of(client);
         let mut taken = self.taken.lock();
@@ -66,17 +66,17 @@ impl Places {
             return None;
         }
         share.places += 1;
-        Some(Place { _permit: permit, of: Some((network, self.taken.clone())) })
+        Some(ConnectionPermit { _permit: permit, of: Some((network, self.taken.clone())) })
     }
 }
 
 impl Taken {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Network, Share>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Network, NetworkCount>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let Some((network, taken)) = self.of.take() else { return };
         if let Entry::Occupied(mut share) = taken.lock().entry(network) {
@@ -96,13 +96,13 @@ mod tests {
         address.parse().unwrap()
     }
 
-    async fn come(places: &Places, address: &str) -> Option<Place> {
+    async fn come(places: &ConnectionLimit, address: &str) -> Option<ConnectionPermit> {
         places.give(places.free().await.unwrap(), ip(address))
     }
 
     #[tokio::test]
     async fn one_network_has_a_quarter_of_the_places_and_gets_them_back() {
-        let places = Places::new(8, |_| true);
+        let places = ConnectionLimit::new(8, |_| true);
         let first = come(&places, "2001:db8:1:2::1").await.unwrap();
         let second = come(&places, "2001:db8:1:2:ffff::2").await.unwrap();
         assert!(come(&places, "2001:db8:1:2::3").await.is_none());
@@ -117,7 +117,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_proxy_may_have_them_all() {
-        let places = Places::new(4, |address| address != ip("10.0.0.1"));
+        let places = ConnectionLimit::new(4, |address| address != ip("10.0.0.1"));
         let mut taken = vec![];
         for _ in 0..4 {
             taken.push(come(&places, "10.0.0.1").await.unwrap());
@@ -127,7 +127,7 @@ mod tests {
 
     #[tokio::test]
     async fn there_is_always_one_for_a_network() {
-        let places = Places::new(1, |_| true);
+        let places = ConnectionLimit::new(1, |_| true);
         let only = come(&places, "203.0.113.7").await.unwrap();
         drop(only);
         assert!(come(&places, "203.0.113.8").await.is_some());

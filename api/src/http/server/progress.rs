@@ -33,18 +33,18 @@ impl Progress {
     }
 
     /// The same stream, whose writing counts. Its reading does not: bytes are cheap to send.
-    pub(crate) fn watch<I>(&self, stream: I) -> Watched<I> {
-        Watched { stream, progress: self.clone(), written: 0 }
+    pub(crate) fn watch<I>(&self, stream: I) -> ProgressStream<I> {
+        ProgressStream { stream, progress: self.clone(), written: 0 }
     }
 }
 
-pub(crate) struct Watched<I> {
+pub(crate) struct ProgressStream<I> {
     stream: I,
     progress: Progress,
     written: usize,
 }
 
-impl<I> Watched<I> {
+impl<I> ProgressStream<I> {
     fn count(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = outcome {
             self.written += bytes;
@@ -57,13 +57,13 @@ impl<I> Watched<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for ProgressStream<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for ProgressStream<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.count(outcome)

@@ -7,7 +7,7 @@ use backon::{ExponentialBuilder, Retryable};
 use futures_util::StreamExt;
 use lapin::{Connection, ConnectionStatus, Event};
 use secrecy::SecretString;
-use shared::amqp::{Link, confirms::Confirms};
+use shared::amqp::{Link, confirms::ConfirmedChannel};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -24,9 +24,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(crate) struct Live {
     pub(crate) status: ConnectionStatus,
-    pub(crate) mails: Confirms,
+    pub(crate) mails: ConfirmedChannel,
     /// Their own, as long as the broker lets us have one.
-    pub(crate) events: Arc<watch::Sender<Option<Confirms>>>,
+    pub(crate) events: Arc<watch::Sender<Option<ConfirmedChannel>>>,
     /// Rung when a publish went wrong: the connection is replaced rather than understood. One for each
     /// connection, so that what failed on the last one does not spoil the next.
     pub(crate) doubt: Arc<Notify>,
@@ -115,7 +115,7 @@ impl Publisher {
         let link = shared::amqp::connect_to_publish(url, "vestibule api: publisher").await?;
         let preparing = async {
             self.topology.declare(&link.connection).await?;
-            anyhow::Ok(Confirms::open(&link.connection).await?)
+            anyhow::Ok(ConfirmedChannel::open(&link.connection).await?)
         };
         let mails = tokio::time::timeout(CONFIRM_TIMEOUT * 2, preparing).await.context("the broker is too slow")??;
         let events = self.open_for_events(&link.connection).await;

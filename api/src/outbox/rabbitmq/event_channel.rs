@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 
 use anyhow::{Context, Result};
 use lapin::Connection;
-use shared::amqp::confirms::Confirms;
+use shared::amqp::confirms::ConfirmedChannel;
 
 use crate::outbox::rabbitmq::{
     Publisher,
@@ -20,7 +20,7 @@ impl Publisher {
     pub(crate) async fn keep_for_events(&self, connection: &Connection, live: &Live) -> Infallible {
         loop {
             tokio::time::sleep(PAUSE).await;
-            let is_open = live.events.borrow().as_ref().is_some_and(Confirms::is_open);
+            let is_open = live.events.borrow().as_ref().is_some_and(ConfirmedChannel::is_open);
             if !is_open {
                 let opened = self.open_for_events(connection).await;
                 live.events.send_replace(opened);
@@ -29,7 +29,7 @@ impl Publisher {
     }
 
     /// What is wrong here is no mail's trouble.
-    pub(crate) async fn open_for_events(&self, connection: &Connection) -> Option<Confirms> {
+    pub(crate) async fn open_for_events(&self, connection: &Connection) -> Option<ConfirmedChannel> {
         let opening = tokio::time::timeout(CONFIRM_TIMEOUT, self.try_for_events(connection));
         let opened = opening.await.context("the broker is too slow").flatten();
         opened.map_or_else(
@@ -41,8 +41,8 @@ impl Publisher {
         )
     }
 
-    async fn try_for_events(&self, connection: &Connection) -> Result<Confirms> {
+    async fn try_for_events(&self, connection: &Connection) -> Result<ConfirmedChannel> {
         self.topology.declare_events(connection).await?;
-        Ok(Confirms::open(connection).await?)
+        Ok(ConfirmedChannel::open(connection).await?)
     }
 }

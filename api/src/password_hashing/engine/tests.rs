@@ -17,9 +17,9 @@ fn both_engines_agree_with_the_reference_in_c() {
 fn an_engine_that_errs_stops_the_start_and_says_what_to_do() {
     let costs = Costs { memory_kib: 64, passes: 2 };
     for (errs, only_as_set, advice) in [
-        (Kind::Fast, false, "PASSWORD_ENGINE=reference"),
-        (Kind::Reference, false, "is broken"),
-        (Kind::Fast, true, "PASSWORD_ENGINE=reference"),
+        (EngineKind::Fast, false, "PASSWORD_ENGINE=reference"),
+        (EngineKind::Reference, false, "is broken"),
+        (EngineKind::Fast, true, "PASSWORD_ENGINE=reference"),
     ] {
         let engine = |kind| {
             let mut engine = Engine::new(kind, USUAL);
@@ -42,7 +42,7 @@ proptest! {
     fn both_engines_agree_on_anything(
         inputs in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..512), any::<[u8; 16]>(), 8_u32..300, 1_u32..4), 1..6),
     ) {
-        let (mut fast, mut reference) = (Engine::new(Kind::Fast, KEPT), Engine::new(Kind::Reference, KEPT));
+        let (mut fast, mut reference) = (Engine::new(EngineKind::Fast, KEPT), Engine::new(EngineKind::Reference, KEPT));
         for (password, salt, memory_kib, passes) in inputs {
             let recipe = Recipe { costs: Costs { memory_kib, passes }, salt };
             prop_assert_eq!(fast.hash(&password, &recipe).unwrap(), reference.hash(&password, &recipe).unwrap());
@@ -57,7 +57,7 @@ fn the_stored_form_is_the_one_that_others_read() {
 
     use crate::domain::password::proof::Proof;
     let recipe = Recipe { costs: Costs { memory_kib: 19_456, passes: 2 }, salt: [1; 16] };
-    let tag = Engine::new(Kind::Fast, recipe.costs).hash(b"correct horse", &recipe).unwrap();
+    let tag = Engine::new(EngineKind::Fast, recipe.costs).hash(b"correct horse", &recipe).unwrap();
     let stored = Proof::new(recipe, tag).to_stored().unwrap();
     assert!(Argon2::default().verify_password(b"correct horse", stored.as_str()).is_ok());
     assert!(Argon2::default().verify_password(b"correct horsf", stored.as_str()).is_err());

@@ -21,13 +21,13 @@ fn network(n: usize) -> Network {
     Network::of(std::net::Ipv4Addr::from_bits(u32::try_from(n).unwrap()).into())
 }
 
-fn queued(watch: &Arc<Watch>, id: u128, from: usize) -> Result<Watcher, Refusal> {
+fn queued(watch: &Arc<Subscribers>, id: u128, from: usize) -> Result<Subscription, Error> {
     watch.join(receipt(id, Status::Queued), network(from))
 }
 
 #[test]
 fn a_change_is_told_to_all_who_wait_for_it_and_to_nobody_else() {
-    let watch = Arc::new(Watch::new(10, Arc::default()));
+    let watch = Arc::new(Subscribers::new(10, Arc::default()));
     let [mut one, mut two, mut other] = [(1, 1), (1, 2), (2, 1)].map(|(id, from)| queued(&watch, id, from).unwrap());
     let mut asked = watch.watched();
     asked.sort();
@@ -47,7 +47,7 @@ fn a_change_is_told_to_all_who_wait_for_it_and_to_nobody_else() {
 
 #[test]
 fn who_comes_later_brings_the_news() {
-    let watch = Arc::new(Watch::new(10, Arc::default()));
+    let watch = Arc::new(Subscribers::new(10, Arc::default()));
     let first = queued(&watch, 1, 1).unwrap();
     let second = watch.join(receipt(1, Status::Sent), network(2)).unwrap();
     assert!(first.news.has_changed().unwrap());
@@ -56,10 +56,10 @@ fn who_comes_later_brings_the_news() {
 
 #[test]
 fn a_network_has_its_share_and_gets_it_back() {
-    let watch = Arc::new(Watch::new(1_000, Arc::default()));
+    let watch = Arc::new(Subscribers::new(1_000, Arc::default()));
     let mut waiting: Vec<_> = (0..MOST_FOR_ONE_NETWORK).map(|_| queued(&watch, 1, 1).unwrap()).collect();
     let refused = queued(&watch, 2, 1).err().unwrap();
-    assert!(matches!(refused, Refusal::TooMany(TooMany { scope: Scope::Network, .. })), "{refused:?}");
+    assert!(matches!(refused, Error::RateLimited(RateLimited { scope: Scope::Network, .. })), "{refused:?}");
     let _other = queued(&watch, 2, 2).unwrap();
     waiting.pop();
     waiting.push(queued(&watch, 1, 1).unwrap());
@@ -71,11 +71,11 @@ fn a_network_has_its_share_and_gets_it_back() {
 
 #[test]
 fn there_are_so_many_places_and_none_at_the_end() {
-    let watch = Arc::new(Watch::new(2, Arc::default()));
+    let watch = Arc::new(Subscribers::new(2, Arc::default()));
     let [first, second] = [1, 2].map(|n| queued(&watch, 1, n).unwrap());
-    assert!(matches!(queued(&watch, 1, 3), Err(Refusal::Overloaded)));
+    assert!(matches!(queued(&watch, 1, 3), Err(Error::Overloaded)));
     drop(first);
     watch.close();
     assert!(second.news.has_changed().is_err(), "all are told that it ends");
-    assert!(matches!(queued(&watch, 1, 3), Err(Refusal::Overloaded)));
+    assert!(matches!(queued(&watch, 1, 3), Err(Error::Overloaded)));
 }

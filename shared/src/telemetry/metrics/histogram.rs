@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Series, head,
-    names::{Described, Kind},
+    names::{Described, MetricKind},
 };
 
 pub struct Histogram {
@@ -28,7 +28,7 @@ impl Histogram {
 
 impl Series for Histogram {
     fn begin(described: &Described) -> Self {
-        let bounds = if let Kind::Histogram(bounds) = described.kind { bounds } else { &[] };
+        let bounds = if let MetricKind::Histogram(bounds) = described.kind { bounds } else { &[] };
         let buckets = (0..=bounds.len()).map(|_| AtomicU64::default()).collect();
         Self { bounds, buckets, sum_micros: AtomicU64::default() }
     }

@@ -26,7 +26,7 @@ impl Broker {
         let connection = connect().await;
         let channel = connection.create_channel().await.unwrap();
         channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-        let topology = Topology::new(&format!("test-{}", database::chance()));
+        let topology = Topology::new(&format!("test-{}", database::random_id()));
         topology.declare(&connection).await.unwrap();
         Self { topology, channel, _connection: connection }
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 use support::{
     process::Process,
-    proxy::{Proxy, Way},
+    proxy::{Proxy, ProxyMode},
 };
 
 const READABLE: &[u8] = br#"{"v":1,"kind":"send-code","id":"b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52"}"#;
@@ -187,7 +187,7 @@ async fn what_may_be_in_both_queues_is_said_to_be() {
     for (id, body) in [("a", "first"), ("b", "then silence"), ("c", "third")] {
         broker.publish(&broker.topology.parked, Some(id), body.as_bytes()).await;
     }
-    proxy.set(Way::DeafAfter("then silence"));
+    proxy.set(ProxyMode::DeafAfter("then silence"));
     let said = refusal(worker(&broker).env("AMQP_URL", url).args(["parked", "requeue", "all"]).output().unwrap());
     assert!(said.contains("1 were requeued, the others are still parked"), "{said}");
     assert!(said.contains("the one that was under way may be in both queues"), "{said}");

@@ -49,7 +49,7 @@ async fn an_activated_one_goes_as_set_and_its_account_and_its_key_do_not_suffer(
     let stack = Stack::start_with(&[CLEANING, ("RETAIN_REGISTRATIONS_SECONDS", "86400")]).await;
     let answer = stack.client.register_once("a-key", ADA, PASSWORD).await;
     let registration = answer.registration();
-    let code = stack.sink.mail_to(ADA).await.code();
+    let code = stack.mail_server.mail_to(ADA).await.code();
     stack.client.receipt_when(&registration, "sent").await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
     almost(&stack, DAY).await;
@@ -128,7 +128,7 @@ async fn wrong_guesses_are_counted_for_a_year() {
     for nth in 1..=3 {
         let password = format!("a stranger's password {nth}");
         let registration = stack.client.register_with(ADA, &password).await.registration();
-        let code = stack.sink.nth_mail_to(ADA, nth).await.code();
+        let code = stack.mail_server.nth_mail_to(ADA, nth).await.code();
         stack.client.receipt_when(&registration, "sent").await;
         for _ in 0..3 {
             let guess = json!({ "code": other_than(&code) });
@@ -165,14 +165,14 @@ async fn a_session_goes_when_it_has_expired() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_goes_a_week_after_its_code_and_a_warning_after_a_week() {
     let stack = Stack::start_with(&[CLEANING]).await;
-    stack.come_in(ADA).await;
+    stack.sign_up_and_activate(ADA).await;
     let token = stack.client.token(ADA).await;
     let wish = json!({ "password": PASSWORD, "new_password": "another password" });
     let change = stack.client.request("POST", "/v1/users/me/password").bearer_auth(&token).json(&wish);
     assert_eq!(send(change).await.status, 204);
     let forgot = stack.client.request("POST", "/v1/users/password/forgot").json(&json!({ "email": ADA }));
     let receipt = send(forgot).await.json()["receipt"].as_str().unwrap().to_owned();
-    stack.sink.nth_mail_to(ADA, 4).await;
+    stack.mail_server.nth_mail_to(ADA, 4).await;
     // Ten minutes for the mail, and ten for the person.
     almost(&stack, 7 * DAY).await;
     let left = "SELECT (SELECT count(*) FROM resets) + (SELECT count(*) FROM password_changes)";

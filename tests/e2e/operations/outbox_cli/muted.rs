@@ -14,7 +14,7 @@ async fn what_is_muted_is_lost_and_found_like_any_other() {
     stack.client = stack.start_api(&[]).await.client.clone();
     let worker = stack.start_worker(&[]).await;
     stack.sign_up(ADA).await;
-    let link = link(&stack.sink.mail_to(ADA).await);
+    let link = link(&stack.mail_server.mail_to(ADA).await);
     assert_eq!(press(&stack.client, &link, "").await.status, 200);
     worker.stop().await.unwrap();
     let registration = stack.client.register(ADA).await.registration();
@@ -25,5 +25,5 @@ async fn what_is_muted_is_lost_and_found_like_any_other() {
     stack.start_worker(&[]).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 1, "welcomes": 0, "warnings": 0, "unreadable": 0 }));
     stack.client.receipt_when(&registration, "sent").await;
-    assert_eq!(stack.sink.mails_to(ADA).len(), 1);
+    assert_eq!(stack.mail_server.mails_to(ADA).len(), 1);
 }

@@ -7,7 +7,7 @@ use lettre::{
     address::Envelope,
     transport::smtp::{client::AsyncSmtpConnection, extension::ClientId},
 };
-use shared::messages::{Kind, Message};
+use shared::messages::{MailKind, Message};
 use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::{
@@ -53,7 +53,7 @@ async fn mailed(ground: &Ground, scene: &mut Scene, sink: &Sink, count: usize) -
     let many = u64::try_from(count)?;
     let stored = hashes::slow();
     let new = prefill::register(&mut scene.database, ground.people(many), many, &stored, false).await?;
-    let messages: Vec<_> = new.iter().map(|one| Message { kind: Kind::SendCode, id: one.code }).collect();
+    let messages: Vec<_> = new.iter().map(|one| Message { kind: MailKind::SendCode, id: one.code }).collect();
     scene.broker.publish(&messages).await?;
     let worker = scene.launch_worker(ground, sink)?;
     let rate = sink.rate_of(count, PATIENCE).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use shared::messages::{Kind, Message};
+use shared::messages::{MailKind, Message};
 use uuid::Uuid;
 
 use crate::{
@@ -57,7 +57,7 @@ async fn relayed(scene: &Scene, count: u32) -> Result<f64> {
 
 async fn raw(ground: &Ground, scene: &Scene, count: u32) -> Result<f64> {
     let (url, prefix) = (ground.amqp_url.clone(), scene.name.clone());
-    let message = |n: u32| Message { kind: Kind::SendCode, id: Uuid::from_u128(n.into()) };
+    let message = |n: u32| Message { kind: MailKind::SendCode, id: Uuid::from_u128(n.into()) };
     let messages: Vec<_> = (0..count).map(message).collect();
     let publishing = apart(move || async move {
         let broker = Broker::open(&url, &prefix).await?;

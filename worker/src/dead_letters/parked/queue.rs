@@ -12,7 +12,7 @@ use lapin::{
 use secrecy::SecretString;
 use shared::amqp::{
     Link,
-    confirms::{Confirms, To},
+    confirms::{ConfirmedChannel, To},
     copy,
     topology::{ROUTING_KEY, Topology},
 };
@@ -30,7 +30,7 @@ pub(crate) struct Queue<'a> {
     topology: &'a Topology,
     link: Link,
     channel: Channel,
-    copies: Confirms,
+    copies: ConfirmedChannel,
     seen: u32,
     /// How many there were when the first was fetched. What is parked later is not looked at: it may be
     /// what was requeued a moment ago.
@@ -48,7 +48,7 @@ impl<'a> Queue<'a> {
                 let name = &topology.parked;
                 format!("the broker has no queue {name}: is AMQP_PREFIX right? An api or a worker that starts makes it")
             })?;
-            anyhow::Ok((channel, Confirms::open(&link.connection).await?))
+            anyhow::Ok((channel, ConfirmedChannel::open(&link.connection).await?))
         };
         let (channel, copies) = soon(opening).await?;
         Ok(Self { topology, link, channel, copies, seen: 0, total: None })

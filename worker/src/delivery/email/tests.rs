@@ -1,4 +1,4 @@
-//! What a letter looks like on the wire.
+//! What a email looks like on the wire.
 
 use i18n::lifetime::Lifetime;
 use time::macros::datetime;
@@ -19,22 +19,22 @@ fn sender(text: &str) -> Sender {
     Sender::parse(text).unwrap()
 }
 
-fn letter_in(language: Language, from: &str, to: &str, mail: Mail<'_>) -> anyhow::Result<Letter> {
+fn letter_in(language: Language, from: &str, to: &str, mail: Mail<'_>) -> anyhow::Result<Email> {
     render(&sender(from), URL, &Outgoing { id: ID, to, language, mail }, NOW)
 }
 
-fn letter(from: &str, to: &str, mail: Mail<'_>) -> anyhow::Result<Letter> {
+fn email(from: &str, to: &str, mail: Mail<'_>) -> anyhow::Result<Email> {
     letter_in(Language::English, from, to, mail)
 }
 
 fn mail(from: &str, to: &str, content: Mail<'_>) -> String {
-    let letter = letter(from, to, content).unwrap();
-    String::from_utf8(letter.bytes).unwrap()
+    let email = email(from, to, content).unwrap();
+    String::from_utf8(email.bytes).unwrap()
 }
 
 fn mail_in(language: Language, content: Mail<'_>) -> String {
-    let letter = letter_in(language, "Vestibule <no-reply@example.com>", "ann@example.org", content).unwrap();
-    String::from_utf8(letter.bytes).unwrap()
+    let email = letter_in(language, "Vestibule <no-reply@example.com>", "ann@example.org", content).unwrap();
+    String::from_utf8(email.bytes).unwrap()
 }
 
 fn code_mail() -> String {
@@ -66,8 +66,8 @@ fn the_head_says_who_when_and_that_a_robot_wrote_it() {
 
 #[test]
 fn the_envelope_is_the_sender_and_the_recipient() {
-    let letter = letter("Vestibule <no-reply@example.com>", "ann@example.org", code("0427")).unwrap();
-    assert_eq!((letter.from.as_ref(), letter.to.as_ref()), ("no-reply@example.com", "ann@example.org"));
+    let email = email("Vestibule <no-reply@example.com>", "ann@example.org", code("0427")).unwrap();
+    assert_eq!((email.from.as_ref(), email.to.as_ref()), ("no-reply@example.com", "ann@example.org"));
 }
 
 #[test]
@@ -124,12 +124,12 @@ fn s_12_line_breaks_and_nul_are_refused_in_every_field() {
     let good = "Vestibule <no-reply@example.com>";
     for bad in ["\r", "\n", "\0", "\r\nBcc: eve@example.org", "\r\n.\r\n"] {
         let to = format!("ann@example.org{bad}");
-        assert!(letter(good, &to, code("0427")).is_err(), "to {to:?}");
+        assert!(email(good, &to, code("0427")).is_err(), "to {to:?}");
         let url = format!("{URL}{bad}");
         let outgoing = Outgoing { id: ID, to: "ann@example.org", language: Language::French, mail: code("0427") };
         assert!(render(&sender(good), &url, &outgoing, NOW).is_err(), "url {url:?}");
         let digits = format!("0427{bad}");
-        assert!(letter(good, "ann@example.org", code(&digits)).is_err(), "digits {digits:?}");
+        assert!(email(good, "ann@example.org", code(&digits)).is_err(), "digits {digits:?}");
         for from in [
             format!("Vesti{bad}bule <a@example.com>"),
             format!("\"Vesti{bad}bule\" <a@example.com>"),
@@ -144,7 +144,7 @@ fn s_12_line_breaks_and_nul_are_refused_in_every_field() {
 fn odd_recipients_are_refused_and_not_repeated() {
     let good = "Vestibule <no-reply@example.com>";
     for to in ["", "ann", "ann@", "a b@x.io", "\"a b\"@x.io", "a@x.io,b@x.io", "Ann <a@x.io>", "änn@x.io", "a@x.io>"] {
-        let error = letter(good, to, code("0427")).err().unwrap_or_else(|| panic!("{to:?} was taken"));
+        let error = email(good, to, code("0427")).err().unwrap_or_else(|| panic!("{to:?} was taken"));
         assert!(to.is_empty() || !format!("{error:?}").contains(to));
     }
 }

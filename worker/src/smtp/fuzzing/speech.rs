@@ -50,7 +50,7 @@ impl Speech {
 
     pub(crate) fn takes_the_letter(&self) -> bool {
         let [greeting, offers, .., dot] = self.said.as_slice() else { return false };
-        // What comes before MAIL, lettre judges, to whom a 3xx is as good; it says nothing about a letter.
+        // What comes before MAIL, lettre judges, to whom a 3xx is as good; it says nothing about a email.
         let opens = |turn: &[u8]| [b"2", b"3"].iter().any(|class| is_reply(turn, *class) == Some(0));
         let asks = match self.said.as_slice() {
             [_, _, .., all, _] if self.offers_pipelining() && asks_at_once(all) => true,

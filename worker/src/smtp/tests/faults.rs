@@ -1,4 +1,4 @@
-//! Every fault at every step: what is said of the letter, and that the next one is none the worse.
+//! Every fault at every step: what is said of the email, and that the next one is none the worse.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,12 +6,12 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use support::fake_smtp::{
-    Sink,
+    FakeSmtpServer,
     behaviour::{Behaviour, Stage},
 };
 
-use super::{hasty, later, letter, never, patient, send_into, sends, sinks};
-use crate::smtp::{Sent, Slot, server::Server};
+use super::{email, hasty, later, mail_servers, never, patient, send_into, sends};
+use crate::smtp::{SendOutcome, Slot, server::Server};
 
 /// The steps of a delivery, with their names in our sentences.
 const STEPS: [(Stage, &str); 6] = [
@@ -23,19 +23,22 @@ const STEPS: [(Stage, &str); 6] = [
     (Stage::Dot, "end of data"),
 ];
 
-/// Sends one letter into a fault and another one after it.
-async fn through(sink: Sink, fault: Behaviour) -> Sent {
-    let sent = send_into(&sink, fault).await;
-    sends(&mut patient(&sink), "bob@example.org").await;
+/// Sends one email into a fault and another one after it.
+async fn through(mail_server: FakeSmtpServer, fault: Behaviour) -> SendOutcome {
+    let sent = send_into(&mail_server, fault).await;
+    sends(&mut patient(&mail_server), "bob@example.org").await;
     sent
 }
 
-/// Runs the fault at all these steps at the same time, each on sinks of its own of both kinds, and gives what was said
+/// Runs the fault at all these steps at the same time, each on mail_servers of its own of both kinds, and gives what was said
 /// with the name of the step.
-async fn at_each(steps: &[(Stage, &'static str)], fault: impl Fn(Stage) -> Behaviour) -> Vec<(Sent, &'static str)> {
+async fn at_each(
+    steps: &[(Stage, &'static str)],
+    fault: impl Fn(Stage) -> Behaviour,
+) -> Vec<(SendOutcome, &'static str)> {
     let running = steps.iter().map(|(at, name)| {
         let fault = fault(*at);
-        async move { sinks().await.map(|sink| async move { (through(sink, fault).await, *name) }) }
+        async move { mail_servers().await.map(|mail_server| async move { (through(mail_server, fault).await, *name) }) }
     });
     join_all(join_all(running).await.into_iter().flatten()).await
 }
@@ -76,7 +79,7 @@ async fn silence_at_any_step_means_later_and_ends_in_time() {
 #[tokio::test]
 async fn a_cut_at_any_step_means_later() {
     for (sent, name) in at_each(&STEPS, Behaviour::Cut).await {
-        assert!(matches!(&sent, Sent::Later(why) if why.starts_with(name)), "{name}: {sent:?}");
+        assert!(matches!(&sent, SendOutcome::RetryLater(why) if why.starts_with(name)), "{name}: {sent:?}");
     }
 }
 
@@ -109,13 +112,13 @@ async fn go_on_is_not_a_yes() {
 
 #[tokio::test]
 async fn replies_that_lettre_does_not_know_are_understood() {
-    for sink in sinks().await {
-        understands_replies_that_lettre_does_not_know(&sink).await;
+    for mail_server in mail_servers().await {
+        understands_replies_that_lettre_does_not_know(&mail_server).await;
     }
 }
 
-async fn understands_replies_that_lettre_does_not_know(sink: &Sink) {
-    let mut slot = patient(sink);
+async fn understands_replies_that_lettre_does_not_know(mail_server: &FakeSmtpServer) {
+    let mut slot = patient(mail_server);
     for (at, bytes) in [
         (Stage::Greeting, b"220\r\n".as_slice()),
         (Stage::Mail, b"250-\r\n250\r\n"),
@@ -123,12 +126,12 @@ async fn understands_replies_that_lettre_does_not_know(sink: &Sink) {
         (Stage::Data, b"354\r\n"),
         (Stage::Dot, b"250\n"),
     ] {
-        sink.next_connection(Behaviour::Raw { at, bytes });
+        mail_server.next_connection(Behaviour::Raw { at, bytes });
         slot.close().await;
         sends(&mut slot, "ann@example.org").await;
     }
-    sink.script("ann@example.org", [Behaviour::Raw { at: Stage::Rcpt, bytes: b"571 5.7.1 unerw\xfcnscht\r\n" }]);
-    assert_eq!(slot.send(&letter("ann@example.org")).await, never("RCPT: 550 5.7.1"));
+    mail_server.script("ann@example.org", [Behaviour::Raw { at: Stage::Rcpt, bytes: b"571 5.7.1 unerw\xfcnscht\r\n" }]);
+    assert_eq!(slot.send(&email("ann@example.org")).await, never("RCPT: 550 5.7.1"));
 }
 
 #[tokio::test]
@@ -145,37 +148,37 @@ async fn a_second_reply_is_never_taken_for_the_next_ones() {
     for (sent, name) in at_each(&STEPS[..5], Behaviour::Twice).await {
         // Of several replies that are due nobody can tell which is the one too many; but it is seen before the dot.
         let is_seen = |why: &str| why.ends_with("connection aborted") || why == "DATA: 250";
-        assert!(matches!(&sent, Sent::Later(why) if is_seen(why)), "{name}: {sent:?}");
+        assert!(matches!(&sent, SendOutcome::RetryLater(why) if is_seen(why)), "{name}: {sent:?}");
     }
 }
 
 #[tokio::test]
 async fn a_late_250_is_not_taken_for_the_next_mails() {
-    let sink = Sink::start().await;
-    let mut server = Server::parse(&sink.url()).unwrap();
+    let mail_server = FakeSmtpServer::start().await;
+    let mut server = Server::parse(&mail_server.url()).unwrap();
     server.timeouts.dot = Duration::from_secs(1);
     let mut slot = Slot::new(Arc::new(server));
     // Read by the next delivery, the late 250 would move every reply by one, and 354 would seem to
     // be the answer to its dot.
-    sink.script("ann@example.org", [Behaviour::Slow(Stage::Dot, Duration::from_millis(1500))]);
-    sink.script("bob@example.org", [Behaviour::Reply { at: Stage::Dot, code: 451 }]);
-    assert_eq!(slot.send(&letter("ann@example.org")).await, later("end of data: no answer in time"));
-    assert_eq!(slot.send(&letter("bob@example.org")).await, later("end of data: 451 4.7.0"));
-    sink.mail_to("ann@example.org").await;
-    assert!(sink.mails_to("bob@example.org").is_empty());
+    mail_server.script("ann@example.org", [Behaviour::Slow(Stage::Dot, Duration::from_millis(1500))]);
+    mail_server.script("bob@example.org", [Behaviour::Reply { at: Stage::Dot, code: 451 }]);
+    assert_eq!(slot.send(&email("ann@example.org")).await, later("end of data: no answer in time"));
+    assert_eq!(slot.send(&email("bob@example.org")).await, later("end of data: 451 4.7.0"));
+    mail_server.mail_to("ann@example.org").await;
+    assert!(mail_server.mails_to("bob@example.org").is_empty());
 }
 
 #[tokio::test]
 async fn a_delivery_dropped_in_the_middle_leaves_no_connection_behind() {
-    let sink = Sink::start().await;
-    let mut slot = patient(&sink);
+    let mail_server = FakeSmtpServer::start().await;
+    let mut slot = patient(&mail_server);
     sends(&mut slot, "bob@example.org").await;
-    let to_ann = letter("ann@example.org");
+    let to_ann = email("ann@example.org");
     for at in [Stage::Rcpt, Stage::Data, Stage::Dot] {
-        sink.script("ann@example.org", [Behaviour::Silence(at)]);
+        mail_server.script("ann@example.org", [Behaviour::Silence(at)]);
         tokio::select! {
             sent = slot.send(&to_ann) => panic!("{sent:?}"),
-            _ = sink.nth_attempt("ann@example.org", sink.attempts("ann@example.org").len() + 1) => {}
+            _ = mail_server.nth_attempt("ann@example.org", mail_server.attempts("ann@example.org").len() + 1) => {}
         }
         assert!(slot.kept.is_none(), "kept after {at:?}");
         sends(&mut slot, "bob@example.org").await;
@@ -184,11 +187,11 @@ async fn a_delivery_dropped_in_the_middle_leaves_no_connection_behind() {
 
 #[tokio::test]
 async fn nobody_at_home_means_later() {
-    let sink = Sink::start().await;
-    let mut slot = hasty(&sink);
-    drop(sink);
-    match slot.send(&letter("ann@example.org")).await {
-        Sent::Later(why) => assert!(why.contains("connect"), "{why}"),
+    let mail_server = FakeSmtpServer::start().await;
+    let mut slot = hasty(&mail_server);
+    drop(mail_server);
+    match slot.send(&email("ann@example.org")).await {
+        SendOutcome::RetryLater(why) => assert!(why.contains("connect"), "{why}"),
         other => panic!("{other:?}"),
     }
 }

@@ -4,18 +4,18 @@ use std::io::ErrorKind;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use crate::smtp::lockstep_stream::Turns;
+use crate::smtp::lockstep_stream::LockstepStream;
 
 /// Our end, after the greeting, and the server's.
-async fn greeted() -> (Turns<DuplexStream>, DuplexStream) {
+async fn greeted() -> (LockstepStream<DuplexStream>, DuplexStream) {
     let (ours, mut theirs) = duplex(1024);
     theirs.write_all(b"220 here\r\n").await.unwrap();
-    let mut turns = Turns::new(ours, ([127, 0, 0, 1], 25).into());
+    let mut turns = LockstepStream::new(ours, ([127, 0, 0, 1], 25).into());
     assert_eq!(line(&mut turns).await.unwrap(), "220 here\r\n");
     (turns, theirs)
 }
 
-async fn line(turns: &mut Turns<DuplexStream>) -> Result<String, ErrorKind> {
+async fn line(turns: &mut LockstepStream<DuplexStream>) -> Result<String, ErrorKind> {
     let mut line = [0; 100];
     let read = turns.read(&mut line).await.map_err(|error| error.kind())?;
     Ok(String::from_utf8(line[..read].to_vec()).unwrap())
@@ -24,7 +24,7 @@ async fn line(turns: &mut Turns<DuplexStream>) -> Result<String, ErrorKind> {
 const THREE: &str = "MAIL\r\nRCPT\r\nDATA\r\n";
 
 /// Says three commands at once; the server hears them and says this.
-async fn three_said(replies: &str) -> (Turns<DuplexStream>, DuplexStream, String) {
+async fn three_said(replies: &str) -> (LockstepStream<DuplexStream>, DuplexStream, String) {
     let (mut turns, mut theirs) = greeted().await;
     turns.write_all(THREE.as_bytes()).await.unwrap();
     let answering = async {

@@ -4,12 +4,12 @@ use i18n::{Language, lifetime::Lifetime, mail::Mail};
 use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
-use support::fake_smtp::Sink;
+use support::fake_smtp::FakeSmtpServer;
 
 use super::patient;
 use crate::{
     delivery::email::{Outgoing, Sender, render},
-    smtp::Sent,
+    smtp::SendOutcome,
 };
 
 const NOT_ME: &str = "http://localhost:8000/not-me/AZUAAAAAcACAAAAAAAAAAf-2rJp0fX7n0r8bQ3Lx_9k";
@@ -17,16 +17,16 @@ const NOW: OffsetDateTime = datetime!(2026-11-21 09:05:07 UTC);
 
 #[tokio::test]
 async fn the_code_that_was_rendered_is_the_code_that_is_read() {
-    let sink = Sink::start().await;
+    let mail_server = FakeSmtpServer::start().await;
     let id = Uuid::from_u128(7);
     // The second name is not ASCII, so that mail goes quoted-printable.
     for (n, from) in ["Vestibule <no-reply@example.com>", "Käsehaus <no-reply@example.com>"].into_iter().enumerate() {
         let mail = Mail::Code { digits: "0042", lifetime: Lifetime::of_seconds(60), not_me: NOT_ME };
         let outgoing = Outgoing { id, to: "ann@example.org", language: Language::English, mail };
-        let letter = render(&Sender::parse(from).unwrap(), "http://localhost:8000", &outgoing, NOW).unwrap();
-        assert_eq!(patient(&sink).send(&letter).await, Sent::Accepted);
+        let email = render(&Sender::parse(from).unwrap(), "http://localhost:8000", &outgoing, NOW).unwrap();
+        assert_eq!(patient(&mail_server).send(&email).await, SendOutcome::Accepted);
 
-        let mail = sink.nth_mail_to("ann@example.org", n + 1).await;
+        let mail = mail_server.nth_mail_to("ann@example.org", n + 1).await;
         assert_eq!((mail.code().as_str(), mail.subject.as_str()), ("0042", "Your sign-up code"));
         assert_eq!(mail.message_id, format!("<{id}@example.com>"));
         assert_eq!(mail.header("Auto-Submitted"), "auto-generated");
@@ -39,14 +39,14 @@ async fn the_code_that_was_rendered_is_the_code_that_is_read() {
 
 #[tokio::test]
 async fn a_mail_in_french_arrives_as_it_was_written() {
-    let sink = Sink::start().await;
+    let mail_server = FakeSmtpServer::start().await;
     let mail = Mail::Code { digits: "0042", lifetime: Lifetime::of_seconds(90), not_me: NOT_ME };
     let outgoing = Outgoing { id: Uuid::from_u128(7), to: "ann@example.org", language: Language::French, mail };
     let sender = Sender::parse("Käsehaus <no-reply@example.com>").unwrap();
-    let letter = render(&sender, "http://localhost:8000", &outgoing, NOW).unwrap();
-    assert_eq!(patient(&sink).send(&letter).await, Sent::Accepted);
+    let email = render(&sender, "http://localhost:8000", &outgoing, NOW).unwrap();
+    assert_eq!(patient(&mail_server).send(&email).await, SendOutcome::Accepted);
 
-    let mail = sink.mail_to("ann@example.org").await;
+    let mail = mail_server.mail_to("ann@example.org").await;
     assert_eq!((mail.code().as_str(), mail.subject.as_str()), ("0042", "Votre code d’inscription"));
     assert!(mail.header("Subject").is_ascii() && mail.raw.is_ascii());
     assert_eq!(mail.header("Content-Language"), "fr");

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::{
     domain::network::Network,
-    registration::{receipt::Status, receipt_watch::Watch},
+    registration::{receipt::Status, receipt_watch::Subscribers},
 };
 
 fn receipt(status: Status) -> Receipt {
@@ -26,7 +26,7 @@ fn receipt(status: Status) -> Receipt {
     }
 }
 
-fn told(watch: &Arc<Watch>, status: Status) -> impl Stream<Item = io::Result<Bytes>> + Unpin {
+fn told(watch: &Arc<Subscribers>, status: Status) -> impl Stream<Item = io::Result<Bytes>> + Unpin {
     let network = Network::of(std::net::Ipv4Addr::LOCALHOST.into());
     Box::pin(tell(watch.join(receipt(status), network).unwrap(), Progress::default()))
 }
@@ -37,7 +37,7 @@ async fn next(stream: &mut (impl Stream<Item = io::Result<Bytes>> + Unpin)) -> O
 
 #[tokio::test(start_paused = true)]
 async fn the_first_event_comes_at_once_and_then_it_is_said_every_ten_seconds_that_there_is_none() {
-    let watch = Arc::new(Watch::new(10, Arc::default()));
+    let watch = Arc::new(Subscribers::new(10, Arc::default()));
     let (mut stream, begun) = (told(&watch, Status::Queued), Instant::now());
     let first = next(&mut stream).await.unwrap();
     assert!(first.starts_with("retry: 2000\n\nid: ") && first.contains("\nevent: receipt\ndata: {"), "{first}");
@@ -53,7 +53,7 @@ async fn the_first_event_comes_at_once_and_then_it_is_said_every_ten_seconds_tha
 
 #[tokio::test(start_paused = true)]
 async fn who_takes_nothing_has_no_place_for_ever_either() {
-    let watch = Arc::new(Watch::new(1, Arc::default()));
+    let watch = Arc::new(Subscribers::new(1, Arc::default()));
     let stream = told(&watch, Status::Queued);
     let network = Network::of(std::net::Ipv4Addr::LOCALHOST.into());
     assert!(watch.join(receipt(Status::Queued), network).is_err());
@@ -64,7 +64,7 @@ async fn who_takes_nothing_has_no_place_for_ever_either() {
 
 #[tokio::test(start_paused = true)]
 async fn who_goes_leaves_the_place_at_once() {
-    let watch = Arc::new(Watch::new(1, Arc::default()));
+    let watch = Arc::new(Subscribers::new(1, Arc::default()));
     drop(told(&watch, Status::Queued));
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert!(watch.join(receipt(Status::Queued), Network::of(std::net::Ipv4Addr::LOCALHOST.into())).is_ok());
@@ -73,7 +73,7 @@ async fn who_goes_leaves_the_place_at_once() {
 #[tokio::test]
 async fn after_the_last_event_there_is_nothing() {
     for status in [Status::Activated, Status::Closed] {
-        let watch = Arc::new(Watch::new(10, Arc::default()));
+        let watch = Arc::new(Subscribers::new(10, Arc::default()));
         let mut stream = told(&watch, status);
         assert!(next(&mut stream).await.unwrap().contains("event: receipt"));
         assert_eq!(next(&mut stream).await, None);

@@ -21,13 +21,13 @@ struct Running {
 struct Client(TcpStream);
 
 /// Answers with where the request comes from.
-async fn start(places: Places) -> Running {
+async fn start(places: ConnectionLimit) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
     let endpoint = make_sync(|request: Request| {
         format!("{} {} {}.", request.scheme(), request.remote_addr(), request.local_addr())
     });
-    let house = House { endpoint: Arc::new(endpoint), places, tls: None, open: Arc::default() };
+    let house = Server { endpoint: Arc::new(endpoint), places, tls: None, open: Arc::default() };
     let serving = tokio::spawn(run(listener, house, stop.clone()));
     Running { addr, stop, serving }
 }
@@ -64,7 +64,7 @@ impl Client {
 
 #[tokio::test]
 async fn an_endpoint_knows_who_asks() {
-    let running = start(Places::new(4, |_| true)).await;
+    let running = start(ConnectionLimit::new(4, |_| true)).await;
     let mut client = running.client().await;
     let here = client.0.local_addr().unwrap();
     let heard = client.ask().await;
@@ -74,7 +74,7 @@ async fn an_endpoint_knows_who_asks() {
 
 #[tokio::test]
 async fn without_a_place_one_waits_for_it() {
-    let running = start(Places::new(1, |_| true)).await;
+    let running = start(ConnectionLimit::new(1, |_| true)).await;
     let (mut first, mut second) = (running.client().await, running.client().await);
     first.ask().await;
     second.0.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
@@ -89,7 +89,7 @@ async fn without_a_place_one_waits_for_it() {
 
 #[tokio::test]
 async fn one_network_cannot_take_all_places() {
-    let running = start(Places::new(8, |_| true)).await;
+    let running = start(ConnectionLimit::new(8, |_| true)).await;
     let (mut first, mut second) = (running.client_at(1).await, running.client_at(1).await);
     first.ask().await;
     second.ask().await;
@@ -102,7 +102,7 @@ async fn one_network_cannot_take_all_places() {
 
 #[tokio::test]
 async fn the_end_does_not_wait_for_those_who_want_nothing() {
-    let running = start(Places::new(4, |_| false)).await;
+    let running = start(ConnectionLimit::new(4, |_| false)).await;
     let (mut idle, mut half) = (running.client().await, running.client().await);
     let (silent, waiting) = (running.client().await, running.client().await);
     idle.ask().await;
@@ -127,9 +127,9 @@ async fn at_the_end_who_has_knocked_is_answered() {
     }
     let stop = CancellationToken::new();
     stop.cancel();
-    let house = House {
+    let house = Server {
         endpoint: Arc::new(make_sync(|_| "heard.")),
-        places: Places::new(4, |_| false),
+        places: ConnectionLimit::new(4, |_| false),
         tls: None,
         open: Arc::default(),
     };

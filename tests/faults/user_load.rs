@@ -14,16 +14,16 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     history::{History, What},
-    node::Doors,
+    node::ApiAddresses,
 };
-use support::fake_smtp::Sink;
+use support::fake_smtp::FakeSmtpServer;
 
 const PASSWORD: &str = "correct horse battery";
 
 /// Above what the API may take to say that it cannot.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a person tries. Longer than any outage of a scene, and the wait after it.
+/// How long a person tries. Longer than any outage of a environment, and the wait after it.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Who comes back with the code after so long may be told that it is over.
@@ -32,9 +32,9 @@ const NEARLY_A_MINUTE: Duration = Duration::from_secs(55);
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
-pub(crate) struct Crowd {
-    doors: Doors,
-    sink: Arc<Sink>,
+pub(crate) struct UserLoad {
+    addresses: ApiAddresses,
+    mail_server: Arc<FakeSmtpServer>,
     pub(crate) history: History,
     http: reqwest::Client,
     turn: Arc<AtomicUsize>,
@@ -44,10 +44,10 @@ pub(crate) fn email(who: usize) -> String {
     format!("n{who}@faults.example.com")
 }
 
-impl Crowd {
-    pub(crate) fn new(doors: Doors, sink: Arc<Sink>, history: History) -> Self {
+impl UserLoad {
+    pub(crate) fn new(addresses: ApiAddresses, mail_server: Arc<FakeSmtpServer>, history: History) -> Self {
         let http = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build().unwrap();
-        Self { doors, sink, history, http, turn: Arc::default() }
+        Self { addresses, mail_server, history, http, turn: Arc::default() }
     }
 
     /// Signs up, reads the mail, and (every second one) types the code.
@@ -70,7 +70,7 @@ impl Crowd {
     async fn mail(&self, who: usize, registration: &str, until: Instant) -> Result<String, What> {
         let mut look_at_receipt = tokio::time::interval(Duration::from_secs(2));
         while Instant::now() < until {
-            if let Some(mail) = self.sink.mails_to(&email(who)).first() {
+            if let Some(mail) = self.mail_server.mails_to(&email(who)).first() {
                 return Ok(mail.code());
             }
             tokio::select! {
@@ -128,7 +128,7 @@ impl Crowd {
     ) -> (u16, Value) {
         while Instant::now() < until {
             let mut pause = PAUSE;
-            if let Some(door) = self.doors.pick(self.turn.fetch_add(1, Ordering::Relaxed))
+            if let Some(door) = self.addresses.pick(self.turn.fetch_add(1, Ordering::Relaxed))
                 && let Some((status, retry_after, body)) = self.ask(who, wish(&door)).await
             {
                 if status >= 400 {

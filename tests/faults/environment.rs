@@ -7,37 +7,37 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, NoTls};
 
 use crate::{
-    bounds::{self, May, RECOVERY, form},
+    bounds::{self, Allowed, RECOVERY, form},
     checker,
-    crowd::Crowd,
     history::History,
     listener::Listener,
     load::Load,
-    node::{self, Doors, Node, Part},
+    node::{self, ApiAddresses, Node, Part},
     queues, servers, table,
+    user_load::UserLoad,
 };
 use support::{
     database::{self, Database},
-    fake_smtp::Sink,
+    fake_smtp::FakeSmtpServer,
     proxy::Proxy,
 };
 
-/// The servers that a scene stands on.
-pub(crate) struct Ground {
+/// The servers that a environment stands on.
+pub(crate) struct Servers {
     pub(crate) database_url: String,
     pub(crate) amqp_url: String,
 }
 
-pub(crate) struct Scene {
+pub(crate) struct Environment {
     pub(crate) to_postgres: Proxy,
     pub(crate) to_broker: Proxy,
     pub(crate) to_mail: Proxy,
-    pub(crate) sink: Arc<Sink>,
+    pub(crate) mail_server: Arc<FakeSmtpServer>,
     pub(crate) history: History,
     pub(crate) prefix: String,
     pub(crate) apis: Vec<Node>,
     pub(crate) workers: Vec<Node>,
-    doors: Doors,
+    addresses: ApiAddresses,
     settings: HashMap<String, String>,
     /// For the checker, past all links. Several, when one may take the place of another.
     pub(crate) database_url: String,
@@ -48,12 +48,12 @@ pub(crate) struct Scene {
 /// Who comes right before the fault meets it.
 const EVE: Duration = Duration::from_millis(500);
 
-impl Scene {
+impl Environment {
     /// Two APIs and two workers on the servers that all scenes share.
     pub(crate) async fn start() -> Self {
-        let mut scene = Self::prepare().await;
-        scene.people(2, 2).await;
-        scene
+        let mut environment = Self::prepare().await;
+        environment.people(2, 2).await;
+        environment
     }
 
     /// The same without the processes.
@@ -63,19 +63,19 @@ impl Scene {
 
     pub(crate) async fn with_broker(amqp_url: &str) -> Self {
         let database = Database::create().await;
-        let ground = Ground { database_url: database.url.clone(), amqp_url: amqp_url.to_owned() };
-        let mut scene = Self::on(ground).await;
-        scene._database = Some(database);
-        scene
+        let ground = Servers { database_url: database.url.clone(), amqp_url: amqp_url.to_owned() };
+        let mut environment = Self::on(ground).await;
+        environment._database = Some(database);
+        environment
     }
 
     /// On servers that the test may kill.
-    pub(crate) async fn on(ground: Ground) -> Self {
-        let sink = Sink::start().await;
+    pub(crate) async fn on(ground: Servers) -> Self {
+        let mail_server = FakeSmtpServer::start().await;
         let (to_postgres, database_url) = Proxy::before(&ground.database_url).await;
         let (to_broker, amqp_url) = Proxy::before(&ground.amqp_url).await;
-        let (to_mail, smtp_url) = Proxy::before(&sink.url()).await;
-        let prefix = format!("faults-{}", database::chance());
+        let (to_mail, smtp_url) = Proxy::before(&mail_server.url()).await;
+        let prefix = format!("faults-{}", database::random_id());
         let settings = [
             ("DATABASE_URL", database_url.as_str()),
             ("AMQP_URL", &amqp_url),
@@ -84,7 +84,7 @@ impl Scene {
             ("AMQP_PREFIX", &prefix),
             ("TRUSTED_PROXIES", "127.0.0.1"),
             // Scenes run side by side on few cores, and none is about hashing. But whoever must wait long is to be told
-            // so: a crowd that comes back all at once would else be served too late, one after the other.
+            // so: a user_load that comes back all at once would else be served too late, one after the other.
             ("ARGON2_MEMORY_KIB", "7168"),
             ("ARGON2_PASSES", "1"),
             ("HASH_QUEUE_MS", "2000"),
@@ -94,12 +94,12 @@ impl Scene {
             to_postgres,
             to_broker,
             to_mail,
-            sink: Arc::new(sink),
+            mail_server: Arc::new(mail_server),
             history: History::default(),
             prefix,
             apis: Vec::new(),
             workers: Vec::new(),
-            doors: Doors::default(),
+            addresses: ApiAddresses::default(),
             settings,
             database_url: ground.database_url,
             amqp_url: ground.amqp_url,
@@ -128,7 +128,7 @@ impl Scene {
 
     /// Without waiting until it is ready: it may be one that dies before.
     pub(crate) fn launch(&self, part: Part, settings: &[(&str, &str)]) -> Node {
-        Node::start(part, &self.variables(settings), &self.doors)
+        Node::start(part, &self.variables(settings), &self.addresses)
     }
 
     pub(crate) fn variables(&self, settings: &[(&str, &str)]) -> HashMap<String, String> {
@@ -143,11 +143,11 @@ impl Scene {
     }
 
     /// A fault and its repair under load, and everything that must hold afterwards.
-    pub(crate) async fn survives(mut self, name: &str, may: May, fault: impl AsyncFnOnce(&mut Self)) {
+    pub(crate) async fn survives(mut self, name: &str, may: Allowed, fault: impl AsyncFnOnce(&mut Self)) {
         let form = form();
         let listener = Listener::bind(&self).await;
-        let crowd = Crowd::new(self.doors.clone(), Arc::clone(&self.sink), self.history.clone());
-        let load = Load::begin(crowd);
+        let user_load = UserLoad::new(self.addresses.clone(), Arc::clone(&self.mail_server), self.history.clone());
+        let load = Load::begin(user_load);
         let began = Instant::now();
         sleep(form.before).await;
         servers::until("somebody has a mail", async || self.history.somebody_is_mailed()).await;
@@ -160,7 +160,7 @@ impl Scene {
         load.end().await;
 
         let left_over = queues::come_to_rest(&self, may.park).await;
-        let mut report = checker::check(&self.history, &self.client().await, &self.sink.mails()).await;
+        let mut report = checker::check(&self.history, &self.client().await, &self.mail_server.mails()).await;
         report.unexpected.extend(left_over);
         listener.account(&mut report, &self.client().await).await;
         table::print(name, &report, table::rate(before, after), repaired - struck);
