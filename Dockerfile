@@ -1,13 +1,13 @@
-# The images of both processes. Targets: development, build, api, worker.
+# Images of both processes. Targets: development, build, api, worker.
 
 FROM rust:1.95-slim-trixie AS toolchain
-# The image's own toolchain, whatever its patch release; rust-toolchain.toml would have rustup download one.
+# Use the image's toolchain regardless of its patch release; rust-toolchain.toml would make rustup download another one.
 ENV RUSTUP_TOOLCHAIN=$RUST_VERSION
 WORKDIR /src
 
 
-# Cargo, the test tools and what notices a changed file. The source is mounted at /src, so nothing is
-# copied; what cargo writes stays out of it, in volumes.
+# Cargo, the test tools and inotify for docker/watch. The source is mounted at /src, so nothing is
+# copied; cargo writes to volumes outside of it.
 FROM toolchain AS development
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends inotify-tools \
@@ -16,13 +16,13 @@ RUN if command -v rustup; then rustup component add rustfmt clippy; fi
 ENV CARGO_HOME=/cargo CARGO_TARGET_DIR=/target PATH=/target/debug:/cargo/bin:$PATH
 
 
-# Both binaries at once: they have most dependencies in common.
+# Builds both binaries together, as they share most dependencies.
 FROM toolchain AS build
 COPY . .
-# What the metrics say is running.
+# The version reported by the metrics.
 ARG VESTIBULE_VERSION=
-# The cache outlives this checkout, and cargo believes timestamps: an older file of another checkout must
-# not pass for what was compiled last. Hence the touch, which leaves only the dependencies to the cache.
+# The cache mount outlives this checkout, and cargo compares timestamps: an older file of another checkout must not count
+# as already compiled. The touch therefore invalidates all workspace crates; only dependencies come from the cache.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,id=vestibule-cargo \
     --mount=type=cache,target=/target,id=vestibule-target,sharing=locked \
     find . -type f -exec touch {} + \

@@ -1,84 +1,84 @@
-# `make` alone says what there is.
+# `make` lists the targets.
 
-# Your own settings if you have made some, else the example.
+# .env if it exists, else the example.
 env_file := $(firstword $(wildcard .env) .env.example)
 compose  := docker compose --env-file $(env_file)
 
 .DEFAULT_GOAL := help
 .PHONY: help up down logs run test test-browser screenshots test-faults test-security test-coverage test-compose test-schema check-deploy fuzz lint layers deny audit migrate migration bench clean
 
-help: ## Say what there is
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-up: ## Start everything in containers (development form) and wait until it is healthy
-	@echo "The first start compiles for some minutes; make logs s=api shows how far it is, and what is wrong if it does not end."
+up: ## Start the development stack in containers and wait until it is healthy
+	@echo "The first start compiles for several minutes; make logs s=api shows the progress and errors."
 	$(compose) up --build --detach --wait
 
-run: ## The same in the foreground, with its log; Ctrl-C stops it
+run: ## The same in the foreground with its log; Ctrl-C stops it
 	$(compose) up --build
 
-down: ## Stop the containers; the data stays
+down: ## Stop the containers; keep the data
 	$(compose) --profile '*' down --remove-orphans
 
-logs: ## Follow the log; s=api for that of one service
+logs: ## Follow the log; s=api for one service
 	$(compose) logs --follow $(s)
 
-test: ## Run every test, with private servers unless DATABASE_URL and AMQP_URL are set; BROWSER=no without Chromium
+test: ## Run all tests, on private servers unless DATABASE_URL and AMQP_URL are set; BROWSER=no skips Chromium
 	scripts/with-servers cargo test --workspace
 	@[ "$(BROWSER)" = no ] || scripts/test-browser --if-possible
 
-test-browser: ## Drive the pages in a real Chromium, which is installed if need be
+test-browser: ## Run the browser tests in Chromium (installed if missing)
 	scripts/test-browser
 
-screenshots: ## Take the pictures of the README again
+screenshots: ## Recreate the screenshots of the README
 	SCREENSHOTS=docs/images scripts/test-browser pictures
 
-test-faults: ## Kill, cut off and stall everything under load; FULL=1 takes most of an hour
+test-faults: ## Kill, disconnect and stall processes and servers under load; FULL=1 takes most of an hour
 	@scripts/test-faults
 
-test-security: ## Run the tests of the numbered attacks only (S-01 to S-29)
+test-security: ## Run only the tests of the numbered attacks (S-01 to S-29)
 	scripts/with-servers cargo test --workspace -- $(foreach n,01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29,s_$(n)_)
 
-test-coverage: ## Run every test and show which lines they reach (needs cargo-llvm-cov)
+test-coverage: ## Run all tests and report line coverage (requires cargo-llvm-cov)
 	@command -v cargo-llvm-cov >/dev/null || { echo "cargo-llvm-cov is missing: cargo install cargo-llvm-cov"; exit 1; }
 	scripts/with-servers cargo llvm-cov --workspace
 
-test-compose: ## Bring the real stack up by compose, sign somebody up, bring it down; both forms
+test-compose: ## Start the compose stack, sign up and activate a user, stop it; both forms
 	scripts/test-compose
 
-test-schema: ## Have Schemathesis attack a real service by its spec (needs Python with venv)
+test-schema: ## Test a running service against its OpenAPI document with Schemathesis (requires Python with venv)
 	scripts/test-schema
 
-check-deploy: ## Check alarms, dashboard and docs/OPERATIONS.md against each other, with promtool
+check-deploy: ## Check alarms, dashboard and docs/OPERATIONS.md against each other with promtool
 	@scripts/check-deploy
 
 TIME ?= 60
-fuzz: ## Run each fuzzer for a minute, or for TIME=seconds
+fuzz: ## Run each fuzz target for a minute, or for TIME=seconds
 	scripts/fuzz $(TIME)
 
-lint: ## Check format and clippy, warnings being errors
+lint: ## Check formatting and run clippy with warnings as errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	scripts/common-passwords --check
 
-layers: ## Check that every outside crate stays in its room
+layers: ## Check the dependency rules between folders and crates
 	scripts/layers
 
-deny: ## Check licences, sources and duplicates of all that is compiled in (deny.toml)
+deny: ## Check licences, sources and duplicates of all dependencies (deny.toml)
 	scripts/deny licenses bans sources
 
-audit: ## Look for known vulnerabilities, if the database of advisories can be had
+audit: ## Check dependencies for known vulnerabilities, if the advisory database is reachable
 	scripts/deny advisories
 
-migrate: ## Bring the schema of the compose database up to date
+migrate: ## Migrate the schema of the compose database
 	$(compose) run --rm --build api sh -c 'cargo build --workspace --bin api --bin worker && api migrate'
 
-migration: ## Make the file of the next migration: make migration name=add_something
+migration: ## Create the next migration file: make migration name=add_something
 	@scripts/new-migration '$(name)'
 
-bench: ## Measure everything, for a quarter of an hour, into docs/PERFORMANCE.md; QUICK=1 only sees that it runs
+bench: ## Run all benchmarks (a quarter of an hour) and update docs/PERFORMANCE.md; QUICK=1 only checks that they run
 	@scripts/bench
 
-clean: ## Remove what was built, and the containers with their data
+clean: ## Remove build output, and the containers with their data
 	$(compose) --profile '*' down --volumes --remove-orphans --rmi local
 	cargo clean
