@@ -1,38 +1,38 @@
 # Finds, starts and awaits the private servers of scripts/with-servers, which sources this file and sets
-# `dir`, where they keep everything, and `password`.
+# `dir` (their data) and `password`.
 # shellcheck shell=bash
 
-started=() # "SIGNAL GROUP" of each process, the signal being the one that ends it at once
+started=() # "SIGNAL GROUP" of each process; the signal ends it at once
 
-postgres_bin() { # the newest of Debian's, else what the PATH knows
+postgres_bin() { # the newest of Debian's installations, else the one in PATH
   local initdb
   initdb=$(printf '%s\n' /usr/lib/postgresql/*/bin/initdb | sort -V | tail -n1)
   [[ -x $initdb ]] || initdb=$(command -v initdb) || return
   dirname "$initdb"
 }
 
-rabbitmq_server() { # Debian's command in the PATH insists on root or rabbitmq; the script behind it does not
+rabbitmq_server() { # Debian's command in PATH requires the user root or rabbitmq; the script behind it does not
   local server=/usr/lib/rabbitmq/bin/rabbitmq-server
   if [[ -x $server ]]; then echo "$server"; else command -v rabbitmq-server; fi
 }
 
 connects() { timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; }
 
-greets() { # a broker that is ready answers the AMQP header with a method frame, whose first byte is 1
+greets() { # a ready broker answers the AMQP header with a method frame, whose first byte is 1
   timeout 3 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" && printf "AMQP\0\0\11\1" >&3 &&
     [[ $(head -c 1 <&3 | od -An -tu1) == *1 ]]' "$1" 2>/dev/null
 }
 
-# Runs that start together have neighbouring process ids, so ports derived from the id do not meet; what
-# somebody listens on is passed over. Below 32768, where outgoing connections get their ports.
+# Ports are derived from the process id, so that concurrent runs do not collide; ports in use are
+# skipped. All are below 32768, where the range of outgoing connections begins.
 free_port() { # SLOT, 0 to 3
   local port=$((20000 + ($$ * 4 + $1) % 12000))
   while connects 127.0.0.1 "$port"; do port=$((20000 + (port - 20000 + 4 * 1009) % 12000)); done
   echo "$port"
 }
 
-# Sets `as`, the words before a command that give it a clean environment and, where we are root (as which
-# Postgres does not run), the server's own user or else nobody.
+# Sets `as`, a command prefix that gives a clean environment and, when running as root (which Postgres
+# rejects), switches to the server's own user, or to the unprivileged system user if that does not exist.
 become() { # USER HOME
   local user=$1
   as=(env -i "PATH=$PATH" "HOME=$2" LANG=C.UTF-8)
@@ -42,8 +42,8 @@ become() { # USER HOME
   as=(setpriv --reuid "$(id -u "$user")" --regid "$(id -g "$user")" --clear-groups -- "${as[@]}")
 }
 
-# In the background, in a process group of its own (so that Ctrl-C ends the tests before their servers),
-# and with the kernel's word to end it even if this script is killed.
+# Starts a command in the background, in its own process group (so that Ctrl-C ends the tests before their servers);
+# the kernel ends it even if this script is killed.
 start() { # SIGNAL LOG [NAME=VALUE…] COMMAND…
   (cd "$dir" && exec setsid "${as[@]}" setpriv --pdeathsig "$1" -- env "${@:3}") >"$2" 2>&1 </dev/null &
   started+=("$1 $!")
@@ -66,13 +66,13 @@ start_postgres() {
   mkdir -m 700 "$home"
   echo "$password" >"$home/password"
   become postgres "$home"
-  # The password goes in the clear, over loopback: tests connect hundreds of times, and SCRAM's 4096
-  # rounds in an unoptimised binary would be most of what they do.
+  # Plain-text passwords over loopback: tests connect hundreds of times, and SCRAM's 4096
+  # rounds in an unoptimised binary would dominate their run time.
   (cd "$dir" && "${as[@]}" "$bin/initdb" --pgdata="$home/data" --username=vestibule --pwfile="$home/password" \
     --auth=password --encoding=UTF8 --locale=C.UTF-8 --no-sync) >"$home.log" 2>&1 ||
-    { tail -n 40 "$home.log" >&2; fail "initdb failed; its words are above"; }
-  # fsync is off because what a power cut would lose is thrown away a minute later anyway, unless DURABLE=1 asks for
-  # a server as it is run (a bench does); there is no unix socket because its path has a length limit.
+    { tail -n 40 "$home.log" >&2; fail "initdb failed; its output is above"; }
+  # No fsync, as the data is discarded anyway, unless DURABLE=1 asks for a production-like server (for benchmarks).
+  # No unix socket, because its path has a length limit.
   local haste=(-c fsync=off -c full_page_writes=off)
   [[ ${DURABLE:-} != 1 ]] || haste=()
   start QUIT "$home.log" "$bin/postgres" -D "$home/data" -c port="$postgres_port" \
@@ -96,11 +96,11 @@ start_rabbitmq() {
     "default_pass = $password" 'log.console = true' 'log.file = false' >"$home/rabbitmq.conf"
   echo '[].' >"$home/enabled_plugins"
   become rabbitmq "$home"
-  # Erlang's name server, which a node otherwise starts as a daemon that outlives it.
+  # Erlang's port mapper; a node would otherwise start it as a daemon that outlives the node.
   start KILL "$dir/epmd.log" epmd -address 127.0.0.1 -port "$epmd_port"
   wait_until epmd "$!" "$dir/epmd.log" connects 127.0.0.1 "$epmd_port"
-  # Every place where a broker reads or writes is named, lest it be the installed one's. As if under
-  # systemd, the start script becomes the broker instead of staying its parent.
+  # All paths are set, so that nothing of the installed broker is read or written. RUNNING_UNDER_SYSTEMD makes the start
+  # script exec the broker instead of staying its parent.
   start KILL "$home.log" RUNNING_UNDER_SYSTEMD=true ERL_EPMD_PORT="$epmd_port" \
     RABBITMQ_NODENAME="vestibule-$$@localhost" RABBITMQ_DIST_PORT="$(free_port 3)" \
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}' \
@@ -117,7 +117,7 @@ await_rabbitmq() {
   export AMQP_URL=amqp://vestibule:$password@127.0.0.1:$rabbitmq_port/%2f
 }
 
-stop_servers() { # silently: the shell would tell of every process that was killed
+stop_servers() { # silent: the shell would report every killed process
   local entry
   for entry in "${started[@]}"; do kill "-${entry% *}" -- "-${entry#* }" || true; done
   wait || true

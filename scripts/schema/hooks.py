@@ -1,4 +1,4 @@
-"""What Schemathesis cannot know of the spec: who registered, which code the mail says, and who holds a token."""
+"""State that Schemathesis cannot derive from the OpenAPI document: registrations, codes from mails, and session tokens."""
 
 import base64
 import itertools
@@ -13,16 +13,16 @@ import schemathesis
 
 API = os.environ["API_URL"]
 INBOX = os.environ["INBOX_URL"]
-registered = {}  # what was sent to register, by the id of its receipt
-codes = {}  # the newest code of each address
-active = []  # what those registered with who came in
-tokens = []  # of those who logged in
-receipts = {}  # of those who forgot a password: the address
+registered = {}  # bodies of successful registrations, by the id of the receipt
+codes = {}  # newest code of each address
+active = []  # registration bodies of activated users
+tokens = []  # session tokens
+receipts = {}  # address of each password reset, by receipt
 networks = itertools.count(1)
 
 
 def read_mails():
-    """Takes what has come in out of the inbox, so that there is never much to read."""
+    """Reads and deletes the mails of the inbox, so that there are never many."""
     with urllib.request.urlopen(f"{INBOX}/email") as mails:
         for mail in json.load(mails):
             code = re.search(r"^\s*(\d{4,10})\s*$", mail.get("text") or "", re.MULTILINE)
@@ -34,7 +34,7 @@ def read_mails():
 
 def code_of(address):
     read_mails()
-    for _ in range(5):  # a mail takes a moment; one that cannot be delivered never comes
+    for _ in range(5):  # a mail takes a moment; an undeliverable one never arrives
         if address not in codes:
             time.sleep(0.1)
             read_mails()
@@ -42,7 +42,7 @@ def code_of(address):
 
 
 def token_for(number):
-    """The newest token; if there is none and somebody came in, they log in for it, beside what is tested."""
+    """Returns the newest token; if there is none, logs an activated user in, outside of the tested requests."""
     if not tokens and active:
         known = active[number % len(active)]
         basic = base64.b64encode(f"{known['email']}:{known['password']}".encode()).decode()
@@ -51,7 +51,7 @@ def token_for(number):
             with urllib.request.urlopen(urllib.request.Request(f"{API}/v1/users/login", method="POST", headers=headers)) as answer:
                 tokens.append(json.load(answer)["token"])
         except urllib.error.HTTPError:
-            active.remove(known)  # erased meanwhile, or with another password
+            active.remove(known)  # deleted meanwhile, or the password was changed
     return tokens[-1] if tokens else ""
 
 
@@ -65,7 +65,7 @@ def bearer(token):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    # Each request comes from a network of its own, as fair shares are about those that come from one.
+    # Each request comes from its own network, so that limits per network do not apply.
     number = next(networks)
     case.headers["X-Forwarded-For"] = f"10.{number >> 16}.{(number >> 8) & 255}.{number & 255}"
     if case.operation.label == "POST /v1/users/me/password":
@@ -73,36 +73,36 @@ def before_call(context, case, kwargs):
             kwargs["auth"] = bearer(token_for(number))
         return
     if not isinstance(case.body, dict):
-        # Those who are to be let in (see below): with an account to log in, with a token to everything else.
+        # Requests that should succeed (see below): logins with an account, everything else with a token.
         if case._has_explicit_auth and case.operation.label == "POST /v1/users/login" and active:
             known = active[number % len(active)]
             kwargs["auth"] = (known["email"].encode(), known["password"].encode())
         elif case._has_explicit_auth and case.operation.label.endswith(("/users/me", "/users/logout")):
-            # Logging out and erasing use it up: seldom, or there would be none left for the rest.
+            # Logout and deletion invalidate the token: rarely, or none would be left for the other requests.
             uses_up = case.operation.label != "GET /v1/users/me"
             token = token_for(number) if not uses_up or number % 16 == 0 else ""
             if uses_up and token:
                 tokens.remove(token)
             kwargs["auth"] = bearer(token)
         return
-    body = dict(case.body)  # the one that is there may belong to the spec
-    # The example of the spec would soon have an account, and nothing more would happen to it.
+    body = dict(case.body)  # a copy: the original may belong to the schema
+    # The example address would soon have an account, and registering it would have no further effect.
     if body.get("email") == "ada@example.com":
         forgot = case.operation.label == "POST /v1/users/password/forgot" and active and number % 2
         body["email"] = active[number % len(active)]["email"] if forgot else f"ada+{number}@example.com"
     elif case.operation.label == "POST /v1/users/password/reset":
-        # Half of those who have a receipt have the code as well, if there is an account and so a mail with one.
+        # Half of the requests with a valid receipt get the right code, if there is an account and so a mail with one.
         address, code = receipts.get(str(body.get("receipt"))), body.get("code")
         if address and number % 2 and isinstance(code, str) and re.fullmatch("[0-9]{8,10}", code):
             body["code"] = code_of(address) or code
-    # Without credentials, or with made-up ones, it stays: those who are to be let in have what --auth gave them
-    # (which only a private attribute tells; the version is pinned).
+    # Requests without or with generated credentials stay unchanged; those that should succeed have the credentials of --auth
+    # (visible only in a private attribute, so the version is pinned).
     elif case._has_explicit_auth and registered:
         named = body.get("registration")
         known = registered.get(named) if isinstance(named, str) else next(reversed(registered.values()))
         if known:
             kwargs["auth"] = (known["email"].encode(), known["password"].encode())
-        # Most activations have the right code if the mail is there, the rest are guesses.
+        # Most activations get the right code if the mail has arrived; the rest are guesses.
         if known and "code" in body and number % 4:
             body["code"] = code_of(known["email"].strip().lower()) or body["code"]
     case.body = body
@@ -118,6 +118,6 @@ def after_call(context, case, response):
     elif case.operation.label == "POST /v1/users/login" and response.status_code == 200:
         tokens.append(response.json()["token"])
     elif case.operation.label == "GET /v1/users/me" and response.status_code == 401 and case._has_explicit_auth:
-        del tokens[-1:]  # ended by another password, or by the sixth session
+        del tokens[-1:]  # ended by a password change, or by the sixth session
     elif case.operation.label == "POST /v1/users/password/forgot" and response.status_code == 202:
         receipts[response.json()["receipt"]] = case.body["email"].strip().lower()
