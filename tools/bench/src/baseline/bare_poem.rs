@@ -4,7 +4,7 @@ use anyhow::Result;
 use poem::{IntoResponse, Response, Route, Server, handler, http::StatusCode, listener::TcpAcceptor, post, web::Json};
 use serde_json::json;
 
-use crate::say::say;
+use crate::report::progress::say;
 
 #[handler]
 fn refuse(_body: String) -> Response {

@@ -16,7 +16,7 @@ use shared::amqp::{
 };
 use shared::messages::Message;
 
-use crate::ground::Ground;
+use crate::environment::services::Ground;
 
 /// As many as the relay keeps in hand.
 const WINDOW: usize = 1_000;
@@ -90,7 +90,7 @@ fn taken(confirm: Option<lapin::Result<Confirmation>>) -> Result<()> {
 /// Those that the relay gives its messages.
 fn properties(message: &Message) -> BasicProperties {
     let mut headers = FieldTable::default();
-    headers.insert(TRACEPARENT.into(), AMQPValue::LongString(crate::people::TRACEPARENT.into()));
+    headers.insert(TRACEPARENT.into(), AMQPValue::LongString(crate::load::users::TRACEPARENT.into()));
     BasicProperties::default()
         .with_delivery_mode(2)
         .with_content_type("application/json".into())

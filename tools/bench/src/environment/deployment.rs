@@ -7,12 +7,14 @@ use shared::codes::CodeSecrets;
 use tokio_postgres::Client;
 
 use crate::{
-    broker::Broker,
     clock::now,
-    database,
-    ground::Ground,
-    process::{Process, Settings},
-    sink::Sink,
+    environment::{
+        broker::Broker,
+        database,
+        fake_smtp::Sink,
+        process::{Process, Settings},
+        services::Ground,
+    },
 };
 
 const CODE_SECRETS: &str = "bench:YmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2g=";

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::{people, scene::Scene};
+use crate::{environment::deployment::Scene, load::users};
 
 const REGISTRATIONS: &str = "INSERT INTO registrations (id, email, password_hash, created_at) \
     SELECT id, email, $3, clock_timestamp() FROM unnest($1::uuid[], $2::text[]) AS new (id, email)";
@@ -41,7 +41,7 @@ pub(crate) async fn register(
     });
     let new: Vec<_> = new.collect();
     let registrations: Vec<_> = new.iter().map(|one| Uuid::from_u128(!one.code.as_u128())).collect();
-    let emails: Vec<_> = new.iter().map(|one| people::email(one.who)).collect();
+    let emails: Vec<_> = new.iter().map(|one| users::email(one.who)).collect();
     let codes: Vec<_> = new.iter().map(|one| one.code).collect();
     let hashes: Vec<_> = new.iter().map(|one| key.verifier(one.code, &one.digits).to_vec()).collect();
     let transaction = database.transaction().await?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::capture::Statement;
+use crate::baseline::statement_log::Statement;
 
 /// No two transactions of a run draw the same, but once in a million runs. It fits into the last part of a UUID.
 const MOST: u64 = (1 << 47) - 1;

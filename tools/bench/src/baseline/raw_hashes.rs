@@ -5,7 +5,7 @@ use argon2_rust::params::Memory;
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use tokio::sync::oneshot;
 
-use crate::{clock::now, people::PASSWORD};
+use crate::{clock::now, load::users::PASSWORD};
 
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;

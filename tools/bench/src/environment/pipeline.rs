@@ -12,13 +12,17 @@ use anyhow::Result;
 use hyper::Request;
 
 use crate::{
-    closed::{Counted, Loop},
-    door::Door,
-    ground::Ground,
-    people,
-    process::Process,
-    scene::{Api, Scene},
-    sink::Sink,
+    environment::{
+        deployment::{Api, Scene},
+        fake_smtp::Sink,
+        process::Process,
+        services::Ground,
+    },
+    load::{
+        client::Door,
+        closed_loop::{Counted, Loop},
+        users,
+    },
 };
 
 /// Enough for every overload: who is refused is refused at once, and leaves her connection to the next.
@@ -47,7 +51,7 @@ impl Chain {
         let mut scene = Scene::prepare(ground, of).await?;
         scene.set("HASH_THREADS", threads);
         settings.iter().for_each(|(name, value)| scene.set(name, value));
-        let sink = Sink::start(crate::sink::LIKE_A_DISK).await?;
+        let sink = Sink::start(crate::environment::fake_smtp::LIKE_A_DISK).await?;
         let (worker, api) = (scene.worker(ground, &sink).await?, scene.api(ground).await?);
         let door = Door::new(api.address, CONNECTIONS);
         Ok(Self { scene, api, worker, sink, door, threads })
@@ -80,5 +84,5 @@ impl Chain {
 /// Each one that is asked for is another person.
 pub(crate) fn newcomers(ground: &Ground) -> impl Fn() -> Option<Request<String>> + Send + Sync + 'static {
     let next = AtomicU64::new(ground.people(MANY));
-    move || Some(people::register(next.fetch_add(1, Ordering::Relaxed)))
+    move || Some(users::register(next.fetch_add(1, Ordering::Relaxed)))
 }

@@ -1,6 +1,6 @@
 //! What was found, as lines of a table.
 
-use crate::statistics::{median, range};
+use crate::report::statistics::{median, range};
 
 /// What a number must reach, or stay below, and what is still bearable.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,7 @@ use anyhow::{Result, ensure};
 use hyper::Request;
 use tokio::task::JoinSet;
 
-use crate::{clock::now, door::Door};
+use crate::{clock::now, load::client::Door};
 
 /// A machine that stood still meanwhile is waited for so much longer: until one answer counts.
 const PATIENCE: Duration = Duration::from_secs(30);

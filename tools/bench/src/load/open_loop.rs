@@ -12,7 +12,11 @@ use anyhow::Result;
 use hyper::Request;
 use tokio::task::JoinSet;
 
-use crate::{clock::now, door::Door, say::say, statistics::percentile};
+use crate::{
+    clock::now,
+    load::client::Door,
+    report::{progress::say, statistics::percentile},
+};
 
 /// Beyond this the driver is not what it says it is: the timer ticks once a millisecond.
 const LATE_MS: f64 = 20.0;

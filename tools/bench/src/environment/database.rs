@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use tokio_postgres::{Client, NoTls};
 
-use crate::ground::Ground;
+use crate::environment::services::Ground;
 
 pub(crate) fn url(ground: &Ground, name: &str) -> String {
     let (base, query) = ground.database_url.split_once('?').unwrap_or((&ground.database_url, ""));

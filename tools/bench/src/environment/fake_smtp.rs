@@ -13,7 +13,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use crate::{clock::now, statistics::middle_rate};
+use crate::{clock::now, report::statistics::middle_rate};
 
 /// What a server needs that writes a mail to its disk before it says 250.
 pub(crate) const LIKE_A_DISK: Duration = Duration::from_millis(5);

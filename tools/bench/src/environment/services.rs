@@ -7,7 +7,11 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{broker, database, hashes::Engine, say::say};
+use crate::{
+    baseline::raw_hashes::Engine,
+    environment::{broker, database},
+    report::progress::say,
+};
 
 pub(crate) struct Ground {
     pub(crate) database_url: String,

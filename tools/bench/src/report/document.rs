@@ -4,7 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::{benches::Findings, ground::Ground, plot, table};
+use crate::{
+    benches::Findings,
+    environment::services::Ground,
+    report::{plot, table},
+};
 
 const BEGIN: &str = "<!-- bench:begin -->";
 const END: &str = "<!-- bench:end -->";
