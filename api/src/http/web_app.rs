@@ -23,16 +23,16 @@ const STYLE: &str = include_str!("web_app/app.css");
 /// The script of the page, one module for the browser. Each file may use what the files before it define.
 const SCRIPT: &str = concat!(
     "\n",
-    include_str!("web_app/page.js"),
-    include_str!("web_app/clock.js"),
-    include_str!("web_app/ask.js"),
-    include_str!("web_app/boxes.js"),
-    include_str!("web_app/watch.js"),
-    include_str!("web_app/minute.js"),
+    include_str!("web_app/dom.js"),
+    include_str!("web_app/server_clock.js"),
+    include_str!("web_app/api_client.js"),
+    include_str!("web_app/code_input.js"),
+    include_str!("web_app/receipt_watch.js"),
+    include_str!("web_app/countdown.js"),
     include_str!("web_app/sign_up.js"),
     include_str!("web_app/account.js"),
-    include_str!("web_app/forgot.js"),
-    include_str!("web_app/start.js"),
+    include_str!("web_app/password_reset.js"),
+    include_str!("web_app/main.js"),
 );
 
 /// The endpoint of the web app. It links to the docs pages if they are served.
