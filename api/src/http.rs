@@ -31,7 +31,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     http::{
-        middleware::{cors, cors::AllowedOrigins, request::RequestMiddleware, security_headers::SecurityHeaders},
+        middleware::{
+            cors::{self, AllowedOrigins},
+            request::RequestMiddleware,
+            security_headers::SecurityHeaders,
+        },
         route_table::RouteTable,
         routes::{
             docs::DocsPages, health::Health, not_me, passwords::Passwords, policy::Policies,
@@ -65,7 +69,8 @@ pub(crate) async fn serve(
 ) -> Result<()> {
     let Transport { docs, max_connections, origins, tls } = transport;
     let proxies = app.trusted_proxies.clone();
-    // Exempt from the limit per network: a trusted proxy carries many clients, and loopback connections are the operator's.
+    // Exempt from the limit per network: a trusted proxy carries many clients, and loopback connections come from the
+    // operator.
     let is_limited = move |address: IpAddr| !address.to_canonical().is_loopback() && !proxies.trust(address);
     let server = Server {
         open_connections: Arc::clone(&app.metrics.connections),
@@ -85,7 +90,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// Builds the whole endpoint, from the outside in: CORS and security headers, request middleware, CORS preflights, routes.
+/// Builds the endpoint, from the outside in: CORS and security headers, request middleware, CORS preflights, routes.
 fn endpoint(app: Arc<App>, with_docs: bool, origins: AllowedOrigins) -> Result<impl Endpoint + 'static> {
     let security_headers = SecurityHeaders::new(&app.public_url);
     let not_me_page = not_me::page(Arc::clone(&app));
@@ -140,6 +145,6 @@ fn service(app: &Arc<App>) -> OpenApiService<impl OpenApi + use<>, ()> {
 }
 
 /// The description in the OpenAPI document.
-const DESCRIPTION: &str = "Sign-up service. Users register with an email address and a password, receive a code by mail, \
-and activate the account with HTTP Basic and that code within one minute; then they log in and receive a bearer token. \
-Every error is an `application/problem+json` document (RFC 9457).";
+const DESCRIPTION: &str = "Sign-up service. Users register with an email address and a password, receive a code by \
+mail, and activate the account with HTTP Basic and that code within one minute; then they log in and receive a bearer \
+token. Every error is an `application/problem+json` document (RFC 9457).";

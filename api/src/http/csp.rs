@@ -1,5 +1,5 @@
-//! Content security policies (CSP) of the HTML pages: inline scripts and styles are allowed by hash, requests go to this
-//! server only.
+//! Content security policies (CSP) of the HTML pages: inline scripts and styles are allowed by hash, and requests may
+//! go to this server only.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};

@@ -61,8 +61,8 @@ fn assert_contains(decoded: &[u8], email: &EmailAddress, password: &str) {
     assert_eq!(secret, password);
 }
 
-/// One `X-Forwarded-For` header for each line. A trusted proxy appends on the right: entries that a client forges on the
-/// left do not change the client's network.
+/// One `X-Forwarded-For` header for each line. A trusted proxy appends on the right: entries that a client forges on
+/// the left do not change the client's network.
 pub fn forwarded(bytes: &[u8]) {
     let Ok(proxies) = TrustedProxies::parse("0.0.0.0, 10.0.0.0/8, fd00::/8") else {
         panic!("cannot parse the list of networks")

@@ -128,8 +128,7 @@ impl Problem {
 
     /// A bug or a broken database. The client learns nothing but the request id.
     pub(crate) fn internal() -> Self {
-        let detail =
-            "The request failed because of an error in the service. Report the request_id, under which it is logged.";
+        let detail = "The request failed because of an error in the service. Report the request_id to the operator.";
         Self::new(ProblemKind::Internal, detail)
     }
 

@@ -1,5 +1,5 @@
-//! The table of all routes and their methods: for `Allow` headers, and for logs and metrics, which name routes instead of
-//! paths because paths contain ids and tokens.
+//! The table of all routes and their methods: for `Allow` headers, and for logs and metrics, which name routes instead
+//! of paths because paths contain ids and tokens.
 
 use serde_json::Value;
 use shared::not_me_link;

@@ -117,8 +117,8 @@ async fn limit_body(request: &mut Request) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Reads the body up to its limit. More of a body that is too large is read and discarded: a client that is still sending
-/// when the server closes the connection sees a connection error instead of the response.
+/// Reads the body up to its limit. More of a body that is too large is read and discarded: a client that is still
+/// sending when the server closes the connection sees a connection error instead of the response.
 async fn read_body(body: impl Stream<Item = io::Result<Bytes>>) -> Result<Vec<u8>, ReadBodyError> {
     let mut body = pin!(body);
     let mut kept = Vec::new();

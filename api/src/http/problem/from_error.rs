@@ -18,7 +18,8 @@ impl From<Error> for Problem {
             }
             Error::Unauthenticated => Self::new(
                 ProblemKind::Unauthenticated,
-                "The credentials are missing or wrong. Send the email address and the password of the registration. If the address was registered more than once, name the registration of the receipt.",
+                "The credentials are missing or wrong. Send the email address and the password of the registration. \
+                 If the address was registered more than once, name the registration of the receipt.",
             ),
             Error::NoSession => {
                 bearer("The token is missing, unknown or expired. Log in and send the token as Authorization: Bearer.")
@@ -26,10 +27,11 @@ impl From<Error> for Problem {
             Error::WrongPassword => bearer("The token is valid, but the password is wrong. Send the current password."),
             Error::NotActivated => Self::new(
                 ProblemKind::NotActivated,
-                "The password is correct, but the account is not active. Activate it with the code from the mail, or request a new code.",
+                "The password is correct, but the account is not active. Activate it with the code from the mail, or \
+                 request a new code.",
             ),
             Error::NotFound => {
-                Self::new(ProblemKind::NotFound, "Nothing exists under this id; it may have been deleted. Check the id.")
+                Self::new(ProblemKind::NotFound, "Nothing exists under this id, or it was deleted. Check the id.")
             }
             Error::AlreadyActive => {
                 Self::new(ProblemKind::AlreadyActive, "The account has already been activated. Log in.")
@@ -56,11 +58,13 @@ impl From<Error> for Problem {
             }
             Error::CodeNotSent { attempts_left } => Self::new(
                 ProblemKind::WrongCode,
-                "The code has not been mailed yet, and this attempt was not counted. Wait for the mail, then try again.",
+                "The code has not been mailed yet; this attempt was not counted. Wait for the mail, then try again.",
             )
             .with("attempts_left", attempts_left),
             Error::RateLimited(limit) => rate_limited(limit),
-            Error::Overloaded => Self::retry_later(ProblemKind::Overloaded, "The service is too busy. Nothing was changed."),
+            Error::Overloaded => {
+                Self::retry_later(ProblemKind::Overloaded, "The service is too busy. Nothing was changed.")
+            }
             Error::Unavailable(_) => Self::retry_later(
                 ProblemKind::Unavailable,
                 "A part of the service does not respond. Either the whole request took effect or nothing did.",

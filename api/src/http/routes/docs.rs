@@ -1,4 +1,5 @@
-//! The OpenAPI document, built when the process starts, and its pages (Swagger UI, Scalar), rendered at the first request.
+//! The OpenAPI document, built when the process starts, and its pages (Swagger UI, Scalar), rendered at the first
+//! request.
 
 use anyhow::{Context, Result};
 use poem::{Route, get};
@@ -127,7 +128,8 @@ fn add_members(object: &mut Value, members: Value) {
     }
 }
 
-/// Links from a registration's receipt to the operations that take its id. The code comes by mail, the credentials by Basic.
+/// Links from a registration's receipt to the operations that take its id. The code comes by mail, the credentials by
+/// Basic.
 fn add_receipt_links(spec: &mut Value) {
     let id = "$response.body#/registration";
     for path in [paths::USERS, paths::RESEND] {
@@ -180,8 +182,10 @@ fn problem_example(status: &str, slug: &str, title: &str, public_url: &str) -> V
 
 /// Adds the request id header, and restores the usual spelling of `Location`, which poem-openapi writes in upper case.
 fn add_headers(response: &mut Value) {
-    let id = json!({ "description": "The id of the request in the log of the service.", "schema": { "type": "string", "format": "uuid" } });
-    response["headers"]["X-Request-Id"] = id;
+    response["headers"]["X-Request-Id"] = json!({
+        "description": "The id of the request in the log of the service.",
+        "schema": { "type": "string", "format": "uuid" },
+    });
     if let Some(location) = response["headers"].as_object_mut().and_then(|headers| headers.remove("LOCATION")) {
         response["headers"]["Location"] = location;
     }

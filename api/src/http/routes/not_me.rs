@@ -66,8 +66,8 @@ fn code_id(app: &App, request: &Request) -> Result<Uuid, Error> {
     not_me_link::read(&app.ring, token).ok_or(Error::NotFound)
 }
 
-/// Renders the status in the language of the mail, or an error in the client's language. `unmuted` is the page for an email
-/// address that is not muted.
+/// Renders the status in the language of the mail, or an error in the client's language. `unmuted` is the page for an
+/// email address that is not muted.
 fn respond(app: &App, request: &Request, status: Result<SuppressionStatus, Error>, unmuted: NotMe) -> Result<Response> {
     match status {
         Ok(SuppressionStatus { language, muted_until: Some(until) }) => {

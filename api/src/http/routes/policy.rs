@@ -122,8 +122,8 @@ struct PolicyBody {
 #[derive(Object)]
 #[oai(rename = "Codes")]
 struct CodePolicy {
-    /// The possible code lengths in digits: the first is used by default, longer ones for email addresses whose codes were
-    /// guessed.
+    /// The possible code lengths in digits: the first is used by default, longer ones for email addresses whose codes
+    /// were guessed.
     lengths: Vec<u8>,
     /// Counted from when a mail server accepted the mail.
     lifetime: i64,
@@ -156,8 +156,8 @@ struct ResetPolicy {
 #[oai(rename = "WrongCodes")]
 struct WrongCodeLimits {
     per_registration: u32,
-    /// After this many wrong codes of one length, the email address gets longer codes; if there are none, no codes at all. At
-    /// the longest length, only the number of codes and of attempts per code is limited.
+    /// After this many wrong codes of one length, the email address gets longer codes; if there are none, no codes at
+    /// all. At the longest length, only the number of codes and of attempts per code is limited.
     #[oai(skip_serializing_if_is_none)]
     per_address: Option<u32>,
     /// Wrong codes are forgotten after this long without a wrong code.
@@ -216,8 +216,8 @@ struct LimitWindow {
 #[derive(Object)]
 #[oai(rename = "Bound")]
 struct GuessBound {
-    /// The maximum probability that an attacker who cannot read the mails activates one given email address within a year;
-    /// for resets, that the attacker takes over its account.
+    /// The maximum probability that an attacker who cannot read the mails activates one given email address within a
+    /// year; for resets, that the attacker takes over its account.
     one_address_one_year: f64,
     /// The maximum number of codes of one email address that can be requested and tried in that time.
     codes: u32,

@@ -36,8 +36,8 @@ use crate::{
 /// Maximum lifetime of a stream, so that no client keeps a subscription for ever. The client then reconnects.
 const LIFETIME: Duration = Duration::from_secs(5 * 60);
 
-/// A stream without a new receipt for this long sends a `still` event with the server's time. It keeps proxies from closing
-/// the connection, and tells the web app that the stream works and how far the device's clock is off.
+/// A stream without a new receipt for this long sends a `still` event with the server's time. It keeps proxies from
+/// closing the connection, and tells the web app that the stream works and how far the device's clock is off.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Tells the client to reconnect two seconds after it has lost the stream.
@@ -51,8 +51,8 @@ pub(crate) struct RegistrationEvents {
 #[derive(ApiResponse)]
 enum EventsResponse {
     /// The receipt, now and each time that it changes: `event: receipt` with the same JSON in `data` as the receipt
-    /// itself. After ten seconds without a change: `event: still` with the server's time in milliseconds. The stream ends
-    /// after the last receipt (`activated`, `closed`) or after five minutes; then reconnect.
+    /// itself. After ten seconds without a change: `event: still` with the server's time in milliseconds. The stream
+    /// ends after the last receipt (`activated`, `closed`), or after five minutes; then reconnect.
     #[oai(status = 200)]
     Events(EventStream),
     /// The client already has the last receipt (`Last-Event-ID`). Do not reconnect.

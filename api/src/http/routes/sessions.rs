@@ -78,8 +78,8 @@ impl Sessions {
 
     /// Delete the account
     ///
-    /// Deletes the user, its sessions and all registrations of the email address before the response is sent. Mails that
-    /// have not been sent yet are not sent. The email address may be registered again.
+    /// Deletes the user, its sessions and all registrations of the email address before the response is sent. Mails
+    /// that have not been sent yet are not sent. The email address may be registered again.
     #[oai(path = "/me", method = "delete", operation_id = "erase_me")]
     async fn delete(
         &self,

@@ -59,7 +59,8 @@ impl Tls {
         tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?
     }
 
-    /// Reloads the certificate and the key whenever the files change. If they cannot be used, the current ones stay in use.
+    /// Reloads the certificate and the key whenever the files change. While the files cannot be used, the current
+    /// certificate stays in use.
     pub(crate) async fn reload_on_change(&self) -> Infallible {
         let mut last_read = Ok(self.initial.clone());
         loop {
