@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow, bail};
 
 use super::{Settings, on, within};
-use crate::http::{Transport, middleware::cors::Origins, server::tls::Tls};
+use crate::http::{Transport, middleware::cors::AllowedOrigins, server::tls::Tls};
 
 pub(crate) fn check(settings: &Settings, production: bool) -> Result<Transport> {
     within("MAX_CONNECTIONS", settings.max_connections, 1, 1_000_000)?;
@@ -14,7 +14,7 @@ pub(crate) fn check(settings: &Settings, production: bool) -> Result<Transport> 
     Ok(Transport {
         docs: settings.docs.as_deref().map_or(Ok(!production), |docs| on("DOCS", docs))?,
         max_connections: usize::try_from(settings.max_connections)?,
-        origins: Origins::parse(&settings.allowed_origins).map_err(|why| anyhow!("ALLOWED_ORIGINS: {why}"))?,
+        origins: AllowedOrigins::parse(&settings.allowed_origins).map_err(|why| anyhow!("ALLOWED_ORIGINS: {why}"))?,
         tls,
     })
 }

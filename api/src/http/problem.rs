@@ -1,30 +1,32 @@
-//! Errors as RFC 9457 problems: what a client is told, and how.
+//! Problem documents (RFC 9457): the table of all problems and how they become responses.
 
-pub(crate) mod framework;
-mod of_error;
+mod from_error;
+pub(crate) mod from_poem;
 pub(crate) mod responses;
 
-use std::ops::RangeInclusive;
+use std::{borrow::Cow, ops::RangeInclusive};
 
 use poem::{
     Response,
     error::ResponseError,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{domain::policy::Scope, metrics::ProblemLabels, rng};
 
+/// The content type of problem documents.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
+
 const BASIC: HeaderValue = HeaderValue::from_static(r#"Basic realm="vestibule", charset="UTF-8""#);
 const BEARER: HeaderValue = HeaderValue::from_static(r#"Bearer realm="vestibule""#);
 
-/// After so long, whoever met an overload or an outage may try again. Not all at once: they came together,
-/// and would only meet again.
+/// `Retry-After` of 503 responses, chosen at random: clients that failed at the same moment must not retry at the same
+/// moment.
 const RETRY_SECONDS: RangeInclusive<i64> = 1..=3;
 
-/// The kinds of problem that there are.
+/// All problems. `definition` has their status, slug and title.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProblemKind {
     MalformedRequest,
@@ -47,87 +49,116 @@ pub(crate) enum ProblemKind {
     Unavailable,
 }
 
+/// What all problems of one kind have in common.
+pub(crate) struct ProblemDefinition {
+    pub(crate) status: u16,
+    /// The last segment of the problem's `type`.
+    pub(crate) slug: &'static str,
+    pub(crate) title: &'static str,
+}
+
 impl ProblemKind {
-    /// Status, slug, title.
-    pub(crate) fn row(self) -> (u16, &'static str, &'static str) {
-        match self {
-            Self::MalformedRequest => (400, "malformed-request", "The request cannot be read"),
-            Self::Unauthenticated => (401, "unauthenticated", "No or wrong credentials"),
+    /// The table of all problems. A title must not contain "; ", which separates problems in the OpenAPI descriptions.
+    pub(crate) fn definition(self) -> ProblemDefinition {
+        let (status, slug, title) = match self {
+            Self::MalformedRequest => (400, "malformed-request", "The request is malformed"),
+            Self::Unauthenticated => (401, "unauthenticated", "The credentials are missing or wrong"),
             Self::NotActivated => (403, "not-activated", "The registration is not activated"),
-            Self::NotFound => (404, "not-found", "There is nothing here"),
-            Self::MethodNotAllowed => (405, "method-not-allowed", "This cannot be done here"),
-            Self::AlreadyActive => (409, "already-active", "The account is active already"),
-            Self::IdempotencyMismatch => (409, "idempotency-mismatch", "The key was used for another request"),
+            Self::NotFound => (404, "not-found", "Not found"),
+            Self::MethodNotAllowed => (405, "method-not-allowed", "The method is not allowed"),
+            Self::AlreadyActive => (409, "already-active", "The account is already active"),
+            Self::IdempotencyMismatch => {
+                (409, "idempotency-mismatch", "The Idempotency-Key was used for another request")
+            }
             Self::CodeExpired => (410, "code-expired", "The code has expired"),
-            Self::CodeExhausted => (410, "code-exhausted", "The code has no tries left"),
+            Self::CodeExhausted => (410, "code-exhausted", "The code has no attempts left"),
             Self::RegistrationClosed => (410, "registration-closed", "The registration is closed"),
-            Self::PayloadTooLarge => (413, "payload-too-large", "The body is too large"),
-            Self::UnsupportedMediaType => (415, "unsupported-media-type", "The body must be JSON"),
-            Self::InvalidInput => (422, "invalid-input", "Something is wrong with the input"),
-            Self::WrongCode => (422, "wrong-code", "The code is not right"),
+            Self::PayloadTooLarge => (413, "payload-too-large", "The request body is too large"),
+            Self::UnsupportedMediaType => (415, "unsupported-media-type", "The request body must be JSON"),
+            Self::InvalidInput => (422, "invalid-input", "The input is invalid"),
+            Self::WrongCode => (422, "wrong-code", "The code is wrong"),
             Self::TooManyRequests => (429, "too-many-requests", "Too many requests"),
-            Self::Internal => (500, "internal", "Something went wrong on our side"),
-            Self::Overloaded => (503, "overloaded", "Too busy just now"),
-            Self::Unavailable => (503, "unavailable", "A part of the service is away"),
-        }
+            Self::Internal => (500, "internal", "Internal server error"),
+            Self::Overloaded => (503, "overloaded", "The service is overloaded"),
+            Self::Unavailable => (503, "unavailable", "The service is temporarily unavailable"),
+        };
+        ProblemDefinition { status, slug, title }
     }
 }
 
-/// An error on its way out. It becomes an answer at the edge, where the request's id is known.
+/// An error on its way to the client. The request middleware turns it into a response, because it knows the request id.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind:?}")]
 pub(crate) struct Problem {
     kind: ProblemKind,
-    detail: &'static str,
+    /// What happened, then what to do.
+    detail: Cow<'static, str>,
+    /// Members beyond those of RFC 9457.
     members: Map<String, Value>,
-    pub(crate) headers: Vec<(header::HeaderName, HeaderValue)>,
-    /// Whose limit it was, of "too many".
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// Metric label: which limit was exceeded (`too-many-requests`).
     scope: Option<Scope>,
-    /// How long the code was, if this was a guess that counts.
-    guessed: Option<u8>,
+    /// Metric label: the length of the code, for a wrong guess that counts.
+    guessed_code_length: Option<u8>,
 }
 
 impl ResponseError for Problem {
     fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.kind.row().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.kind.definition().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
 
 impl Problem {
-    pub(crate) fn counted(&self) -> ProblemLabels {
-        ProblemLabels { slug: self.kind.row().1, scope: self.scope.map(name), guessed: self.guessed }
+    /// A problem with the header that its status requires. For 503, use `retry_later`.
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
+        let headers = match kind {
+            ProblemKind::Unauthenticated => vec![(header::WWW_AUTHENTICATE, BASIC)],
+            _ => vec![],
+        };
+        Self { kind, detail: detail.into(), members: Map::new(), headers, scope: None, guessed_code_length: None }
     }
 
-    pub(crate) fn new(kind: ProblemKind, detail: &'static str) -> Self {
-        let (members, headers) = (Map::new(), Vec::new());
-        let mut problem = Self { kind, detail, members, headers, scope: None, guessed: None };
-        match kind {
-            ProblemKind::Unauthenticated => problem.headers.push((header::WWW_AUTHENTICATE, BASIC)),
-            ProblemKind::Overloaded | ProblemKind::Unavailable => {
-                problem.headers.push((header::RETRY_AFTER, rng::one_of(RETRY_SECONDS).into()))
-            }
-            _ => {}
-        }
+    /// A problem that a later attempt may not have: `what_happened`, then when to try again.
+    fn retry_later(kind: ProblemKind, what_happened: &str) -> Self {
+        let seconds = rng::one_of(RETRY_SECONDS);
+        let mut problem = Self::new(kind, format!("{what_happened} {}", try_again_in(seconds)));
+        problem.headers.push((header::RETRY_AFTER, seconds.into()));
         problem
     }
 
-    fn with(mut self, name: &str, value: Value) -> Self {
-        self.members.insert(name.to_owned(), value);
+    /// A bug or a broken database. The client learns nothing but the request id.
+    pub(crate) fn internal() -> Self {
+        let detail = "The request failed because of an error in the service. Report the request_id to the operator.";
+        Self::new(ProblemKind::Internal, detail)
+    }
+
+    fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(member.to_owned(), value.into());
         self
     }
 
-    pub(crate) fn body(&self, public_url: &str, request_id: &str) -> Value {
-        let (status, slug, title) = self.kind.row();
+    /// The labels under which the problem is counted.
+    pub(crate) fn labels(&self) -> ProblemLabels {
+        ProblemLabels {
+            slug: self.kind.definition().slug,
+            scope: self.scope.map(scope_name),
+            guessed: self.guessed_code_length,
+        }
+    }
+
+    fn body(&self, public_url: &str, request_id: &str) -> Value {
+        let ProblemDefinition { status, slug, title } = self.kind.definition();
         let mut body = self.members.clone();
         body.insert("type".into(), format!("{public_url}/problems/{slug}").into());
         body.insert("title".into(), title.into());
         body.insert("status".into(), status.into());
-        body.insert("detail".into(), self.detail.into());
+        body.insert("detail".into(), self.detail.as_ref().into());
         body.insert("request_id".into(), request_id.into());
         Value::Object(body)
     }
 
-    pub(crate) fn respond(self, public_url: &str, request_id: Uuid) -> Response {
+    /// The problem document as a response.
+    pub(crate) fn into_response(self, public_url: &str, request_id: Uuid) -> Response {
         let body = self.body(public_url, &request_id.to_string()).to_string();
         let mut response = Response::builder().status(self.status()).content_type(CONTENT_TYPE).body(body);
         response.headers_mut().extend(self.headers);
@@ -135,10 +166,15 @@ impl Problem {
     }
 }
 
-fn name(scope: Scope) -> &'static str {
+/// The value of the member `scope`, also a metric label.
+fn scope_name(scope: Scope) -> &'static str {
     match scope {
         Scope::Address => "address",
         Scope::Network => "network",
         Scope::Account => "account",
     }
+}
+
+fn try_again_in(seconds: i64) -> String {
+    format!("Try again in {seconds} second{}.", if seconds == 1 { "" } else { "s" })
 }

@@ -135,17 +135,17 @@ async fn a_new_certificate_is_taken_without_a_restart_and_a_broken_one_is_not() 
     tokio::spawn(connection);
 
     files.replace("no certificate", "no key");
-    vestibule.process.wait_for("the certificate in use stays in use");
+    vestibule.process.wait_for("keeping the current one");
     connect(&old, listens, "h2").await.unwrap();
     files.renew();
-    vestibule.process.wait_for("a new certificate is in use");
+    vestibule.process.wait_for("TLS certificate reloaded");
     files.connect(listens, "h2").await.unwrap();
     assert!(connect(&old, listens, "h2").await.is_err());
     let answer = client.send_request(get(&format!("{PUBLIC_URL}/v1/policy"))).await.unwrap();
     assert_eq!(answer.status(), 200, "who came before is not disturbed");
     drop(client);
     let log = vestibule.stop();
-    assert_eq!(log.matches("stays in use").count(), 1, "{log}");
+    assert_eq!(log.matches("keeping the current one").count(), 1, "{log}");
 }
 
 #[test]

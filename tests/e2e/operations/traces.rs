@@ -193,7 +193,7 @@ async fn who_goes_before_the_answer_has_a_line_in_the_log_and_a_span_too() {
         .becomes("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'registrations'::regclass", 1)
         .await;
     drop(stream);
-    let line = api.wait_for("given up");
+    let line = api.wait_for("request aborted");
     stack.database.client().batch_execute("ROLLBACK").await.unwrap();
     assert!(line.contains("status=499") && line.contains(r#"path="/v1/registrations/{id}""#), "{line}");
     assert!(!line.contains("canary") && !line.contains("4bf92f35"), "{line}");
