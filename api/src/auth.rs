@@ -1,4 +1,4 @@
-//! Authentication and its rate limits: credentials, password attempts and code attempts.
+//! Authentication and its rate limits: passwords, codes, and the keys that limits are stored under.
 
 pub(crate) mod code_attempt;
 pub(crate) mod credentials;

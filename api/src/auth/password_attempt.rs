@@ -50,16 +50,11 @@ pub(crate) struct Before {
     known: bool,
 }
 
-/// Whoever begins or ends a attempt has locked these.
-pub(crate) fn locks(keys: &SubjectKeys) -> [&[u8; 32]; 2] {
-    [&keys.address, &keys.network]
-}
-
 /// `begin`, in a transaction of its own.
 pub(crate) async fn take(app: &App, keys: &SubjectKeys) -> Result<PasswordAttempt, Error> {
     let connection = app.store.connection().await?;
     let reading = before(&connection, keys);
-    let (transaction, before) = Transaction::begin(&connection, Commit::Soon, &locks(keys), reading).await?;
+    let (transaction, before) = Transaction::begin(&connection, Commit::Soon, &keys.locks(), reading).await?;
     let mut writes = Writes::default();
     let attempt = begin(&app.policy, &mut writes, keys, before)?;
     transaction.commit(writes).await?;
@@ -75,7 +70,7 @@ pub(crate) async fn settle(
 ) -> Result<(), Error> {
     let connection = app.store.connection().await?;
     let reading = failed(&connection, keys);
-    let (transaction, failed) = Transaction::begin(&connection, Commit::Soon, &locks(keys), reading).await?;
+    let (transaction, failed) = Transaction::begin(&connection, Commit::Soon, &keys.locks(), reading).await?;
     let mut writes = Writes::default();
     end(&mut writes, keys, failed, attempt, ending);
     transaction.commit(writes).await?;
@@ -97,7 +92,7 @@ pub(crate) async fn settle_after<T>(
 }
 
 pub(crate) async fn before(connection: &Connection, keys: &SubjectKeys) -> Result<Before, PgError> {
-    let asked = [(&keys.here, LimitKind::LetIn), (&keys.here, LimitKind::CodesFrom)];
+    let asked = [(&keys.email_and_network, LimitKind::LetIn), (&keys.email_and_network, LimitKind::CodesFrom)];
     let (([let_in, codes], now), failed) =
         try_join(rate_limits::used(connection, asked), failed(connection, keys)).await?;
     // Who asked for a code from here today is not held up by what others do, either: there can be only as
@@ -109,7 +104,7 @@ pub(crate) async fn before(connection: &Connection, keys: &SubjectKeys) -> Resul
 
 pub(crate) async fn failed(connection: &Connection, keys: &SubjectKeys) -> Result<Failed, PgError> {
     let (([here, everywhere], now), ([from], _)) = try_join(
-        lockouts::read(connection, [&keys.here, &keys.address]),
+        lockouts::read(connection, [&keys.email_and_network, &keys.email]),
         rate_limits::used(connection, [(&keys.network, LimitKind::WrongPasswordsFrom)]),
     )
     .await?;
@@ -126,10 +121,10 @@ pub(crate) fn begin<'a>(
     let Before { failed: Failed { mut here, mut everywhere, from, now }, known } = before;
     let locked = |retry_after| RateLimited { scope: Scope::Account, retry_after };
     here.reserve(WRONG_PASSWORDS_HERE, now).map_err(locked)?;
-    lockouts::write(writes, &keys.here, here);
+    lockouts::write(writes, &keys.email_and_network, here);
     if !known {
         everywhere.reserve(WRONG_PASSWORDS, now).map_err(locked)?;
-        lockouts::write(writes, &keys.address, everywhere);
+        lockouts::write(writes, &keys.email, everywhere);
         let share = &policy.wrong_passwords_from;
         share.check(&from, now).map_err(|retry_after| RateLimited { scope: Scope::Network, retry_after })?;
         rate_limits::set(writes, &keys.network, LimitKind::WrongPasswordsFrom, share.with(&from, now));
@@ -139,8 +134,8 @@ pub(crate) fn begin<'a>(
 
 /// Somebody came in from here. The caller has locked the address, and commits.
 pub(crate) fn let_in<'a>(writes: &mut Writes<'a>, keys: &'a SubjectKeys, now: OffsetDateTime) {
-    lockouts::forget(writes, &keys.here);
-    rate_limits::set(writes, &keys.here, LimitKind::LetIn, vec![now]);
+    lockouts::forget(writes, &keys.email_and_network);
+    rate_limits::set(writes, &keys.email_and_network, LimitKind::LetIn, vec![now]);
 }
 
 /// The caller has taken the locks, and commits.
@@ -156,13 +151,13 @@ pub(crate) fn end<'a>(
         // Who opens a registration of his own may still be guessing the password of another's account.
         AttemptOutcome::Untried | AttemptOutcome::Right => {
             here.give_back(WRONG_PASSWORDS_HERE, attempt.at);
-            lockouts::write(writes, &keys.here, here);
+            lockouts::write(writes, &keys.email_and_network, here);
         }
         AttemptOutcome::LetIn => let_in(writes, keys, now),
     }
     if attempt.everywhere {
         everywhere.give_back(WRONG_PASSWORDS, attempt.at);
-        lockouts::write(writes, &keys.address, everywhere);
+        lockouts::write(writes, &keys.email, everywhere);
         from.retain(|&at| at != attempt.at);
         rate_limits::set(writes, &keys.network, LimitKind::WrongPasswordsFrom, from);
     }

@@ -89,12 +89,12 @@ pub(crate) struct Session {
 impl From<receipt::Receipt> for Receipt {
     fn from(receipt: receipt::Receipt) -> Self {
         let status = match receipt.status {
-            receipt::Status::Queued => Status::Queued,
-            receipt::Status::Sent => Status::Sent,
-            receipt::Status::Expired => Status::Expired,
-            receipt::Status::Undeliverable => Status::Undeliverable,
-            receipt::Status::Activated => Status::Activated,
-            receipt::Status::Closed => Status::Closed,
+            receipt::RegistrationStatus::Queued => Status::Queued,
+            receipt::RegistrationStatus::Sent => Status::Sent,
+            receipt::RegistrationStatus::Expired => Status::Expired,
+            receipt::RegistrationStatus::Undeliverable => Status::Undeliverable,
+            receipt::RegistrationStatus::Activated => Status::Activated,
+            receipt::RegistrationStatus::Closed => Status::Closed,
         };
         Self {
             registration: receipt.registration,

@@ -104,7 +104,7 @@ impl Problem {
         match kind {
             ProblemKind::Unauthenticated => problem.headers.push((header::WWW_AUTHENTICATE, BASIC)),
             ProblemKind::Overloaded | ProblemKind::Unavailable => {
-                problem.headers.push((header::RETRY_AFTER, rng::one_of(RETRY_SECONDS).into()))
+                problem.headers.push((header::RETRY_AFTER, rng::in_range(RETRY_SECONDS).into()))
             }
             _ => {}
         }

@@ -60,7 +60,7 @@ impl Drop for Access<'_> {
     fn drop(&mut self) {
         if !self.over {
             self.traced.record("failed", true);
-            self.metrics.given_up(self.method, self.pattern, metric_labels::CLIENT_GONE);
+            self.metrics.record_client_gone(self.method, self.pattern, metric_labels::CLIENT_GONE);
             self.note(CLIENT_GONE, "given up");
         }
     }

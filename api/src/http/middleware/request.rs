@@ -60,7 +60,7 @@ impl RequestMiddleware {
         }
         let (pattern, status) = (pattern.unwrap_or("-"), metric_labels::status(response.status()));
         let took = access.answered(response.status());
-        self.app.metrics.answered(ResponseLabels { method, pattern, status, problem, took });
+        self.app.metrics.record_response(ResponseLabels { method, pattern, status, problem, took });
         response
     }
 

@@ -44,7 +44,7 @@ pub(crate) fn page(app: Arc<App>) -> impl Endpoint<Output = Response> + 'static 
 
 async fn show(app: Arc<App>, request: Request) -> Result<Response> {
     let stand = match code(&app, &request) {
-        Ok(code) => not_me::look(&app, code).await,
+        Ok(code) => not_me::read_status(&app, code).await,
         Err(error) => Err(error),
     };
     let nothing_yet = NotMe::Ask { days: MUTED_FOR.whole_days() };

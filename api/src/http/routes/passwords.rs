@@ -77,7 +77,7 @@ impl Passwords {
         let email = EmailAddress::parse(body.email.text()).map_err(Error::from)?;
         let (language, network, traceparent) = (language::preferred(headers), caller.network, caller.traceparent());
         let wish = ForgotPassword { email, language, network, traceparent };
-        let reset = forgot_password::forgot(&self.app, &wish).await?;
+        let reset = forgot_password::request_reset(&self.app, &wish).await?;
         let location = format!("/v1/users/password/forgot/{}", reset.id);
         Ok(Asked::Receipt(Json(reset.into()), location))
     }

@@ -57,7 +57,7 @@ impl Sessions {
     /// See whose token it is
     #[oai(path = "/me", method = "get", operation_id = "read_me")]
     async fn me(&self, Bearer(token): Bearer) -> Result<Json<json::User>, OperationProblem<HasToken>> {
-        Ok(Json(session::who(&self.app, &token).await?.into()))
+        Ok(Json(session::user(&self.app, &token).await?.into()))
     }
 
     /// Log out
@@ -75,7 +75,7 @@ impl Sessions {
     /// mailed is not mailed. The address is free.
     #[oai(path = "/me", method = "delete", operation_id = "erase_me")]
     async fn erase(&self, caller: Caller, Bearer(token): Bearer) -> Result<Erased, OperationProblem<HasToken>> {
-        delete_account::erase(&self.app, &token, &caller.traceparent()).await?;
+        delete_account::delete(&self.app, &token, &caller.traceparent()).await?;
         Ok(Erased::Done)
     }
 }

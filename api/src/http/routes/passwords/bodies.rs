@@ -71,11 +71,11 @@ enum ResetStatus {
 impl From<Reset> for ResetReceipt {
     fn from(reset: Reset) -> Self {
         let status = match forgot_password::status(&reset) {
-            forgot_password::Status::Queued => ResetStatus::Queued,
-            forgot_password::Status::Sent => ResetStatus::Sent,
-            forgot_password::Status::Expired => ResetStatus::Expired,
-            forgot_password::Status::Undeliverable => ResetStatus::Undeliverable,
-            forgot_password::Status::Used => ResetStatus::Used,
+            forgot_password::ResetStatus::Queued => ResetStatus::Queued,
+            forgot_password::ResetStatus::Sent => ResetStatus::Sent,
+            forgot_password::ResetStatus::Expired => ResetStatus::Expired,
+            forgot_password::ResetStatus::Undeliverable => ResetStatus::Undeliverable,
+            forgot_password::ResetStatus::Used => ResetStatus::Used,
         };
         let Reset { id, created_at, code, .. } = reset;
         Self {

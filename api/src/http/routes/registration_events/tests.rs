@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::{
     domain::network::Network,
-    registration::{receipt::Status, receipt_watch::Subscribers},
+    registration::{receipt::RegistrationStatus as Status, receipt_watch::Subscribers},
 };
 
 fn receipt(status: Status) -> Receipt {
