@@ -9,7 +9,7 @@ use crate::{
     },
     app::App,
     auth::{
-        password_attempt::{self, AttemptOutcome, PasswordAttempt},
+        password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
         subject_keys::SubjectKeys,
     },
     domain::{
@@ -45,20 +45,22 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
     request.new.check_not_of(&user.email).map_err(|error| FieldError { field: "new_password", ..error })?;
     let keys = app.subject_keys(&user.email, request.network);
     // Rate-limited like any other password attempt: an attacker with a stolen token must not guess the password here.
-    let attempt = password_attempt::take(app, &keys).await?;
+    let attempt = PasswordAttempt::reserve(app, &keys).await?;
     // All hashes of an email address share one recipe, so the old and the new one do as well.
     let recipe = app.recipe(&user.email, std::iter::once(&user.password_hash));
     let new_proof = match verify_old_and_hash_new(request, &user, recipe, old_permit, new_permit).await {
         Ok(Some(new_proof)) => new_proof,
-        Ok(None) => return Err(Error::WrongPassword),
+        Ok(None) => {
+            attempt.keep_as_failure();
+            return Err(Error::WrongPassword);
+        }
         Err(overloaded) => {
-            password_attempt::settle(app, &keys, &attempt, AttemptOutcome::Untried).await?;
+            attempt.settle(app, AttemptOutcome::NotVerified).await?;
             return Err(overloaded.into());
         }
     };
     let replaced = replace(app, request, &user, &keys, &attempt, &new_proof).await;
-    password_attempt::settle_after(app, &keys, &attempt, &replaced).await;
-    replaced
+    attempt.ensure_settled(app, replaced).await
 }
 
 /// Hashes the new password if the old one is correct; `None` if it is not.
@@ -82,13 +84,13 @@ async fn replace(
     request: &ChangePassword,
     verified_user: &User,
     keys: &SubjectKeys,
-    attempt: &PasswordAttempt,
+    attempt: &PasswordAttempt<'_>,
     new_proof: &Proof,
 ) -> Result<(), Error> {
     let password_hash = new_proof.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
     let token_hash = request.token.hash();
-    let reading = try_join(sessions::holder(&connection, &token_hash), password_attempt::failed(&connection, keys));
+    let reading = try_join(sessions::holder(&connection, &token_hash), FailedAttempts::read(&connection, keys));
     let (transaction, (session_user, failed)) =
         Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
     // Another request may have ended the session while this one was hashing.
@@ -98,7 +100,7 @@ async fn replace(
     }
     let changed_at = failed.now;
     let mut writes = Writes::default();
-    password_attempt::end(&mut writes, keys, failed, attempt, AttemptOutcome::LetIn);
+    attempt.settle_in(&mut writes, failed, AttemptOutcome::CorrectForAccount);
     sessions::end_all_others(&mut writes, user.id, token_hash);
     let new = NewPassword { password_hash, traceparent: request.traceparent.clone(), changed_at };
     set_password::set_password(app, &mut writes, &user, new);

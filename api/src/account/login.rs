@@ -7,7 +7,7 @@ use crate::{
     app::App,
     auth::{
         credentials::{self, Credentials, Purpose, VerifiedCredentials},
-        password_attempt::{self, AttemptOutcome, PasswordAttempt},
+        password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
         rehash,
         subject_keys::SubjectKeys,
     },
@@ -36,12 +36,11 @@ pub(crate) async fn log_in(app: &App, credentials: &Credentials) -> Result<Sessi
     let VerifiedCredentials { user, attempt, .. } =
         credentials::verify_password(app, credentials, &keys, Purpose::Login, permit).await?;
     let Some(user) = user else {
-        password_attempt::settle(app, &keys, &attempt, AttemptOutcome::Right).await?;
+        attempt.settle(app, AttemptOutcome::Correct).await?;
         return Err(Error::NotActivated);
     };
     let session = create_session(app, &user, &keys, &attempt).await;
-    password_attempt::settle_after(app, &keys, &attempt, &session).await;
-    let session = session?;
+    let session = attempt.ensure_settled(app, session).await?;
     rehash::rehash_if_outdated(app, &user, &keys, &credentials.password).await;
     Ok(session)
 }
@@ -51,10 +50,10 @@ async fn create_session(
     app: &App,
     user: &User,
     keys: &SubjectKeys,
-    attempt: &PasswordAttempt,
+    attempt: &PasswordAttempt<'_>,
 ) -> Result<Session, Error> {
     let connection = app.store.connection().await?;
-    let reading = try_join(users::by_email(&connection, &user.email), password_attempt::failed(&connection, keys));
+    let reading = try_join(users::by_email(&connection, &user.email), FailedAttempts::read(&connection, keys));
     let (transaction, (current, failed)) =
         Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
     // The account may have been deleted while the password was hashed.
@@ -66,7 +65,7 @@ async fn create_session(
     let now = failed.now;
     let expires_at = now + app.policy.session_ttl;
     let mut writes = Writes::default();
-    password_attempt::end(&mut writes, keys, failed, attempt, AttemptOutcome::LetIn);
+    attempt.settle_in(&mut writes, failed, AttemptOutcome::CorrectForAccount);
     sessions::end_all_but(&mut writes, user.id, SESSIONS_PER_USER - 1);
     sessions::insert(&mut writes, user.id, token.hash(), now, expires_at);
     transaction.commit(writes).await?;

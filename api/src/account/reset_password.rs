@@ -106,7 +106,7 @@ async fn replace(
     sessions::end_all_but(&mut writes, account.id, 0);
     let new = NewPassword { password_hash, traceparent: request.traceparent.clone(), changed_at: now };
     set_password::set_password(app, &mut writes, &account, new);
-    password_attempt::let_in(&mut writes, subjects, now);
+    password_attempt::mark_network_known(&mut writes, subjects, now);
     guesses::count(&mut writes, guess_key, &ledger.record.without(1), now);
     network_guesses::forgive(&mut writes, subjects, wrong_codes, reserved.reserved_at);
     let mut instance_writes = Writes::default();

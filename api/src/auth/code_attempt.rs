@@ -12,7 +12,7 @@ use crate::{
     auth::{
         credentials::{self, Credentials, VerifiedRegistrations},
         network_guesses::{self, WrongCodes},
-        password_attempt::{self, AttemptOutcome},
+        password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
         subject_keys::SubjectKeys,
     },
     domain::{
@@ -43,32 +43,33 @@ pub(crate) async fn reserve(
     app: &App,
     credentials: &Credentials,
     keys: &SubjectKeys,
-    verified: &VerifiedRegistrations,
+    verified: VerifiedRegistrations<'_>,
 ) -> Result<ReservedCodeAttempt, Error> {
-    let reserved = reserve_codes(app, credentials, keys, verified).await;
-    password_attempt::settle_after(app, keys, &verified.attempt, &reserved).await;
-    reserved
+    let VerifiedRegistrations { registrations, attempt } = verified;
+    let reserved = reserve_codes(app, credentials, keys, &registrations, &attempt).await;
+    attempt.ensure_settled(app, reserved).await
 }
 
 async fn reserve_codes(
     app: &App,
     credentials: &Credentials,
     keys: &SubjectKeys,
-    verified: &VerifiedRegistrations,
+    verified: &[Registration],
+    password_attempt: &PasswordAttempt<'_>,
 ) -> Result<ReservedCodeAttempt, Error> {
     let connection = app.store.connection().await?;
-    let ids = ids(&verified.registrations);
+    let ids = ids(verified);
     let reading = try_join4(
         registrations::by_ids(&connection, &ids),
         guesses::read(&connection, &keys.email),
         network_guesses::read(&connection, keys),
-        password_attempt::failed(&connection, keys),
+        FailedAttempts::read(&connection, keys),
     );
     let (transaction, (current, ledger, wrong_codes, failed)) =
         Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
     let mut writes = Writes::default();
     // Whether the code is right or wrong, the password was right.
-    password_attempt::end(&mut writes, keys, failed, &verified.attempt, AttemptOutcome::Right);
+    password_attempt.settle_in(&mut writes, failed, AttemptOutcome::Correct);
     let mut comparable = match comparable_registrations(app, current, &ledger, &wrong_codes) {
         Ok(comparable) => comparable,
         Err(error) => {

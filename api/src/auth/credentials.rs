@@ -7,7 +7,7 @@ use crate::{
     app::App,
     auth::{
         network_guesses,
-        password_attempt::{self, AttemptOutcome, PasswordAttempt},
+        password_attempt::{AttemptLimits, AttemptOutcome, PasswordAttempt},
         rehash,
         subject_keys::SubjectKeys,
     },
@@ -43,41 +43,39 @@ pub(crate) enum Purpose {
 }
 
 /// What the password belongs to: an account, registrations, or both; never neither.
-pub(crate) struct VerifiedCredentials {
+pub(crate) struct VerifiedCredentials<'k> {
     pub(crate) user: Option<User>,
     registrations: Vec<Registration>,
-    /// The caller must settle it.
-    pub(crate) attempt: PasswordAttempt,
+    pub(crate) attempt: PasswordAttempt<'k>,
 }
 
 /// The registrations that the password belongs to, where there is no account with this password.
-pub(crate) struct VerifiedRegistrations {
+pub(crate) struct VerifiedRegistrations<'k> {
     /// Newest first, at least one: all open ones of the email address, or the one that the client named, whatever its
     /// state.
     pub(crate) registrations: Vec<Registration>,
-    /// The caller must settle it in its own transaction.
-    pub(crate) attempt: PasswordAttempt,
+    pub(crate) attempt: PasswordAttempt<'k>,
 }
 
 /// What the password is compared with, read before it is hashed.
-struct Candidates {
+struct Candidates<'k> {
     user: Option<User>,
     registrations: Vec<Registration>,
-    attempt: PasswordAttempt,
+    attempt: PasswordAttempt<'k>,
 }
 
 /// Verifies the password for what only a registration can do. The owner of an account gets `AlreadyActive`.
-pub(crate) async fn verify_registration_password(
+pub(crate) async fn verify_registration_password<'k>(
     app: &App,
     credentials: &Credentials,
-    keys: &SubjectKeys,
+    keys: &'k SubjectKeys,
     purpose: Purpose,
     permit: HashPermit,
-) -> Result<VerifiedRegistrations, Error> {
+) -> Result<VerifiedRegistrations<'k>, Error> {
     let VerifiedCredentials { user, registrations, attempt } =
         verify_password(app, credentials, keys, purpose, permit).await?;
     if let Some(user) = user {
-        password_attempt::settle(app, keys, &attempt, AttemptOutcome::LetIn).await?;
+        attempt.settle(app, AttemptOutcome::CorrectForAccount).await?;
         rehash::rehash_if_outdated(app, &user, keys, &credentials.password).await;
         return Err(Error::AlreadyActive);
     }
@@ -88,13 +86,13 @@ pub(crate) async fn verify_registration_password(
 ///
 /// Exactly one password is hashed, whatever exists: all hashes of an email address share one recipe (parameters and
 /// salt), so the result is compared with each of them, and the response time reveals nothing.
-pub(crate) async fn verify_password(
+pub(crate) async fn verify_password<'k>(
     app: &App,
     credentials: &Credentials,
-    keys: &SubjectKeys,
+    keys: &'k SubjectKeys,
     purpose: Purpose,
     permit: HashPermit,
-) -> Result<VerifiedCredentials, Error> {
+) -> Result<VerifiedCredentials<'k>, Error> {
     let Candidates { user, registrations, attempt } = read_candidates(app, credentials, keys, purpose).await?;
     let registration_hashes = registrations.iter().map(|registration| &registration.password_hash);
     let hashes = registration_hashes.chain(user.iter().map(|user| &user.password_hash));
@@ -102,7 +100,7 @@ pub(crate) async fn verify_password(
     let proof = match permit.prove(credentials.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
-            password_attempt::settle(app, keys, &attempt, AttemptOutcome::Untried).await?;
+            attempt.settle(app, AttemptOutcome::NotVerified).await?;
             return Err(overloaded.into());
         }
     };
@@ -110,6 +108,7 @@ pub(crate) async fn verify_password(
     let registrations: Vec<_> =
         registrations.into_iter().filter(|registration| proof.matches(&registration.password_hash)).collect();
     if user.is_none() && registrations.is_empty() {
+        attempt.keep_as_failure();
         return Err(Error::Unauthenticated);
     }
     Ok(VerifiedCredentials { user, registrations, attempt })
@@ -117,12 +116,12 @@ pub(crate) async fn verify_password(
 
 /// Reserves a password attempt, commits it, and reads what the password is to be compared with. The connection goes back
 /// to the pool before the password is hashed.
-async fn read_candidates(
+async fn read_candidates<'k>(
     app: &App,
     credentials: &Credentials,
-    keys: &SubjectKeys,
+    keys: &'k SubjectKeys,
     purpose: Purpose,
-) -> Result<Candidates, Error> {
+) -> Result<Candidates<'k>, Error> {
     let connection = app.store.connection().await?;
     let registrations = async {
         match credentials.registration {
@@ -130,14 +129,14 @@ async fn read_candidates(
             None => registrations::open_of(&connection, &credentials.email, app.policy.registration_ttl).await,
         }
     };
-    let reading = try_join(password_attempt::before(&connection, keys), network_guesses::read(&connection, keys));
-    let (transaction, (before, wrong_codes)) =
+    let reading = try_join(AttemptLimits::read(&connection, keys), network_guesses::read(&connection, keys));
+    let (transaction, (limits, wrong_codes)) =
         Transaction::begin(&connection, Commit::Soon, &keys.locks(), reading).await?;
     if purpose == Purpose::Activate {
         network_guesses::check(app, &wrong_codes)?;
     }
     let mut writes = Writes::default();
-    let attempt = password_attempt::begin(&app.policy, &mut writes, keys, before)?;
+    let attempt = PasswordAttempt::reserve_in(&app.policy, &mut writes, keys, limits)?;
     // Read only after the limits were checked: a rejection takes no longer for a known email address than for an unknown
     // one.
     let candidates = try_join(users::by_email(&connection, &credentials.email), registrations);

@@ -34,7 +34,7 @@ pub(crate) async fn activate(app: &App, credentials: &Credentials, code: &str) -
     let keys = app.subject_keys(&credentials.email, credentials.network);
     let verified =
         credentials::verify_registration_password(app, credentials, &keys, Purpose::Activate, permit).await?;
-    let reserved = code_attempt::reserve(app, credentials, &keys, &verified).await?;
+    let reserved = code_attempt::reserve(app, credentials, &keys, verified).await?;
     let is_right = |registration: &&Registration| registration.code.is(code, app.ring.get(&registration.code.key_id));
     match reserved.registrations.iter().find(is_right) {
         Some(registration) => create_account(app, credentials, &keys, registration, reserved.reserved_at).await,
@@ -81,7 +81,7 @@ async fn create_account(
     registrations::activate(&mut writes, &registration, now);
     codes::consume(&mut writes, verified.code.id, now);
     guesses::forgive(&mut writes, &keys.email);
-    password_attempt::let_in(&mut writes, keys, now);
+    password_attempt::mark_network_known(&mut writes, keys, now);
     let message = Message { kind: MailKind::Activated, id: user.id };
     let envelope = Envelope { message, traceparent: Some(credentials.traceparent.clone()) };
     outbox::insert(&mut writes, OutboxMessage::Mail(envelope));

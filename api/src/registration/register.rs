@@ -8,7 +8,7 @@ use i18n::Language;
 use crate::{
     app::App,
     auth::{
-        password_attempt::{self, AttemptOutcome},
+        password_attempt::{AttemptOutcome, PasswordAttempt},
         subject_keys::SubjectKeys,
     },
     domain::{
@@ -113,18 +113,25 @@ async fn retry(
     original: &Registration,
     permit: HashPermit,
 ) -> Result<Receipt, Error> {
-    let attempt = password_attempt::take(app, keys).await?;
+    let attempt = PasswordAttempt::reserve(app, keys).await?;
     let recipe = app.recipe(&request.email, std::iter::once(&original.password_hash));
     let proof = match permit.prove(request.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
-            password_attempt::settle(app, keys, &attempt, AttemptOutcome::Untried).await?;
+            attempt.settle(app, AttemptOutcome::NotVerified).await?;
             return Err(overloaded.into());
         }
     };
-    let receipt = replay(app, request, original, &proof)?;
-    password_attempt::settle(app, keys, &attempt, AttemptOutcome::Right).await?;
-    Ok(receipt)
+    match replay(app, request, original, &proof) {
+        Ok(receipt) => {
+            attempt.settle(app, AttemptOutcome::Correct).await?;
+            Ok(receipt)
+        }
+        Err(mismatch) => {
+            attempt.keep_as_failure();
+            Err(mismatch)
+        }
+    }
 }
 
 /// Returns the receipt of the original request, without a second mail, if email address and password are the same.

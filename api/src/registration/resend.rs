@@ -6,7 +6,7 @@ use crate::{
     app::App,
     auth::{
         credentials::{self, Credentials, Purpose, VerifiedRegistrations},
-        password_attempt::{self, AttemptOutcome},
+        password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
         subject_keys::SubjectKeys,
     },
     domain::policy::CodePurpose,
@@ -29,9 +29,9 @@ pub(crate) async fn resend(app: &App, credentials: &Credentials) -> Result<Recei
     let permit = app.hashes.admit(Priority::Entering)?;
     let keys = app.subject_keys(&credentials.email, credentials.network);
     let verified = credentials::verify_registration_password(app, credentials, &keys, Purpose::Resend, permit).await?;
-    let receipt = issue(app, credentials, &keys, &verified).await;
-    password_attempt::settle_after(app, &keys, &verified.attempt, &receipt).await;
-    receipt
+    let VerifiedRegistrations { registrations, attempt } = verified;
+    let receipt = issue(app, credentials, &keys, &registrations, &attempt).await;
+    attempt.ensure_settled(app, receipt).await
 }
 
 /// Issues the code if the registration and the limits allow it, and settles the password attempt in either case.
@@ -39,10 +39,11 @@ async fn issue(
     app: &App,
     credentials: &Credentials,
     keys: &SubjectKeys,
-    verified: &VerifiedRegistrations,
+    verified: &[Registration],
+    attempt: &PasswordAttempt<'_>,
 ) -> Result<Receipt, Error> {
     // The newest one is meant when the client named none.
-    let newest = verified.registrations.first().ok_or(Error::Unauthenticated)?;
+    let newest = verified.first().ok_or(Error::Unauthenticated)?;
     let purpose = CodePurpose::Resend;
     let request = CodeRequest {
         email: &credentials.email,
@@ -56,7 +57,7 @@ async fn issue(
     let reading = try_join3(
         registrations::by_id(&connection, newest.id),
         issue_code::read_facts(&connection, &request),
-        password_attempt::failed(&connection, keys),
+        FailedAttempts::read(&connection, keys),
     );
     let (transaction, (current, facts, failed)) =
         Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
@@ -65,7 +66,7 @@ async fn issue(
         .map(|current| (issue_code::generate(app, &facts, purpose, current.id), current));
     let mut writes = Writes::default();
     // Whether a code is issued or not, the password was right.
-    password_attempt::end(&mut writes, keys, failed, &verified.attempt, AttemptOutcome::Right);
+    attempt.settle_in(&mut writes, failed, AttemptOutcome::Correct);
     if let Ok((code, current)) = &allowed {
         codes::supersede(&mut writes, current.id, now);
         codes::insert(&mut writes, code, app.policy.code_ttl, now);
