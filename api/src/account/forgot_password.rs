@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    auth::code_status::MailedCode,
     domain::{
         email::EmailAddress,
         network::Network,
@@ -105,8 +106,7 @@ pub(crate) fn status(reset: &Reset) -> ResetStatus {
     if reset.undeliverable {
         return ResetStatus::Undeliverable;
     }
-    match reset.code.standing(reset.now) {
-        CodeStatus::Waiting if reset.dropped => ResetStatus::Expired,
+    match MailedCode::from(reset).status() {
         CodeStatus::Waiting => ResetStatus::Queued,
         CodeStatus::Live => ResetStatus::Sent,
         CodeStatus::Expired | CodeStatus::Exhausted => ResetStatus::Expired,

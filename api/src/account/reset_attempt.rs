@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::{
     account::reset_password::ResetKeys,
     app::App,
-    auth::{code_attempt, network_guesses},
-    domain::{email::EmailAddress, policy::CodeStatus},
+    auth::{code_attempt, code_status::MailedCode, network_guesses},
+    domain::email::EmailAddress,
     error::Error,
     store::{
         guesses,
@@ -76,13 +76,6 @@ fn check_live(reset: &Reset) -> Result<(), Error> {
     if reset.used_at.is_some() {
         return Err(Error::CodeExpired);
     }
-    match reset.code.standing(reset.now) {
-        CodeStatus::Live => Ok(()),
-        CodeStatus::Exhausted => Err(Error::CodeExhausted),
-        CodeStatus::Waiting if !reset.dropped && !reset.undeliverable => {
-            let attempts_left = reset.code.attempts_allowed.saturating_sub(reset.code.attempts);
-            Err(Error::CodeNotSent { attempts_left })
-        }
-        CodeStatus::Waiting | CodeStatus::Expired => Err(Error::CodeExpired),
-    }
+    let attempts_left = reset.code.attempts_allowed.saturating_sub(reset.code.attempts);
+    MailedCode::from(reset).check_live(attempts_left)
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     auth::{
+        code_status::MailedCode,
         credentials::{self, Credentials, VerifiedRegistrations},
         network_guesses::{self, WrongCodes},
         password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
@@ -118,7 +119,7 @@ fn comparable_registrations(
     let required_length = app.policy.guesses.length(record, spent, *now);
     current.retain(|registration| {
         credentials::check_open(app, registration).is_ok()
-            && registration.code.standing(registration.now) == CodeStatus::Live
+            && MailedCode::from(registration).status() == CodeStatus::Live
             && registration.code.length >= required_length
     });
     let guesses_left = app.policy.guesses.room(record, *now);
@@ -150,13 +151,9 @@ fn why_not_comparable(app: &App, newest: &Registration) -> Error {
     if let Err(error) = credentials::check_open(app, newest) {
         return error;
     }
-    match newest.code.standing(newest.now) {
-        CodeStatus::Exhausted => Error::CodeExhausted,
-        CodeStatus::Waiting if !newest.dropped && !newest.undeliverable => {
-            Error::CodeNotSent { attempts_left: attempts_left(&newest.code, newest.guesses) }
-        }
-        CodeStatus::Waiting | CodeStatus::Expired | CodeStatus::Live => Error::CodeExpired,
-    }
+    let attempts_left = attempts_left(&newest.code, newest.guesses);
+    // A live code that cannot be compared is shorter than codes must be now.
+    MailedCode::from(newest).check_live(attempts_left).err().unwrap_or(Error::CodeExpired)
 }
 
 fn ids(registrations: &[Registration]) -> Vec<Uuid> {

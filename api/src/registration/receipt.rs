@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    auth::code_status::MailedCode,
     domain::policy::{CodeStatus, Policy, attempts_left},
     error::Error,
     store::{
@@ -105,8 +106,7 @@ fn status(registration: &Registration, policy: &Policy) -> RegistrationStatus {
     if registration.undeliverable {
         return RegistrationStatus::Undeliverable;
     }
-    match registration.code.standing(registration.now) {
-        CodeStatus::Waiting if registration.dropped => RegistrationStatus::Expired,
+    match MailedCode::from(registration).status() {
         CodeStatus::Waiting => RegistrationStatus::Queued,
         CodeStatus::Live => RegistrationStatus::Sent,
         CodeStatus::Expired | CodeStatus::Exhausted => RegistrationStatus::Expired,
