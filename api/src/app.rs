@@ -51,14 +51,14 @@ impl App {
         Ok(())
     }
 
-    /// The recipe (parameters and salt) that passwords of an email address are hashed with: that of the first of its stored
-    /// hashes, so that one hash can be compared with all of them.
+    /// The recipe (parameters and salt) that passwords of an email address are hashed with: that of the first of its
+    /// stored hashes, so that one hash can be compared with all of them.
     pub(crate) fn recipe<'a>(&self, email: &EmailAddress, mut hashes: impl Iterator<Item = &'a String>) -> Recipe {
         hashes.find_map(|hash| Recipe::of(hash)).unwrap_or_else(|| self.first_recipe(email))
     }
 
-    /// The recipe for an email address that has no hash yet. Its salt is derived from the address, so that two concurrent
-    /// first registrations get the same; without the secret it cannot be told from a random one.
+    /// The recipe for an email address that has no hash yet. Its salt is derived from the address, so that two
+    /// concurrent first registrations get the same; without the secret it cannot be told from a random one.
     pub(crate) fn first_recipe(&self, email: &EmailAddress) -> Recipe {
         let key = self.ring.oldest().pseudonym("salt", email.as_str());
         Recipe { costs: self.hashes.costs(), salt: std::array::from_fn(|i| key[i]) }

@@ -92,7 +92,8 @@ pub async fn answer(config: Config, tool: Tool) -> Result<String> {
             );
             if unreadable > 0 {
                 text.push_str(&format!(
-                    "{unreadable} code(s) were skipped: CODE_SECRETS lacks the key that made them; add it and run this again.\n"
+                    "{unreadable} code(s) were skipped: CODE_SECRETS lacks the key that made them; add it and run this \
+                     again.\n"
                 ));
             }
             (text, json!({ "codes": codes, "welcomes": welcomes, "warnings": warnings, "unreadable": unreadable }))

@@ -1,5 +1,5 @@
-//! Why a request was rejected or failed: a closed list, because callers act on the difference. `http/problem` turns each
-//! into a response.
+//! Why a request was rejected or failed: a closed list, because callers act on the difference. `http/problem` turns
+//! each into a response.
 
 use crate::{
     domain::policy::{FieldError, RateLimited},

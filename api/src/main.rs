@@ -17,7 +17,8 @@ fn main() -> ExitCode {
     let result = match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
             let result = runtime.block_on(run(command));
-            // Does not wait for DNS look-ups, which cannot be cancelled: an unresponsive name server must not delay the exit.
+            // Does not wait for DNS look-ups, which cannot be cancelled: an unresponsive name server must not delay
+            // the exit.
             runtime.shutdown_background();
             result
         }

@@ -100,8 +100,8 @@ impl Metrics {
         }
     }
 
-    /// Records a request whose client disconnected before the response. Its duration says nothing about this service, so it
-    /// is not observed.
+    /// Records a request whose client disconnected before the response. Its duration says nothing about this service,
+    /// so it is not observed.
     pub(crate) fn record_client_gone(&self, method: &'static str, pattern: &'static str, status: &'static str) {
         self.requests.count([method, pattern, status]);
     }

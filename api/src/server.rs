@@ -28,8 +28,8 @@ use crate::{
     store::Store,
 };
 
-/// The size of the Postgres connection pool. Few are enough: a request holds no connection while its password is hashed,
-/// which is what takes time.
+/// The size of the Postgres connection pool. Few are enough: a request holds no connection while its password is
+/// hashed, which is what takes time.
 pub const CONNECTIONS: usize = 16;
 
 /// How many published messages may wait for a confirm of the broker.

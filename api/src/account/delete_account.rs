@@ -12,11 +12,11 @@ use crate::{
     },
 };
 
-/// Deletes the user, the sessions, all registrations and resets of the email address with their codes, and the mails that
-/// are still in the outbox.
+/// Deletes the user, the sessions, all registrations and resets of the email address with their codes, and the mails
+/// that are still in the outbox.
 ///
-/// Messages that are in RabbitMQ already are dropped by the worker, because it finds no rows for them. Rate limits stay:
-/// they identify nobody, and they keep protecting the email address.
+/// Messages that are in RabbitMQ already are dropped by the worker, because it finds no rows for them. Rate limits
+/// stay: they identify nobody, and they keep protecting the email address.
 pub(crate) async fn delete(app: &App, token: &Token, traceparent: &str) -> Result<(), Error> {
     let connection = app.store.connection().await?;
     let token_hash = token.hash();
@@ -27,8 +27,8 @@ pub(crate) async fn delete(app: &App, token: &Token, traceparent: &str) -> Resul
     // Another request may have ended the session while this one waited for the lock.
     let (user, now) = session_user.ok_or(Error::NoSession)?;
     let mut writes = Writes::default();
-    // Also for the rows that are deleted by cascade: accounts are deleted rarely, so plans that were made while the tables
-    // were small would be kept.
+    // Also for the rows that are deleted by cascade: accounts are deleted rarely, so plans that were made while the
+    // tables were small would be kept.
     outbox::by_index(&mut writes);
     // Before the rest, because it finds its rows by the rows that are deleted next.
     outbox::drop_of(&mut writes, &user.email, user.id);

@@ -1,16 +1,16 @@
 //! Resets the password of an account with the code from the mail.
 
-use futures_util::future::{try_join, try_join4};
+use futures_util::future::try_join4;
 use uuid::Uuid;
 
 use crate::{
     account::{
         forgot_password,
-        reset_attempt::{self, ReservedResetAttempt},
+        reset_attempt::{ReservedResetAttempt, ResetKeys},
         set_password::{self, NewPassword},
     },
     app::App,
-    auth::{network_guesses, password_attempt, subject_keys::SubjectKeys},
+    auth::{network_guesses, password_attempt},
     domain::{
         network::Network,
         password::{Password, proof::Proof},
@@ -35,13 +35,6 @@ pub(crate) struct ResetPassword {
     pub(crate) traceparent: String,
 }
 
-/// The keys that the limits of a reset are stored under.
-pub(crate) struct ResetKeys {
-    pub(crate) subjects: SubjectKeys,
-    /// Counts the wrong reset codes of the email address.
-    pub(crate) guess_key: [u8; 32],
-}
-
 /// Verifies the reset code, stores the new password, and ends all sessions of the user.
 pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Error> {
     // Before anything else: an overload must cost nothing, least of all an attempt.
@@ -51,7 +44,7 @@ pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Erro
     request.password.check_not_of(&email)?;
     let keys =
         ResetKeys { subjects: app.subject_keys(&email, request.network), guess_key: app.reset_guess_key(&email) };
-    let reserved = reset_attempt::reserve(app, request.receipt, &email, &keys).await?;
+    let reserved = ReservedResetAttempt::reserve(app, request.receipt, &email, &keys).await?;
     let ReservedResetAttempt { reset, account, .. } = &reserved;
     let is_right = reset.code.is(&request.code, app.ring.get(&reset.code.key_id));
     let account =
@@ -64,7 +57,7 @@ pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Erro
     let proof = match permit.prove(request.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
-            release(app, &reserved, &keys).await?;
+            reserved.release(app).await?;
             return Err(overloaded.into());
         }
     };
@@ -76,7 +69,7 @@ async fn replace(
     app: &App,
     request: &ResetPassword,
     keys: &ResetKeys,
-    reserved: &ReservedResetAttempt,
+    reserved: &ReservedResetAttempt<'_>,
     reserved_account: &User,
     proof: &Proof,
 ) -> Result<(), Error> {
@@ -107,31 +100,9 @@ async fn replace(
     let new = NewPassword { password_hash, traceparent: request.traceparent.clone(), changed_at: now };
     set_password::set_password(app, &mut writes, &account, new);
     password_attempt::mark_network_known(&mut writes, subjects, now);
-    guesses::count(&mut writes, guess_key, &ledger.record.without(1), now);
-    network_guesses::forgive(&mut writes, subjects, wrong_codes, reserved.reserved_at);
-    let mut instance_writes = Writes::default();
-    guesses::forgive_for_all(&mut instance_writes, reset.code.length, reserved.reserved_at);
-    // The password is changed even if the second transaction failed. All that may be lost is one guess of the limit of the
-    // instance.
+    let instance_writes = reserved.release_in(&mut writes, &ledger, wrong_codes);
+    // The password is changed even if the second transaction failed.
     drop(transaction.commit_before(writes, instance_writes).await?);
     app.wake_relay();
-    Ok(())
-}
-
-/// Releases the attempt: the code was right, but the new password was not hashed because of an overload.
-async fn release(app: &App, reserved: &ReservedResetAttempt, keys: &ResetKeys) -> Result<(), Error> {
-    let ResetKeys { subjects, guess_key } = keys;
-    let connection = app.store.connection().await?;
-    let reading = try_join(guesses::read(&connection, guess_key), network_guesses::read(&connection, subjects));
-    let (transaction, (ledger, wrong_codes)) =
-        Transaction::begin(&connection, Commit::Durable, &subjects.locks(), reading).await?;
-    let now = wrong_codes.now;
-    let mut writes = Writes::default();
-    resets::give_back(&mut writes, reserved.reset.id);
-    guesses::count(&mut writes, guess_key, &ledger.record.without(1), now);
-    network_guesses::forgive(&mut writes, subjects, wrong_codes, reserved.reserved_at);
-    let mut instance_writes = Writes::default();
-    guesses::forgive_for_all(&mut instance_writes, reserved.reset.code.length, reserved.reserved_at);
-    drop(transaction.commit_before(writes, instance_writes).await?);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Rate limit for the codes of registrations.
 //!
 //! An attempt is counted as wrong in a committed transaction *before* the submitted code is compared, so that no crash
-//! and no rollback gives a guess away for free.
+//! and no rollback gives a guess away for free. The checks at the end are shared with `account/reset_attempt`.
 
 use futures_util::future::try_join4;
 use time::OffsetDateTime;
@@ -94,10 +94,7 @@ async fn reserve_codes(
     let (rows_updated, instance_committed) = transaction.commit_before(writes, instance_writes).await?;
     instance_committed?;
     shared::fault_points::point("activate-after-counting");
-    if rows_updated.get(code_update).copied() != u64::try_from(comparable.len()).ok() {
-        // Possible only where another API has other CODE_SECRETS, and so takes another lock for this email address.
-        return Err(Error::Unavailable(anyhow::anyhow!("a concurrent request used the last attempts of these codes")));
-    }
+    check_reserved(rows_updated.get(code_update), comparable.len())?;
     for registration in &mut comparable {
         registration.code.attempts += 1;
         registration.guesses += 1;
@@ -136,16 +133,6 @@ fn comparable_registrations(
     Ok(current)
 }
 
-/// Checks whether this API has the secret that a code was made with.
-///
-/// While secrets are rotated, an API that has the new one issues codes that an API with the old configuration cannot
-/// compare yet. Such an attempt is not counted, and a retry may reach an API that can.
-pub(crate) fn check_key(app: &App, code: &Code) -> Result<(), Error> {
-    let differ = "CODE_SECRETS of this API and of another differ: the code was made with the key";
-    let missing = || Error::Unavailable(anyhow::anyhow!("{differ} {}, which this API does not have", code.key_id));
-    app.ring.get(&code.key_id).map(drop).ok_or_else(missing)
-}
-
 /// Why no code can be compared: the state of the newest registration decides.
 fn why_not_comparable(app: &App, newest: &Registration) -> Error {
     if let Err(error) = credentials::check_open(app, newest) {
@@ -158,4 +145,23 @@ fn why_not_comparable(app: &App, newest: &Registration) -> Error {
 
 fn ids(registrations: &[Registration]) -> Vec<Uuid> {
     registrations.iter().map(|registration| registration.id).collect()
+}
+
+/// Checks whether this API has the secret that a code was made with.
+///
+/// While secrets are rotated, an API that has the new one issues codes that an API with the old configuration cannot
+/// compare yet. Such an attempt is not counted, and a retry may reach an API that can.
+pub(crate) fn check_key(app: &App, code: &Code) -> Result<(), Error> {
+    let differ = "CODE_SECRETS of this API and of another differ: the code was made with the key";
+    let missing = || Error::Unavailable(anyhow::anyhow!("{differ} {}, which this API does not have", code.key_id));
+    app.ring.get(&code.key_id).map(drop).ok_or_else(missing)
+}
+
+/// Checks that the statement that takes the attempts has updated as many rows as there are codes.
+pub(crate) fn check_reserved(rows_updated: Option<&u64>, codes: usize) -> Result<(), Error> {
+    if rows_updated.copied() == u64::try_from(codes).ok() {
+        return Ok(());
+    }
+    // Possible only where another API has other CODE_SECRETS, and so takes another lock for this email address.
+    Err(Error::Unavailable(anyhow::anyhow!("a concurrent request used the last attempts of the code")))
 }

@@ -114,8 +114,8 @@ pub(crate) async fn verify_password<'k>(
     Ok(VerifiedCredentials { user, registrations, attempt })
 }
 
-/// Reserves a password attempt, commits it, and reads what the password is to be compared with. The connection goes back
-/// to the pool before the password is hashed.
+/// Reserves a password attempt, commits it, and reads what the password is to be compared with. The connection goes
+/// back to the pool before the password is hashed.
 async fn read_candidates<'k>(
     app: &App,
     credentials: &Credentials,
@@ -137,8 +137,8 @@ async fn read_candidates<'k>(
     }
     let mut writes = Writes::default();
     let attempt = PasswordAttempt::reserve_in(&app.policy, &mut writes, keys, limits)?;
-    // Read only after the limits were checked: a rejection takes no longer for a known email address than for an unknown
-    // one.
+    // Read only after the limits were checked: a rejection takes no longer for a known email address than for an
+    // unknown one.
     let candidates = try_join(users::by_email(&connection, &credentials.email), registrations);
     let (user, mut registrations) = transaction.commit_and_read(writes, candidates).await?;
     registrations.retain(|registration| registration.email == credentials.email);

@@ -40,8 +40,8 @@ pub(crate) enum AttemptOutcome {
     NotVerified,
     /// The password is that of a registration. Removes the failure of this attempt.
     Correct,
-    /// The password is that of the account. Removes the failure of this attempt, and all at this email address from this
-    /// network, which is known to the account from now on.
+    /// The password is that of the account. Removes the failure of this attempt, and all at this email address from
+    /// this network, which is known to the account from now on.
     CorrectForAccount,
 }
 
@@ -100,8 +100,8 @@ impl<'k> PasswordAttempt<'k> {
         Ok(attempt)
     }
 
-    /// Reserves an attempt, or returns how long the client has to wait. The caller holds the locks of the keys, and commits
-    /// `writes` before the password is verified.
+    /// Reserves an attempt, or returns how long the client has to wait. The caller holds the locks of the keys, and
+    /// commits `writes` before the password is verified.
     pub(crate) fn reserve_in<'w>(
         policy: &Policy,
         writes: &mut Writes<'w>,
@@ -168,7 +168,8 @@ impl<'k> PasswordAttempt<'k> {
     /// transaction. The password was correct, so a retry of the client must not be locked out by the failure.
     pub(crate) async fn ensure_settled<T>(self, app: &App, result: Result<T, Error>) -> Result<T, Error> {
         if matches!(result, Err(Error::Unavailable(_) | Error::Internal(_))) {
-            // Best effort: this is likely to fail for the same reason. Nothing happens if the attempt is settled already.
+            // Best effort: this is likely to fail for the same reason. Nothing happens if the attempt is settled
+            // already.
             let _ = self.settle(app, AttemptOutcome::Correct).await;
         }
         result
@@ -178,8 +179,8 @@ impl<'k> PasswordAttempt<'k> {
     pub(crate) fn keep_as_failure(self) {}
 }
 
-/// Deletes the failed attempts at this email address from this network, and marks the network as known to the account. The
-/// caller has locked the email address, and commits.
+/// Deletes the failed attempts at this email address from this network, and marks the network as known to the
+/// account. The caller has locked the email address, and commits.
 pub(crate) fn mark_network_known<'w>(writes: &mut Writes<'w>, keys: &'w SubjectKeys, now: OffsetDateTime) {
     lockouts::forget(writes, &keys.email_and_network);
     rate_limits::set(writes, &keys.email_and_network, LimitKind::LetIn, vec![now]);

@@ -1,7 +1,7 @@
 //! Remembers recent rate-limit rejections in memory, so that a client that keeps retrying costs no database query.
 //!
-//! A subject that was rejected [`REPEATED`] times within [`WINDOW`] is rejected from memory for the rest of that window.
-//! All other requests are checked against the database.
+//! A subject that was rejected [`REPEATED`] times within [`WINDOW`] is rejected from memory for the rest of that
+//! window. All other requests are checked against the database.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -53,8 +53,8 @@ impl RejectionCache {
         Ok(())
     }
 
-    /// Whether one of the subjects was rejected last time, so that another rejection is likely and queries that it would
-    /// make useless should wait. Only a hint: it never rejects a request.
+    /// Whether one of the subjects was rejected last time, so that another rejection is likely and queries that it
+    /// would make useless should wait. Only a hint: it never rejects a request.
     pub(crate) fn is_rejection_likely(&self, keys: &SubjectKeys) -> bool {
         let is_cached = |key| self.slot(key).as_ref().is_some_and(|rejection| rejection.tag == tag(key));
         [&keys.email_and_network, &keys.network].into_iter().any(is_cached)

@@ -92,8 +92,8 @@ async fn create_account(
     guesses::forgive_for_all(&mut instance_writes, verified.code.length, reserved_at);
     match transaction.commit_before(writes, instance_writes).await {
         Err(error) if store::violates(&error, users::EMAIL_UNIQUE) => return Err(Error::RegistrationClosed),
-        // The account exists even if the second transaction failed. All that may be lost is one guess of the limit of the
-        // instance.
+        // The account exists even if the second transaction failed. All that may be lost is one guess of the limit of
+        // the instance.
         committed => drop(committed?),
     }
     shared::fault_points::point("activate-after-consuming");

@@ -101,8 +101,8 @@ impl IssueFacts {
         self.is_suppressed && purpose != CodePurpose::Reset
     }
 
-    /// Whether a hash with this recipe may be stored for the email address. Its account may have been rehashed with another
-    /// recipe while this hash was computed.
+    /// Whether a hash with this recipe may be stored for the email address. Its account may have been rehashed with
+    /// another recipe while this hash was computed.
     pub(crate) fn allows_hash_of(&self, proof: &Proof) -> bool {
         self.account.as_ref().is_none_or(|account| proof.is_like(&account.password_hash))
     }
@@ -112,8 +112,8 @@ impl IssueFacts {
         self.account.as_ref().map(|account| account.id)
     }
 
-    /// The language of mails to the email address: that of its account, since the owner did not choose the language of a
-    /// stranger who registers the same address; without an account the one requested.
+    /// The language of mails to the email address: that of its account, since the owner did not choose the language
+    /// of a stranger who registers the same address; without an account the one requested.
     pub(crate) fn language(&self, requested: Language) -> Language {
         self.account.as_ref().map_or(requested, |account| account.language)
     }
@@ -159,8 +159,8 @@ pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, rece
 
 /// Writes the outbox message about a code, and what the code takes from the limits. The caller writes the code.
 ///
-/// Where the code is a decoy, the mail says why there is none. For a suppressed one the worker sees that nothing is to be
-/// mailed.
+/// Where the code is a decoy, the mail says why there is none. For a suppressed one the worker sees that nothing is
+/// to be mailed.
 pub(crate) fn write<'a>(app: &App, writes: &mut Writes<'a>, request: &CodeRequest<'a>, facts: &IssueFacts, code: Uuid) {
     let LimitUsage { issued, registered, now } = &facts.usage;
     let (policy, keys) = (&app.policy, request.keys);

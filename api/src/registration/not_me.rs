@@ -1,5 +1,5 @@
-//! "It was not me": the owner of a mailbox suppresses the mails of registrations with this email address, or allows them
-//! again.
+//! "It was not me": the owner of a mailbox suppresses the mails of registrations with this email address, or allows
+//! them again.
 
 use futures_util::future::try_join3;
 use i18n::Language;

@@ -75,8 +75,8 @@ impl Subscribers {
         Self { state: Mutex::default(), subscribed: Notify::new(), max_subscriptions, streams }
     }
 
-    /// Subscribes a client to a receipt that it has just read. Fails if there are too many subscriptions in all or of this
-    /// network, or if the process stops.
+    /// Subscribes a client to a receipt that it has just read. Fails if there are too many subscriptions in all or of
+    /// this network, or if the process stops.
     pub(crate) fn join(self: &Arc<Self>, receipt: Receipt, network: Network) -> Result<Subscription, Error> {
         let mut state = self.state();
         if state.is_closed || state.subscriptions >= self.max_subscriptions {

@@ -89,8 +89,8 @@ async fn precheck(app: &App, request: &RegisterRequest, keys: &SubjectKeys) -> R
     let ((original, usage), hash) = if app.rejections.is_rejection_likely(keys) {
         (limits.await?, Either::Left(hash))
     } else {
-        // Sent together. A rejected request does not wait for what is stored about the email address, so its response time
-        // reveals nothing.
+        // Sent together. A rejected request does not wait for what is stored about the email address, so its response
+        // time reveals nothing.
         match select(limits, hash).await {
             Either::Left((limits, hash)) => (limits?, Either::Left(hash)),
             Either::Right((hash, limits)) => (limits.await?, Either::Right(ready(hash))),
