@@ -21,12 +21,12 @@ use crate::{
 pub(crate) struct App {
     pub(crate) store: Store,
     /// `CODE_SECRETS`: the newest makes codes, the oldest keys subjects.
-    pub(crate) ring: CodeSecrets,
+    pub(crate) code_secrets: CodeSecrets,
     pub(crate) policy: Policy,
-    pub(crate) hashes: HashPool,
-    pub(crate) rejections: RejectionCache,
+    pub(crate) hash_pool: HashPool,
+    pub(crate) rejection_cache: RejectionCache,
     /// Wakes the outbox relay.
-    pub(crate) wake: Arc<Notify>,
+    pub(crate) relay_wakeup: Arc<Notify>,
     pub(crate) delivery: OutboxDelivery,
     pub(crate) public_url: String,
     /// Whether events for other services contain email addresses.
@@ -41,7 +41,7 @@ impl App {
     /// limits would silently start from zero.
     pub(crate) async fn check_key_fingerprint(&self) -> Result<()> {
         let connection = self.store.connection().await?;
-        let sample = self.ring.oldest().pseudonym("sample", "");
+        let sample = self.code_secrets.oldest().pseudonym("sample", "");
         let is_same = key_fingerprint::are_made_like(&connection, &sample).await.map_err(Error::from)?;
         anyhow::ensure!(
             is_same,
@@ -60,12 +60,12 @@ impl App {
     /// The recipe for an email address that has no hash yet. Its salt is derived from the address, so that two
     /// concurrent first registrations get the same; without the secret it cannot be told from a random one.
     pub(crate) fn first_recipe(&self, email: &EmailAddress) -> Recipe {
-        let key = self.ring.oldest().pseudonym("salt", email.as_str());
-        Recipe { costs: self.hashes.costs(), salt: std::array::from_fn(|i| key[i]) }
+        let key = self.code_secrets.oldest().pseudonym("salt", email.as_str());
+        Recipe { costs: self.hash_pool.costs(), salt: std::array::from_fn(|i| key[i]) }
     }
 
     /// Makes the relay look at the outbox now. To be called after a commit that wrote to it.
     pub(crate) fn wake_relay(&self) {
-        self.wake.notify_one();
+        self.relay_wakeup.notify_one();
     }
 }

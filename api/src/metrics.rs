@@ -25,9 +25,13 @@ pub(crate) struct Metrics {
     codes_issued: Arc<Family<2>>,
     wrong_guesses: Arc<Family<2>>,
     rate_limit_hits: Arc<Family<1>>,
+    /// Open client connections.
     pub(crate) connections: Arc<Number>,
+    /// Open event streams of receipts.
     pub(crate) streams: Arc<Number>,
+    /// Messages that the relay has published, or failed to.
     pub(crate) published: Arc<Family<2>>,
+    /// Rows that the cleanup has deleted.
     pub(crate) removed: Arc<Family<1>>,
     pub(crate) postgres_errors: Arc<Number>,
 }
@@ -52,6 +56,7 @@ pub(crate) struct ProblemLabels {
 }
 
 impl Metrics {
+    /// Registers the metrics. Series whose label values are known in advance start at zero.
     pub(crate) fn new(registry: &Registry) -> Self {
         let accepted = [["accepted"]];
         Self {

@@ -95,11 +95,11 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     let max_subscriptions = config.transport.max_connections / 4;
     let app = Arc::new(App {
         store: Store::new(database),
-        ring: config.ring,
+        code_secrets: config.ring,
         policy: config.policy,
-        hashes: HashPool::start(config.hashing, HashMetrics::new(&registry))?,
-        rejections: RejectionCache::new(),
-        wake: Arc::default(),
+        hash_pool: HashPool::start(config.hashing, HashMetrics::new(&registry))?,
+        rejection_cache: RejectionCache::new(),
+        relay_wakeup: Arc::default(),
         delivery: delivery.clone(),
         public_url: config.public_url,
         events_with_email: config.events_with_email,
@@ -112,7 +112,10 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     let reporter = HealthReporter::new(registry.clone(), components);
     tracing::info!(url = %app.public_url, "ready");
     let mut tasks = Tasks::new(stop.clone());
-    tasks.start("the relay", relay::run(app.store.clone(), delivery, (Arc::clone(&app.wake), metrics), stop.clone()));
+    tasks.start(
+        "the relay",
+        relay::run(app.store.clone(), delivery, (Arc::clone(&app.relay_wakeup), metrics), stop.clone()),
+    );
     tasks.start("the cleanup", cleanup::run(app.store.clone(), cleanup, stop.clone()));
     tasks.start("the receipt watch", receipt_watch::run(Arc::clone(&app), stop.clone()));
     tasks.start("the ops server", ops_server::serve(ops, reporter, stop.clone()));

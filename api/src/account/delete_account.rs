@@ -16,7 +16,7 @@ use crate::{
 /// that are still in the outbox.
 ///
 /// Messages that are in RabbitMQ already are dropped by the worker, because it finds no rows for them. Rate limits
-/// stay: they identify nobody, and they keep protecting the email address.
+/// stay: they identify no person, and they keep protecting the email address.
 pub(crate) async fn delete(app: &App, token: &Token, traceparent: &str) -> Result<(), Error> {
     let connection = app.store.connection().await?;
     let token_hash = token.hash();

@@ -58,7 +58,7 @@ pub(crate) async fn request_reset(app: &App, request: &ForgotPassword) -> Result
         traceparent: &request.traceparent,
     };
 
-    app.rejections.check(&keys)?;
+    app.rejection_cache.check(&keys)?;
     let connection = app.store.connection().await?;
     // Checked once without the lock: a request that is rejected here makes no other one wait for the email address.
     issue_code::check_limits(app, &issue_code::read_usage(&connection, &code_request).await?, &code_request)?;

@@ -31,7 +31,7 @@ pub(crate) struct Session {
 /// Verifies the password of an account and creates a session.
 pub(crate) async fn log_in(app: &App, credentials: &Credentials) -> Result<Session, Error> {
     // Before anything else: an overload must cost nothing.
-    let permit = app.hashes.admit(Priority::Entering)?;
+    let permit = app.hash_pool.admit(Priority::Entering)?;
     let keys = app.subject_keys(&credentials.email, credentials.network);
     let VerifiedCredentials { user, attempt, .. } =
         credentials::verify_password(app, credentials, &keys, Purpose::Login, permit).await?;

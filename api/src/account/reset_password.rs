@@ -38,7 +38,7 @@ pub(crate) struct ResetPassword {
 /// Verifies the reset code, stores the new password, and ends all sessions of the user.
 pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Error> {
     // Before anything else: an overload must cost nothing, least of all an attempt.
-    let permit = app.hashes.admit(Priority::Entering)?;
+    let permit = app.hash_pool.admit(Priority::Entering)?;
     let Reset { email, .. } = forgot_password::read(app, request.receipt).await?;
     // This reveals nothing: the holder of the receipt knows the email address.
     request.password.check_not_of(&email)?;
@@ -46,7 +46,7 @@ pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Erro
         ResetKeys { subjects: app.subject_keys(&email, request.network), guess_key: app.reset_guess_key(&email) };
     let reserved = ReservedResetAttempt::reserve(app, request.receipt, &email, &keys).await?;
     let ReservedResetAttempt { reset, account, .. } = &reserved;
-    let is_right = reset.code.is(&request.code, app.ring.get(&reset.code.key_id));
+    let is_right = reset.code.is(&request.code, app.code_secrets.get(&reset.code.key_id));
     let account =
         account.as_ref().filter(|account| is_right && reset.closed_at.is_none() && reset.user == Some(account.id));
     let Some(account) = account else {

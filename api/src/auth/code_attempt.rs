@@ -154,7 +154,7 @@ fn ids(registrations: &[Registration]) -> Vec<Uuid> {
 pub(crate) fn check_key(app: &App, code: &Code) -> Result<(), Error> {
     let differ = "CODE_SECRETS of this API and of another differ: the code was made with the key";
     let missing = || Error::Unavailable(anyhow::anyhow!("{differ} {}, which this API does not have", code.key_id));
-    app.ring.get(&code.key_id).map(drop).ok_or_else(missing)
+    app.code_secrets.get(&code.key_id).map(drop).ok_or_else(missing)
 }
 
 /// Checks that the statement that takes the attempts has updated as many rows as there are codes.

@@ -17,7 +17,7 @@ use crate::{
 /// Rehashes the password of an account if its hash has other parameters than those configured. The caller has verified
 /// that it is the user's password. Failures are only logged: the next login tries again.
 pub(crate) async fn rehash_if_outdated(app: &App, user: &User, keys: &SubjectKeys, password: &Password) {
-    let costs = app.hashes.costs();
+    let costs = app.hash_pool.costs();
     let Some(recipe) = Recipe::of(&user.password_hash).filter(|recipe| recipe.costs != costs) else { return };
     if let Err(error) = rehash(app, user, keys, password, Recipe { costs, ..recipe }).await {
         let error = format!("{:#}", anyhow::Error::from(error));
@@ -26,7 +26,7 @@ pub(crate) async fn rehash_if_outdated(app: &App, user: &User, keys: &SubjectKey
 }
 
 async fn rehash(app: &App, user: &User, keys: &SubjectKeys, password: &Password, recipe: Recipe) -> Result<(), Error> {
-    let proof = app.hashes.admit(Priority::Entering)?.prove(password.clone(), recipe).await?;
+    let proof = app.hash_pool.admit(Priority::Entering)?.prove(password.clone(), recipe).await?;
     let password_hash = proof.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
     let (transaction, ()) = Transaction::begin(&connection, Commit::Durable, &[&keys.email], ready(Ok(()))).await?;

@@ -34,6 +34,7 @@ struct Rejection {
 }
 
 impl RejectionCache {
+    /// Creates an empty cache.
     pub(crate) fn new() -> Self {
         Self((0..SLOTS).map(|_| Mutex::default()).collect())
     }

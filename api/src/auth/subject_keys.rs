@@ -1,6 +1,6 @@
 //! Keyed hashes that identify an email address or a network in rate limits and advisory locks.
 //!
-//! Without the secret, nobody can tell from such a key whose address or network it is.
+//! Without the secret, such a key cannot be traced back to the email address or the network.
 
 use crate::{
     app::App,
@@ -27,7 +27,7 @@ impl SubjectKeys {
 impl App {
     /// The keys of a request for this email address from this network.
     pub(crate) fn subject_keys(&self, email: &EmailAddress, network: Network) -> SubjectKeys {
-        let key = self.ring.oldest();
+        let key = self.code_secrets.oldest();
         let network = network.name();
         SubjectKeys {
             email: self.email_key(email),
@@ -38,12 +38,12 @@ impl App {
 
     /// The key of an email address alone.
     pub(crate) fn email_key(&self, email: &EmailAddress) -> [u8; 32] {
-        self.ring.oldest().pseudonym("address", email.as_str())
+        self.code_secrets.oldest().pseudonym("address", email.as_str())
     }
 
     /// The key that wrong reset codes of an email address are counted under. They do not count as wrong codes of its
     /// registrations.
     pub(crate) fn reset_guess_key(&self, email: &EmailAddress) -> [u8; 32] {
-        self.ring.oldest().pseudonym("reset", email.as_str())
+        self.code_secrets.oldest().pseudonym("reset", email.as_str())
     }
 }

@@ -30,12 +30,13 @@ use crate::{
 /// Verifies the password and the code of a registration, and creates the account.
 pub(crate) async fn activate(app: &App, credentials: &Credentials, code: &str) -> Result<User, Error> {
     // Before anything else: an overload must cost nothing.
-    let permit = app.hashes.admit(Priority::Entering)?;
+    let permit = app.hash_pool.admit(Priority::Entering)?;
     let keys = app.subject_keys(&credentials.email, credentials.network);
     let verified =
         credentials::verify_registration_password(app, credentials, &keys, Purpose::Activate, permit).await?;
     let reserved = code_attempt::reserve(app, credentials, &keys, verified).await?;
-    let is_right = |registration: &&Registration| registration.code.is(code, app.ring.get(&registration.code.key_id));
+    let is_right =
+        |registration: &&Registration| registration.code.is(code, app.code_secrets.get(&registration.code.key_id));
     match reserved.registrations.iter().find(is_right) {
         Some(registration) => create_account(app, credentials, &keys, registration, reserved.reserved_at).await,
         None => {

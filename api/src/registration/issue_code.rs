@@ -91,8 +91,8 @@ pub(crate) fn check_limits(app: &App, usage: &LimitUsage, request: &CodeRequest<
     if request.purpose == CodePurpose::Resend {
         return may_issue;
     }
-    app.rejections.record(&request.keys.email_and_network, may_issue)?;
-    app.rejections.record(&request.keys.network, app.policy.may_register(&usage.registered, usage.now))
+    app.rejection_cache.record(&request.keys.email_and_network, may_issue)?;
+    app.rejection_cache.record(&request.keys.network, app.policy.may_register(&usage.registered, usage.now))
 }
 
 impl IssueFacts {
@@ -121,7 +121,7 @@ impl IssueFacts {
 
 /// Generates the code.
 ///
-/// The code of a registration is a decoy that nobody can guess if the email address has an account or its mails are
+/// The code of a registration is a decoy that cannot be guessed if the email address has an account or its mails are
 /// suppressed; so is the code of a reset if there is no account. Nothing else differs.
 pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, receipt: Uuid) -> Code {
     let IssueFacts { usage, ledger, account, .. } = facts;
@@ -134,7 +134,7 @@ pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, rece
         }
     };
     let id = rng::id();
-    let key = app.ring.newest();
+    let key = app.code_secrets.newest();
     let digits = if facts.suppresses(purpose) {
         MUTED.to_owned().into()
     } else if account.is_some() != (purpose == CodePurpose::Reset) {

@@ -54,7 +54,7 @@ enum Precheck {
 /// idempotency key.
 pub(crate) async fn register(app: &App, request: &RegisterRequest) -> Result<Receipt, Error> {
     // Before anything else: an overload must cost nothing.
-    let permit = app.hashes.admit(Priority::RegisterRequest)?;
+    let permit = app.hash_pool.admit(Priority::RegisterRequest)?;
     let keys = app.subject_keys(&request.email, request.network);
     let recipe = match precheck(app, request, &keys).await? {
         Precheck::New(recipe) => recipe,
@@ -74,7 +74,7 @@ pub(crate) async fn register(app: &App, request: &RegisterRequest) -> Result<Rec
 /// Checks the limits, and finds the registration of the idempotency key or the recipe for the password.
 async fn precheck(app: &App, request: &RegisterRequest, keys: &SubjectKeys) -> Result<Precheck, Error> {
     if request.idempotency_key.is_none() {
-        app.rejections.check(keys)?;
+        app.rejection_cache.check(keys)?;
     }
     let connection = app.store.connection().await?;
     let by_key = async {
@@ -86,7 +86,7 @@ async fn precheck(app: &App, request: &RegisterRequest, keys: &SubjectKeys) -> R
     let code_request = code_request(request, keys);
     let hash = pin!(passwords::hash_at(&connection, &request.email, app.policy.registration_ttl));
     let limits = pin!(try_join(by_key, issue_code::read_usage(&connection, &code_request)));
-    let ((original, usage), hash) = if app.rejections.is_rejection_likely(keys) {
+    let ((original, usage), hash) = if app.rejection_cache.is_rejection_likely(keys) {
         (limits.await?, Either::Left(hash))
     } else {
         // Sent together. A rejected request does not wait for what is stored about the email address, so its response
@@ -104,8 +104,8 @@ async fn precheck(app: &App, request: &RegisterRequest, keys: &SubjectKeys) -> R
     Ok(Precheck::New(app.recipe(&request.email, hash.await?.iter())))
 }
 
-/// Answers a retry. Only hashing can tell whether it is the same request, whoever sent the original; and since that
-/// compares a password, it counts as a password attempt.
+/// Answers a retry. Whether it is the same request is revealed only after hashing, no matter who sent the original; and
+/// since that compares a password, it counts as a password attempt.
 async fn retry(
     app: &App,
     request: &RegisterRequest,

@@ -64,7 +64,7 @@ async fn change(app: Arc<App>, mut request: Request) -> Result<Response> {
 /// Whatever is no token of ours is known without asking anybody.
 fn code(app: &App, request: &Request) -> Result<Uuid, Error> {
     let token = request.raw_path_param("token").unwrap_or_default();
-    not_me_link::read(&app.ring, token).ok_or(Error::NotFound)
+    not_me_link::read(&app.code_secrets, token).ok_or(Error::NotFound)
 }
 
 /// What cannot be told in the language of the mail is told in that of the browser.
