@@ -28,8 +28,9 @@ use crate::{
 pub(crate) struct PasswordAttempt<'k> {
     keys: &'k SubjectKeys,
     reserved_at: OffsetDateTime,
-    /// Whether the client's network is known to the account. If so, the failure counts only for this email address in
-    /// this network: not for the email address in all networks, nor for the network at all email addresses.
+    /// Whether the client's network is known for the email address, by an earlier login or a requested code. If so,
+    /// the failure counts only for this email address in this network: not for the email address in all networks, nor
+    /// for the network at all email addresses.
     network_is_known: bool,
 }
 
@@ -41,7 +42,7 @@ pub(crate) enum AttemptOutcome {
     /// The password is that of a registration. Removes the failure of this attempt.
     Correct,
     /// The password is that of the account. Removes the failure of this attempt, and all at this email address from
-    /// this network, which is known to the account from now on.
+    /// this network, which is known for it from now on.
     CorrectForAccount,
 }
 
@@ -179,8 +180,8 @@ impl<'k> PasswordAttempt<'k> {
     pub(crate) fn keep_as_failure(self) {}
 }
 
-/// Deletes the failed attempts at this email address from this network, and marks the network as known to the
-/// account. The caller has locked the email address, and commits.
+/// Deletes the failed attempts at this email address from this network, and marks the network as known for it.
+/// The caller has locked the email address, and commits.
 pub(crate) fn mark_network_known<'w>(writes: &mut Writes<'w>, keys: &'w SubjectKeys, now: OffsetDateTime) {
     lockouts::forget(writes, &keys.email_and_network);
     rate_limits::set(writes, &keys.email_and_network, LimitKind::LetIn, vec![now]);
