@@ -1,4 +1,4 @@
-//! What the API tells when somebody asks how it is.
+//! Health checks of the API, and the gauges that are read when the metrics are scraped.
 
 use std::sync::Arc;
 
@@ -14,71 +14,74 @@ use crate::{
     store::{outbox_stats, schema},
 };
 
-/// What is looked at only when somebody asks.
+/// The gauges that are set only when the metrics are scraped.
 struct Gauges {
     broker_up: Arc<Number>,
-    pool: Arc<Family<1>>,
+    pool_connections: Arc<Family<1>>,
     pool_waiting: Arc<Number>,
-    outbox: Arc<Family<1>>,
-    oldest: Arc<Family<1>>,
+    outbox_messages: Arc<Family<1>>,
+    outbox_oldest: Arc<Family<1>>,
 }
 
-pub(crate) fn part(app: &Arc<App>, registry: &Registry) -> Component {
+/// The API as a component of the health report.
+pub(crate) fn component(app: &Arc<App>, registry: &Registry) -> Component {
     let gauges = Arc::new(Gauges {
         broker_up: registry.family(names::BROKER_UP).of(["api"]),
-        pool: registry.family(names::POOL_CONNECTIONS),
+        pool_connections: registry.family(names::POOL_CONNECTIONS),
         pool_waiting: registry.one(names::POOL_WAITING),
-        outbox: registry.family(names::OUTBOX_MESSAGES),
-        oldest: registry.family(names::OUTBOX_OLDEST),
+        outbox_messages: registry.family(names::OUTBOX_MESSAGES),
+        outbox_oldest: registry.family(names::OUTBOX_OLDEST),
     });
-    let (asked, looked) = (Arc::clone(app), Arc::clone(app));
+    let checked_app = Arc::clone(app);
     let checks = move || {
-        let app = Arc::clone(&asked);
+        let app = Arc::clone(&checked_app);
         async move { app.checks().await }
     };
-    let look = move || {
-        let (app, gauges) = (Arc::clone(&looked), Arc::clone(&gauges));
-        async move { gauges.look(&app).await }
+    let measured_app = Arc::clone(app);
+    let update_gauges = move || {
+        let (app, gauges) = (Arc::clone(&measured_app), Arc::clone(&gauges));
+        async move { gauges.update(&app).await }
     };
-    Component::new("api", checks, look)
+    Component::new("api", checks, update_gauges)
 }
 
 impl App {
     async fn checks(&self) -> Checks {
-        let version = soon(self.version()).await.and_then(Result::ok);
+        let version = soon(self.schema_version()).await.and_then(Result::ok);
         let needed = |name, ok| Check { name, ok, needed: true };
         vec![
             needed("postgres", version.is_some()),
-            // A newer one works: it must, while it is rolled out.
+            // A newer schema is fine: the previous version of the API must work with it during a rollout.
             needed("migrations", version.is_some_and(|version| version >= postgres::newest_version())),
-            needed("hash_pool", self.hashes.is_well()),
-            // What is told to the world waits in the outbox meanwhile: nobody is to be sent away for it.
+            needed("hash_pool", self.hash_pool.is_well()),
+            // Not needed: messages wait in the outbox while the broker is down, and requests are still served.
             Check { name: "broker", ok: (self.delivery.is_up)(), needed: false },
         ]
     }
 
-    async fn version(&self) -> Result<i32, Error> {
+    async fn schema_version(&self) -> Result<i32, Error> {
         Ok(schema::version(&self.store.connection().await?).await?)
     }
 }
 
 impl Gauges {
-    async fn look(&self, app: &App) {
+    async fn update(&self, app: &App) {
         self.broker_up.set((app.delivery.is_up)());
-        app.hashes.see();
+        app.hash_pool.see();
         let PoolUsage { in_use, idle, waiting } = app.store.usage();
-        self.pool.set(["in_use"], in_use);
-        self.pool.set(["idle"], idle);
+        self.pool_connections.set(["in_use"], in_use);
+        self.pool_connections.set(["idle"], idle);
         self.pool_waiting.set(waiting);
-        let asking = async { Ok::<_, Error>(outbox_stats::waiting(&app.store.connection().await?).await?) };
-        let Some(Ok((mails, events))) = soon(asking).await else {
-            self.outbox.forget();
-            self.oldest.forget();
+        let query = async { Ok::<_, Error>(outbox_stats::waiting(&app.store.connection().await?).await?) };
+        let Some(Ok((mails, events))) = soon(query).await else {
+            // No value is better than an outdated one.
+            self.outbox_messages.forget();
+            self.outbox_oldest.forget();
             return;
         };
-        for (what, (messages, oldest_seconds)) in [("mail", mails), ("event", events)] {
-            self.outbox.set([what], messages);
-            self.oldest.set([what], oldest_seconds);
+        for (kind, (messages, oldest_seconds)) in [("mail", mails), ("event", events)] {
+            self.outbox_messages.set([kind], messages);
+            self.outbox_oldest.set([kind], oldest_seconds);
         }
     }
 }

@@ -166,12 +166,12 @@ enum ResetStatus {
 impl From<receipt::Receipt> for ReceiptBody {
     fn from(receipt: receipt::Receipt) -> Self {
         let status = match receipt.status {
-            receipt::Status::Queued => ReceiptStatus::Queued,
-            receipt::Status::Sent => ReceiptStatus::Sent,
-            receipt::Status::Expired => ReceiptStatus::Expired,
-            receipt::Status::Undeliverable => ReceiptStatus::Undeliverable,
-            receipt::Status::Activated => ReceiptStatus::Activated,
-            receipt::Status::Closed => ReceiptStatus::Closed,
+            receipt::RegistrationStatus::Queued => ReceiptStatus::Queued,
+            receipt::RegistrationStatus::Sent => ReceiptStatus::Sent,
+            receipt::RegistrationStatus::Expired => ReceiptStatus::Expired,
+            receipt::RegistrationStatus::Undeliverable => ReceiptStatus::Undeliverable,
+            receipt::RegistrationStatus::Activated => ReceiptStatus::Activated,
+            receipt::RegistrationStatus::Closed => ReceiptStatus::Closed,
         };
         Self {
             registration: receipt.registration,
@@ -202,11 +202,11 @@ impl From<login::Session> for SessionBody {
 impl From<Reset> for ResetReceiptBody {
     fn from(reset: Reset) -> Self {
         let status = match forgot_password::status(&reset) {
-            forgot_password::Status::Queued => ResetStatus::Queued,
-            forgot_password::Status::Sent => ResetStatus::Sent,
-            forgot_password::Status::Expired => ResetStatus::Expired,
-            forgot_password::Status::Undeliverable => ResetStatus::Undeliverable,
-            forgot_password::Status::Used => ResetStatus::Used,
+            forgot_password::ResetStatus::Queued => ResetStatus::Queued,
+            forgot_password::ResetStatus::Sent => ResetStatus::Sent,
+            forgot_password::ResetStatus::Expired => ResetStatus::Expired,
+            forgot_password::ResetStatus::Undeliverable => ResetStatus::Undeliverable,
+            forgot_password::ResetStatus::Used => ResetStatus::Used,
         };
         let Reset { id, created_at, code, .. } = reset;
         Self {

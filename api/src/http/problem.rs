@@ -120,7 +120,7 @@ impl Problem {
 
     /// A problem that a later attempt may not have: `what_happened`, then when to try again.
     fn retry_later(kind: ProblemKind, what_happened: &str) -> Self {
-        let seconds = rng::one_of(RETRY_SECONDS);
+        let seconds = rng::in_range(RETRY_SECONDS);
         let mut problem = Self::new(kind, format!("{what_happened} {}", try_again_in(seconds)));
         problem.headers.push((header::RETRY_AFTER, seconds.into()));
         problem

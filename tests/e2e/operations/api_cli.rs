@@ -18,7 +18,11 @@ async fn the_tools_of_the_outbox_answer_people_and_machines() {
     assert_eq!(tool("outbox"), "Nothing waits in the outbox.\n");
     let row = "INSERT INTO outbox (id, message, created_at) VALUES ($1, '{}', clock_timestamp() - interval '90 s')";
     database.execute(row, &[&uuid::Uuid::from_u128(1)]).await;
-    assert!(tool("outbox").starts_with("1 wait, 0 of them in a relay's hand; the oldest for 9"), "{}", tool("outbox"));
+    assert!(
+        tool("outbox").starts_with("1 message(s) waiting, 0 of them leased by a relay; the oldest for 9"),
+        "{}",
+        tool("outbox")
+    );
     let json: serde_json::Value = serde_json::from_str(&tool("outbox --json")).unwrap();
     assert_eq!((&json["waiting"], &json["leased"]), (&1.into(), &0.into()));
     assert_eq!(tool("outbox reemit"), "0 code(s), 0 welcome(s) and 0 warning(s) were written into the outbox again.\n");

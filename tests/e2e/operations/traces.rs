@@ -182,7 +182,7 @@ async fn who_goes_before_the_answer_has_a_line_in_the_log_and_a_span_too() {
     let (stack, collector) = (Stack::without_broker().await, Collector::start(CollectorBehaviour::Takes).await);
     let mut api = start("api", &stack, &collector);
     let address = client(&mut api).base()["http://".len()..].to_owned();
-    api.wait_for("ready: ");
+    api.wait_for("ready url=");
     stack.database.client().batch_execute("BEGIN; LOCK TABLE registrations").await.unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     let path = "/v1/registrations/4bf92f35-77b3-4da6-a3ce-929d0e0e4736";

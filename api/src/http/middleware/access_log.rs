@@ -72,7 +72,7 @@ impl Drop for AccessLogEntry<'_> {
     fn drop(&mut self) {
         if !self.is_completed {
             self.trace_span.record("failed", true);
-            self.metrics.given_up(self.method, self.route, metric_labels::CLIENT_GONE);
+            self.metrics.record_client_gone(self.method, self.route, metric_labels::CLIENT_GONE);
             let ms = rounded_ms(self.elapsed());
             self.log_span.in_scope(|| tracing::info!(status = CLIENT_GONE, ms, "request aborted"));
         }

@@ -68,7 +68,7 @@ impl RequestMiddleware {
         let pattern = route.unwrap_or("-");
         let status = metric_labels::status(response.status());
         let took = access_log.completed(response.status());
-        self.app.metrics.answered(ResponseLabels { method, pattern, status, problem, took });
+        self.app.metrics.record_response(ResponseLabels { method, pattern, status, problem, took });
         response
     }
 

@@ -43,7 +43,7 @@ pub(crate) fn page(app: Arc<App>) -> impl Endpoint<Output = Response> + 'static 
 
 async fn show(app: Arc<App>, request: Request) -> Result<Response> {
     let status = match code_id(&app, &request) {
-        Ok(code) => not_me::look(&app, code).await,
+        Ok(code) => not_me::read_status(&app, code).await,
         Err(error) => Err(error),
     };
     let ask = NotMe::Ask { days: MUTED_FOR.whole_days() };
@@ -63,7 +63,7 @@ async fn change(app: Arc<App>, mut request: Request) -> Result<Response> {
 /// The id of the code whose mail contained the link. An invalid token is rejected without a database query.
 fn code_id(app: &App, request: &Request) -> Result<Uuid, Error> {
     let token = request.raw_path_param("token").unwrap_or_default();
-    not_me_link::read(&app.ring, token).ok_or(Error::NotFound)
+    not_me_link::read(&app.code_secrets, token).ok_or(Error::NotFound)
 }
 
 /// Renders the status in the language of the mail, or an error in the client's language. `unmuted` is the page for an

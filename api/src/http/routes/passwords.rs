@@ -81,7 +81,7 @@ impl Passwords {
             network: context.network,
             traceparent: context.traceparent(),
         };
-        let reset = forgot_password::forgot(&self.app, &request).await?;
+        let reset = forgot_password::request_reset(&self.app, &request).await?;
         let location = format!("{}/{}", paths::FORGOT_PASSWORD, reset.id);
         Ok(ResetAccepted::Receipt(Json(reset.into()), location))
     }

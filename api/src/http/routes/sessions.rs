@@ -64,7 +64,7 @@ impl Sessions {
     /// Returns the user that the token belongs to.
     #[oai(path = "/me", method = "get", operation_id = "read_me")]
     async fn me(&self, Bearer(token): Bearer) -> Result<Json<UserBody>, OperationProblem<SessionProblems>> {
-        Ok(Json(session::who(&self.app, &token).await?.into()))
+        Ok(Json(session::user(&self.app, &token).await?.into()))
     }
 
     /// Log out
@@ -86,7 +86,7 @@ impl Sessions {
         context: RequestContext,
         Bearer(token): Bearer,
     ) -> Result<AccountDeleted, OperationProblem<SessionProblems>> {
-        delete_account::erase(&self.app, &token, &context.traceparent()).await?;
+        delete_account::delete(&self.app, &token, &context.traceparent()).await?;
         Ok(AccountDeleted::Done)
     }
 }

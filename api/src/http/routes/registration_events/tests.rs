@@ -7,10 +7,10 @@ use tokio::time::Instant;
 use super::*;
 use crate::{
     domain::network::Network,
-    registration::{receipt::Status, receipt_watch::Subscribers},
+    registration::{receipt::RegistrationStatus, receipt_watch::Subscribers},
 };
 
-fn receipt(status: Status) -> Receipt {
+fn receipt(status: RegistrationStatus) -> Receipt {
     Receipt {
         registration: Uuid::nil(),
         status,
@@ -27,7 +27,10 @@ fn client_network() -> Network {
     Network::of(std::net::Ipv4Addr::LOCALHOST.into())
 }
 
-fn subscribe(subscribers: &Arc<Subscribers>, status: Status) -> impl Stream<Item = io::Result<Bytes>> + Unpin {
+fn subscribe(
+    subscribers: &Arc<Subscribers>,
+    status: RegistrationStatus,
+) -> impl Stream<Item = io::Result<Bytes>> + Unpin {
     let subscription = subscribers.join(receipt(status), client_network()).unwrap();
     Box::pin(event_stream(subscription, Progress::default()))
 }
@@ -39,7 +42,7 @@ async fn next(stream: &mut (impl Stream<Item = io::Result<Bytes>> + Unpin)) -> O
 #[tokio::test(start_paused = true)]
 async fn stream_sends_receipt_then_keep_alives_until_its_lifetime_ends() {
     let subscribers = Arc::new(Subscribers::new(10, Arc::default()));
-    let mut stream = subscribe(&subscribers, Status::Queued);
+    let mut stream = subscribe(&subscribers, RegistrationStatus::Queued);
     let begun = Instant::now();
     let first = next(&mut stream).await.unwrap();
     assert!(first.starts_with("retry: 2000\n\nid: ") && first.contains("\nevent: receipt\ndata: {"), "{first}");
@@ -56,24 +59,24 @@ async fn stream_sends_receipt_then_keep_alives_until_its_lifetime_ends() {
 #[tokio::test(start_paused = true)]
 async fn client_that_reads_nothing_is_unsubscribed_after_the_lifetime() {
     let subscribers = Arc::new(Subscribers::new(1, Arc::default()));
-    let stream = subscribe(&subscribers, Status::Queued);
-    assert!(subscribers.join(receipt(Status::Queued), client_network()).is_err());
+    let stream = subscribe(&subscribers, RegistrationStatus::Queued);
+    assert!(subscribers.join(receipt(RegistrationStatus::Queued), client_network()).is_err());
     tokio::time::sleep(LIFETIME + Duration::from_millis(1)).await;
-    assert!(subscribers.join(receipt(Status::Queued), client_network()).is_ok());
+    assert!(subscribers.join(receipt(RegistrationStatus::Queued), client_network()).is_ok());
     drop(stream);
 }
 
 #[tokio::test(start_paused = true)]
 async fn disconnect_frees_the_subscription_immediately() {
     let subscribers = Arc::new(Subscribers::new(1, Arc::default()));
-    drop(subscribe(&subscribers, Status::Queued));
+    drop(subscribe(&subscribers, RegistrationStatus::Queued));
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert!(subscribers.join(receipt(Status::Queued), client_network()).is_ok());
+    assert!(subscribers.join(receipt(RegistrationStatus::Queued), client_network()).is_ok());
 }
 
 #[tokio::test]
 async fn stream_ends_after_the_last_receipt() {
-    for status in [Status::Activated, Status::Closed] {
+    for status in [RegistrationStatus::Activated, RegistrationStatus::Closed] {
         let subscribers = Arc::new(Subscribers::new(10, Arc::default()));
         let mut stream = subscribe(&subscribers, status);
         assert!(next(&mut stream).await.unwrap().contains("event: receipt"));
@@ -84,7 +87,7 @@ async fn stream_ends_after_the_last_receipt() {
 #[test]
 fn event_id_depends_on_the_receipt_only() {
     let id = |status| ReceiptEvent::new(receipt(status)).id;
-    assert_eq!(id(Status::Sent), id(Status::Sent));
-    assert_ne!(id(Status::Sent), id(Status::Expired));
-    assert_eq!(id(Status::Sent).len(), 16);
+    assert_eq!(id(RegistrationStatus::Sent), id(RegistrationStatus::Sent));
+    assert_ne!(id(RegistrationStatus::Sent), id(RegistrationStatus::Expired));
+    assert_eq!(id(RegistrationStatus::Sent).len(), 16);
 }
