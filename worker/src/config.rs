@@ -162,7 +162,8 @@ fn public_url(value: &str) -> Result<String> {
     let is_plain = value.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"'".contains(&byte));
     if !is_plain || !(value.starts_with("http://") || value.starts_with("https://")) {
         bail!(
-            "PUBLIC_URL is not a plain URL: it must begin with http:// or https:// and have no spaces, quotes or angle brackets"
+            "PUBLIC_URL is not a plain URL: it must begin with http:// or https://, \
+             and have no spaces, quotes or angle brackets"
         );
     }
     Ok(value.trim_end_matches('/').to_owned())

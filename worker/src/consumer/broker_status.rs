@@ -59,7 +59,8 @@ impl BrokerStatus {
             ConnectionState::Open(open) => *open.clone(),
             ConnectionState::Unused | ConnectionState::Closed => return None,
         };
-        // If a queue does not exist, the broker closes the channel; the consumer then reconnects and declares the queue.
+        // If a queue does not exist, the broker closes the channel; the consumer then reconnects and declares the
+        // queue.
         let waiting = message_count(&channel, &topology.queue).await.ok()?;
         let parked = message_count(&channel, &topology.parked).await.ok()?;
         Some(QueueLengths { waiting, parked })

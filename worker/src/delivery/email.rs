@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 use crate::smtp::Email;
 
+const MAX_SENDER_BYTES: usize = 300;
+
 /// The sender of all mails: `MAIL_FROM`.
 #[derive(Debug)]
 pub(crate) struct Sender(Mailbox);
@@ -36,8 +38,10 @@ impl Sender {
     /// Parses `Name <address@domain>`; the error completes a sentence that begins with the setting's name.
     pub(crate) fn parse(text: &str) -> Result<Sender, String> {
         let mailbox: Mailbox = text.parse().map_err(|_| "is not like `Name <address@domain>`")?;
-        if text.len() > 300 || !is_one_plain_line(text) || !is_plain_address(mailbox.email.as_ref()) {
-            return Err("must be one short line with a plain ASCII address".into());
+        if text.len() > MAX_SENDER_BYTES || !is_one_plain_line(text) || !is_plain_address(mailbox.email.as_ref()) {
+            return Err(format!(
+                "must be one line of at most {MAX_SENDER_BYTES} bytes with a plain ASCII email address"
+            ));
         }
         Ok(Sender(mailbox))
     }
@@ -61,15 +65,15 @@ pub(crate) fn render(
     check_digits(mail)?;
     let to = recipient(outgoing.to)?;
     let from = sender.0.email.clone();
-    let words = mail::words(language, mail, sender.service_name(), public_url)?;
+    let content = mail::words(language, mail, sender.service_name(), public_url)?;
     let parts = MultiPart::alternative()
         .boundary(id.simple().to_string())
-        .singlepart(SinglePart::plain(words.text))
-        .singlepart(SinglePart::html(words.html));
+        .singlepart(SinglePart::plain(content.text))
+        .singlepart(SinglePart::html(content.html));
     let message = Message::builder()
         .from(sender.0.clone())
         .to(Mailbox::new(None, to.clone()))
-        .subject(words.subject)
+        .subject(content.subject)
         .date(date(now)?)
         .message_id(Some(format!("<{id}@{}>", from.domain())))
         // Prevents automatic replies such as out-of-office mails (RFC 3834).

@@ -40,7 +40,7 @@ pub(crate) struct Handler {
     pub(crate) store: Store,
     pub(crate) message_builder: MessageBuilder,
     /// Lock order: a task that holds an SMTP connection may wait for a Postgres connection, never the other way round,
-    /// because there may be only one of each.
+    /// because there may be only one Postgres connection.
     pub(crate) smtp_pool: SmtpPool,
     pub(crate) pending_records: PendingRecords,
     pub(crate) health: Arc<WorkerHealth>,

@@ -58,8 +58,8 @@ impl MessageBuilder {
                 }
             }
             (kind @ (MailKind::AlreadyRegistered | MailKind::NoAccount), Some(code)) => {
-                // The mail does not contain the code. But if mails with codes must wait for a secret, this one must wait
-                // too, or the delay would reveal which email addresses have an account.
+                // The mail does not contain the code. But if mails with codes must wait for a secret, this one must
+                // wait too, or the delay would reveal which email addresses have an account.
                 self.check_key(message.id, code, DECOY).map_err(BuildError::SecretsDiffer)?;
                 if kind == MailKind::NoAccount { Mail::NoAccount } else { Mail::AlreadyRegistered }
             }

@@ -61,8 +61,8 @@ impl Connection {
         expect_go_ahead(&with_timeout(Step::Data, step_timeout, self.smtp.read_response()).await?)
     }
 
-    /// Sends MAIL and RCPT, then RSET instead of DATA: nothing is delivered, but a recipient whom the server rejects for
-    /// a normal email is rejected here, too.
+    /// Sends MAIL and RCPT, then RSET instead of DATA: nothing is delivered, but a recipient whom the server rejects
+    /// for a normal email is rejected here, too.
     async fn send_envelope_only(&mut self, email: &Email, step_timeout: Duration) -> Result<(), SmtpError> {
         let (mail, rcpt) = envelope(email);
         if self.supports_pipelining {

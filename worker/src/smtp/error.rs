@@ -116,7 +116,7 @@ impl SmtpError {
                 Some("the mail server does not support STARTTLS: check tls= and port in SMTP_URL")
             }
             (Step::Auth, _) if is_permanent => {
-                Some("the mail server rejects the login: check user and password in SMTP_URL")
+                Some("the mail server does not accept the login: check user and password in SMTP_URL")
             }
             _ => None,
         }

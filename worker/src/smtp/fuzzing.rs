@@ -1,7 +1,7 @@
 //! Fuzz target of the SMTP client (`fuzz/`); a test runs its seeds.
 //!
-//! Whatever a mail server sends, in whatever chunks, the client neither panics nor waits forever nor reports an email as
-//! accepted that was not. The target panics if that does not hold.
+//! Whatever a mail server sends, in whatever chunks, the client neither panics nor waits forever nor reports an email
+//! as accepted that was not. The target panics if that does not hold.
 
 mod dialogue;
 

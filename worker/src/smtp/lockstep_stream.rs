@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::smtp::{capabilities::Capabilities, expected_replies::ExpectedReplies, reply};
 
-/// The most bytes that a server may send per turn. The longest real reply is a list of extensions of some hundred bytes;
-/// of the short ones, three may arrive at once.
+/// The most bytes that a server may send per turn. The longest real reply is a list of extensions of some hundred
+/// bytes; of the short ones, three may arrive at once.
 const MAX_TURN_BYTES: usize = 8 * 1024;
 
 const READ_BUFFER_BYTES: usize = 1024;
@@ -182,7 +182,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for LockstepStream<S> {
     }
 }
 
-/// Buffers writes and sends them at the next read, so that a mail and the dot that lettre writes after it are one packet.
+/// Buffers writes and sends them at the next read, so that a mail and the dot that lettre writes after it are one
+/// packet.
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LockstepStream<S> {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.get_mut().write_buffer.extend_from_slice(bytes);

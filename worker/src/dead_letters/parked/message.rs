@@ -31,8 +31,8 @@ pub(crate) struct ParkedMessage {
 
 /// One row of `worker parked list`.
 pub(crate) struct Summary {
-    /// The `message_id` property, or the ID derived from the body. Any publisher can reuse the ID of another message: an ambiguous
-    /// one is replaced by `id_by_body`.
+    /// The `message_id` property, or the ID derived from the body. Any publisher can reuse the ID of another message:
+    /// an ambiguous one is replaced by `id_by_body`.
     pub(crate) id: String,
     /// An ID derived from the body.
     pub(crate) id_by_body: String,
@@ -105,7 +105,8 @@ impl fmt::Display for ParkedMessage {
     }
 }
 
-/// Returns the `message_id` property if the operator can type it without quoting and it has no other meaning on the command line.
+/// Returns the `message_id` property if the operator can type it without quoting and it has no other meaning on the
+/// command line.
 fn usable_message_id(properties: &BasicProperties) -> Option<&str> {
     let id = properties.message_id().as_ref()?.as_str();
     let is_plain = (1..=MAX_ID_BYTES).contains(&id.len())

@@ -96,7 +96,8 @@ impl<'a> ParkedQueue<'a> {
     }
 
     /// Returns the messages that were fetched and not acked to the queue, in their order. (If the connection just
-    /// closed, they would not be lost either, but out of order: for a quorum queue each fetch is a consumer of its own.)
+    /// closed, they would not be lost either, but out of order: for a quorum queue each fetch is a consumer of its
+    /// own.)
     pub(crate) async fn close(self) {
         let all = BasicNackOptions { multiple: true, requeue: true };
         // If the broker does not answer, the end of the process requeues the messages.

@@ -80,7 +80,8 @@ impl Dialogue {
     /// Whether the replies so far mean that the server agreed to STARTTLS.
     pub(crate) fn agrees_to_starttls(&self) -> bool {
         let [greeting, ehlo, starttls] = self.sent.as_slice() else { return false };
-        // Bytes that arrive after the reply was read belong to the handshake; bytes that arrived with it must not be lost.
+        // Bytes that arrive after the reply was read belong to the handshake; bytes that arrived with it must not be
+        // lost.
         let starttls = &starttls[..self.last_sent_bytes];
         contains_word(ehlo, b"STARTTLS")
             && [greeting.as_slice(), ehlo, starttls].into_iter().all(|turn| after_reply(turn, b"2") == Some(0))

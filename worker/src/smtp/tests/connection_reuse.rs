@@ -30,7 +30,7 @@ async fn email_with_leading_dots_arrives_unchanged() {
 }
 
 #[tokio::test]
-async fn connection_closed_while_idle_assert_replaced() {
+async fn connection_closed_while_idle_is_replaced() {
     let protections = [Protection::Plain, Protection::StartTls, Protection::Implicit];
     for (protection, pipelining) in
         protections.into_iter().flat_map(|protection| [(protection, true), (protection, false)])
@@ -50,7 +50,7 @@ async fn connection_closed_while_idle_assert_replaced() {
 }
 
 #[tokio::test]
-async fn reused_connection_failing_before_end_of_data_assert_replaced() {
+async fn reused_connection_failing_before_end_of_data_is_replaced() {
     let closing = |at| Behaviour::Reply { at, code: 421 };
     let faults = [closing(Stage::Rcpt), closing(Stage::Data), Behaviour::Cut(Stage::Rcpt), Behaviour::Cut(Stage::Data)];
     for mail_server in mail_servers().await {

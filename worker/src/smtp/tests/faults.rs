@@ -30,8 +30,8 @@ async fn send_into_fault_and_recover(mail_server: FakeSmtpServer, fault: Behavio
     sent
 }
 
-/// Runs the fault at all these steps concurrently, each on its own mail servers with and without PIPELINING. Returns the
-/// outcomes with the names of the steps.
+/// Runs the fault at all these steps concurrently, each on its own mail servers with and without PIPELINING. Returns
+/// the outcomes with the names of the steps.
 async fn outcomes_at(
     steps: &[(Stage, &'static str)],
     fault: impl Fn(Stage) -> Behaviour,
@@ -83,7 +83,7 @@ async fn silence_at_any_step_is_a_transient_timeout() {
 #[tokio::test]
 async fn lost_connection_at_any_step_is_transient() {
     for (sent, name) in outcomes_at(&STEPS, Behaviour::Cut).await {
-        assert!(matches!(&sent, SendOutcome::TransientFailure(why) if why.starts_with(name)), "{name}: {sent:?}");
+        assert!(matches!(&sent, SendOutcome::TransientFailure(reason) if reason.starts_with(name)), "{name}: {sent:?}");
     }
 }
 
@@ -150,9 +150,10 @@ async fn malformed_reply_is_transient() {
 #[tokio::test]
 async fn surplus_reply_is_never_matched_to_next_command() {
     for (sent, name) in outcomes_at(&STEPS[..5], Behaviour::Twice).await {
-        // Among several expected replies the surplus one cannot be identified, but it is detected before the end of data.
-        let is_detected = |why: &str| why.ends_with("connection aborted") || why == "DATA: 250";
-        assert!(matches!(&sent, SendOutcome::TransientFailure(why) if is_detected(why)), "{name}: {sent:?}");
+        // Among several expected replies the surplus one cannot be identified, but it is detected before the end of
+        // data.
+        let is_detected = |reason: &str| reason.ends_with("connection aborted") || reason == "DATA: 250";
+        assert!(matches!(&sent, SendOutcome::TransientFailure(reason) if is_detected(reason)), "{name}: {sent:?}");
     }
 }
 
@@ -162,8 +163,8 @@ async fn late_250_is_not_matched_to_next_email() {
     let mut config = SmtpConfig::parse(&mail_server.url()).unwrap();
     config.timeouts.end_of_data = Duration::from_secs(1);
     let mut client = SmtpClient::new(Arc::new(config));
-    // If the next delivery read the late 250, every reply would be shifted by one, and 354 would seem to be the reply to
-    // its end of data.
+    // If the next delivery read the late 250, every reply would be shifted by one, and 354 would seem to be the reply
+    // to its end of data.
     mail_server.script("ann@example.org", [Behaviour::Slow(Stage::Dot, Duration::from_millis(1500))]);
     mail_server.script("bob@example.org", [Behaviour::Reply { at: Stage::Dot, code: 451 }]);
     assert_eq!(client.send(&email("ann@example.org")).await, transient("end of data: no answer in time"));
@@ -195,7 +196,7 @@ async fn refused_connection_is_transient() {
     let mut client = client_with_short_timeouts(&mail_server);
     drop(mail_server);
     match client.send(&email("ann@example.org")).await {
-        SendOutcome::TransientFailure(why) => assert!(why.contains("connect"), "{why}"),
+        SendOutcome::TransientFailure(reason) => assert!(reason.contains("connect"), "{reason}"),
         other => panic!("{other:?}"),
     }
 }

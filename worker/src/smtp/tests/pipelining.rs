@@ -108,8 +108,8 @@ async fn pipelined_replies_are_bounded_like_one() {
     assert_eq!(client.send(&email("ann@example.org")).await, transient("RCPT: invalid data"));
 }
 
-/// A server that accepts one connection, answers pipelined commands with these bytes, and accepts an email if one is sent.
-/// The task returns what it received after them, and the client is connected to it.
+/// A server that accepts one connection, answers pipelined commands with these bytes, and accepts an email if one is
+/// sent. The task returns what it received after them, and the client is connected to it.
 async fn server_replying(replies: String) -> (SmtpClient, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("smtp://{}", listener.local_addr().unwrap());

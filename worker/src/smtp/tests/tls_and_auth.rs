@@ -95,7 +95,10 @@ async fn fault_before_or_during_tls_handshake_is_transient() {
             Stage::Tls => "TLS: ",
             _ => "EHLO: ",
         };
-        assert!(matches!(&sent, SendOutcome::TransientFailure(why) if why.starts_with(name)), "{fault:?}: {sent:?}");
+        assert!(
+            matches!(&sent, SendOutcome::TransientFailure(reason) if reason.starts_with(name)),
+            "{fault:?}: {sent:?}"
+        );
     }
 }
 
@@ -116,7 +119,7 @@ async fn reply_with_differing_codes_is_rejected() {
         let mail_server = mail_server(Protection::StartTls).await;
         let sent = send_into(&mail_server, Behaviour::Raw { at, bytes }).await;
         assert!(
-            matches!(&sent, SendOutcome::TransientFailure(why) if why.ends_with("invalid data")),
+            matches!(&sent, SendOutcome::TransientFailure(reason) if reason.ends_with("invalid data")),
             "{at:?}: {sent:?}"
         );
     }
@@ -150,7 +153,7 @@ async fn failed_login_is_transient() {
     ] {
         let sent = send_into(&mail_server, fault).await;
         assert!(
-            matches!(&sent, SendOutcome::TransientFailure(why) if why.starts_with("AUTH: ")),
+            matches!(&sent, SendOutcome::TransientFailure(reason) if reason.starts_with("AUTH: ")),
             "{fault:?}: {sent:?}"
         );
     }
