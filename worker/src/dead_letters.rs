@@ -1,4 +1,4 @@
-//! Dead emails: parked messages and undeliverable mails, for the operator.
+//! Dead letters, for the operator: parked messages (RabbitMQ) and undeliverable mails (Postgres).
 
 pub(crate) mod parked;
 pub(crate) mod undeliverable;

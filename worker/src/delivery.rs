@@ -1,4 +1,4 @@
-//! Delivery: from a message to a mail and its recorded outcome.
+//! Delivery: decides whether a mail is still worth sending, builds it, sends it and records the outcome.
 
 pub(crate) mod decision;
 pub(crate) mod email;

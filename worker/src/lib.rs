@@ -1,4 +1,4 @@
-//! The worker: takes messages from the queue, and hands mails to a mail server.
+//! The mail worker: consumes messages from RabbitMQ, sends the mails over SMTP and records each outcome in Postgres.
 
 mod cli;
 mod config;
@@ -27,13 +27,14 @@ pub use smtp::fuzzing;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// While as many as there are connections are being mailed, as many others are read, recorded and acked, so that no
-/// connection to the mail server waits for Postgres or the broker. More would only be kept from other workers.
-const IN_HAND_PER_CONNECTION: u16 = 2;
+/// Prefetched messages per SMTP connection. While one message per connection is being sent, as many others are read,
+/// recorded and acked, so that no SMTP connection waits for Postgres or the broker. A larger prefetch would only
+/// withhold messages from other workers.
+const PREFETCH_PER_CONNECTION: u16 = 2;
 
-/// The worker as a process of its own, consuming from RabbitMQ until `stop`.
+/// Runs the worker in its own process: consumer and ops server, until `stop` is cancelled.
 pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> Result<()> {
-    // Half of the messages in hand are being mailed when there is much to do, and the others are what asks Postgres.
+    // Under load, half of the messages in flight are being sent; only the other half use a database connection.
     let database = postgres::pool(&config.database_url, usize::from(config.concurrency) + 1)?;
     if config.migrate_on_start {
         let migrating = postgres::migrate(&database);
@@ -43,26 +44,26 @@ pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> R
         }
     }
     let metrics = Registry::default();
-    let health = Arc::new(WorkerHealth::alone(&metrics));
+    let health = Arc::new(WorkerHealth::for_own_process(&metrics));
     let reporter = HealthReporter::new(metrics, vec![health.part(database.clone())]);
-    let mut parts = Tasks::new(stop.clone());
-    parts.start("the operator's listener", ops_server::serve(ops, reporter, stop.clone()));
-    parts.start("the consumer", consume(config, database, health, stop));
-    parts.run().await
+    let mut tasks = Tasks::new(stop.clone());
+    tasks.start("the ops server", ops_server::serve(ops, reporter, stop.clone()));
+    tasks.start("the consumer", consume(config, database, health, stop));
+    tasks.run().await
 }
 
-/// Consumes from RabbitMQ until `stop`.
+/// Consumes messages from RabbitMQ until `stop` is cancelled, then drains the messages in flight.
 pub async fn consume(config: Config, database: Pool, health: Arc<WorkerHealth>, stop: CancellationToken) -> Result<()> {
     let consumer = consumer::Consumer {
         url: config.amqp_url()?,
-        in_hand: config.concurrency * IN_HAND_PER_CONNECTION,
+        prefetch: config.concurrency * PREFETCH_PER_CONNECTION,
         topology: config.topology.clone(),
         handler: Arc::new(config.handler(database, health)),
     };
     consumer.run(stop).await
 }
 
-/// Every statement that this crate sends, for the test that prepares them all.
+/// Returns every SQL statement of this crate, for the test that prepares them all.
 pub fn statements() -> Vec<&'static str> {
     store::statements()
 }

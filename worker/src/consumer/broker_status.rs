@@ -1,4 +1,4 @@
-//! Whether the worker hears from the broker, and how much waits there: for who asks how it is.
+//! Status of the broker connection for health checks and metrics: whether the worker consumes, and the queue lengths.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -6,53 +6,72 @@ use anyhow::Result;
 use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
 use shared::amqp::topology::Topology;
 
+/// Whether this process is connected to the broker. The consumer updates it, the health check reads it.
 #[derive(Default)]
-pub(crate) struct BrokerStatus(Mutex<State>);
+pub(crate) struct BrokerStatus(Mutex<ConnectionState>);
 
 #[derive(Default)]
-enum State {
-    /// Nothing is consumed in this process.
+enum ConnectionState {
+    /// This process does not consume from a broker.
     #[default]
     Unused,
     Closed,
-    Open(Box<(Channel, Topology)>),
+    Open(Box<OpenChannel>),
+}
+
+#[derive(Clone)]
+struct OpenChannel {
+    channel: Channel,
+    topology: Topology,
+}
+
+/// Numbers of messages in the worker's queues.
+pub(crate) struct QueueLengths {
+    /// Messages in the work queue.
+    pub(crate) waiting: u32,
+    /// Messages in the parked queue.
+    pub(crate) parked: u32,
 }
 
 impl BrokerStatus {
-    pub(crate) fn closed(&self) {
-        *self.state() = State::Closed;
+    /// Reports that the worker is not connected.
+    pub(crate) fn set_closed(&self) {
+        *self.state() = ConnectionState::Closed;
     }
 
-    pub(crate) fn open(&self, channel: Channel, topology: Topology) {
-        *self.state() = State::Open(Box::new((channel, topology)));
+    /// Reports that the worker is connected; `channel` is used to query the queue lengths.
+    pub(crate) fn set_open(&self, channel: Channel, topology: Topology) {
+        *self.state() = ConnectionState::Open(Box::new(OpenChannel { channel, topology }));
     }
 
+    /// Whether the worker is connected; `None` if this process uses no broker.
     pub(crate) fn is_up(&self) -> Option<bool> {
         match *self.state() {
-            State::Unused => None,
-            State::Closed => Some(false),
-            State::Open(_) => Some(true),
+            ConnectionState::Unused => None,
+            ConnectionState::Closed => Some(false),
+            ConnectionState::Open(_) => Some(true),
         }
     }
 
-    /// How many messages wait, and how many are parked.
-    pub(crate) async fn waiting(&self) -> Option<(u32, u32)> {
-        let (channel, topology) = match &*self.state() {
-            State::Open(open) => *open.clone(),
-            State::Unused | State::Closed => return None,
+    /// Asks the broker for the queue lengths; `None` if it is not connected or does not have the queues.
+    pub(crate) async fn queue_lengths(&self) -> Option<QueueLengths> {
+        let OpenChannel { channel, topology } = match &*self.state() {
+            ConnectionState::Open(open) => *open.clone(),
+            ConnectionState::Unused | ConnectionState::Closed => return None,
         };
-        // A queue that is not there costs the channel; then the connection is replaced, and that declares it.
-        let waiting = async { Ok((count(&channel, &topology.queue).await?, count(&channel, &topology.parked).await?)) };
-        let waiting: Result<_> = waiting.await;
-        waiting.ok()
+        // If a queue does not exist, the broker closes the channel; the consumer then reconnects and declares the
+        // queue.
+        let waiting = message_count(&channel, &topology.queue).await.ok()?;
+        let parked = message_count(&channel, &topology.parked).await.ok()?;
+        Some(QueueLengths { waiting, parked })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn count(channel: &Channel, queue: &str) -> Result<u32> {
+async fn message_count(channel: &Channel, queue: &str) -> Result<u32> {
     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
     Ok(channel.queue_declare(queue.into(), passive, FieldTable::default()).await?.message_count())
 }

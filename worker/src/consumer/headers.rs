@@ -1,10 +1,10 @@
-//! What a worker writes into the headers of a message, for itself and for the operator.
+//! AMQP headers that the worker writes into a message that it retries or parks.
 
-/// How often a message was tried before.
+/// How many delivery attempts were made before this one.
 pub(crate) const ATTEMPTS: &str = "x-vestibule-attempts";
 
-/// Why a message was parked.
-pub(crate) const WHY: &str = "x-vestibule-why";
+/// Why the message was parked.
+pub(crate) const PARKED_REASON: &str = "x-vestibule-why";
 
-/// When it was parked.
-pub(crate) const SINCE: &str = "x-vestibule-since";
+/// When the message was parked.
+pub(crate) const PARKED_AT: &str = "x-vestibule-since";

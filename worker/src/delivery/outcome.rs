@@ -1,37 +1,37 @@
-//! What became of a message in a worker's hand.
+//! The outcome of one delivery attempt, which decides whether the message is acked, retried, postponed or parked.
 
 use tracing::Span;
 
-/// What is to be done with a message that was worked on.
+/// What happens to a message after a delivery attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Its end is on record.
-    Done(Done),
-    /// The mail server would not take it now: it may later, so later and later.
+    /// The outcome is recorded in the database: ack.
+    Completed(Completion),
+    /// Transient failure of the mail server: retry with an increasing delay (back-off).
     Retry(String),
-    /// Something of ours is away: as soon as that is back.
+    /// Something that the worker depends on is unavailable, for example Postgres: retry after a short, constant delay.
     Postpone(String),
-    /// It can never succeed: a person has to look at it.
+    /// The message can never be processed: park it as a dead letter for the operator.
     Park(&'static str),
-    /// This process is about to end, and nothing was begun: somebody else's, at once.
-    GiveBack,
+    /// This process is stopping and nothing was sent: requeue at once, for another worker.
+    Requeue,
 }
 
 impl Outcome {
-    /// Whoever looks at the trace sees that it is not over.
-    pub(crate) fn tell(&self, span: &Span) {
-        if !matches!(self, Self::Done(_)) {
+    /// Marks the span as failed if the message is not completed, so that the trace shows it.
+    pub(crate) fn mark_failure(&self, span: &Span) {
+        if !matches!(self, Self::Completed(_)) {
             span.record("failed", true);
         }
     }
 }
 
-/// How it ended.
+/// How a message was completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Done {
+pub(crate) enum Completion {
     Delivered,
     Dropped(&'static str),
     Undeliverable,
-    /// It was on record already.
-    Before,
+    /// The outcome was recorded before: this is a duplicate of the message.
+    AlreadyRecorded,
 }

@@ -1,4 +1,4 @@
-//! What SMTP_URL asks for on the way to the server: TLS, a certificate, a login.
+//! STARTTLS, implicit TLS, certificates and AUTH, as required by `SMTP_URL`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,8 +10,8 @@ use support::fake_smtp::{
     settings::{Protection, Settings},
 };
 
-use super::{email, later, patient, send_into, sends};
-use crate::smtp::{SendOutcome, Slot, server::Server};
+use super::{assert_sends, client, email, send_into, transient};
+use crate::smtp::{SendOutcome, client::SmtpClient, config::SmtpConfig};
 
 const LOGIN: (&str, &str) = ("worker@example.com", "p@ss:w/rd?#%");
 
@@ -19,18 +19,18 @@ async fn mail_server(protection: Protection) -> FakeSmtpServer {
     FakeSmtpServer::start_with(Settings { protection, ..Settings::default() }).await
 }
 
-fn slot(url: &str) -> Slot {
-    Slot::new(Arc::new(Server::parse(url).unwrap()))
+fn client_for(url: &str) -> SmtpClient {
+    SmtpClient::new(Arc::new(SmtpConfig::parse(url).unwrap()))
 }
 
 #[tokio::test]
-async fn mail_goes_over_starttls_and_over_implicit_tls() {
+async fn email_is_sent_over_starttls_and_implicit_tls() {
     for protection in [Protection::StartTls, Protection::Implicit] {
         let mail_server = mail_server(protection).await;
-        let mut slot = patient(&mail_server);
-        sends(&mut slot, "ann@example.org").await;
-        sends(&mut slot, "ann@example.org").await;
-        slot.close().await;
+        let mut client = client(&mail_server);
+        assert_sends(&mut client, "ann@example.org").await;
+        assert_sends(&mut client, "ann@example.org").await;
+        client.close().await;
         assert_eq!(
             (mail_server.count(), mail_server.connections(), mail_server.goodbyes()),
             (2, 1, 1),
@@ -40,33 +40,36 @@ async fn mail_goes_over_starttls_and_over_implicit_tls() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_an_unknown_authority_is_not_trusted() {
+async fn certificate_of_unknown_authority_is_rejected() {
     let mail_server = mail_server(Protection::Implicit).await;
-    let mut slot = slot(&format!("smtps://127.0.0.1:{}", mail_server.port()));
-    assert_eq!(slot.send(&email("ann@example.org")).await, later("TLS: certificate not trusted"));
+    let mut client = client_for(&format!("smtps://127.0.0.1:{}", mail_server.port()));
+    assert_eq!(client.send(&email("ann@example.org")).await, transient("TLS: certificate not trusted"));
     assert_eq!(mail_server.count(), 0);
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_host_is_not_trusted() {
+async fn certificate_for_another_host_is_rejected() {
     for protection in [Protection::StartTls, Protection::Implicit] {
         let settings = Settings { protection, certificate_for: "mail.example.com", ..Settings::default() };
         let mail_server = FakeSmtpServer::start_with(settings).await;
-        assert_eq!(patient(&mail_server).send(&email("ann@example.org")).await, later("TLS: certificate not trusted"));
+        assert_eq!(
+            client(&mail_server).send(&email("ann@example.org")).await,
+            transient("TLS: certificate not trusted")
+        );
         assert_eq!(mail_server.count(), 0);
     }
 }
 
 #[tokio::test]
-async fn required_tls_that_is_not_offered_sends_nothing() {
+async fn nothing_is_sent_without_required_starttls() {
     let mail_server = mail_server(Protection::Plain).await;
-    let mut slot = slot(&format!("smtp://user:secret@127.0.0.1:{}?tls=required", mail_server.port()));
-    assert_eq!(slot.send(&email("ann@example.org")).await, later("STARTTLS: not offered by the server"));
+    let mut client = client_for(&format!("smtp://user:secret@127.0.0.1:{}?tls=required", mail_server.port()));
+    assert_eq!(client.send(&email("ann@example.org")).await, transient("STARTTLS: not offered by the server"));
     assert_eq!((mail_server.count(), mail_server.logins().len()), (0, 0));
 }
 
 #[tokio::test]
-async fn every_fault_on_the_way_into_tls_means_later() {
+async fn fault_before_or_during_tls_handshake_is_transient() {
     let mut faults = vec![Behaviour::Silence(Stage::Tls), Behaviour::Cut(Stage::Tls)];
     for at in [Stage::Greeting, Stage::Ehlo, Stage::StartTls] {
         faults.extend([
@@ -83,7 +86,7 @@ async fn every_fault_on_the_way_into_tls_means_later() {
     let running = faults.into_iter().map(|fault| async move {
         let mail_server = mail_server(Protection::StartTls).await;
         let sent = send_into(&mail_server, fault).await;
-        sends(&mut patient(&mail_server), "bob@example.org").await;
+        assert_sends(&mut client(&mail_server), "bob@example.org").await;
         (fault, sent)
     });
     for (fault, sent) in join_all(running).await {
@@ -92,49 +95,55 @@ async fn every_fault_on_the_way_into_tls_means_later() {
             Stage::Tls => "TLS: ",
             _ => "EHLO: ",
         };
-        assert!(matches!(&sent, SendOutcome::RetryLater(why) if why.starts_with(name)), "{fault:?}: {sent:?}");
+        assert!(
+            matches!(&sent, SendOutcome::TransientFailure(reason) if reason.starts_with(name)),
+            "{fault:?}: {sent:?}"
+        );
     }
 }
 
 #[tokio::test]
-async fn words_slipped_in_before_the_handshake_are_not_believed() {
+async fn bytes_injected_before_the_handshake_are_rejected() {
     let mail_server = mail_server(Protection::StartTls).await;
     let sent = send_into(&mail_server, Behaviour::Twice(Stage::StartTls)).await;
-    assert_eq!(sent, later("STARTTLS: connection aborted"));
+    assert_eq!(sent, transient("STARTTLS: connection aborted"));
 }
 
-/// Found by the fuzzer: the first line spoke for all of them.
+/// Found by the fuzzer: only the code of the first line was checked.
 #[tokio::test]
-async fn a_reply_of_two_minds_is_not_an_agreement() {
+async fn reply_with_differing_codes_is_rejected() {
     for (at, bytes) in [
         (Stage::Ehlo, b"250-here\r\n550 STARTTLS\r\n".as_slice()),
         (Stage::StartTls, b"220-go on\r\n554 or rather not\r\n"),
     ] {
         let mail_server = mail_server(Protection::StartTls).await;
         let sent = send_into(&mail_server, Behaviour::Raw { at, bytes }).await;
-        assert!(matches!(&sent, SendOutcome::RetryLater(why) if why.ends_with("invalid data")), "{at:?}: {sent:?}");
+        assert!(
+            matches!(&sent, SendOutcome::TransientFailure(reason) if reason.ends_with("invalid data")),
+            "{at:?}: {sent:?}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_login_is_given_as_it_was_before_percent_encoding() {
+async fn login_is_percent_decoded() {
     for (mechanisms, protection) in
         [("PLAIN LOGIN", Protection::Plain), ("LOGIN", Protection::Plain), ("PLAIN", Protection::StartTls)]
     {
         let settings = Settings { login: Some(LOGIN), mechanisms, protection, ..Settings::default() };
         let mail_server = FakeSmtpServer::start_with(settings).await;
-        sends(&mut patient(&mail_server), "ann@example.org").await;
+        assert_sends(&mut client(&mail_server), "ann@example.org").await;
         assert_eq!(mail_server.logins(), [(LOGIN.0.to_owned(), LOGIN.1.to_owned())]);
     }
 }
 
 #[tokio::test]
-async fn a_login_that_fails_is_our_fault_and_means_later() {
+async fn failed_login_is_transient() {
     let mail_server = FakeSmtpServer::start_with(Settings { login: Some(LOGIN), ..Settings::default() }).await;
     let url = format!("smtp://user:wrong@127.0.0.1:{}", mail_server.port());
-    assert_eq!(slot(&url).send(&email("ann@example.org")).await, later("AUTH: 535 5.7.8"));
+    assert_eq!(client_for(&url).send(&email("ann@example.org")).await, transient("AUTH: 535 5.7.8"));
     let url = format!("smtp://127.0.0.1:{}", mail_server.port());
-    assert_eq!(slot(&url).send(&email("ann@example.org")).await, later("MAIL: 530 5.7.0"));
+    assert_eq!(client_for(&url).send(&email("ann@example.org")).await, transient("MAIL: 530 5.7.0"));
     let at = Stage::Auth;
     for fault in [
         Behaviour::Reply { at, code: 354 },
@@ -143,14 +152,17 @@ async fn a_login_that_fails_is_our_fault_and_means_later() {
         Behaviour::Cut(at),
     ] {
         let sent = send_into(&mail_server, fault).await;
-        assert!(matches!(&sent, SendOutcome::RetryLater(why) if why.starts_with("AUTH: ")), "{fault:?}: {sent:?}");
+        assert!(
+            matches!(&sent, SendOutcome::TransientFailure(reason) if reason.starts_with("AUTH: ")),
+            "{fault:?}: {sent:?}"
+        );
     }
-    assert_eq!(send_into(&mail_server, Behaviour::Twice(at)).await, later("MAIL: connection aborted"));
+    assert_eq!(send_into(&mail_server, Behaviour::Twice(at)).await, transient("MAIL: connection aborted"));
 }
 
 #[tokio::test]
-async fn a_server_without_login_is_not_told_the_password() {
+async fn password_is_not_sent_without_auth_capability() {
     let mail_server = mail_server(Protection::Plain).await;
     let url = format!("smtp://user:secret@127.0.0.1:{}", mail_server.port());
-    assert_eq!(slot(&url).send(&email("ann@example.org")).await, later("AUTH: not offered by the server"));
+    assert_eq!(client_for(&url).send(&email("ann@example.org")).await, transient("AUTH: not offered by the server"));
 }

@@ -1,12 +1,14 @@
+//! Parsing of `SMTP_URL`.
+
 use super::*;
 
-fn parsed(url: &str) -> Server {
-    Server::parse(url).unwrap_or_else(|error| panic!("{url} {error}"))
+fn parsed(url: &str) -> SmtpConfig {
+    SmtpConfig::parse(url).unwrap_or_else(|error| panic!("{url} {error}"))
 }
 
 #[test]
-fn the_scheme_decides_the_port_and_the_protection() {
-    let said = [
+fn scheme_decides_the_port_and_the_tls_mode() {
+    let cases = [
         ("smtp://mail.example.com", 25, "plain"),
         ("smtp://mail.example.com/", 25, "plain"),
         ("smtp://mail.example.com?tls=required", 25, "STARTTLS"),
@@ -14,15 +16,15 @@ fn the_scheme_decides_the_port_and_the_protection() {
         ("smtps://mail.example.com", 465, "TLS"),
         ("smtps://mail.example.com:2465?tls=required", 2465, "TLS"),
     ];
-    for (url, port, security) in said {
-        let server = parsed(url);
-        assert_eq!((server.host.as_str(), server.port), ("mail.example.com", port), "{url}");
-        assert_eq!(format!("{:?}", server.security), security, "{url}");
+    for (url, port, security) in cases {
+        let config = parsed(url);
+        assert_eq!((config.host.as_str(), config.port), ("mail.example.com", port), "{url}");
+        assert_eq!(format!("{:?}", config.security), security, "{url}");
     }
 }
 
 #[test]
-fn a_host_may_be_an_address() {
+fn host_may_be_an_ip_address() {
     assert_eq!(parsed("smtp://127.0.0.1:1025").host, "127.0.0.1");
     assert_eq!(parsed("smtp://[::1]:1025").host, "::1");
     parsed("smtps://[::1]");
@@ -30,14 +32,14 @@ fn a_host_may_be_an_address() {
 
 #[test]
 fn credentials_are_percent_decoded() {
-    let server = parsed("smtp://worker%40example.com:p%40ss%3Aw%2Frd@mail.example.com");
-    let meant = Credentials::new("worker@example.com".into(), "p@ss:w/rd".into());
-    assert!(server.credentials == Some(meant));
+    let config = parsed("smtp://worker%40example.com:p%40ss%3Aw%2Frd@mail.example.com");
+    let expected = Credentials::new("worker@example.com".into(), "p@ss:w/rd".into());
+    assert!(config.credentials == Some(expected));
     assert!(parsed("smtp://mail.example.com").credentials.is_none());
 }
 
 #[test]
-fn a_bad_url_is_refused_without_repeating_any_of_it() {
+fn invalid_url_is_rejected_without_repeating_it() {
     for url in [
         "",
         "canary",
@@ -63,7 +65,7 @@ fn a_bad_url_is_refused_without_repeating_any_of_it() {
         "smtps://user:canary@mail example.com",
         "smtps://user:canary@-",
     ] {
-        let error = Server::parse(url).err().unwrap_or_else(|| panic!("{url} was taken"));
+        let error = SmtpConfig::parse(url).err().unwrap_or_else(|| panic!("{url} was accepted"));
         for piece in ["canary", "ary@", "can/", "can#", "can?", ".example"] {
             assert!(!error.contains(piece), "{url}: {error}");
         }
@@ -71,7 +73,7 @@ fn a_bad_url_is_refused_without_repeating_any_of_it() {
 }
 
 #[test]
-fn debug_shows_no_credentials() {
+fn debug_output_has_no_credentials() {
     let shown = format!("{:?}", parsed("smtp://canary:canary@mail.example.com"));
     assert!(!shown.contains("canary") && shown.contains("mail.example.com"), "{shown}");
 }

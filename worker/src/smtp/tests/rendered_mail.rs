@@ -1,4 +1,4 @@
-//! A mail from its words to the mailbox: what is rendered is what is read.
+//! A rendered mail arrives unchanged: from the template to the mailbox.
 
 use i18n::{Language, lifetime::Lifetime, mail::Mail};
 use time::{OffsetDateTime, macros::datetime};
@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use support::fake_smtp::FakeSmtpServer;
 
-use super::patient;
+use super::client;
 use crate::{
-    delivery::email::{Outgoing, Sender, render},
+    delivery::email::{OutgoingMail, Sender, render},
     smtp::SendOutcome,
 };
 
@@ -16,15 +16,15 @@ const NOT_ME: &str = "http://localhost:8000/not-me/AZUAAAAAcACAAAAAAAAAAf-2rJp0f
 const NOW: OffsetDateTime = datetime!(2026-11-21 09:05:07 UTC);
 
 #[tokio::test]
-async fn the_code_that_was_rendered_is_the_code_that_is_read() {
+async fn rendered_code_arrives_unchanged() {
     let mail_server = FakeSmtpServer::start().await;
     let id = Uuid::from_u128(7);
-    // The second name is not ASCII, so that mail goes quoted-printable.
+    // The second name is not ASCII, so that its mail is quoted-printable.
     for (n, from) in ["Vestibule <no-reply@example.com>", "Käsehaus <no-reply@example.com>"].into_iter().enumerate() {
         let mail = Mail::Code { digits: "0042", lifetime: Lifetime::of_seconds(60), not_me: NOT_ME };
-        let outgoing = Outgoing { id, to: "ann@example.org", language: Language::English, mail };
+        let outgoing = OutgoingMail { id, to: "ann@example.org", language: Language::English, mail };
         let email = render(&Sender::parse(from).unwrap(), "http://localhost:8000", &outgoing, NOW).unwrap();
-        assert_eq!(patient(&mail_server).send(&email).await, SendOutcome::Accepted);
+        assert_eq!(client(&mail_server).send(&email).await, SendOutcome::Accepted);
 
         let mail = mail_server.nth_mail_to("ann@example.org", n + 1).await;
         assert_eq!((mail.code().as_str(), mail.subject.as_str()), ("0042", "Your sign-up code"));
@@ -38,13 +38,13 @@ async fn the_code_that_was_rendered_is_the_code_that_is_read() {
 }
 
 #[tokio::test]
-async fn a_mail_in_french_arrives_as_it_was_written() {
+async fn french_mail_arrives_unchanged() {
     let mail_server = FakeSmtpServer::start().await;
     let mail = Mail::Code { digits: "0042", lifetime: Lifetime::of_seconds(90), not_me: NOT_ME };
-    let outgoing = Outgoing { id: Uuid::from_u128(7), to: "ann@example.org", language: Language::French, mail };
+    let outgoing = OutgoingMail { id: Uuid::from_u128(7), to: "ann@example.org", language: Language::French, mail };
     let sender = Sender::parse("Käsehaus <no-reply@example.com>").unwrap();
     let email = render(&sender, "http://localhost:8000", &outgoing, NOW).unwrap();
-    assert_eq!(patient(&mail_server).send(&email).await, SendOutcome::Accepted);
+    assert_eq!(client(&mail_server).send(&email).await, SendOutcome::Accepted);
 
     let mail = mail_server.mail_to("ann@example.org").await;
     assert_eq!((mail.code().as_str(), mail.subject.as_str()), ("0042", "Votre code d’inscription"));
