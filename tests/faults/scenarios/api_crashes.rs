@@ -1,9 +1,9 @@
 //! kill -9 of an API at each point where it holds something of somebody's.
 
-use crate::{
-    bounds::{Allowed, form},
+use crate::harness::{
     environment::Environment,
-    node::Part,
+    service_process::Part,
+    tolerance::{Allowed, form},
 };
 
 /// An API dies at this point, as often as the form says, and another one takes its place.

@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::{
+use crate::harness::{
     history::{History, What},
-    user_load::email,
+    user_simulator::email,
 };
 use support::fake_smtp::mail::Mail;
 

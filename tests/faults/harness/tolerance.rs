@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use crate::{checker::Report, table};
+use crate::harness::{checker::Report, report_table};
 
 /// How long it goes on, and how often things happen in it.
 #[derive(Clone, Copy)]
@@ -73,10 +73,14 @@ pub(crate) fn judge(report: &Report, may: &Allowed) {
 
 /// One person may be late for reasons of her own: on a busy machine somebody always is.
 pub(crate) fn is_as_before(before: (usize, usize), after: (usize, usize)) -> bool {
-    after.1 > 0 && (table::rate(before, after) >= 0.95 || after.1 - after.0 <= 1)
+    after.1 > 0 && (report_table::rate(before, after) >= 0.95 || after.1 - after.0 <= 1)
 }
 
 pub(crate) fn judge_rate(before: (usize, usize), after: (usize, usize)) {
     assert!(before.0 > 0 && after.1 > 0, "nobody came");
-    assert!(is_as_before(before, after), "the rate after is {:.2} of the rate before", table::rate(before, after));
+    assert!(
+        is_as_before(before, after),
+        "the rate after is {:.2} of the rate before",
+        report_table::rate(before, after)
+    );
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::{
-    bounds::{Allowed, IN_HAND, form},
+use crate::harness::{
     environment::Environment,
+    tolerance::{Allowed, IN_HAND, form},
 };
 use support::proxy::ProxyMode;
 

@@ -2,10 +2,10 @@
 
 use tokio::time::sleep;
 
-use crate::{
-    bounds::{Allowed, IN_HAND, form},
+use crate::harness::{
     environment::Environment,
     servers::{self, rabbitmq::RabbitMq},
+    tolerance::{Allowed, IN_HAND, form},
 };
 
 async fn on(broker: &RabbitMq) -> Environment {

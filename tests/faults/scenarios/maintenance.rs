@@ -5,11 +5,11 @@ use std::{fs, time::Duration};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    bounds::{Allowed, IN_HAND, form},
+use crate::harness::{
     environment::Environment,
-    node::{Node, Part},
     servers,
+    service_process::{Node, Part},
+    tolerance::{Allowed, IN_HAND, form},
 };
 use support::proxy::{Proxy, ProxyMode};
 

@@ -9,7 +9,7 @@ use lapin::{
 use shared::amqp::{Link, topology::Topology};
 use tokio_postgres::Client;
 
-use crate::{checker::Report, environment::Environment};
+use crate::harness::{checker::Report, environment::Environment};
 
 /// Everything there must have been an event about.
 const DEEDS: &str =

@@ -2,7 +2,7 @@
 
 use std::{io::Write, time::Duration};
 
-use crate::checker::Report;
+use crate::harness::checker::Report;
 
 #[expect(clippy::print_stdout, reason = "the line is what the test is run for")]
 pub(crate) fn print(name: &str, report: &Report, rate: f64, lasted: Duration) {

@@ -1,9 +1,9 @@
 //! kill -9 of a worker at each point between the queue and the ack.
 
-use crate::{
-    bounds::{Allowed, IN_HAND, form},
+use crate::harness::{
     environment::Environment,
-    node::{Node, Part},
+    service_process::{Node, Part},
+    tolerance::{Allowed, IN_HAND, form},
 };
 use support::proxy::{Proxy, ProxyMode};
 

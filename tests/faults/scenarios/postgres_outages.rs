@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    bounds::{Allowed, IN_HAND, form},
+use crate::harness::{
     environment::{Environment, Servers},
     servers::postgres::Postgres,
+    tolerance::{Allowed, IN_HAND, form},
 };
 use support::{database, proxy::ProxyMode};
 

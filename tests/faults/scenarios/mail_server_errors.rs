@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::{
-    bounds::{Allowed, form},
+use crate::harness::{
     environment::Environment,
+    tolerance::{Allowed, form},
 };
 use support::{
     fake_smtp::behaviour::{Behaviour, Stage},

@@ -12,9 +12,9 @@ use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::{
+use crate::harness::{
     history::{History, What},
-    node::ApiAddresses,
+    service_process::ApiAddresses,
 };
 use support::fake_smtp::FakeSmtpServer;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{history::What, user_load::UserLoad};
+use crate::harness::{history::What, user_simulator::UserLoad};
 
 /// Eight come in a second: a fraction of what two cores can hash, for what is asked here is not how much.
 const BETWEEN_TWO: Duration = Duration::from_millis(125);

@@ -6,7 +6,7 @@ use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
 use shared::amqp::topology::{RETRY_SECONDS, Topology};
 use tokio::time::{Instant, sleep};
 
-use crate::environment::Environment;
+use crate::harness::environment::Environment;
 
 /// The longest pause of a message, and the longest patience of a worker, with room.
 const PATIENCE: Duration = Duration::from_secs(180);

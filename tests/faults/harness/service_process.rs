@@ -11,7 +11,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
-use crate::servers;
+use crate::harness::servers;
 use support::process::Process;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,15 +6,15 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, NoTls};
 
-use crate::{
-    bounds::{self, Allowed, RECOVERY, form},
+use crate::harness::{
     checker,
+    event_listener::Listener,
     history::History,
-    listener::Listener,
     load::Load,
-    node::{self, ApiAddresses, Node, Part},
-    queues, servers, table,
-    user_load::UserLoad,
+    queues, report_table, servers,
+    service_process::{self, ApiAddresses, Node, Part},
+    tolerance::{self, Allowed, RECOVERY, form},
+    user_simulator::UserLoad,
 };
 use support::{
     database::{self, Database},
@@ -139,7 +139,7 @@ impl Environment {
 
     /// A command of the operator's, beside the running processes.
     pub(crate) fn operator(&self, program: &str, arguments: &[&str]) -> String {
-        servers::run(node::command(program, &self.variables(&[])).args(arguments))
+        servers::run(service_process::command(program, &self.variables(&[])).args(arguments))
     }
 
     /// A fault and its repair under load, and everything that must hold afterwards.
@@ -163,9 +163,9 @@ impl Environment {
         let mut report = checker::check(&self.history, &self.client().await, &self.mail_server.mails()).await;
         report.unexpected.extend(left_over);
         listener.account(&mut report, &self.client().await).await;
-        table::print(name, &report, table::rate(before, after), repaired - struck);
-        bounds::judge(&report, &may);
-        bounds::judge_rate(before, after);
+        report_table::print(name, &report, report_table::rate(before, after), repaired - struck);
+        tolerance::judge(&report, &may);
+        tolerance::judge_rate(before, after);
     }
 
     /// How many have their mail promptly again, and of how many. On a machine that does something else just then too few
@@ -176,7 +176,7 @@ impl Environment {
             let from = Instant::now();
             sleep(span).await;
             let after = checker::when_known(&self.history, from, Instant::now()).await;
-            if bounds::is_as_before(before, after) || Instant::now() > until {
+            if tolerance::is_as_before(before, after) || Instant::now() > until {
                 return after;
             }
         }

@@ -9,11 +9,11 @@ use lapin::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    bounds::{Allowed, IN_HAND, form},
+use crate::harness::{
     environment::Environment,
-    node::Node,
     servers::rabbitmq::RabbitMq,
+    service_process::Node,
+    tolerance::{Allowed, IN_HAND, form},
 };
 use support::{database, proxy::ProxyMode};
 
@@ -171,7 +171,7 @@ async fn messages_of_other_versions_come() {
             let queue = channel.queue_declare(parked.as_str().into(), passive, FieldTable::default()).await.unwrap();
             queue.message_count()
         };
-        crate::servers::until("three are parked", async || count().await == 3).await;
+        crate::harness::servers::until("three are parked", async || count().await == 3).await;
     };
     let may = Allowed { park: 3, ..Allowed::nothing() };
     Environment::start().await.survives("messages of other versions", may, fault).await;
