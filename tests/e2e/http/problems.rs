@@ -19,6 +19,13 @@ async fn post(client: &Client, content_type: &str, body: impl Into<reqwest::Body
     send(client.request("POST", "/v1/users").header("Content-Type", content_type).body(body)).await
 }
 
+/// The methods of an `Allow` header, sorted: their order has no meaning, and depends on features of serde_json.
+fn sorted_methods(allow: &str) -> Vec<&str> {
+    let mut methods: Vec<_> = allow.split(", ").collect();
+    methods.sort_unstable();
+    methods
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_framework_complains_about_is_a_problem_too() {
     let (_stack, client) = api().await;
@@ -39,7 +46,7 @@ async fn what_the_framework_complains_about_is_a_problem_too() {
     ] {
         let answer = send(client.request(method, path)).await;
         assert_eq!(answer.problem(), (405, "method-not-allowed".into()), "{method} {path}");
-        assert_eq!(answer.header("allow"), allow, "{method} {path}");
+        assert_eq!(sorted_methods(answer.header("allow")), sorted_methods(allow), "{method} {path}");
     }
     assert_eq!(post(&client, "text/plain", "{}").await.problem(), (415, "unsupported-media-type".into()));
     let body = json!({ "code": "0000" });
