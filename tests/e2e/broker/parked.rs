@@ -1,4 +1,4 @@
-//! The operator's tools for messages that nobody could read: real processes on a real broker.
+//! `worker parked`: list, show, requeue and drop messages that the worker could not read.
 
 mod broker;
 mod foreign_headers;
