@@ -1,4 +1,4 @@
-//! What happened in a environment, in its order: nothing is ever changed in it or taken out.
+//! The history of a test: what each simulated user observed, in order. Entries are only appended.
 
 use std::{
     sync::{Arc, Mutex},
@@ -7,97 +7,121 @@ use std::{
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// For an answer that takes a twentieth of a second on an idle machine.
-const SOON: Duration = Duration::from_secs(3);
+/// A registration is acknowledged within this time, although it takes 50 ms on an idle machine.
+const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// For the same on one that boots three brokers at that moment.
-const TIME_ENOUGH: Duration = Duration::from_secs(30);
+/// The same on a machine that starts three brokers at that moment.
+const REGISTRATION_TIMEOUT_UNDER_LOAD: Duration = Duration::from_secs(30);
 
+/// What a simulated user observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
-    Began,
-    /// An answer that is not the one that was hoped for; the attempt goes on.
-    Answered(u16),
-    /// Nobody opened at that door.
-    Closed,
-    /// A connection broke, or stood still: nobody knows what came of it.
-    Unanswered,
+pub(crate) enum Observation {
+    Started,
+    /// A response with an error status; the user tries again.
+    ErrorStatus(u16),
+    /// The API did not accept the connection.
+    ConnectionRefused,
+    /// A connection broke or timed out: the request may have been processed.
+    NoResponse,
     Acknowledged(uuid::Uuid),
-    /// Its mail was seen at the mail server.
+    /// The mail server has the mail.
     Mailed,
     Activated,
-    /// Every try that the code had was counted for an API that died with it.
-    Spent,
-    /// The API was away for longer than the code lived.
-    TooLate,
-    /// The receipt says that the mail was refused for good.
+    /// Every attempt of the code was counted by an API that died with the request.
+    CodeExhausted,
+    /// The API was unavailable until the code had expired.
+    CodeExpired,
+    /// The receipt says that the mail server rejected the mail.
     Undeliverable,
-    /// Given up.
-    Failed(u16),
-    /// Has gone home, however it went.
-    Left,
+    /// The user gave up after this status.
+    GaveUp(u16),
+    /// The user is done, however it went.
+    Finished,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Event {
+pub(crate) struct Entry {
     pub(crate) at: Instant,
-    /// Which attempt.
-    pub(crate) who: usize,
-    pub(crate) what: What,
+    /// The number of the user.
+    pub(crate) user: usize,
+    pub(crate) observation: Observation,
 }
 
+/// When a user started, and when the mail arrived.
+#[derive(Clone, Copy)]
+pub(crate) struct MailTimes {
+    pub(crate) started: Instant,
+    pub(crate) mailed: Option<Instant>,
+}
+
+/// Shared by all simulated users of a test.
 #[derive(Clone, Default)]
-pub(crate) struct History(Arc<Mutex<Vec<Event>>>);
+pub(crate) struct History(Arc<Mutex<Vec<Entry>>>);
 
 impl History {
-    pub(crate) fn note(&self, who: usize, what: What) {
-        self.0.lock().unwrap().push(Event { at: Instant::now(), who, what });
+    pub(crate) fn record(&self, user: usize, observation: Observation) {
+        self.0.lock().unwrap().push(Entry { at: Instant::now(), user, observation });
     }
 
-    pub(crate) fn events(&self) -> Vec<Event> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         self.0.lock().unwrap().clone()
     }
 
-    pub(crate) fn somebody_is_mailed(&self) -> bool {
-        self.events().iter().any(|event| event.what == What::Mailed)
+    /// Whether any user has received a mail.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.entries().iter().any(|entry| entry.observation == Observation::Mailed)
     }
 
-    /// When each attempt began that did so within this time, and when its mail came.
-    pub(crate) fn mails_of(&self, from: Instant, until: Instant) -> Vec<(Instant, Option<Instant>)> {
-        let events = self.events();
-        let began = events.iter().filter(|event| event.what == What::Began && (from..until).contains(&event.at));
-        let mailed = |who| events.iter().find(|event| event.who == who && event.what == What::Mailed);
-        began.map(|event| (event.at, mailed(event.who).map(|mailed| mailed.at))).collect()
+    /// The mail times of all users who started in this time.
+    pub(crate) fn mail_times(&self, from: Instant, until: Instant) -> Vec<MailTimes> {
+        let entries = self.entries();
+        let mailed = |user| {
+            entries
+                .iter()
+                .find(|entry| entry.user == user && entry.observation == Observation::Mailed)
+                .map(|entry| entry.at)
+        };
+        started_within(&entries, from, until)
+            .map(|entry| MailTimes { started: entry.at, mailed: mailed(entry.user) })
+            .collect()
     }
 
-    /// What those met who asked for anything since then, other than success; and those who should be registered by now.
-    pub(crate) fn hindrances(&self, since: Instant) -> Vec<(usize, What)> {
-        [self.met(since), self.waiting(since, Instant::now() - SOON)].concat()
+    /// Errors since then, and users since then who should be acknowledged by now and are not.
+    pub(crate) fn failures(&self, since: Instant) -> Vec<(usize, Observation)> {
+        [self.errors(since), self.unacknowledged(since, Instant::now() - REGISTRATION_TIMEOUT)].concat()
     }
 
-    /// The same, when all who came by now have had time enough.
-    pub(crate) async fn hindrances_in_the_end(&self, since: Instant) -> Vec<(usize, What)> {
+    /// The same, after every user who has started by now had time to be acknowledged.
+    pub(crate) async fn failures_after_waiting(&self, since: Instant) -> Vec<(usize, Observation)> {
         let until = Instant::now();
-        let all_answered = async {
-            while !self.waiting(since, until).is_empty() {
+        let all_acknowledged = async {
+            while !self.unacknowledged(since, until).is_empty() {
                 sleep(Duration::from_millis(50)).await;
             }
         };
-        let _ = timeout(TIME_ENOUGH, all_answered).await;
-        [self.met(since), self.waiting(since, until)].concat()
+        let _ = timeout(REGISTRATION_TIMEOUT_UNDER_LOAD, all_acknowledged).await;
+        [self.errors(since), self.unacknowledged(since, until)].concat()
     }
 
-    fn met(&self, since: Instant) -> Vec<(usize, What)> {
-        let events = self.events().into_iter().filter(|event| event.at >= since);
-        let met = events.filter(|event| matches!(event.what, What::Answered(_) | What::Unanswered));
-        met.map(|event| (event.who, event.what)).collect()
+    fn errors(&self, since: Instant) -> Vec<(usize, Observation)> {
+        let entries = self.entries().into_iter().filter(|entry| entry.at >= since);
+        let errors =
+            entries.filter(|entry| matches!(entry.observation, Observation::ErrorStatus(_) | Observation::NoResponse));
+        errors.map(|entry| (entry.user, entry.observation)).collect()
     }
 
-    fn waiting(&self, from: Instant, until: Instant) -> Vec<(usize, What)> {
-        let events = self.events();
-        let acknowledged =
-            |who| events.iter().any(|event| event.who == who && matches!(event.what, What::Acknowledged(_)));
-        let came = events.iter().filter(|event| event.what == What::Began && (from..until).contains(&event.at));
-        came.filter(|event| !acknowledged(event.who)).map(|event| (event.who, event.what)).collect()
+    fn unacknowledged(&self, from: Instant, until: Instant) -> Vec<(usize, Observation)> {
+        let entries = self.entries();
+        let is_acknowledged = |user| {
+            entries.iter().any(|entry| entry.user == user && matches!(entry.observation, Observation::Acknowledged(_)))
+        };
+        started_within(&entries, from, until)
+            .filter(|entry| !is_acknowledged(entry.user))
+            .map(|entry| (entry.user, entry.observation))
+            .collect()
     }
+}
+
+fn started_within(entries: &[Entry], from: Instant, until: Instant) -> impl Iterator<Item = &Entry> {
+    entries.iter().filter(move |entry| entry.observation == Observation::Started && (from..until).contains(&entry.at))
 }

@@ -1,4 +1,4 @@
-//! A process of ours in a environment: an API or a worker, killed and started as a test likes.
+//! An API or worker process that a test starts, signals and kills.
 
 use std::{
     collections::HashMap,
@@ -14,51 +14,57 @@ use tokio::time::sleep;
 use crate::harness::servers;
 use support::process::Process;
 
+/// Which program a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum Service {
     Api,
     Worker,
 }
 
-/// Where the APIs of a environment can be knocked at, as a balancer before them would know it.
+/// The base URLs of the APIs that accept requests, as a load balancer in front of them would know them.
 #[derive(Clone, Default)]
 pub(crate) struct ApiAddresses(Arc<Mutex<Vec<String>>>);
 
 impl ApiAddresses {
-    /// Any; `None` while there is none. Not one after the other: with people who ask for things in a fixed
-    /// order, each door would have the same kind of request for ever.
-    pub(crate) fn pick(&self, turn: usize) -> Option<String> {
-        let (addresses, scattered) = (self.0.lock().unwrap(), turn.wrapping_mul(0x9E37_79B9) >> 16);
+    /// The address for this request; `None` while there is no API.
+    ///
+    /// Pseudo-random instead of round robin: users send their requests in a fixed order, and each API would always get
+    /// requests of the same kind.
+    pub(crate) fn pick(&self, request_number: usize) -> Option<String> {
+        let addresses = self.0.lock().unwrap();
+        let scattered = request_number.wrapping_mul(0x9E37_79B9) >> 16;
         (!addresses.is_empty()).then(|| addresses[scattered % addresses.len()].clone())
     }
 
-    fn open(&self, door: &str) {
-        self.0.lock().unwrap().push(door.to_owned());
+    fn add(&self, url: &str) {
+        self.0.lock().unwrap().push(url.to_owned());
     }
 
-    fn close(&self, door: &str) {
-        self.0.lock().unwrap().retain(|one| one != door);
+    fn remove(&self, url: &str) {
+        self.0.lock().unwrap().retain(|address| address != url);
     }
 }
 
-pub(crate) struct Node {
+/// A running process. Dropping it kills the process.
+pub(crate) struct ServiceProcess {
     process: Process,
-    door: String,
+    /// The base URL of an API; empty for a worker.
+    api_url: String,
     ops: String,
     addresses: ApiAddresses,
 }
 
-/// One of our two programs, as it was built beside this test.
+/// The command for `api` or `worker`, as cargo built them, with these settings and free ports.
 pub(crate) fn command(program: &str, settings: &HashMap<String, String>) -> Command {
     let mut command = Command::new(support::process::program(program));
     command.env_clear().envs(settings).env("API_ADDR", "127.0.0.1:0").env("OPS_ADDR", "127.0.0.1:0");
     command
 }
 
-impl Node {
-    /// Starts it, and returns when it says where it listens.
-    pub(crate) fn start(part: Part, settings: &HashMap<String, String>, addresses: &ApiAddresses) -> Self {
-        let mut command = command(if part == Part::Api { "api" } else { "worker" }, settings);
+impl ServiceProcess {
+    /// Starts a process, and returns when it has logged its addresses.
+    pub(crate) fn start(service: Service, settings: &HashMap<String, String>, addresses: &ApiAddresses) -> Self {
+        let mut command = command(if service == Service::Api { "api" } else { "worker" }, settings);
         tokio::task::block_in_place(|| {
             let mut process = Process::start(&mut command);
             let line = process.wait_for("127.0.0.1:");
@@ -66,69 +72,71 @@ impl Node {
                 let found = line.split([' ', ',']).find_map(|field| field.strip_prefix(&format!("{name}=")));
                 found.map(|address| format!("http://{address}")).unwrap_or_default()
             };
-            let (door, ops) = (address("api"), address("ops"));
-            if part == Part::Api {
-                addresses.open(&door);
+            let api_url = address("api");
+            let ops = address("ops");
+            if service == Service::Api {
+                addresses.add(&api_url);
             }
-            Self { process, door, ops, addresses: addresses.clone() }
+            Self { process, api_url, ops, addresses: addresses.clone() }
         })
     }
 
-    /// Waits until it has all it needs.
+    /// Waits until no readiness check fails, not even an optional one.
     pub(crate) async fn ready(&self) {
-        let asked = format!("{}/health/ready", self.ops);
-        let asking = async || {
-            let Ok(answer) = reqwest::get(&asked).await else { return false };
-            answer.text().await.is_ok_and(|text| !text.is_empty() && !text.contains("failing"))
+        let url = format!("{}/health/ready", self.ops);
+        let is_ready = async || {
+            let Ok(response) = reqwest::get(&url).await else { return false };
+            response.text().await.is_ok_and(|text| !text.is_empty() && !text.contains("failing"))
         };
-        servers::until("the process is ready", asking).await;
+        servers::wait_until("the process is ready", is_ready).await;
     }
 
-    /// kill -9, from outside.
+    /// Sends SIGKILL.
     pub(crate) fn kill(self) {
-        self.addresses.close(&self.door);
+        self.addresses.remove(&self.api_url);
         self.process.kill();
     }
 
-    pub(crate) fn door(&self) -> &str {
-        &self.door
+    /// The base URL of an API.
+    pub(crate) fn api_url(&self) -> &str {
+        &self.api_url
     }
 
-    /// Waits until it has come to the place where it was told to be killed.
-    pub(crate) async fn dies(self) {
+    /// Waits until the process has killed itself at its fault point.
+    pub(crate) async fn wait_for_death(self) {
         let addresses = self.addresses.clone();
         let pid = self.pid();
-        let mut ending = tokio::task::spawn_blocking(move || self.process.end_with_status());
-        let Ok(ended) = tokio::time::timeout(servers::PATIENCE, &mut ending).await else {
+        let mut exit = tokio::task::spawn_blocking(move || self.process.end_with_status());
+        let Ok(ended) = tokio::time::timeout(servers::TIMEOUT, &mut exit).await else {
             let _ = kill_process(pid, Signal::KILL);
-            panic!("it never comes to where it was to be killed:\n{}", ending.await.unwrap().1);
+            panic!("the process never reaches its fault point:\n{}", exit.await.unwrap().1);
         };
         let (status, log) = ended.unwrap();
-        addresses.close(&self.door);
-        assert_eq!(status.signal(), Some(9), "it was to be killed, and ended:\n{log}");
+        addresses.remove(&self.api_url);
+        assert_eq!(status.signal(), Some(9), "the process exited instead of being killed:\n{log}");
     }
 
-    /// SIGTERM. It may take its time, and ends with 0.
-    pub(crate) async fn stops(self) {
-        let (code, log) = self.ends_when_told().await;
+    /// Sends SIGTERM, and asserts that the process ends with code 0.
+    pub(crate) async fn stop(self) {
+        let (code, log) = self.terminate().await;
         assert_eq!(code, Some(0), "{log}");
     }
 
-    /// The same where something is silent: this machine may be slower than the seconds that are left after it.
-    pub(crate) async fn stops_or_says_that_it_was_cut_off(self) {
-        let (code, log) = self.ends_when_told().await;
+    /// The same while a server is silent: then a slow machine may exceed the shutdown timeout, which must be logged.
+    pub(crate) async fn stop_or_log_timeout(self) {
+        let (code, log) = self.terminate().await;
         assert!(code == Some(0) || code == Some(1) && log.contains("and were cut off"), "{code:?}: {log}");
     }
 
-    /// A balancer that looks twice a second knows before it hears nobody.
-    async fn ends_when_told(self) -> (Option<i32>, String) {
+    /// Sends SIGTERM, and removes the address half a second later, as a load balancer would that polls readiness.
+    async fn terminate(self) -> (Option<i32>, String) {
         self.process.signal();
         sleep(Duration::from_millis(500)).await;
-        self.addresses.close(&self.door);
+        self.addresses.remove(&self.api_url);
         tokio::task::spawn_blocking(move || self.process.end()).await.unwrap()
     }
 
-    /// SIGSTOP and SIGCONT: a machine that stands still for a while.
+    /// SIGSTOP or SIGCONT: simulates a machine that stalls.
     pub(crate) fn freeze(&self, frozen: bool) {
         kill_process(self.pid(), if frozen { Signal::STOP } else { Signal::CONT }).unwrap();
     }

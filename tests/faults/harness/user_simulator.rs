@@ -1,4 +1,4 @@
-//! What each of the people does: signs up, reads the mail, types the code, and does not give up.
+//! A simulated user: registers, reads the mail, enters the code, and retries until it succeeds.
 
 use std::{
     sync::{
@@ -13,155 +13,174 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::harness::{
-    history::{History, What},
+    history::{History, Observation},
     service_process::ApiAddresses,
 };
 use support::fake_smtp::FakeSmtpServer;
 
 const PASSWORD: &str = "correct horse battery";
 
-/// Above what the API may take to say that it cannot.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longer than the API may take to reject a request.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a person tries. Longer than any outage of a environment, and the wait after it.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a user retries: longer than any outage of a test, and the wait after it.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Who comes back with the code after so long may be told that it is over.
-const NEARLY_A_MINUTE: Duration = Duration::from_secs(55);
+/// A user who comes back with the code after this time may find it expired.
+const NEARLY_EXPIRED: Duration = Duration::from_secs(55);
 
-const PAUSE: Duration = Duration::from_millis(100);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// Runs simulated users against all APIs of a test. Clones share the counter that spreads requests over the APIs.
 #[derive(Clone)]
-pub(crate) struct UserLoad {
+pub(crate) struct UserSimulator {
     addresses: ApiAddresses,
     mail_server: Arc<FakeSmtpServer>,
     pub(crate) history: History,
     http: reqwest::Client,
-    turn: Arc<AtomicUsize>,
+    request_count: Arc<AtomicUsize>,
 }
 
-pub(crate) fn email(who: usize) -> String {
-    format!("n{who}@faults.example.com")
+struct Response {
+    status: u16,
+    retry_after: Option<Duration>,
+    body: Value,
 }
 
-impl UserLoad {
+/// The email address of a simulated user.
+pub(crate) fn email(user: usize) -> String {
+    format!("n{user}@faults.example.com")
+}
+
+impl UserSimulator {
     pub(crate) fn new(addresses: ApiAddresses, mail_server: Arc<FakeSmtpServer>, history: History) -> Self {
-        let http = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build().unwrap();
-        Self { addresses, mail_server, history, http, turn: Arc::default() }
+        let http = reqwest::Client::builder().timeout(RESPONSE_TIMEOUT).build().unwrap();
+        Self { addresses, mail_server, history, http, request_count: Arc::default() }
     }
 
-    /// Signs up, reads the mail, and (every second one) types the code.
-    pub(crate) async fn person(&self, who: usize) {
-        self.history.note(who, What::Began);
-        let until = Instant::now() + PATIENCE;
-        let Some(registration) = self.register(who, until).await else { return };
-        match self.mail(who, &registration, until).await {
+    /// Registers, waits for the mail, and (every second user) enters the code.
+    pub(crate) async fn run_user(&self, user: usize) {
+        self.history.record(user, Observation::Started);
+        let deadline = Instant::now() + RETRY_TIMEOUT;
+        let Some(registration) = self.register(user, deadline).await else { return };
+        match self.wait_for_mail(user, &registration, deadline).await {
             Ok(code) => {
-                self.history.note(who, What::Mailed);
-                if who.is_multiple_of(2) {
-                    self.activate(who, &registration, &code, until).await;
+                self.history.record(user, Observation::Mailed);
+                if user.is_multiple_of(2) {
+                    self.activate(user, &registration, &code, deadline).await;
                 }
             }
-            Err(why) => self.history.note(who, why),
+            Err(observation) => self.history.record(user, observation),
         }
     }
 
-    /// Waits for the code, or to be told that there will be none.
-    async fn mail(&self, who: usize, registration: &str, until: Instant) -> Result<String, What> {
-        let mut look_at_receipt = tokio::time::interval(Duration::from_secs(2));
-        while Instant::now() < until {
-            if let Some(mail) = self.mail_server.mails_to(&email(who)).first() {
+    /// Waits for the code, or until the receipt says that the mail is undeliverable.
+    async fn wait_for_mail(&self, user: usize, registration: &str, deadline: Instant) -> Result<String, Observation> {
+        let mut receipt_poll = tokio::time::interval(Duration::from_secs(2));
+        while Instant::now() < deadline {
+            if let Some(mail) = self.mail_server.mails_to(&email(user)).first() {
                 return Ok(mail.code());
             }
             tokio::select! {
-                () = sleep(PAUSE) => {}
-                _ = look_at_receipt.tick() => {
-                    let receipt = |door: &str| self.http.get(format!("{door}/v1/registrations/{registration}"));
-                    if self.insist(who, until, receipt, |_| true).await.1["status"] == "undeliverable" {
-                        return Err(What::Undeliverable);
+                () = sleep(RETRY_PAUSE) => {}
+                _ = receipt_poll.tick() => {
+                    let receipt = |api: &str| self.http.get(format!("{api}/v1/registrations/{registration}"));
+                    if self.retry(user, deadline, receipt, |_| true).await.1["status"] == "undeliverable" {
+                        return Err(Observation::Undeliverable);
                     }
                 }
             }
         }
-        Err(What::Failed(0))
+        Err(Observation::GaveUp(0))
     }
 
-    async fn register(&self, who: usize, until: Instant) -> Option<String> {
-        let body = json!({ "email": email(who), "password": PASSWORD });
-        let key = format!("key-{who}");
-        let wish = |door: &str| self.http.post(format!("{door}/v1/users")).header("Idempotency-Key", &key).json(&body);
-        let (status, receipt) = self.insist(who, until, wish, |_| true).await;
+    async fn register(&self, user: usize, deadline: Instant) -> Option<String> {
+        let body = json!({ "email": email(user), "password": PASSWORD });
+        let key = format!("key-{user}");
+        let request = |api: &str| self.http.post(format!("{api}/v1/users")).header("Idempotency-Key", &key).json(&body);
+        let (status, receipt) = self.retry(user, deadline, request, |_| true).await;
         if status != 202 {
-            self.history.note(who, What::Failed(status));
+            self.history.record(user, Observation::GaveUp(status));
             return None;
         }
         let registration = receipt["registration"].as_str().unwrap().to_owned();
-        self.history.note(who, What::Acknowledged(registration.parse().unwrap()));
+        self.history.record(user, Observation::Acknowledged(registration.parse().unwrap()));
         Some(registration)
     }
 
-    async fn activate(&self, who: usize, registration: &str, code: &str, until: Instant) {
+    async fn activate(&self, user: usize, registration: &str, code: &str, deadline: Instant) {
         let mailed = Instant::now();
-        // A code is good from the moment its delivery is on record, which is a little after the mail.
-        let receipt = |door: &str| self.http.get(format!("{door}/v1/registrations/{registration}"));
-        self.insist(who, until, receipt, |receipt| receipt["status"] != "queued").await;
-        let (body, email) = (json!({ "code": code }), email(who));
-        let guess = |door: &str| {
-            self.http.post(format!("{door}/v1/users/activate")).basic_auth(&email, Some(PASSWORD)).json(&body)
+        // A code is valid once its delivery is on record, which is a little after the mail.
+        let receipt = |api: &str| self.http.get(format!("{api}/v1/registrations/{registration}"));
+        self.retry(user, deadline, receipt, |receipt| receipt["status"] != "queued").await;
+        let body = json!({ "code": code });
+        let email = email(user);
+        let request = |api: &str| {
+            self.http.post(format!("{api}/v1/users/activate")).basic_auth(&email, Some(PASSWORD)).json(&body)
         };
-        // Who was let in without hearing of it is told that there is an account already.
-        match self.insist(who, until, guess, |_| true).await {
-            (200 | 409, _) => self.history.note(who, What::Activated),
-            (410, problem) if is_spent(&problem) => self.history.note(who, What::Spent),
-            (410, _) if mailed.elapsed() >= NEARLY_A_MINUTE => self.history.note(who, What::TooLate),
-            (status, _) => self.history.note(who, What::Failed(status)),
-        }
+        // 409: an earlier attempt activated the account, and its response was lost.
+        let observation = match self.retry(user, deadline, request, |_| true).await {
+            (200 | 409, _) => Observation::Activated,
+            (410, problem) if is_exhausted(&problem) => Observation::CodeExhausted,
+            (410, _) if mailed.elapsed() >= NEARLY_EXPIRED => Observation::CodeExpired,
+            (status, _) => Observation::GaveUp(status),
+        };
+        self.history.record(user, observation);
     }
 
-    /// Goes from door to door until one has an answer that no other will change, and waits as long as it is told.
-    async fn insist(
+    /// Sends the request to one API after the other until a response is final, and waits as `Retry-After` says.
+    ///
+    /// Returns the status and the body, or status 0 after the deadline.
+    async fn retry(
         &self,
-        who: usize,
-        until: Instant,
-        wish: impl Fn(&str) -> RequestBuilder + Send + Sync,
+        user: usize,
+        deadline: Instant,
+        request: impl Fn(&str) -> RequestBuilder + Send + Sync,
         is_final: fn(&Value) -> bool,
     ) -> (u16, Value) {
-        while Instant::now() < until {
-            let mut pause = PAUSE;
-            if let Some(door) = self.addresses.pick(self.turn.fetch_add(1, Ordering::Relaxed))
-                && let Some((status, retry_after, body)) = self.ask(who, wish(&door)).await
+        while Instant::now() < deadline {
+            let mut pause = RETRY_PAUSE;
+            if let Some(api) = self.addresses.pick(self.request_count.fetch_add(1, Ordering::Relaxed))
+                && let Some(response) = self.send(user, request(&api)).await
             {
-                if status >= 400 {
-                    self.history.note(who, What::Answered(status));
+                if response.status >= 400 {
+                    self.history.record(user, Observation::ErrorStatus(response.status));
                 }
-                if retry_after.is_none() && is_final(&body) {
-                    return (status, body);
+                if response.retry_after.is_none() && is_final(&response.body) {
+                    return (response.status, response.body);
                 }
-                pause = retry_after.unwrap_or(PAUSE);
+                pause = response.retry_after.unwrap_or(RETRY_PAUSE);
             }
             sleep(pause).await;
         }
         (0, Value::Null)
     }
 
-    async fn ask(&self, who: usize, request: RequestBuilder) -> Option<(u16, Option<Duration>, Value)> {
-        // Each comes from a network of its own: fair shares are about those that come from one.
-        let network = std::net::Ipv4Addr::from_bits(0x0A00_0000 + u32::try_from(who).unwrap());
-        let asking = async {
-            let answer = request.header("X-Forwarded-For", network.to_string()).send().await;
-            if let Err(error) = &answer {
-                self.history.note(who, if error.is_connect() { What::Closed } else { What::Unanswered });
+    async fn send(&self, user: usize, request: RequestBuilder) -> Option<Response> {
+        // Each user has a network of its own, because rate limits count by network.
+        let network = std::net::Ipv4Addr::from_bits(0x0A00_0000 + u32::try_from(user).unwrap());
+        let response = match request.header("X-Forwarded-For", network.to_string()).send().await {
+            Ok(response) => response,
+            Err(error) => {
+                let refused = error.is_connect();
+                let observation = if refused { Observation::ConnectionRefused } else { Observation::NoResponse };
+                self.history.record(user, observation);
+                return None;
             }
-            let answer = answer.ok()?;
-            let retry_after = answer.headers().get("retry-after").map(|after| after.to_str().unwrap().parse().unwrap());
-            Some((answer.status().as_u16(), retry_after.map(Duration::from_secs), answer.json().await.ok()?))
         };
-        asking.await
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after.map(|seconds| seconds.to_str().unwrap().parse().unwrap());
+        Some(Response {
+            status: response.status().as_u16(),
+            retry_after: retry_after.map(Duration::from_secs),
+            body: response.json().await.ok()?,
+        })
     }
 }
 
-fn is_spent(problem: &Value) -> bool {
+/// Whether the problem says that the code is exhausted, or the registration closed.
+fn is_exhausted(problem: &Value) -> bool {
     problem["type"]
         .as_str()
-        .is_some_and(|kind| kind.ends_with("/code-exhausted") || kind.ends_with("/registration-closed"))
+        .is_some_and(|slug| slug.ends_with("/code-exhausted") || slug.ends_with("/registration-closed"))
 }

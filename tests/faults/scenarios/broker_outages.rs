@@ -1,9 +1,9 @@
-//! A RabbitMQ that restarts, stays away, takes nothing, or forgets.
+//! RabbitMQ restarts, is unreachable, accepts no messages, or loses its queues.
 
 use std::time::Duration;
 
 use lapin::{
-    Connection, ConnectionProperties,
+    BasicProperties, Connection, ConnectionProperties,
     options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
@@ -11,159 +11,168 @@ use tokio::time::{Instant, sleep};
 
 use crate::harness::{
     environment::Environment,
-    servers::rabbitmq::RabbitMq,
-    service_process::Node,
-    tolerance::{Allowed, IN_HAND, form},
+    servers::{self, rabbitmq::RabbitMq},
+    service_process::ServiceProcess,
+    tolerance::{MAX_IN_FLIGHT, Tolerance, schedule},
 };
 use support::{database, proxy::ProxyMode};
 
-/// What the two workers may have in hand when the broker loses them: others get it meanwhile.
-fn some(faults: u32) -> Allowed {
-    Allowed::duplicate(faults as usize * 2 * IN_HAND)
+/// Everything that the two workers have in flight when they lose the broker may be mailed twice, because it is
+/// redelivered to others.
+fn duplicates_in_flight(faults: u32) -> Tolerance {
+    Tolerance::duplicates_up_to(faults as usize * 2 * MAX_IN_FLIGHT)
 }
 
-async fn on(broker: &RabbitMq) -> Environment {
+/// Two APIs and two workers on a broker that the test may kill.
+async fn start_on(broker: &RabbitMq) -> Environment {
     let mut environment = Environment::with_broker(&broker.url()).await;
-    environment.people(2, 2).await;
+    environment.start_processes(2, 2).await;
     environment
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_broker_is_killed_and_restarts() {
+async fn killed_broker_loses_nothing() {
     let mut broker = RabbitMq::start().await;
-    let environment = on(&broker).await;
+    let environment = start_on(&broker).await;
     let fault = async |_: &mut Environment| {
         broker.kill(0);
         broker.restart(0).await;
     };
-    environment.survives("RabbitMQ killed, restarts", some(1), fault).await;
+    environment.assert_survives("RabbitMQ killed, restarts", duplicates_in_flight(1), fault).await;
 }
 
-/// Registering goes on as if nothing were.
+/// Registrations are not affected.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_broker_stays_away() {
+async fn unreachable_broker_rejects_no_registration() {
     let fault = async |environment: &mut Environment| {
-        let struck = Instant::now();
+        let fault_started = Instant::now();
         environment.to_broker.set(ProxyMode::Cut);
-        sleep(form().outage * 2).await;
-        assert_eq!(environment.history.hindrances_in_the_end(struck).await, []);
-        assert!(environment.outbox().await > 0, "the fault is none");
+        sleep(schedule().outage * 2).await;
+        assert_eq!(environment.history.failures_after_waiting(fault_started).await, []);
+        assert!(environment.outbox_rows().await > 0, "the fault has no effect");
         environment.to_broker.set(ProxyMode::Open);
     };
-    Environment::start().await.survives("RabbitMQ away", some(1), fault).await;
+    Environment::start().await.assert_survives("RabbitMQ away", duplicates_in_flight(1), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_broker_falls_silent() {
+async fn silent_broker_rejects_no_registration() {
     let fault = async |environment: &mut Environment| {
-        let struck = Instant::now();
+        let fault_started = Instant::now();
         environment.to_broker.set(ProxyMode::Held);
-        // Longer than either process waits for a word.
-        sleep(form().outage.max(Duration::from_secs(15))).await;
-        assert_eq!(environment.history.hindrances_in_the_end(struck).await, []);
-        assert!(environment.outbox().await > 0, "the fault is none");
+        // Longer than the heartbeat timeouts of both processes.
+        sleep(schedule().outage.max(Duration::from_secs(15))).await;
+        assert_eq!(environment.history.failures_after_waiting(fault_started).await, []);
+        assert!(environment.outbox_rows().await > 0, "the fault has no effect");
         environment.to_broker.set(ProxyMode::Open);
     };
-    Environment::start().await.survives("RabbitMQ half-open", some(1), fault).await;
+    Environment::start().await.assert_survives("RabbitMQ half-open", duplicates_in_flight(1), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_broker_is_short_of_memory() {
+async fn memory_alarm_rejects_no_registration() {
     let broker = RabbitMq::start().await;
-    let environment = on(&broker).await;
+    let environment = start_on(&broker).await;
     let fault = async |environment: &mut Environment| {
-        let struck = Instant::now();
+        let fault_started = Instant::now();
         broker.ctl(0, &["set_vm_memory_high_watermark", "absolute", "1"]);
-        sleep(form().outage).await;
-        assert_eq!(environment.history.hindrances_in_the_end(struck).await, []);
-        assert!(environment.outbox().await > 0, "the fault is none");
+        sleep(schedule().outage).await;
+        assert_eq!(environment.history.failures_after_waiting(fault_started).await, []);
+        assert!(environment.outbox_rows().await > 0, "the fault has no effect");
         broker.ctl(0, &["set_vm_memory_high_watermark", "0.4"]);
     };
-    environment.survives("RabbitMQ blocked by a memory alarm", Allowed::nothing(), fault).await;
+    environment.assert_survives("RabbitMQ blocked by a memory alarm", Tolerance::none(), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_broker_refuses_what_is_published() {
+async fn rejected_publishes_are_retried() {
     let broker = RabbitMq::start().await;
-    let environment = on(&broker).await;
+    let environment = start_on(&broker).await;
     let fault = async |environment: &mut Environment| {
         let queue = format!("^{}\\.send-code$", environment.prefix);
         broker.ctl(0, &["set_policy", "--apply-to", "queues", "full", &queue, r#"{"max-length":1}"#]);
-        // With nobody to take them, messages fill the queue.
-        environment.workers.drain(..).for_each(Node::kill);
-        sleep(form().outage).await;
-        assert!(environment.outbox().await > 0, "the fault is none");
+        // Without consumers, the queue fills up.
+        environment.workers.drain(..).for_each(ServiceProcess::kill);
+        sleep(schedule().outage).await;
+        assert!(environment.outbox_rows().await > 0, "the fault has no effect");
         broker.ctl(0, &["clear_policy", "full"]);
-        environment.people(0, 2).await;
+        environment.start_processes(0, 2).await;
     };
-    environment.survives("RabbitMQ rejects publishes", some(1), fault).await;
+    environment.assert_survives("RabbitMQ rejects publishes", duplicates_in_flight(1), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_broker_closes_all_connections() {
+async fn closed_broker_connections_are_reopened() {
     let broker = RabbitMq::start().await;
-    let environment = on(&broker).await;
+    let environment = start_on(&broker).await;
     let fault = async |_: &mut Environment| {
-        for _ in 0..form().times {
+        for _ in 0..schedule().repetitions {
             broker.ctl(0, &["close_all_connections", "maintenance"]);
             sleep(Duration::from_secs(1)).await;
         }
     };
-    environment.survives("RabbitMQ closes all connections", some(form().times), fault).await;
+    environment
+        .assert_survives("RabbitMQ closes all connections", duplicates_in_flight(schedule().repetitions), fault)
+        .await;
 }
 
-/// What lay in it is in Postgres still, and the operator has it published again.
+/// The messages of a deleted queue are still in Postgres, and an operator publishes them again with `api outbox
+/// reemit`.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_queue_is_deleted_with_messages_in_it() {
+async fn deleted_queue_is_restored_by_reemit() {
     let fault = async |environment: &mut Environment| {
-        environment.workers.drain(..).for_each(Node::kill);
+        environment.workers.drain(..).for_each(ServiceProcess::kill);
         let queue = format!("{}.send-code", environment.prefix);
         let channel = connect().await.create_channel().await.unwrap();
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-        while channel
-            .queue_declare(queue.as_str().into(), passive, FieldTable::default())
-            .await
-            .unwrap()
-            .message_count()
-            < 10
-        {
+        let count = async || {
+            let queue = channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await.unwrap();
+            queue.message_count()
+        };
+        while count().await < 10 {
             sleep(Duration::from_millis(100)).await;
         }
         channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
-        environment.people(0, 2).await;
-        environment.operator("api", &["outbox", "reemit"]);
+        environment.start_processes(0, 2).await;
+        environment.run_command("api", &["outbox", "reemit"]);
     };
-    Environment::start().await.survives("the queue deleted with messages in it", some(2), fault).await;
+    Environment::start()
+        .await
+        .assert_survives("the queue deleted with messages in it", duplicates_in_flight(2), fault)
+        .await;
 }
 
-/// A consumer that is told that it is none any more.
+/// Deleting the queue makes the broker cancel the consumers.
 #[tokio::test(flavor = "multi_thread")]
-async fn consumers_are_cancelled() {
+async fn cancelled_consumers_consume_again() {
     let fault = async |environment: &mut Environment| {
         let channel = connect().await.create_channel().await.unwrap();
-        for _ in 0..form().times {
+        for _ in 0..schedule().repetitions {
             let queue = format!("{}.send-code", environment.prefix);
             channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
             sleep(Duration::from_secs(1)).await;
         }
-        // Some may have come between the last two of these.
-        environment.operator("api", &["outbox", "reemit"]);
+        // Messages that were published between two deletions are lost with the queue.
+        environment.run_command("api", &["outbox", "reemit"]);
     };
-    let may = some(form().times);
-    Environment::start().await.survives("consumers cancelled (queue deleted under them)", may, fault).await;
+    let tolerance = duplicates_in_flight(schedule().repetitions);
+    Environment::start()
+        .await
+        .assert_survives("consumers cancelled (queue deleted under them)", tolerance, fault)
+        .await;
 }
 
-/// From an older version of us and from a newer one: neither can be read, and neither holds up anybody.
+/// Messages of an older and of newer versions cannot be read: they are parked and delay no mail.
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_of_other_versions_come() {
+async fn messages_of_other_versions_are_parked() {
     let fault = async |environment: &mut Environment| {
         let channel = connect().await.create_channel().await.unwrap();
         for version in [0, 2, 3] {
             let body = format!(r#"{{"v":{version},"kind":"send-code","id":"b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52"}}"#);
-            let (exchange, options) = (environment.prefix.as_str().into(), BasicPublishOptions::default());
-            let sent =
-                channel.basic_publish(exchange, "send-code".into(), options, body.as_bytes(), Default::default());
-            sent.await.unwrap();
+            let exchange = environment.prefix.as_str().into();
+            let options = BasicPublishOptions::default();
+            let properties = BasicProperties::default();
+            channel.basic_publish(exchange, "send-code".into(), options, body.as_bytes(), properties).await.unwrap();
         }
         let parked = format!("{}.send-code.parked", environment.prefix);
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
@@ -171,10 +180,10 @@ async fn messages_of_other_versions_come() {
             let queue = channel.queue_declare(parked.as_str().into(), passive, FieldTable::default()).await.unwrap();
             queue.message_count()
         };
-        crate::harness::servers::until("three are parked", async || count().await == 3).await;
+        servers::wait_until("three messages are parked", async || count().await == 3).await;
     };
-    let may = Allowed { park: 3, ..Allowed::nothing() };
-    Environment::start().await.survives("messages of other versions", may, fault).await;
+    let tolerance = Tolerance { parked: 3, ..Tolerance::none() };
+    Environment::start().await.assert_survives("messages of other versions", tolerance, fault).await;
 }
 
 async fn connect() -> Connection {

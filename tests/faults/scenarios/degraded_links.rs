@@ -1,4 +1,4 @@
-//! Ways between the parts that are slow, unsteady or narrow, all of them at once.
+//! All connections to Postgres, the broker and the mail server are slow, split into single bytes, or break.
 
 use std::time::Duration;
 
@@ -6,47 +6,48 @@ use tokio::time::sleep;
 
 use crate::harness::{
     environment::Environment,
-    tolerance::{Allowed, IN_HAND, form},
+    tolerance::{MAX_IN_FLIGHT, Tolerance, schedule},
 };
 use support::proxy::ProxyMode;
 
-fn set(environment: &Environment, way: ProxyMode) {
+/// Sets the mode of all three proxies.
+fn set_all(environment: &Environment, mode: ProxyMode) {
     for link in [&environment.to_postgres, &environment.to_broker, &environment.to_mail] {
-        link.set(way);
+        link.set(mode);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_link_is_slow() {
+async fn slow_links_lose_nothing() {
     let fault = async |environment: &mut Environment| {
-        set(environment, ProxyMode::Delayed(Duration::from_millis(50)));
-        sleep(form().outage).await;
-        set(environment, ProxyMode::Open);
+        set_all(environment, ProxyMode::Delayed(Duration::from_millis(50)));
+        sleep(schedule().outage).await;
+        set_all(environment, ProxyMode::Open);
     };
-    Environment::start().await.survives("every link 50 ms late", Allowed::nothing(), fault).await;
+    Environment::start().await.assert_survives("every link 50 ms late", Tolerance::none(), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_link_carries_single_bytes() {
+async fn single_byte_packets_lose_nothing() {
     let fault = async |environment: &mut Environment| {
-        set(environment, ProxyMode::Bytewise);
-        sleep(form().outage).await;
-        set(environment, ProxyMode::Open);
+        set_all(environment, ProxyMode::Bytewise);
+        sleep(schedule().outage).await;
+        set_all(environment, ProxyMode::Open);
     };
-    Environment::start().await.survives("every link byte by byte", Allowed::nothing(), fault).await;
+    Environment::start().await.assert_survives("every link byte by byte", Tolerance::none(), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_link_breaks_again_and_again() {
-    let cuts = form().times * 2;
+async fn repeatedly_cut_links_lose_nothing() {
+    let cuts = schedule().repetitions * 2;
     let fault = async |environment: &mut Environment| {
         for _ in 0..cuts {
-            set(environment, ProxyMode::Cut);
+            set_all(environment, ProxyMode::Cut);
             sleep(Duration::from_millis(300)).await;
-            set(environment, ProxyMode::Open);
+            set_all(environment, ProxyMode::Open);
             sleep(Duration::from_millis(1_200)).await;
         }
     };
-    let may = Allowed::duplicate(cuts as usize * 2 * IN_HAND);
-    Environment::start().await.survives("every link cut again and again", may, fault).await;
+    let tolerance = Tolerance::duplicates_up_to(cuts as usize * 2 * MAX_IN_FLIGHT);
+    Environment::start().await.assert_survives("every link cut again and again", tolerance, fault).await;
 }

@@ -1,4 +1,4 @@
-//! A mail server that refuses, stalls, babbles or hangs up, at every step of its dialogue.
+//! The mail server rejects, stalls, sends endless replies or disconnects, at every step of the SMTP dialogue.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use crate::harness::{
     environment::Environment,
-    tolerance::{Allowed, form},
+    tolerance::{Tolerance, schedule},
 };
 use support::{
     fake_smtp::behaviour::{Behaviour, Stage},
@@ -15,119 +15,132 @@ use support::{
 
 const STAGES: [Stage; 6] = [Stage::Greeting, Stage::Ehlo, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Dot];
 
-/// The next connections behave like this, one each, and so again in each round.
-async fn meets(name: &str, rounds: u32, may: Allowed, behaviours: Vec<Behaviour>) {
-    meets_for(Duration::ZERO, name, rounds, may, behaviours).await;
+/// In each round, the next connections behave like this, one behaviour each.
+async fn misbehave(name: &str, rounds: u32, tolerance: Tolerance, behaviours: Vec<Behaviour>) {
+    misbehave_for(Duration::ZERO, name, rounds, tolerance, behaviours).await;
 }
 
-/// The same, and it lasts so long until all of a round have misbehaved.
-async fn meets_for(so_long: Duration, name: &str, rounds: u32, may: Allowed, behaviours: Vec<Behaviour>) {
+/// The same, where the behaviours of a round take this time.
+async fn misbehave_for(duration: Duration, name: &str, rounds: u32, tolerance: Tolerance, behaviours: Vec<Behaviour>) {
     let fault = async |environment: &mut Environment| {
         for _ in 0..rounds {
             behaviours.iter().for_each(|behaviour| environment.mail_server.next_connection(*behaviour));
-            // The connections that workers keep are well: they need new ones.
+            // Close the pooled connections of the workers, so that they open new ones.
             environment.to_mail.set(ProxyMode::Cut);
             sleep(Duration::from_millis(200)).await;
             environment.to_mail.set(ProxyMode::Open);
             environment.mail_server.next_connections_came().await;
-            // Who has come gets as far as where it goes wrong.
-            sleep(so_long + Duration::from_secs(2)).await;
+            // The new connections get to the step at which they misbehave.
+            sleep(duration + Duration::from_secs(2)).await;
         }
     };
-    Environment::start().await.survives(name, may, fault).await;
+    Environment::start().await.assert_survives(name, tolerance, fault).await;
 }
 
-/// What the cut before each round meets at the dot may have been taken.
-fn some(rounds: u32) -> Allowed {
-    Allowed::duplicate(rounds as usize * 2)
+/// Mails that are at the dot when the connections are cut before a round may have been accepted.
+fn duplicates_at_cut(rounds: u32) -> Tolerance {
+    Tolerance::duplicates_up_to(rounds as usize * 2)
 }
 
-fn each(behaviour: impl Fn(Stage) -> Behaviour) -> Vec<Behaviour> {
+/// One behaviour for each stage of the dialogue.
+fn at_each_stage(behaviour: impl Fn(Stage) -> Behaviour) -> Vec<Behaviour> {
     STAGES.into_iter().map(behaviour).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mail_server_says_4xx_at_each_step() {
-    let rounds = form().times;
-    meets("SMTP 4xx at each step", rounds, some(rounds), each(|at| Behaviour::Reply { at, code: 451 })).await;
+async fn smtp_4xx_at_each_step_loses_nothing() {
+    let rounds = schedule().repetitions;
+    misbehave(
+        "SMTP 4xx at each step",
+        rounds,
+        duplicates_at_cut(rounds),
+        at_each_stage(|at| Behaviour::Reply { at, code: 451 }),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mail_server_says_5xx_at_each_step() {
-    let rounds = form().times;
-    // Before MAIL it is about us, and they are tried again; from then on it is about the mail.
-    let may = Allowed { refuse: rounds as usize * 4, ..some(rounds) };
-    meets("SMTP 5xx at each step", rounds, may, each(|at| Behaviour::Reply { at, code: 550 })).await;
+async fn smtp_5xx_at_each_step_is_recorded() {
+    let rounds = schedule().repetitions;
+    // Before MAIL, a 5xx rejects the client, and the mail is retried; from MAIL on, it rejects the mail.
+    let tolerance = Tolerance { undelivered: rounds as usize * 4, ..duplicates_at_cut(rounds) };
+    misbehave("SMTP 5xx at each step", rounds, tolerance, at_each_stage(|at| Behaviour::Reply { at, code: 550 })).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mail_server_says_421_at_each_step() {
-    let rounds = form().times;
-    let mut behaviours = each(|at| Behaviour::Reply { at, code: 421 });
+async fn smtp_421_at_each_step_loses_nothing() {
+    let rounds = schedule().repetitions;
+    let mut behaviours = at_each_stage(|at| Behaviour::Reply { at, code: 421 });
     behaviours.push(Behaviour::AcceptThen421);
-    meets("SMTP 421 at each step, and after a 250", rounds, some(rounds), behaviours).await;
+    misbehave("SMTP 421 at each step, and after a 250", rounds, duplicates_at_cut(rounds), behaviours).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mail_server_hangs_up_at_each_step() {
-    let rounds = form().times;
-    let mut behaviours = each(Behaviour::Cut);
+async fn smtp_disconnect_at_each_step_loses_nothing() {
+    let rounds = schedule().repetitions;
+    let mut behaviours = at_each_stage(Behaviour::Cut);
     behaviours.push(Behaviour::AcceptThenCut);
-    meets("SMTP cut at each step, and after a 250", rounds, some(rounds), behaviours).await;
+    misbehave("SMTP cut at each step, and after a 250", rounds, duplicates_at_cut(rounds), behaviours).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mail_server_never_ends_its_reply() {
-    let rounds = form().times;
-    let mut behaviours = each(Behaviour::Endless);
-    behaviours.extend(each(Behaviour::EndlessLines));
-    meets("SMTP endless reply", rounds, some(rounds), behaviours).await;
+async fn endless_smtp_replies_lose_nothing() {
+    let rounds = schedule().repetitions;
+    let mut behaviours = at_each_stage(Behaviour::Endless);
+    behaviours.extend(at_each_stage(Behaviour::EndlessLines));
+    misbehave("SMTP endless reply", rounds, duplicates_at_cut(rounds), behaviours).await;
 }
 
-/// It ends with the worker's timeout, a minute after the dot.
+/// It ends with the timeout of the worker, a minute after the dot.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mail_server_falls_silent_at_each_step() {
-    meets("SMTP silence at each step", 1, some(1), each(Behaviour::Silence)).await;
+async fn smtp_silence_at_each_step_loses_nothing() {
+    misbehave("SMTP silence at each step", 1, duplicates_at_cut(1), at_each_stage(Behaviour::Silence)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mail_server_says_a_byte_a_second() {
-    meets("SMTP one byte a second", 1, some(1), each(|at| Behaviour::Drip(at, Duration::from_secs(1)))).await;
+async fn smtp_one_byte_per_second_loses_nothing() {
+    misbehave(
+        "SMTP one byte a second",
+        1,
+        duplicates_at_cut(1),
+        at_each_stage(|at| Behaviour::Drip(at, Duration::from_secs(1))),
+    )
+    .await;
 }
 
-/// The answers of what is over must not be taken for those to the next mail.
+/// A late reply to a mail that timed out must not be taken for the reply to the next mail.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_250_comes_after_the_timeout_and_the_next_mail_is_refused() {
+async fn late_250_is_not_matched_to_the_next_mail() {
     let late = Behaviour::Slow(Stage::Dot, Duration::from_secs(65));
-    let refused = Behaviour::Reply { at: Stage::Rcpt, code: 550 };
-    // Both late ones are taken once more before, unless the cut, or the refusal, meets one of them.
-    let (may, lasting) = (Allowed { duplicate: 1..=4, refuse: 2, ..Allowed::nothing() }, Duration::from_secs(66));
+    let rejected = Behaviour::Reply { at: Stage::Rcpt, code: 550 };
+    // Both late mails are accepted twice, unless the cut or a rejection affects one of them.
+    let tolerance = Tolerance { duplicates: 1..=4, undelivered: 2, ..Tolerance::none() };
     let name = "SMTP 250 after the timeout, the next mail refused";
-    meets_for(lasting, name, 1, may, vec![late, refused, late, refused]).await;
+    misbehave_for(Duration::from_secs(66), name, 1, tolerance, vec![late, rejected, late, rejected]).await;
 }
 
-/// The mail server has the mail, and the worker does not know.
+/// The mail server has accepted the mail, and the worker does not get the reply.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_way_breaks_after_the_dot() {
-    let times = form().times as usize;
+async fn smtp_connection_lost_after_dot_loses_nothing() {
+    let repetitions = schedule().repetitions as usize;
     let fault = async |environment: &mut Environment| {
-        for _ in 0..times {
+        for _ in 0..repetitions {
             environment.to_mail.set(ProxyMode::DeafAfter("\r\n.\r\n"));
             environment.to_mail.heard().await;
             environment.to_mail.set(ProxyMode::Open);
         }
     };
-    // While it lasts, whatever is at the dot meets it.
-    let may = Allowed { duplicate: times..=times * 4, ..Allowed::nothing() };
-    Environment::start().await.survives("SMTP connection cut after the dot", may, fault).await;
+    // Other mails that are at the dot meanwhile are affected, too.
+    let tolerance = Tolerance { duplicates: repetitions..=repetitions * 4, ..Tolerance::none() };
+    Environment::start().await.assert_survives("SMTP connection cut after the dot", tolerance, fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mail_server_stays_away() {
+async fn unreachable_mail_server_loses_nothing() {
     let fault = async |environment: &mut Environment| {
         environment.to_mail.set(ProxyMode::Cut);
-        sleep(form().outage).await;
+        sleep(schedule().outage).await;
         environment.to_mail.set(ProxyMode::Open);
     };
-    Environment::start().await.survives("mail server away", some(1), fault).await;
+    Environment::start().await.assert_survives("mail server away", duplicates_at_cut(1), fault).await;
 }

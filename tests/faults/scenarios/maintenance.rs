@@ -1,4 +1,4 @@
-//! What operators and machines do to processes that are well: restart them, stop them for a while, set the clock.
+//! Rolling restarts, frozen processes, shutdown while a server is silent, and clock changes.
 
 use std::{fs, time::Duration};
 
@@ -8,86 +8,92 @@ use tokio::time::{Instant, sleep};
 use crate::harness::{
     environment::Environment,
     servers,
-    service_process::{Node, Part},
-    tolerance::{Allowed, IN_HAND, form},
+    service_process::{Service, ServiceProcess},
+    tolerance::{MAX_IN_FLIGHT, Tolerance, schedule},
 };
 use support::proxy::{Proxy, ProxyMode};
 
-/// One after the other is replaced by a new one, and nobody is refused.
+/// Each process is replaced by a new one, and no request fails.
 #[tokio::test(flavor = "multi_thread")]
-async fn three_apis_and_three_workers_are_replaced_one_by_one() {
+async fn rolling_restart_fails_no_request() {
     let mut environment = Environment::prepare().await;
-    environment.people(3, 3).await;
+    environment.start_processes(3, 3).await;
     let fault = async |environment: &mut Environment| {
-        let struck = Instant::now();
+        let fault_started = Instant::now();
         for n in 0..3 {
-            let fresh = environment.start_one(Part::Api, &[]).await;
-            std::mem::replace(&mut environment.apis[n], fresh).stops().await;
-            let fresh = environment.start_one(Part::Worker, &[]).await;
-            std::mem::replace(&mut environment.workers[n], fresh).stops().await;
+            let replacement = environment.start_process(Service::Api, &[]).await;
+            std::mem::replace(&mut environment.apis[n], replacement).stop().await;
+            let replacement = environment.start_process(Service::Worker, &[]).await;
+            std::mem::replace(&mut environment.workers[n], replacement).stop().await;
         }
-        assert_eq!(environment.history.hindrances_in_the_end(struck).await, []);
+        assert_eq!(environment.history.failures_after_waiting(fault_started).await, []);
     };
-    environment.survives("rolling restart of 3 APIs and 3 workers", Allowed::nothing(), fault).await;
+    environment.assert_survives("rolling restart of 3 APIs and 3 workers", Tolerance::none(), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_stands_still_for_a_while() {
+async fn frozen_worker_loses_nothing() {
     let fault = async |environment: &mut Environment| {
         environment.workers[0].freeze(true);
-        // Until the broker misses its heartbeat, and gives what it has in hand to the other one.
-        sleep(form().outage.max(Duration::from_secs(25))).await;
+        // Until the broker misses heartbeats, and redelivers the messages to the other worker.
+        sleep(schedule().outage.max(Duration::from_secs(25))).await;
         environment.workers[0].freeze(false);
     };
-    Environment::start().await.survives("a worker frozen for a while", Allowed::duplicate(IN_HAND), fault).await;
+    Environment::start()
+        .await
+        .assert_survives("a worker frozen for a while", Tolerance::duplicates_up_to(MAX_IN_FLIGHT), fault)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_stands_still_for_a_while() {
+async fn frozen_api_loses_nothing() {
     let fault = async |environment: &mut Environment| {
         environment.apis[0].freeze(true);
-        // Until the leases of its relay have ended.
-        sleep(form().outage.max(Duration::from_secs(20))).await;
+        // Until the leases of its relay have expired.
+        sleep(schedule().outage.max(Duration::from_secs(20))).await;
         environment.apis[0].freeze(false);
     };
-    Environment::start().await.survives("an API frozen for a while", Allowed::duplicate(IN_HAND), fault).await;
+    Environment::start()
+        .await
+        .assert_survives("an API frozen for a while", Tolerance::duplicates_up_to(MAX_IN_FLIGHT), fault)
+        .await;
 }
 
-/// I-19: whatever is wrong, they end within ten seconds and with 0, or say that they were cut off.
-async fn stop_while(name: &str, link: fn(&Environment) -> &Proxy) {
+/// I-19: all processes get SIGTERM while a link is silent. Each exits within ten seconds, with 0 or a logged timeout.
+async fn stop_all_while_silent(name: &str, link: fn(&Environment) -> &Proxy) {
     let fault = async |environment: &mut Environment| {
         link(environment).set(ProxyMode::Held);
         sleep(Duration::from_secs(2)).await;
-        let nodes: Vec<_> = environment.apis.drain(..).chain(environment.workers.drain(..)).collect();
-        join_all(nodes.into_iter().map(Node::stops_or_says_that_it_was_cut_off)).await;
+        let processes: Vec<_> = environment.apis.drain(..).chain(environment.workers.drain(..)).collect();
+        join_all(processes.into_iter().map(ServiceProcess::stop_or_log_timeout)).await;
         link(environment).set(ProxyMode::Open);
-        environment.people(2, 2).await;
+        environment.start_processes(2, 2).await;
     };
-    Environment::start().await.survives(name, Allowed::duplicate(2 * IN_HAND), fault).await;
+    Environment::start().await.assert_survives(name, Tolerance::duplicates_up_to(2 * MAX_IN_FLIGHT), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_are_told_to_stop_while_postgres_is_silent() {
-    stop_while("SIGTERM to all while Postgres is silent", |environment| &environment.to_postgres).await;
+async fn shutdown_while_postgres_is_silent_loses_nothing() {
+    stop_all_while_silent("SIGTERM to all while Postgres is silent", |environment| &environment.to_postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_are_told_to_stop_while_the_broker_is_silent() {
-    stop_while("SIGTERM to all while RabbitMQ is silent", |environment| &environment.to_broker).await;
+async fn shutdown_while_broker_is_silent_loses_nothing() {
+    stop_all_while_silent("SIGTERM to all while RabbitMQ is silent", |environment| &environment.to_broker).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_are_told_to_stop_while_the_mail_server_is_silent() {
-    stop_while("SIGTERM to all while the mail server is silent", |environment| &environment.to_mail).await;
+async fn shutdown_while_mail_server_is_silent_loses_nothing() {
+    stop_all_while_silent("SIGTERM to all while the mail server is silent", |environment| &environment.to_mail).await;
 }
 
-/// On one API's machine it is a day later, then a day earlier. Codes live by the database's clock.
+/// The clock of an API jumps a day ahead, then a day back. Codes expire by the clock of the database.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_clock_of_an_apis_machine_is_stepped() {
+async fn api_clock_off_by_a_day_loses_nothing() {
     let libraries = fs::read_dir("/usr/lib").unwrap().flatten();
     let mut libraries = libraries.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
     let library = libraries.find(|library| library.exists()).expect("libfaketime: apt-get install libfaketime");
-    let folder = servers::home("root");
+    let folder = servers::temporary_home("root");
     let clock = folder.path().join("clock");
     fs::write(&clock, "+0").unwrap();
     let mut environment = Environment::prepare().await;
@@ -97,25 +103,25 @@ async fn the_clock_of_an_apis_machine_is_stepped() {
         ("FAKETIME_NO_CACHE", "1"),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
     ];
-    let api = environment.start_one(Part::Api, &settings).await;
+    let api = environment.start_process(Service::Api, &settings).await;
     environment.apis.push(api);
-    environment.people(0, 2).await;
-    let door = environment.apis[0].door().to_owned();
+    environment.start_processes(0, 2).await;
+    let api_url = environment.apis[0].api_url().to_owned();
     let fault = async |_: &mut Environment| {
         for step in ["+1d", "-1d"] {
             fs::write(&clock, step).unwrap();
             sleep(Duration::from_secs(2)).await;
-            assert!(is_a_day_off(&door).await, "the clock was not stepped");
+            assert!(is_a_day_off(&api_url).await, "the clock was not stepped");
         }
         fs::write(&clock, "+0").unwrap();
     };
-    environment.survives("the clock of an API's machine a day off", Allowed::nothing(), fault).await;
+    environment.assert_survives("the clock of an API's machine a day off", Tolerance::none(), fault).await;
 }
 
-/// HTTP's date is that of the machine.
-async fn is_a_day_off(door: &str) -> bool {
-    let answer = reqwest::get(format!("{door}/health")).await.unwrap();
-    let date = answer.headers().get("date").map(|date| date.to_str().unwrap().to_owned()).unwrap_or_default();
-    let machine = servers::run(std::process::Command::new("date").env("LC_ALL", "C").args(["-u", "+%d %b %Y"]));
-    !date.contains(machine.trim())
+/// Whether the `Date` header of the API differs from the date of this machine.
+async fn is_a_day_off(api_url: &str) -> bool {
+    let response = reqwest::get(format!("{api_url}/health")).await.unwrap();
+    let date = response.headers().get("date").map(|date| date.to_str().unwrap().to_owned()).unwrap_or_default();
+    let today = servers::run(std::process::Command::new("date").env("LC_ALL", "C").args(["-u", "+%d %b %Y"]));
+    !date.contains(today.trim())
 }

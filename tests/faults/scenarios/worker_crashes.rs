@@ -1,33 +1,33 @@
-//! kill -9 of a worker at each point between the queue and the ack.
+//! A worker process is killed at each step between the delivery of a message and its acknowledgement.
 
 use crate::harness::{
     environment::Environment,
-    service_process::{Node, Part},
-    tolerance::{Allowed, IN_HAND, form},
+    service_process::{Service, ServiceProcess},
+    tolerance::{MAX_IN_FLIGHT, Tolerance, schedule},
 };
 use support::proxy::{Proxy, ProxyMode};
 
-/// A worker dies at this point, as often as the form says.
-async fn dies_at(point: &str, name: &str, may: Allowed) {
+/// Starts workers that are killed at this fault point, beside the two that keep running.
+async fn kill_at(fault_point: &str, name: &str, tolerance: Tolerance) {
     Environment::start()
         .await
-        .survives(name, may, async |environment| {
-            for _ in 0..form().times {
-                environment.launch(Part::Worker, &[("FAIL_AT", point)]).dies().await;
+        .assert_survives(name, tolerance, async |environment| {
+            for _ in 0..schedule().repetitions {
+                environment.spawn_process(Service::Worker, &[("FAIL_AT", fault_point)]).wait_for_death().await;
             }
         })
         .await;
 }
 
-/// A worker whose own way to the mail server does this is killed when it comes to it.
-async fn dies_when(way: ProxyMode, name: &str, may: Allowed) {
+/// Starts workers with a proxy of their own to the mail server, and kills each when the proxy has stopped its dialogue.
+async fn kill_when_proxy_stops(mode: ProxyMode, name: &str, tolerance: Tolerance) {
     Environment::start()
         .await
-        .survives(name, may, async |environment| {
-            for _ in 0..form().times {
+        .assert_survives(name, tolerance, async |environment| {
+            for _ in 0..schedule().repetitions {
                 let (proxy, url) = Proxy::before(&environment.mail_server.url()).await;
-                proxy.set(way);
-                let victim: Node = environment.launch(Part::Worker, &[("SMTP_URL", &url)]);
+                proxy.set(mode);
+                let victim = environment.spawn_process(Service::Worker, &[("SMTP_URL", &url)]);
                 proxy.heard().await;
                 victim.kill();
                 proxy.set(ProxyMode::Cut);
@@ -36,59 +36,68 @@ async fn dies_when(way: ProxyMode, name: &str, may: Allowed) {
         .await;
 }
 
-fn some() -> Allowed {
-    Allowed::duplicate(form().times as usize * IN_HAND)
+/// Everything that a killed worker has in flight may be mailed twice.
+fn duplicates_in_flight() -> Tolerance {
+    Tolerance::duplicates_up_to(schedule().repetitions as usize * MAX_IN_FLIGHT)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_dies_after_the_delivery() {
-    dies_at("worker-after-delivery", "worker killed after the delivery", some()).await;
+async fn worker_killed_after_delivery_loses_nothing() {
+    kill_at("worker-after-delivery", "worker killed after the delivery", duplicates_in_flight()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_dies_in_the_middle_of_the_data() {
-    dies_when(ProxyMode::StuckBefore("Subject:"), "worker killed mid-DATA", Allowed::nothing()).await;
+async fn worker_killed_during_data_loses_nothing() {
+    kill_when_proxy_stops(ProxyMode::StuckBefore("Subject:"), "worker killed mid-DATA", Tolerance::none()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_dies_after_the_dot() {
-    dies_when(ProxyMode::MuteAfter("\r\n.\r\n"), "worker killed after the dot", some()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_dies_after_the_250_and_before_the_record() {
-    dies_at("worker-after-250", "worker killed after the 250, before the record", some()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_dies_after_the_record_and_before_the_ack() {
-    dies_at("worker-after-record", "worker killed after the record, before the ack", some()).await;
-}
-
-/// The same messages come to one worker after the other, and each dies of them.
-#[tokio::test(flavor = "multi_thread")]
-async fn twenty_one_workers_die_in_a_row() {
-    Environment::start()
-        .await
-        .survives("21 workers killed in a row", Allowed::duplicate(2 * IN_HAND), async |environment| {
-            environment.workers.drain(..).for_each(Node::kill);
-            for _ in 0..21 {
-                environment.launch(Part::Worker, &[("FAIL_AT", "worker-after-delivery")]).dies().await;
-            }
-            environment.people(0, 2).await;
-        })
+async fn worker_killed_after_the_dot_loses_nothing() {
+    kill_when_proxy_stops(ProxyMode::MuteAfter("\r\n.\r\n"), "worker killed after the dot", duplicates_in_flight())
         .await;
 }
 
-/// I-18.
 #[tokio::test(flavor = "multi_thread")]
-async fn all_but_one_of_each_die() {
+async fn worker_killed_before_recording_delivery_loses_nothing() {
+    kill_at("worker-after-250", "worker killed after the 250, before the record", duplicates_in_flight()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_killed_before_ack_loses_nothing() {
+    kill_at("worker-after-record", "worker killed after the record, before the ack", duplicates_in_flight()).await;
+}
+
+/// The same messages are redelivered to one worker after the other, and each is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_one_killed_workers_lose_nothing() {
+    Environment::start()
+        .await
+        .assert_survives(
+            "21 workers killed in a row",
+            Tolerance::duplicates_up_to(2 * MAX_IN_FLIGHT),
+            async |environment| {
+                environment.workers.drain(..).for_each(ServiceProcess::kill);
+                for _ in 0..21 {
+                    environment
+                        .spawn_process(Service::Worker, &[("FAIL_AT", "worker-after-delivery")])
+                        .wait_for_death()
+                        .await;
+                }
+                environment.start_processes(0, 2).await;
+            },
+        )
+        .await;
+}
+
+/// I-18: one process of each kind is enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn killing_all_but_one_of_each_loses_nothing() {
     let mut environment = Environment::prepare().await;
-    environment.people(3, 3).await;
+    environment.start_processes(3, 3).await;
     let name = "all processes but one of each killed";
     environment
-        .survives(name, Allowed::duplicate(2 * IN_HAND), async |environment| {
-            environment.apis.drain(1..).chain(environment.workers.drain(1..)).for_each(Node::kill);
+        .assert_survives(name, Tolerance::duplicates_up_to(2 * MAX_IN_FLIGHT), async |environment| {
+            environment.apis.drain(1..).chain(environment.workers.drain(1..)).for_each(ServiceProcess::kill);
         })
         .await;
 }
