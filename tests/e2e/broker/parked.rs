@@ -66,7 +66,7 @@ async fn listing_loses_no_message_and_keeps_the_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn message_without_usable_id_gets_one_and_is_escaped() {
+async fn unusable_message_id_is_replaced_and_body_escaped() {
     let broker = Broker::start().await;
     for (id, body) in [(None, &b"one\x1b[2J"[..]), (Some("all"), b"one\x1b[2J"), (Some("not a word"), b"\xff\x00")] {
         broker.publish(&broker.topology.parked, id, body).await;

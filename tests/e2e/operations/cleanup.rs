@@ -76,11 +76,15 @@ async fn locked_row_is_skipped_and_deleted_later() {
     client.batch_execute("UPDATE registrations SET created_at = created_at - interval '9 days'").await.unwrap();
     database.execute(INSERT_OLD_DELIVERIES, &[&3]).await;
     cleanup_finished(database).await;
-    assert_eq!(database.count(COUNT_DELIVERIES).await, 0, "the others do not wait for it");
+    assert_eq!(database.count(COUNT_DELIVERIES).await, 0, "cleanup of other rows does not wait for the locked one");
     assert_eq!(api.client.receipt(&registration).await["status"], "queued");
     client.batch_execute("COMMIT; BEGIN; SELECT FROM registrations FOR UPDATE").await.unwrap();
     cleanup_finished(database).await;
-    assert_eq!(api.client.receipt(&registration).await["status"], "closed", "it is over, and in our hand");
+    assert_eq!(
+        api.client.receipt(&registration).await["status"],
+        "closed",
+        "the locked registration is closed, and not deleted"
+    );
     client.batch_execute("COMMIT").await.unwrap();
     cleanup_finished(database).await;
     assert_eq!(api.client.get(&format!("/v1/registrations/{registration}")).await.problem().0, 404);
@@ -88,7 +92,7 @@ async fn locked_row_is_skipped_and_deleted_later() {
 
 /// I-03: a message that was queued until its code was deleted has a delivery record, too.
 #[tokio::test(flavor = "multi_thread")]
-async fn message_of_a_deleted_code_is_recorded_as_dropped() {
+async fn message_of_deleted_code_is_recorded_as_dropped() {
     let stack = Stack::prepare(&[CLEANING]).await;
     let api = stack.start_api(&[]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);

@@ -1,11 +1,14 @@
 //! `api outbox` shows how many messages wait; `api outbox reemit` writes lost messages into the outbox again.
 
+use std::process::Command;
+
 use lapin::options::QueueDeleteOptions;
 use serde_json::{Value, json};
 
 use crate::registration::not_me::{link, press};
 use support::{
     client::{PASSWORD, send},
+    database::Database,
     forgot_password::NEW,
     stack::Stack,
 };
@@ -20,6 +23,27 @@ async fn outbox(stack: &Stack, subcommand: &str) -> Value {
     };
     let config = api::Config::load_from(stack.variables(&[])).unwrap();
     serde_json::from_str(&api::answer(config, tool).await.unwrap()).unwrap()
+}
+
+/// As a process, without a broker.
+#[tokio::test(flavor = "multi_thread")]
+async fn outbox_commands_print_text_and_json() {
+    let database = Database::create().await;
+    let run = |arguments: &str| {
+        let mut command = Command::new(support::process::program("api"));
+        command.env_clear().env("DATABASE_URL", &database.url).env("AMQP_URL", "amqp://u:p@127.0.0.1:1");
+        command.env("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+        let output = command.args(arguments.split(' ')).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(run("outbox"), "Nothing waits in the outbox.\n");
+    let row = "INSERT INTO outbox (id, message, created_at) VALUES ($1, '{}', clock_timestamp() - interval '90 s')";
+    database.execute(row, &[&uuid::Uuid::from_u128(1)]).await;
+    assert!(run("outbox").starts_with("1 wait, 0 of them in a relay's hand; the oldest for 9"), "{}", run("outbox"));
+    let json: serde_json::Value = serde_json::from_str(&run("outbox --json")).unwrap();
+    assert_eq!((&json["waiting"], &json["leased"]), (&1.into(), &0.into()));
+    assert_eq!(run("outbox reemit"), "0 code(s), 0 welcome(s) and 0 warning(s) were written into the outbox again.\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,7 +110,7 @@ async fn smtp_one_byte_per_second_loses_nothing() {
 
 /// A late reply to a mail that timed out must not be taken for the reply to the next mail.
 #[tokio::test(flavor = "multi_thread")]
-async fn late_250_is_not_matched_to_the_next_mail() {
+async fn late_250_is_not_attributed_to_next_mail() {
     let late = Behaviour::Slow(Stage::Dot, Duration::from_secs(65));
     let rejected = Behaviour::Reply { at: Stage::Rcpt, code: 550 };
     // Both late mails are accepted twice, unless the cut or a rejection affects one of them.

@@ -163,7 +163,7 @@ async fn expired_session_is_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reset_and_password_warning_are_deleted_after_a_week() {
+async fn resets_and_warnings_are_deleted_after_a_week() {
     let stack = Stack::start_with(&[CLEANING]).await;
     stack.sign_up_and_activate(ADA).await;
     let token = stack.client.token(ADA).await;
