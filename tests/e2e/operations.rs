@@ -1,6 +1,5 @@
 //! What an operator sees and does: metrics, traces, cleanup, the command line.
 
-pub(crate) mod api_cli;
 pub(crate) mod api_process;
 pub(crate) mod cleanup;
 pub(crate) mod drill;

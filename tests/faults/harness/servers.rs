@@ -1,4 +1,4 @@
-//! Servers of a test's own, which it may kill: started from the installed binaries, gone with the test.
+//! Postgres and RabbitMQ servers that a test may kill: started from the installed binaries, stopped with the test.
 
 pub(crate) mod postgres;
 pub(crate) mod rabbitmq;
@@ -18,26 +18,27 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// What a start or an end may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// How long a start or an end may take on a busy machine.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// A server's process, with a process group of its own.
-pub(crate) struct Server {
+/// The process of a server, in its own process group. Dropping it kills the group.
+pub(crate) struct ServerProcess {
     pid: Pid,
     ended: Receiver<ExitStatus>,
 }
 
-impl Server {
+impl ServerProcess {
     pub(crate) fn start(mut command: Command, log: &Path) -> Self {
         let log = File::options().create(true).append(true).open(log).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log).stdin(std::process::Stdio::null()).process_group(0);
-        let (pids, pid) = channel();
-        let (ends, ended) = channel();
-        // The thread that starts a process is its parent, whose end ends it: so this one stays for as long.
+        let (pid_sender, pid) = channel();
+        let (exit_sender, ended) = channel();
+        // `setpriv --pdeathsig` kills the server when the thread that started it ends, so this thread waits for the
+        // server.
         std::thread::spawn(move || {
             let mut child = command.spawn().unwrap();
-            pids.send(child.id()).unwrap();
-            let _ = ends.send(child.wait().unwrap());
+            pid_sender.send(child.id()).unwrap();
+            let _ = exit_sender.send(child.wait().unwrap());
         });
         let pid = Pid::from_raw(pid.recv().unwrap().cast_signed()).unwrap();
         Self { pid, ended }
@@ -48,20 +49,20 @@ impl Server {
     }
 
     pub(crate) fn wait(self) -> ExitStatus {
-        let status = tokio::task::block_in_place(|| self.ended.recv_timeout(PATIENCE)).expect("a server that ends");
+        let status = tokio::task::block_in_place(|| self.ended.recv_timeout(TIMEOUT)).expect("the server does not end");
         assert!(status.code().is_some() || status.signal().is_some());
         status
     }
 }
 
-impl Drop for Server {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let _ = kill_process_group(self.pid, Signal::KILL);
-        let _ = self.ended.recv_timeout(PATIENCE);
+        let _ = self.ended.recv_timeout(TIMEOUT);
     }
 }
 
-/// A command in a clean environment, as a user that its program accepts, ended when we are.
+/// A command in a clean environment, run as a user that the program accepts, and killed when the test ends.
 pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>, user: &str, home: &Path) -> Command {
     let mut command = Command::new("setpriv");
     if rustix::process::getuid().is_root() {
@@ -72,9 +73,9 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>, user: &str, home: &P
     command
 }
 
-/// A folder that the user of that name owns.
-pub(crate) fn home(user: &str) -> tempfile::TempDir {
-    // Not under TMPDIR, which another user may not enter.
+/// A temporary folder that this user owns.
+pub(crate) fn temporary_home(user: &str) -> tempfile::TempDir {
+    // Not in TMPDIR, which may not be accessible to other users.
     let home = tempfile::Builder::new().prefix("vestibule-faults.").tempdir_in("/tmp").unwrap();
     if rustix::process::getuid().is_root() {
         run(Command::new("chown").arg(format!("{user}:{user}")).arg(home.path()));
@@ -82,16 +83,16 @@ pub(crate) fn home(user: &str) -> tempfile::TempDir {
     home
 }
 
-/// Runs a command that must succeed, and returns what it says.
+/// Runs a command that must succeed, and returns its standard output.
 pub(crate) fn run(command: &mut Command) -> String {
     let output = tokio::task::block_in_place(|| command.output().unwrap());
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}\n{said}{complaint}");
-    said
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}\n{stdout}{stderr}");
+    stdout
 }
 
-/// A port that nobody has, and that no outgoing connection is given.
+/// A free port outside the range of ephemeral ports, so that no outgoing connection takes it.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let base = 12_000 + (std::process::id() % 400) as u16 * 20;
@@ -103,12 +104,12 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// Asks again and again until it is so.
-pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let asking = async {
-        while !is_so().await {
+/// Polls a condition until it is true.
+pub(crate) async fn wait_until(condition: &str, mut is_true: impl AsyncFnMut() -> bool) {
+    let polling = async {
+        while !is_true().await {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("never: {what}"));
+    tokio::time::timeout(TIMEOUT, polling).await.unwrap_or_else(|_| panic!("never: {condition}"));
 }
