@@ -38,7 +38,7 @@ use crate::{
         },
         route_table::RouteTable,
         routes::{
-            docs::DocsPages, health::Health, not_me, passwords::Passwords, policy::Policies,
+            docs::DocsPages, health::Health, not_me, passwords::Passwords, policy::Policies, problems,
             registration_events::RegistrationEvents, sessions::Sessions, users::Users,
         },
         server::{
@@ -102,7 +102,11 @@ fn endpoint(app: Arc<App>, with_docs: bool, origins: AllowedOrigins) -> Result<i
     let docs = DocsPages::new(&service(), &app)?;
     let request_middleware = RequestMiddleware::new(app, RouteTable::new(docs.spec(), with_docs));
 
-    let routes = Route::new().nest("/", service()).at(paths::NOT_ME_ROUTE, not_me_page);
+    let routes = Route::new()
+        .nest("/", service())
+        .at(paths::NOT_ME_ROUTE, not_me_page)
+        .at(paths::PROBLEM_ROUTE, problems::page())
+        .at(paths::FAVICON, web_app::favicon());
     let routes = if with_docs { docs.add_to(routes, service) } else { routes };
     let preflight_origins = origins.clone();
     let routes = routes.with(NormalizePath::new(TrailingSlash::Trim)).around(move |inner, request| {

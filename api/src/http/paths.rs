@@ -14,6 +14,13 @@ pub(crate) const FORGOT_PASSWORD: &str = "/v1/users/password/forgot";
 /// Followed by an id: the receipt of a registration.
 pub(crate) const REGISTRATIONS: &str = "/v1/registrations";
 
+/// The icon that browsers look for unless a page names one.
+pub(crate) const FAVICON: &str = "/favicon.ico";
+/// The page that explains a problem; the `type` of every problem document leads there.
+pub(crate) const PROBLEM: &str = "/problems/{slug}";
+/// The same, as poem's router writes it.
+pub(crate) const PROBLEM_ROUTE: &str = "/problems/:slug";
+
 /// Swagger UI.
 pub(crate) const DOCS: &str = "/docs";
 /// Scalar, the other page of the OpenAPI document.
@@ -41,6 +48,7 @@ mod tests {
         for path in [USERS, RESEND, FORGOT_PASSWORD, &*of_registration, &*of_reset] {
             assert!(declared.iter().any(|declared| declared == path), "{path} is not among {declared:?}");
         }
+        assert_eq!(PROBLEM_ROUTE.replace(":slug", "{slug}"), PROBLEM);
         assert_eq!(NOT_ME_ROUTE, format!("{}:token", not_me_link::PATH));
     }
 }

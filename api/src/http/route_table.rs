@@ -8,7 +8,10 @@ use crate::http::paths;
 
 /// All routes of the API.
 #[derive(Clone, Debug)]
-pub(crate) struct RouteTable(Vec<Route>);
+pub(crate) struct RouteTable {
+    routes: Vec<Route>,
+    has_docs: bool,
+}
 
 #[derive(Clone, Debug)]
 struct Route {
@@ -22,16 +25,18 @@ impl RouteTable {
     /// The routes in the OpenAPI document, and those that are not in it.
     pub(crate) fn new(spec: &Value, with_docs: bool) -> Self {
         let documented = spec["paths"].as_object().into_iter().flatten().map(|(pattern, operations)| {
-            let methods: Vec<_> =
+            let mut methods: Vec<_> =
                 operations.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase()).collect();
+            // The order of JSON members depends on how serde_json is compiled.
+            methods.sort_unstable();
             Route { pattern: pattern.clone().leak(), methods: methods.join(", ").replace("GET", "GET, HEAD") }
         });
         let docs = if with_docs { &[paths::DOCS, paths::DOCS_SCALAR, paths::OPENAPI_JSON][..] } else { &[] };
-        let pages = [paths::WEB_APP].into_iter().chain(docs.iter().copied());
+        let pages = [paths::WEB_APP, paths::FAVICON, paths::PROBLEM].into_iter().chain(docs.iter().copied());
         let pages = pages.map(|pattern| Route { pattern, methods: "GET, HEAD".into() });
         let not_me =
             Route { pattern: format!("{}{{token}}", not_me_link::PATH).leak(), methods: "GET, HEAD, POST".into() };
-        Self(documented.chain(pages).chain([not_me]).collect())
+        Self { routes: documented.chain(pages).chain([not_me]).collect(), has_docs: with_docs }
     }
 
     /// The route that a path belongs to.
@@ -44,10 +49,19 @@ impl RouteTable {
         self.find(path).map(|route| route.methods.as_str())
     }
 
+    /// The detail of a 404 for a path that no route has.
+    pub(crate) fn unknown_path_detail(&self) -> &'static str {
+        if self.has_docs {
+            "This path does not exist. The page /docs lists all paths."
+        } else {
+            "This path does not exist. The API reference lists all paths; an operator can serve it at /docs."
+        }
+    }
+
     fn find(&self, path: &str) -> Option<&Route> {
         // A route without parameters takes precedence over one whose parameter matches.
-        let exact = self.0.iter().find(|candidate| segments(candidate.pattern).eq(segments(path)));
-        exact.or_else(|| self.0.iter().find(|candidate| matches(candidate.pattern, path)))
+        let exact = self.routes.iter().find(|candidate| segments(candidate.pattern).eq(segments(path)));
+        exact.or_else(|| self.routes.iter().find(|candidate| matches(candidate.pattern, path)))
     }
 }
 

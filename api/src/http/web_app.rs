@@ -20,6 +20,9 @@ use crate::http::{
 
 const STYLE: &str = include_str!("web_app/app.css");
 
+/// The same icon as in the page's `<link rel="icon">`.
+const ICON: &str = include_str!("web_app/favicon.svg");
+
 /// The script of the page, one module for the browser. Each file may use what the files before it define.
 const SCRIPT: &str = concat!(
     "\n",
@@ -34,6 +37,11 @@ const SCRIPT: &str = concat!(
     include_str!("web_app/password_reset.js"),
     include_str!("web_app/main.js"),
 );
+
+/// The endpoint of the icon. Browsers request it for pages that name no icon, such as the docs.
+pub(crate) fn favicon() -> impl Endpoint<Output = Response> + 'static {
+    get(CachedPage::new("image/svg+xml", || Rendered { content: ICON.to_owned(), csp: None }))
+}
 
 /// The endpoint of the web app. It links to the docs pages if they are served.
 pub(crate) fn page(password_min_length: usize, with_docs: bool) -> impl Endpoint<Output = Response> + 'static {

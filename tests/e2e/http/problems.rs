@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use support::{
-    client::{Answer, Client, send},
+    client::{Answer, Client, PASSWORD, send},
     proxy::{Proxy, ProxyMode},
     stack::Stack,
 };
@@ -146,4 +146,39 @@ async fn silent_database_times_out_with_503() {
     assert_eq!(api.client.register("bob@example.com").await.problem(), (503, "unavailable".into()));
     proxy.set(ProxyMode::Open);
     assert_eq!(api.client.register("bob@example.com").await.status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_body_needs_no_json_content_type() {
+    let stack = Stack::start().await;
+    stack.sign_up("ada@example.com").await;
+    stack.database.age(120).await;
+    let resend = stack.client.request("POST", "/v1/users/resend").basic_auth("ada@example.com", Some(PASSWORD));
+    let answer = send(resend.header("Content-Type", "application/octet-stream").body("")).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let resend = stack.client.request("POST", "/v1/users/resend").basic_auth("ada@example.com", Some(PASSWORD));
+    let answer = send(resend.header("Content-Type", "application/octet-stream").body("{}")).await;
+    assert_eq!(answer.problem(), (415, "unsupported-media-type".into()));
+}
+
+/// The `type` of every problem document is the URL of a page that explains it.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_problem_type_leads_to_its_page() {
+    let (_stack, client) = api().await;
+    let unknown_path = client.get("/nothing").await;
+    assert!(unknown_path.json()["detail"].as_str().unwrap().contains("/docs"), "{unknown_path:?}");
+    let problem_type = unknown_path.json()["type"].as_str().unwrap().to_owned();
+    let path = &problem_type[problem_type.find("/problems/").unwrap()..];
+    let page = client.get(path).await;
+    assert_eq!((page.status, &*page.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert!(page.text.contains("<h1>Not found</h1>"), "{}", page.text);
+    assert!(page.header("content-security-policy").contains("default-src 'none'"));
+    assert_eq!(client.get("/problems/no-such-problem").await.problem(), (404, "not-found".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn favicon_is_an_image() {
+    let (_stack, client) = api().await;
+    let icon = client.get("/favicon.ico").await;
+    assert_eq!((icon.status, &*icon.header("content-type")), (200, "image/svg+xml"));
 }

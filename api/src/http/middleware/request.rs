@@ -73,6 +73,9 @@ impl RequestMiddleware {
     }
 
     fn problem_response(&self, mut problem: Problem, path: &str, id: Uuid) -> Response {
+        if problem.status() == StatusCode::NOT_FOUND && self.routes.route(path).is_none() {
+            problem.detail = self.routes.unknown_path_detail().into();
+        }
         if problem.status() == StatusCode::METHOD_NOT_ALLOWED {
             let allowed = self.routes.allowed_methods(path).unwrap_or_default();
             problem.headers.extend(HeaderValue::from_str(allowed).ok().map(|allowed| (header::ALLOW, allowed)));
@@ -109,8 +112,9 @@ async fn limit_body(request: &mut Request) -> Result<(), Problem> {
             return Err(Problem::new(ProblemKind::MalformedRequest, detail));
         }
     };
-    if body.is_empty() && !request.headers().contains_key(header::CONTENT_TYPE) {
-        // An absent body needs no content type: poem would otherwise reject requests whose optional body is missing.
+    if body.is_empty() {
+        // An empty body is no body, whatever its content type: poem would otherwise reject requests whose optional body
+        // is missing.
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     request.set_body(body);
