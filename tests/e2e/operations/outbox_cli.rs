@@ -41,7 +41,7 @@ async fn outbox_commands_print_text_and_json() {
     let row = "INSERT INTO outbox (id, message, created_at) VALUES ($1, '{}', clock_timestamp() - interval '90 s')";
     database.execute(row, &[&uuid::Uuid::from_u128(1)]).await;
     assert!(run("outbox").starts_with("1 wait, 0 of them in a relay's hand; the oldest for 9"), "{}", run("outbox"));
-    let json: serde_json::Value = serde_json::from_str(&run("outbox --json")).unwrap();
+    let json: Value = serde_json::from_str(&run("outbox --json")).unwrap();
     assert_eq!((&json["waiting"], &json["leased"]), (&1.into(), &0.into()));
     assert_eq!(run("outbox reemit"), "0 code(s), 0 welcome(s) and 0 warning(s) were written into the outbox again.\n");
 }
