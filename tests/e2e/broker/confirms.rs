@@ -37,7 +37,8 @@ async fn concurrent_publishes_get_their_own_confirms() {
 
     let mut tasks = JoinSet::new();
     for _ in 0..TASKS {
-        let (confirms, queues) = (confirms.clone(), Arc::clone(&queues));
+        let confirms = confirms.clone();
+        let queues = Arc::clone(&queues);
         tasks.spawn(async move {
             let mut mismatches = 0;
             for n in 0..MESSAGES {

@@ -51,8 +51,10 @@ async fn relay_reads_no_postponed_events() {
 #[tokio::test(flavor = "multi_thread")]
 async fn undeclarable_events_exchange_delays_no_mail() {
     let mut stack = Stack::prepare(&[]).await;
-    let (events, plain) = (stack.topology.events.as_str(), FieldTable::default());
-    let (broker, durable) = (stack.amqp().await, ExchangeDeclareOptions { durable: true, ..Default::default() });
+    let events = stack.topology.events.as_str();
+    let plain = FieldTable::default();
+    let broker = stack.amqp().await;
+    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
     broker.exchange_declare(events.into(), ExchangeKind::Fanout, durable, plain).await.unwrap();
     let api = stack.start_api(&[]).await;
     stack.start_worker(&[]).await;

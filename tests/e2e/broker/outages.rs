@@ -89,7 +89,8 @@ async fn poison_messages_are_parked_and_delay_no_mail() {
         br#"{"v":1,"kind":"send-fax","id":"b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52"}"#,
     ];
     for body in poison {
-        let (exchange, key) = (stack.topology.exchange.as_str(), shared::amqp::topology::ROUTING_KEY);
+        let exchange = stack.topology.exchange.as_str();
+        let key = shared::amqp::topology::ROUTING_KEY;
         let properties = BasicProperties::default();
         channel
             .basic_publish(exchange.into(), key.into(), BasicPublishOptions::default(), body, properties)

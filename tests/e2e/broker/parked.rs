@@ -17,7 +17,8 @@ const UNKNOWN_KIND: &[u8] = br#"{"v":1,"kind":"send-fax","id":"b0e5f5c6-6a0e-4d0
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unreadable_message_is_listed_shown_requeued_and_dropped() {
-    let (broker, database) = (Broker::start().await, Database::create().await);
+    let broker = Broker::start().await;
+    let database = Database::create().await;
     let mut process = Process::start(worker_command(&broker).env("DATABASE_URL", &database.url));
     process.wait_for("connected to the broker");
     assert_eq!(run_ok(&broker, "parked list"), "No message is parked.\n");
@@ -126,9 +127,11 @@ async fn killed_requeue_command_loses_no_message() {
 /// A valid message that was parked, for example by the delivery limit of the broker, is mailed after it is requeued.
 #[tokio::test(flavor = "multi_thread")]
 async fn requeued_valid_message_is_mailed() {
-    let (broker, database, mail_server) =
-        (Broker::start().await, Database::create().await, FakeSmtpServer::start().await);
-    let (registration, code) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let broker = Broker::start().await;
+    let database = Database::create().await;
+    let mail_server = FakeSmtpServer::start().await;
+    let registration = Uuid::from_u128(1);
+    let code = Uuid::from_u128(2);
     let secrets = CodeSecrets::parse(SECRETS).unwrap();
     let digits = secrets.newest().digits(code, 4);
     let hash = secrets.newest().verifier(code, digits.expose_secret());

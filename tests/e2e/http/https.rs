@@ -99,7 +99,8 @@ async fn start(stack: &Stack, files: &TlsFiles) -> RunningService {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn https_serves_http1_and_http2() {
-    let (stack, files) = (Stack::without_broker().await, TlsFiles::new());
+    let stack = Stack::without_broker().await;
+    let files = TlsFiles::new();
     let api = start(&stack, &files).await;
     // A client that never begins the TLS handshake must not block the others.
     let _silent = TcpStream::connect(address(&api)).await.unwrap();
@@ -133,7 +134,8 @@ async fn renewed_certificate_is_loaded_and_broken_one_ignored() {
     let home = Home::new();
     let mut vestibule = home.start(&settings);
     let addr = vestibule.client.request("GET", "/").build().unwrap().url().socket_addrs(|| None).unwrap()[0];
-    let (old, stream) = (files.certificate(), files.connect(addr, "h2").await.unwrap());
+    let old = files.certificate();
+    let stream = files.connect(addr, "h2").await.unwrap();
     let (mut client, connection) = conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
 
@@ -153,7 +155,8 @@ async fn renewed_certificate_is_loaded_and_broken_one_ignored() {
 
 #[test]
 fn invalid_tls_setting_is_named_at_startup() {
-    let (files, other_files) = (TlsFiles::new(), TlsFiles::new());
+    let files = TlsFiles::new();
+    let other_files = TlsFiles::new();
     let [certificate, key, public_url] = files.settings();
     let other_key = other_files.settings()[1].1.clone();
     for (cert, key, url, message) in [

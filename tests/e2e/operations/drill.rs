@@ -61,7 +61,8 @@ async fn drill_passes_for_a_real_instance() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_mail_is_no_enumeration_finding() {
-    let (mail_server, home) = (FakeSmtpServer::start().await, Home::new());
+    let mail_server = FakeSmtpServer::start().await;
+    let home = Home::new();
     // The first of the slow mails is for the pending registration, the next two are for unknown addresses.
     mail_server.later(3, Behaviour::Slow(Stage::Dot, Duration::from_millis(1_500)));
     let running = home.start(&[("RESEND_THROTTLE_SECONDS", "0"), ("SMTP_URL", &mail_server.url())]);

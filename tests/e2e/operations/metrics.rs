@@ -86,10 +86,13 @@ const WORKER_VALUES: [(&str, u32); 11] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn known_requests_are_counted_exactly_once() {
     let stack = Stack::prepare(&[]).await;
-    let (api, worker) = (stack.start_api(&[]).await, stack.start_worker(&[]).await);
+    let api = stack.start_api(&[]).await;
+    let worker = stack.start_worker(&[]).await;
     let registration = send_known_requests(&stack, &api.client).await;
-    let (exchange, key) = (stack.topology.exchange.as_str(), shared::amqp::topology::ROUTING_KEY);
-    let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+    let exchange = stack.topology.exchange.as_str();
+    let key = shared::amqp::topology::ROUTING_KEY;
+    let options = BasicPublishOptions::default();
+    let properties = BasicProperties::default();
     stack.amqp().await.basic_publish(exchange.into(), key.into(), options, b"poison", properties).await.unwrap();
     stack.queue_holds(&stack.topology.parked, 1).await;
 
@@ -181,7 +184,8 @@ async fn delivery_time_is_measured_by_the_database_clock() {
 #[tokio::test(flavor = "multi_thread")]
 async fn password_resets_are_counted_by_outcome() {
     let stack = Stack::prepare(&[]).await;
-    let (api, _worker) = (stack.start_api(&[]).await, stack.start_worker(&[]).await);
+    let api = stack.start_api(&[]).await;
+    let _worker = stack.start_worker(&[]).await;
     let receipt = api.client.forgot(ADA).await.receipt();
     stack.mail_server.mail_to(ADA).await;
     api.client.reset_receipt_when(&receipt, "sent").await;

@@ -45,7 +45,7 @@ async fn outbox_commands_print_text_and_json() {
         "{}",
         run("outbox")
     );
-    let json: serde_json::Value = serde_json::from_str(&run("outbox --json")).unwrap();
+    let json: Value = serde_json::from_str(&run("outbox --json")).unwrap();
     assert_eq!((&json["waiting"], &json["leased"]), (&1.into(), &0.into()));
     assert_eq!(run("outbox reemit"), "0 code(s), 0 welcome(s) and 0 warning(s) were written into the outbox again.\n");
 }
@@ -164,8 +164,8 @@ async fn lost_password_mails_are_reemitted_once() {
     let body = json!({ "password": PASSWORD, "new_password": NEW });
     let change = api.client.request("POST", "/v1/users/me/password").bearer_auth(&token).json(&body);
     assert_eq!(send(change).await.status, 204);
-    let (known, unknown) =
-        (api.client.forgot(ADA).await.receipt(), api.client.forgot("bob@example.com").await.receipt());
+    let known = api.client.forgot(ADA).await.receipt();
+    let unknown = api.client.forgot("bob@example.com").await.receipt();
     stack.queue_holds(&stack.topology.queue, 4).await;
     stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
     let queue = stack.topology.queue.as_str();

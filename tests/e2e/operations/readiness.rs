@@ -101,7 +101,8 @@ async fn process_waiting_to_migrate_is_live_not_ready() {
     let stack = Stack::without_broker().await;
     let lock = 0x0076_6573_7469_6275_i64;
     stack.database.count(&format!("SELECT 1::bigint FROM pg_advisory_lock({lock})")).await;
-    let (api, worker) = (stack.start_api(&[]).await, stack.start_worker(&[]).await);
+    let api = stack.start_api(&[]).await;
+    let worker = stack.start_worker(&[]).await;
     for (process, name) in [(&api, "api"), (&worker, "worker")] {
         assert_eq!(process.ops.request("GET", "/health/live").send().await.unwrap().status(), 200);
         let (status, report) = process.asked_if_ready().await;
@@ -120,7 +121,8 @@ async fn process_waiting_to_migrate_is_live_not_ready() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_broker_api_is_ready_worker_is_not() {
     let stack = Stack::without_broker().await;
-    let (api, worker) = (stack.start_api(&[]).await, stack.start_worker(&[]).await);
+    let api = stack.start_api(&[]).await;
+    let worker = stack.start_worker(&[]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
     stack.database.execute("UPDATE outbox SET created_at = created_at - interval '50 s'", &[]).await;
     let scrape = Scrape::of(&api.ops).await;
@@ -156,7 +158,8 @@ async fn missing_parked_queue_is_declared_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn smtp_check_follows_the_last_delivery() {
     let stack = Stack::prepare(&[]).await;
-    let (api, worker) = (stack.start_api(&[]).await, stack.start_worker(&[]).await);
+    let api = stack.start_api(&[]).await;
+    let worker = stack.start_worker(&[]).await;
     stack.mail_server.script("unknown@example.com", [Behaviour::Reply { at: Stage::Rcpt, code: 550 }]);
     let refused = api.client.register("unknown@example.com").await.registration();
     api.client.receipt_when(&refused, "undeliverable").await;

@@ -103,7 +103,8 @@ fn code_secrets(stack: &Stack) -> CodeSecrets {
 #[tokio::test(flavor = "multi_thread")]
 async fn sign_up_and_login_need_few_round_trips() {
     let (stack, meter, api) = metered().await;
-    let (client, secrets) = (&api.client, code_secrets(&stack));
+    let client = &api.client;
+    let secrets = code_secrets(&stack);
     assert_eq!(client.register("ada@example.com").await.status, 202);
     assert_eq!(meter.take(), 3, "pre-check; lock and read; write and commit");
     let sent = "UPDATE codes SET sent_at = clock_timestamp(), expires_at = clock_timestamp() + interval '1 h'";
@@ -151,7 +152,8 @@ async fn sign_up_and_login_need_few_round_trips() {
 #[tokio::test(flavor = "multi_thread")]
 async fn password_reset_and_change_need_few_round_trips() {
     let (stack, meter, api) = metered().await;
-    let (client, secrets) = (&api.client, code_secrets(&stack));
+    let client = &api.client;
+    let secrets = code_secrets(&stack);
     let hash = "INSERT INTO users (id, email, password_hash, activated_at, updated_at) \
         SELECT gen_random_uuid(), 'ada@example.com', password_hash, now(), now() FROM registrations LIMIT 1";
     stack.database.execute(hash, &[]).await;

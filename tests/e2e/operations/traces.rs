@@ -84,9 +84,11 @@ fn assert_registration_trace(trace: &[Span]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_spans_both_processes_without_secrets() {
-    let (stack, collector) = (Stack::prepare(&[]).await, Collector::start(CollectorBehaviour::Takes).await);
+    let stack = Stack::prepare(&[]).await;
+    let collector = Collector::start(CollectorBehaviour::Takes).await;
     stack.mail_server.script(ADA, [Behaviour::Reply { at: Stage::Rcpt, code: 451 }]);
-    let (mut api, mut worker) = (start("api", &stack, &collector), start("worker", &stack, &collector));
+    let mut api = start("api", &stack, &collector);
+    let mut worker = start("worker", &stack, &collector);
     worker.wait_for("connected to the broker");
     let client = client(&mut api);
     let registered = client.register_with(ADA, PASSWORD).await;
@@ -99,7 +101,8 @@ async fn one_trace_spans_both_processes_without_secrets() {
 
     // A trace id from a client, and a path that does not exist, appear in no trace.
     let client_trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let (code, path) = (mail.code(), link(&mail));
+    let code = mail.code();
+    let path = link(&mail);
     let activate = client.request("POST", "/v1/users/activate?canary=canary").json(&json!({ "code": code }));
     let activate = activate.header("traceparent", format!("00-{client_trace}-00f067aa0ba902b7-01"));
     let activated = send(activate.basic_auth(ADA, Some(PASSWORD))).await;
@@ -127,7 +130,8 @@ async fn one_trace_spans_both_processes_without_secrets() {
 /// The one-process binary has no broker, and the same traces.
 #[tokio::test(flavor = "multi_thread")]
 async fn standalone_exports_the_same_trace() {
-    let (home, collector) = (Home::new(), Collector::start(CollectorBehaviour::Takes).await);
+    let home = Home::new();
+    let collector = Collector::start(CollectorBehaviour::Takes).await;
     let running = home.start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url()), ("RUST_LOG", "warn")]);
     let registered = running.client.register(ADA).await;
     running.inbox.mail_to(ADA).await;
@@ -150,8 +154,8 @@ async fn standalone_exports_the_same_trace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failing_collector_costs_only_the_traces() {
-    let (refuses, hangs) =
-        (Collector::start(CollectorBehaviour::Refuses).await, Collector::start(CollectorBehaviour::SaysNothing).await);
+    let refuses = Collector::start(CollectorBehaviour::Refuses).await;
+    let hangs = Collector::start(CollectorBehaviour::SaysNothing).await;
     for (url, why) in [
         ("http://127.0.0.1:1".to_owned(), "no connection"),
         (refuses.url(), "it answers 503"),
@@ -170,7 +174,8 @@ async fn failing_collector_costs_only_the_traces() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_collector_url_stops_the_start() {
-    let (home, collector) = (Home::new(), Collector::start(CollectorBehaviour::Takes).await);
+    let home = Home::new();
+    let collector = Collector::start(CollectorBehaviour::Takes).await;
     let stderr = home.refusal(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:canary@collector:4318")], &[]);
     let expected = "vestibule: OTEL_EXPORTER_OTLP_ENDPOINT must be the URL of a collector";
     assert!(stderr.starts_with(expected) && !stderr.contains("canary"), "{stderr}");
@@ -187,7 +192,8 @@ async fn invalid_collector_url_stops_the_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn abandoned_request_is_logged_and_traced() {
-    let (stack, collector) = (Stack::without_broker().await, Collector::start(CollectorBehaviour::Takes).await);
+    let stack = Stack::without_broker().await;
+    let collector = Collector::start(CollectorBehaviour::Takes).await;
     let mut api = start("api", &stack, &collector);
     let address = client(&mut api).base()["http://".len()..].to_owned();
     api.wait_for("ready url=");

@@ -25,7 +25,8 @@ async fn register_and_activate(vestibule: &Vestibule, mail_server: &FakeSmtpServ
 
 #[tokio::test(flavor = "multi_thread")]
 async fn embedded_database_works_with_external_broker() {
-    let (servers, home) = (external_servers().await, Home::new());
+    let servers = external_servers().await;
+    let home = Home::new();
     let running = home.start(&[("AMQP_URL", &server("AMQP_URL")), ("AMQP_PREFIX", &servers.topology.exchange)]);
     running.sign_up_and_activate("ada@example.com").await;
     servers.queue_holds(&servers.topology.queue, 0).await;
@@ -34,7 +35,8 @@ async fn embedded_database_works_with_external_broker() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn external_database_works_without_broker() {
-    let (servers, home) = (external_servers().await, Home::new());
+    let servers = external_servers().await;
+    let home = Home::new();
     let running = home.start(&[("DATABASE_URL", &servers.database.url)]);
     assert!(!running.banner.join("\n").contains("fsync"), "{:?}", running.banner);
     running.sign_up_and_activate("ada@example.com").await;
@@ -45,7 +47,8 @@ async fn external_database_works_without_broker() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn production_without_broker_needs_no_data_folder() {
-    let (servers, home) = (external_servers().await, Home::new());
+    let servers = external_servers().await;
+    let home = Home::new();
     let settings = [
         ("ENVIRONMENT", "production"),
         ("DATABASE_URL", &servers.database.production_url()),
@@ -60,7 +63,8 @@ async fn production_without_broker_needs_no_data_folder() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_sharing_a_database_mail_once() {
-    let (servers, home) = (external_servers().await, Home::new());
+    let servers = external_servers().await;
+    let home = Home::new();
     let settings = [("DATABASE_URL", servers.database.url.as_str()), ("SMTP_URL", &servers.mail_server.url()), SECRETS];
     let both = [home.start(&settings), home.start(&settings)];
     for n in 0..20 {
@@ -75,7 +79,8 @@ async fn two_processes_sharing_a_database_mail_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_process_works_with_all_external_servers() {
-    let (servers, home) = (external_servers().await, Home::new());
+    let servers = external_servers().await;
+    let home = Home::new();
     let settings = [
         ("DATABASE_URL", servers.database.url.as_str()),
         ("AMQP_URL", &server("AMQP_URL")),

@@ -79,14 +79,16 @@ async fn concurrent_requests_share_one_database_connection() {
     // Enough requests to compete for the connection, but not so many that a slow machine has to reject some.
     for round in 0..3 {
         let registered = at_once(20, |n| {
-            let (client, email) = (client.clone(), format!("ada{}@example.com", (20 * round + n) / 3));
+            let client = client.clone();
+            let email = format!("ada{}@example.com", (20 * round + n) / 3);
             async move { client.register(&email).await }
         });
         assert_eq!(count(&registered.await), [(202, 20)].into());
     }
     for round in 0..4 {
         let mixed = at_once(20, |n| {
-            let (client, email) = (client.clone(), format!("ada{}@example.com", (20 * round + n) / 4));
+            let client = client.clone();
+            let email = format!("ada{}@example.com", (20 * round + n) / 4);
             async move {
                 match n % 4 {
                     0 => client.resend(&email).await,
@@ -110,7 +112,8 @@ async fn stall_of_2500_ms_rejects_no_registration() {
     for after in [40, 160] {
         let client = running.client.clone();
         let registering = tokio::spawn(at_once(30, move |n| {
-            let (client, email) = (client.clone(), format!("ada{after}-{n}@example.com"));
+            let client = client.clone();
+            let email = format!("ada{after}-{n}@example.com");
             async move { client.register(&email).await }
         }));
         tokio::time::sleep(Duration::from_millis(after)).await;

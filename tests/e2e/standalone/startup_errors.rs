@@ -64,7 +64,8 @@ async fn damaged_data_is_rejected_and_left_unchanged() {
     let running = home.start(&[]);
     running.sign_up_and_activate("ada@example.com").await;
     running.stop();
-    let (data, kept) = (home.path("data"), home.path("kept"));
+    let data = home.path("data");
+    let kept = home.path("kept");
     let copy = |from: &std::path::Path, to: &std::path::Path| {
         let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap();
         assert!(copied.success());
