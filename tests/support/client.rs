@@ -21,8 +21,8 @@ pub struct Client {
     network: Option<String>,
 }
 
-/// The next client address: requests without a fixed one come from different networks, so that the rate limits by network do
-/// not affect tests of other things.
+/// The next client address: requests without a fixed one come from different networks, so that the rate limits by
+/// network do not affect tests of other things.
 static NEXT_NETWORK: AtomicU32 = AtomicU32::new(0);
 
 /// An HTTP response, completely read.

@@ -51,8 +51,8 @@ impl Database {
         Self { url, name, from_template, client }
     }
 
-    /// The URL for `ENVIRONMENT=production`, which rejects the login of .env.example that the development servers have. The check
-    /// is a guard against forgetting to change it, so a percent-encoded spelling passes.
+    /// The URL for `ENVIRONMENT=production`, which rejects the login of .env.example that the development servers have.
+    /// The check is a guard against forgetting to change it, so a percent-encoded spelling passes.
     pub fn production_url(&self) -> String {
         self.url.replacen("://vestibule:vestibule@", "://vestibule:%76estibule@", 1)
     }

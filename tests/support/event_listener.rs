@@ -1,4 +1,5 @@
-//! Another service that subscribes to events: an exclusive queue bound to the event exchange, deleted with its connection.
+//! Another service that subscribes to events: an exclusive queue bound to the event exchange, deleted with its
+//! connection.
 
 use std::time::Duration;
 

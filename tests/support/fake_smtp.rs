@@ -1,7 +1,7 @@
 //! A fake SMTP server for tests: it misbehaves on demand and records the mails it accepted.
 //!
-//! It is written from the RFCs and shares no code with the worker, so that both cannot be wrong in the same way. Waiting for
-//! a mail does not poll: arriving mails wake the waiting test.
+//! It is written from the RFCs and shares no code with the worker, so that both cannot be wrong in the same way.
+//! Waiting for a mail does not poll: arriving mails wake the waiting test.
 
 use std::{path::Path, sync::Arc, time::Duration};
 

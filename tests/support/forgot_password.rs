@@ -66,7 +66,8 @@ impl Stack {
         self.mail_server.nth_mail_to(email, 2).await;
     }
 
-    /// Requests a reset code and waits for its mail, the `nth` one to the address. Returns the receipt's id and the code.
+    /// Requests a reset code and waits for its mail, the `nth` one to the address. Returns the receipt's id and the
+    /// code.
     pub async fn forgotten(&self, email: &str, nth: usize) -> (String, String) {
         let answer = self.client.forgot(email).await;
         assert_eq!(answer.status, 202, "{answer:?}");

@@ -29,8 +29,8 @@ pub enum ProxyMode {
     Delayed(Duration),
     /// All data is forwarded byte by byte.
     Bytewise,
-    /// A request that contains this text reaches the server, but the connection is closed instead of forwarding the response:
-    /// the client cannot know whether the request was executed.
+    /// A request that contains this text reaches the server, but the connection is closed instead of forwarding the
+    /// response: the client cannot know whether the request was executed.
     DeafAfter(&'static str),
     /// The same, but the connection stays open without a response.
     MuteAfter(&'static str),

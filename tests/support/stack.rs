@@ -89,8 +89,8 @@ impl Stack {
         stack
     }
 
-    /// Starts one more API with these environment variables changed, and waits until it is ready. It runs until it is stopped or
-    /// the test ends.
+    /// Starts one more API with these environment variables changed, and waits until it is ready. It runs until it is
+    /// stopped or the test ends.
     pub async fn start_api(&self, settings: &[(&str, &str)]) -> RunningService {
         let config = api::Config::load_from(self.variables(settings)).unwrap();
         let (listener, ops) = (listen().await, listen().await);
@@ -108,9 +108,9 @@ impl Stack {
         self.wait_until_ready(running, settings).await
     }
 
-    /// Waits until the process is ready. RabbitMQ 3.10 crashes when queues are deleted while they are being declared, so no test
-    /// may end before its processes have started. Does not wait if the test changed the URL of a server, which may be
-    /// unreachable.
+    /// Waits until the process is ready. RabbitMQ 3.10 crashes when queues are deleted while they are being declared,
+    /// so no test may end before its processes have started. Does not wait if the test changed the URL of a server,
+    /// which may be unreachable.
     async fn wait_until_ready(&self, running: RunningService, settings: &[(&str, &str)]) -> RunningService {
         if self.has_broker && !settings.iter().any(|(name, _)| name.ends_with("_URL")) {
             running.has_all().await;

@@ -5,8 +5,8 @@ use support::{event_listener::Listener, stack::Stack};
 
 const ADA: &str = "ada@example.com";
 
-/// Events that wait in the outbox when the user is deleted are still published, followed by `user.deleted`, but without the
-/// email address. Events that were published before keep it.
+/// Events that wait in the outbox when the user is deleted are still published, followed by `user.deleted`, but without
+/// the email address. Events that were published before keep it.
 #[tokio::test(flavor = "multi_thread")]
 async fn pending_events_of_a_deleted_user_lose_the_address() {
     let mut stack = Stack::prepare(&[]).await;

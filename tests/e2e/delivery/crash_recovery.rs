@@ -28,8 +28,8 @@ async fn outbox_rows_of_a_killed_api_are_delivered() {
     stack.mail_server.mail_to(ADA).await;
 }
 
-/// I-06: killed between the mail server's 250 and the delivery record. The next worker sends the same mail (Message-ID and
-/// code) once more at most, and the receipt is correct.
+/// I-06: killed between the mail server's 250 and the delivery record. The next worker sends the same mail (Message-ID
+/// and code) once more at most, and the receipt is correct.
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_killed_before_recording_repeats_one_mail_at_most() {
     let stack = Stack::prepare(&[]).await;
@@ -53,8 +53,8 @@ async fn worker_killed_before_recording_repeats_one_mail_at_most() {
     assert_eq!(api.client.activate(ADA, &first.code()).await.status, 200);
 }
 
-/// I-05, I-10: killed between the delivery record and the ack. The message is redelivered, but no mail is sent again and the
-/// validity is not extended.
+/// I-05, I-10: killed between the delivery record and the ack. The message is redelivered, but no mail is sent again
+/// and the validity is not extended.
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_killed_before_the_ack_repeats_no_mail() {
     let stack = Stack::prepare(&[]).await;
@@ -141,8 +141,9 @@ async fn message_survives_22_killed_workers() {
     assert_eq!(api.client.activate(ADA, &code).await.status, 200);
 }
 
-/// The database can be read but not written, for example because its disk is full. A delivery that cannot be recorded would
-/// be repeated again and again, so the worker pauses: that mail is held until it is on record, and no other mail is sent.
+/// The database can be read but not written, for example because its disk is full. A delivery that cannot be recorded
+/// would be repeated again and again, so the worker pauses: that mail is held until it is on record, and no other mail
+/// is sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_pauses_while_deliveries_cannot_be_recorded() {
     let stack = Stack::start().await;
@@ -160,8 +161,8 @@ async fn worker_pauses_while_deliveries_cannot_be_recorded() {
     assert_eq!((stack.mail_server.mails_to(ADA).len(), stack.mail_server.mails_to("next@example.com").len()), (1, 1));
 }
 
-/// A read-only standby may lag behind (a missing row is no proof) and cannot record deliveries: the worker neither drops nor
-/// sends a mail because of what it reads there.
+/// A read-only standby may lag behind (a missing row is no proof) and cannot record deliveries: the worker neither
+/// drops nor sends a mail because of what it reads there.
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_does_not_trust_a_read_only_database() {
     let stack = Stack::prepare(&[]).await;

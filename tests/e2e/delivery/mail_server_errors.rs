@@ -65,7 +65,9 @@ async fn dead_code_is_recorded_and_never_mailed() {
     let api = stack.start_api(&[]).await;
     let old = api.client.register("old@example.com").await.registration();
     assert_eq!(api.client.register(ADA).await.status, 202);
-    stack.database.execute("UPDATE codes SET deadline = clock_timestamp() FROM registrations r WHERE r.id = registration_id AND email = 'old@example.com'", &[]).await;
+    let expire = "UPDATE codes SET deadline = clock_timestamp() FROM registrations r \
+        WHERE r.id = registration_id AND email = 'old@example.com'";
+    stack.database.execute(expire, &[]).await;
     assert_eq!(api.client.resend(ADA).await.status, 202);
     stack.start_worker(&[]).await;
     stack.mail_server.mail_to(ADA).await;
@@ -93,8 +95,8 @@ async fn code_validity_begins_with_delivery() {
     assert_eq!(api.client.activate(ADA, &code).await.status, 200);
 }
 
-/// I-10: a code that is delivered less than 60 s before its deadline (`CODE_MAX_AGE_SECONDS`) is valid until the deadline, and
-/// the mail says so.
+/// I-10: a code that is delivered less than 60 s before its deadline (`CODE_MAX_AGE_SECONDS`) is valid until the
+/// deadline, and the mail says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn code_never_outlives_its_deadline() {
     let stack = Stack::prepare(&[]).await;

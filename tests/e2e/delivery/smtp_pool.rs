@@ -9,7 +9,8 @@ use support::{
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
-/// How long a mail occupies the connection: enough for another message to arrive and be read, also on a disk that stalls.
+/// How long a mail occupies the connection: enough for another message to arrive and be read, also on a disk that
+/// stalls.
 const LONG: Duration = Duration::from_secs(8);
 /// The same, usually enough; less than the time a stopping worker has to finish its mails.
 const SHORT: Duration = Duration::from_secs(3);
@@ -39,7 +40,8 @@ async fn connections_never_exceed_worker_concurrency() {
     assert_eq!((stack.mail_server.count(), stack.mail_server.connections()), (12, 3));
 }
 
-/// There is one connection, which Ada's slow mail occupies while Bob's composed mail waits for it. Returns both registrations.
+/// There is one connection, which Ada's slow mail occupies while Bob's composed mail waits for it. Returns both
+/// registrations.
 async fn bobs_mail_awaits_the_connection() -> (Stack, [String; 2]) {
     let stack = Stack::start_with(ONE_CONNECTION).await;
     stack.mail_server.script(ADA, [Behaviour::Slow(Stage::Dot, LONG)]);

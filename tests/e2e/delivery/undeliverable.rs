@@ -26,8 +26,8 @@ async fn list(stack: &Stack) -> Vec<Value> {
     answer["undeliverable"].as_array().unwrap().clone()
 }
 
-/// Registers, and returns the registration when its mail is undeliverable and its outbox row is deleted, so that it can be
-/// requeued.
+/// Registers, and returns the registration when its mail is undeliverable and its outbox row is deleted, so that it can
+/// be requeued.
 async fn register_undeliverable(stack: &Stack, email: &str) -> String {
     stack.mail_server.script(email, [REJECTED]);
     let registration = stack.client.register(email).await.registration();

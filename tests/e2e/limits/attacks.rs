@@ -1,4 +1,5 @@
-//! Attacks by a client that cannot read the victim's mail. The numbers (S-..) are those of the project's list of attacks.
+//! Attacks by a client that cannot read the victim's mail. The numbers (S-..) are those of the project's list of
+//! attacks.
 
 use std::collections::HashSet;
 
@@ -63,7 +64,8 @@ async fn s_05_no_answer_contains_the_code() {
     }
 }
 
-/// S-11: wrong JSON types are rejected; with a duplicate key, the email address that is validated is the one that is stored.
+/// S-11: wrong JSON types are rejected; with a duplicate key, the email address that is validated is the one that is
+/// stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_11_arrays_and_duplicate_keys_bypass_nothing() {
     let stack = Stack::without_broker().await;

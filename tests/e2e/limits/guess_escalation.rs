@@ -30,8 +30,8 @@ async fn give_wrong_codes(client: &Client, password: &str, code: &str, times: us
     left
 }
 
-/// I-09: counts over new codes, new registrations, other APIs and a restart. After 9 wrong guesses new codes have 6 digits,
-/// after 9 more 8; a shorter code that exists expires; a successful activation resets the count.
+/// I-09: counts over new codes, new registrations, other APIs and a restart. After 9 wrong guesses new codes have 6
+/// digits, after 9 more 8; a shorter code that exists expires; a successful activation resets the count.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_nine_wrong_guesses_lengthen_the_codes() {
     let stack = Stack::start_with(&[("CODES_PER_HOUR", "50"), ("CODES_PER_DAY", "50")]).await;
@@ -73,8 +73,8 @@ async fn nine_wrong_guesses_close_only_the_registration() {
     assert_eq!((code.len(), answer.status), (6, 200));
 }
 
-/// I-08: a guess without a registration id is compared with, and counts for, each open registration of the password; the
-/// address gets nine comparisons in all.
+/// I-08: a guess without a registration id is compared with, and counts for, each open registration of the password;
+/// the address gets nine comparisons in all.
 #[tokio::test(flavor = "multi_thread")]
 async fn guess_counts_for_each_registration_up_to_nine() {
     let stack = Stack::start().await;

@@ -49,8 +49,8 @@ async fn address_gets_five_codes_hourly_and_ten_daily() {
     assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 10);
 }
 
-/// A flood is rejected from memory (rejection cache). Meanwhile a repeated request with its idempotency key still returns
-/// its receipt, and other addresses are not affected.
+/// A flood is rejected from memory (rejection cache). Meanwhile a repeated request with its idempotency key still
+/// returns its receipt, and other addresses are not affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn idempotent_repeat_succeeds_while_a_flood_is_rejected() {
     let stack = Stack::start_with(&[("CODES_PER_HOUR", "1")]).await;

@@ -38,8 +38,8 @@ async fn network_gets_three_codes_per_address_and_hour() {
     assert_eq!(network_a.register(ADA).await.status, 202);
 }
 
-/// S-15: a network is an IPv4 address (also if mapped to IPv6) or an IPv6 /64. It comes from `X-Forwarded-For` as written by
-/// trusted proxies, otherwise from the socket.
+/// S-15: a network is an IPv4 address (also if mapped to IPv6) or an IPv6 /64. It comes from `X-Forwarded-For` as
+/// written by trusted proxies, otherwise from the socket.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_15_network_cannot_be_forged_by_the_client() {
     let stack = Stack::prepare(&[("REGISTRATIONS_PER_NETWORK_PER_HOUR", "1")]).await;
@@ -69,8 +69,8 @@ async fn s_15_network_cannot_be_forged_by_the_client() {
     assert_eq!(unlimited.at("198.51.100.1").register("fay@example.com").await.status, 202);
 }
 
-/// 10 wrong codes in 10 minutes and 30 a day for one network over all addresses. Correct codes do not count, and other networks
-/// are not affected.
+/// 10 wrong codes in 10 minutes and 30 a day for one network over all addresses. Correct codes do not count, and other
+/// networks are not affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn network_gets_ten_then_thirty_wrong_codes() {
     let stack = Stack::start().await;

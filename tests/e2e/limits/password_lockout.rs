@@ -137,8 +137,8 @@ async fn known_network_is_exempt_from_account_wide_lockout() {
     assert_eq!(known.activate(ADA, &code).await.problem(), (409, "already-active".into()));
 }
 
-/// Password spraying: one password tried at many addresses locks none of them, so the network has a limit of its own. Accounts
-/// that know the network, and correct passwords afterwards, are not affected.
+/// Password spraying: one password tried at many addresses locks none of them, so the network has a limit of its own.
+/// Accounts that know the network, and correct passwords afterwards, are not affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn password_spraying_network_is_limited() {
     let stack = Stack::start_with(&[("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")]).await;

@@ -51,8 +51,8 @@ async fn s_02_three_of_200_concurrent_wrong_reset_codes_are_compared() {
     assert_eq!(stack.database.count(INSTANCE_WIDE).await, 3);
 }
 
-/// A code is valid with its own receipt only, and no mail contains a receipt: an attacker's requests can neither use the
-/// owner's code, nor spend its attempts, nor invalidate it.
+/// A code is valid with its own receipt only, and no mail contains a receipt: an attacker's requests can neither use
+/// the owner's code, nor spend its attempts, nor invalidate it.
 #[tokio::test(flavor = "multi_thread")]
 async fn attackers_reset_requests_do_not_affect_the_owner() {
     let stack = Stack::start().await;
@@ -82,8 +82,8 @@ async fn attackers_reset_requests_do_not_affect_the_owner() {
     assert_eq!(stack.database.count(INSTANCE_WIDE).await, 4);
 }
 
-/// After one reset code was used, the other codes in the mailbox are wrong. Their receipts do not change, because an attacker
-/// may hold one and would learn that there is an account (I-15).
+/// After one reset code was used, the other codes in the mailbox are wrong. Their receipts do not change, because an
+/// attacker may hold one and would learn that there is an account (I-15).
 #[tokio::test(flavor = "multi_thread")]
 async fn reset_invalidates_other_codes_but_changes_no_receipt() {
     let stack = Stack::start().await;

@@ -150,8 +150,8 @@ async fn api_rejects_a_changed_last_secret_at_start() {
     assert!(error.contains("CODE_SECRETS: its last key is not the one"), "{error}");
 }
 
-/// I-15: a worker that lacks the secret also holds back the mail to an account's owner, which needs no code. Otherwise the
-/// receipts would reveal that the account exists.
+/// I-15: a worker that lacks the secret also holds back the mail to an account's owner, which needs no code. Otherwise
+/// the receipts would reveal that the account exists.
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_without_the_secret_delays_all_addresses() {
     let stack = Stack::start().await;

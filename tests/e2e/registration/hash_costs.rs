@@ -1,5 +1,5 @@
-//! Password hashes with other Argon2 parameters than the configured ones: they stay valid and are rehashed when the correct
-//! password is given. Abandoned requests are not hashed.
+//! Password hashes with other Argon2 parameters than the configured ones: they stay valid and are rehashed when the
+//! correct password is given. Abandoned requests are not hashed.
 
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -49,8 +49,8 @@ async fn correct_password_rehashes_with_current_parameters() {
     }
 }
 
-/// I-15: all hashes of an address have the same parameters. Otherwise an attacker who registered the address would see his
-/// own password rejected after the owner's rehash, and so learn that the address has an account.
+/// I-15: all hashes of an address have the same parameters. Otherwise an attacker who registered the address would see
+/// his own password rejected after the owner's rehash, and so learn that the address has an account.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_rehash_while_the_address_has_open_registrations() {
     let mut stack = Stack::prepare(&[]).await;
@@ -81,7 +81,7 @@ async fn disconnected_clients_cost_no_hash() {
     let client = stack.start_api(&slow).await.client.clone();
     let mut connections = Vec::new();
     for n in 0..25 {
-        let body = json!({ "email": format!("gone{n}@example.com"), "password": PASSWORD }).to_string();
+        let body = json!({ "email": format!("client{n}@example.com"), "password": PASSWORD }).to_string();
         let length = body.len();
         let head =
             format!("POST /v1/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}");

@@ -1,4 +1,5 @@
-//! Mail suppression (mutes): registrations of an address whose owner pressed "This was not me" send no mail for 30 days.
+//! Mail suppression (mutes): registrations of an address whose owner pressed "This was not me" send no mail for 30
+//! days.
 
 use std::collections::BTreeSet;
 
@@ -79,8 +80,8 @@ fn parse_time(text: &serde_json::Value) -> time::OffsetDateTime {
     time::OffsetDateTime::parse(text.as_str().unwrap(), rfc_3339).unwrap()
 }
 
-/// I-15: for a muted address the worker still asks the mail server (RCPT), so a rejected recipient shows in the receipt as
-/// for any other address.
+/// I-15: for a muted address the worker still asks the mail server (RCPT), so a rejected recipient shows in the receipt
+/// as for any other address.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_06_muted_address_responds_alike_while_mail_is_undeliverable() {
     let stack = Stack::start().await;

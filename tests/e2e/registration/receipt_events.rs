@@ -194,14 +194,14 @@ async fn streams_are_limited_per_network_and_in_total() {
     for _ in 0..32 {
         open.push(Stream::open(&network_client, &registration).await);
     }
-    let refused = network_client.get(&events_of(&registration)).await;
-    assert_eq!(refused.problem(), (429, "too-many-requests".into()));
-    assert_eq!((&refused.json()["scope"], refused.header("retry-after")), (&json!("network"), "10"));
+    let rejected = network_client.get(&events_of(&registration)).await;
+    assert_eq!(rejected.problem(), (429, "too-many-requests".into()));
+    assert_eq!((&rejected.json()["scope"], rejected.header("retry-after")), (&json!("network"), "10"));
     for n in 0..3 {
         open.push(Stream::open(&stack.client.at(&format!("203.0.113.{}", 8 + n)), &registration).await);
     }
-    let refused = stack.client.get(&events_of(&registration)).await;
-    assert_eq!(refused.problem(), (503, "overloaded".into()));
+    let rejected = stack.client.get(&events_of(&registration)).await;
+    assert_eq!(rejected.problem(), (503, "overloaded".into()));
     assert_eq!(
         stack.client.receipt(&registration).await["status"],
         "queued",

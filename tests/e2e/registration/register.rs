@@ -37,8 +37,8 @@ async fn invalid_input_reports_every_field_error() {
     assert_eq!(stack.database.count("SELECT count(*) FROM registrations").await, 0);
 }
 
-/// S-08, S-09, S-10: case and surrounding blanks make no second address; display names, lists, quotes, literals and line
-/// breaks are rejected.
+/// S-08, S-09, S-10: case and surrounding blanks make no second address; display names, lists, quotes, literals and
+/// line breaks are rejected.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_08_s_09_s_10_email_spellings_are_normalized_or_rejected() {
     let (stack, client) = start_api().await;
@@ -53,7 +53,8 @@ async fn s_08_s_09_s_10_email_spellings_are_normalized_or_rejected() {
     }
 }
 
-/// A repeated request creates no second code; another request with the key is a mismatch; the key can be reused after 24 h.
+/// A repeated request creates no second code; another request with the key is a mismatch; the key can be reused after
+/// 24 h.
 #[tokio::test(flavor = "multi_thread")]
 async fn repeated_idempotency_key_returns_the_first_receipt() {
     let stack = Stack::start().await;
@@ -101,8 +102,8 @@ async fn malformed_idempotency_key_is_rejected() {
     }
 }
 
-/// S-18: bytes after the 72nd (where bcrypt truncates) are significant, and passwords beyond 128 characters are rejected
-/// before hashing.
+/// S-18: bytes after the 72nd (where bcrypt truncates) are significant, and passwords beyond 128 characters are
+/// rejected before hashing.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_18_passwords_are_neither_truncated_nor_unbounded() {
     let stack = Stack::start().await;

@@ -1,4 +1,5 @@
-//! S-07, I-15: response times do not reveal whether an address has an account. Compares interleaved calls by a rank test.
+//! S-07, I-15: response times do not reveal whether an address has an account. Compares interleaved calls by a rank
+//! test.
 
 use serde_json::json;
 use tokio::time::{Duration, Instant};

@@ -18,8 +18,8 @@ pub enum Stage {
     Dot,
 }
 
-/// What happens at one step. Behaviours for a recipient work at RCPT, DATA and the dot (at MAIL the recipient is not known yet),
-/// those for a connection at every step. "Success reply" is what a working server would send.
+/// What happens at one step. Behaviours for a recipient work at RCPT, DATA and the dot (at MAIL the recipient is not
+/// known yet), those for a connection at every step. "Success reply" is what a working server would send.
 #[derive(Clone, Copy, Debug)]
 pub enum Behaviour {
     /// A reply with this code (4xx or 5xx) instead of the success reply; the command is rejected.

@@ -21,7 +21,7 @@ pub(super) struct Shared {
     pub(super) ledger: Ledger,
 }
 
-/// The records of one connection.
+/// The state of one connection.
 struct Session {
     shared: Arc<Shared>,
     wire: Wire,

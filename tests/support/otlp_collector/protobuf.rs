@@ -1,4 +1,5 @@
-//! A minimal protobuf reader for spans. It shares no code with the exporter, so that both cannot be wrong in the same way.
+//! A minimal protobuf reader for spans. It shares no code with the exporter, so that both cannot be wrong in the same
+//! way.
 
 /// The fields of a message: field number and content. Numbers are little-endian bytes.
 pub(super) fn fields(mut message: &[u8]) -> Vec<(u64, Vec<u8>)> {
