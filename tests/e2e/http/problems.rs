@@ -164,7 +164,7 @@ async fn empty_body_needs_no_json_content_type() {
 /// The `type` of every problem document is the URL of a page that explains it.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_problem_type_leads_to_its_page() {
-    let (_stack, client) = api().await;
+    let (_stack, client) = start_api().await;
     let unknown_path = client.get("/nothing").await;
     assert!(unknown_path.json()["detail"].as_str().unwrap().contains("/docs"), "{unknown_path:?}");
     let problem_type = unknown_path.json()["type"].as_str().unwrap().to_owned();
@@ -178,7 +178,7 @@ async fn every_problem_type_leads_to_its_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn favicon_is_an_image() {
-    let (_stack, client) = api().await;
+    let (_stack, client) = start_api().await;
     let icon = client.get("/favicon.ico").await;
     assert_eq!((icon.status, &*icon.header("content-type")), (200, "image/svg+xml"));
 }
