@@ -9,7 +9,7 @@ use crate::{
     driver::{Driver, Form},
     evidence, watch,
 };
-use support::database::finish;
+use support::database::run_cleanup;
 
 /// How long a test waits for something that should take milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -107,7 +107,7 @@ impl Drop for Browser {
         if failed && !self.is_closed {
             let session = format!("{}/session/{}", self.driver.url, self.web.handle().session_id());
             let test = std::thread::current().name().unwrap_or("a-test").replace("::", ".");
-            finish(async move { evidence::keep(&session, &test).await });
+            run_cleanup(async move { evidence::keep(&session, &test).await });
         }
         self.driver.end(self.chromium);
         assert!(failed || self.is_closed, "a test of a browser ends with close()");

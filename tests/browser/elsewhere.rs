@@ -12,7 +12,7 @@ async fn who_comes_in_on_another_device_is_told_to_log_in_here() {
     browser.view("code").await;
     let code = stack.mail_server.mail_to(ADA).await.code();
     let registration = browser.evaluate("sessionStorage.getItem('vestibule.registration')").await;
-    stack.client.receipt_when(registration.as_str().unwrap(), "sent").await;
+    stack.client.wait_for_receipt(registration.as_str().unwrap(), "sent").await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
     browser.view("log-in").await;
     browser.complains("already-active").await;

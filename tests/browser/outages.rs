@@ -39,14 +39,14 @@ async fn a_browser_without_a_network_says_so_and_goes_on_when_it_is_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_goes_away_while_the_code_is_awaited_is_waited_for() {
     let stack = Stack::start().await;
-    let (proxy, base) = Proxy::before(stack.client.base()).await;
+    let (proxy, base) = Proxy::in_front_of(stack.client.base()).await;
     let browser = Browser::start(&base).await;
     browser.goto("/").await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
     let code = stack.mail_server.mail_to(ADA).await.code();
     browser.until("document.querySelector('#ring:not([hidden])')").await;
-    proxy.set(ProxyMode::Cut);
+    proxy.set(ProxyMode::Closed);
     browser.enter("#boxes", &wrong(&code)).await;
     browser.until(SHOWN).await;
     proxy.set(ProxyMode::Open);
@@ -60,12 +60,12 @@ async fn a_service_that_goes_away_while_the_code_is_awaited_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_without_its_database_says_that_nothing_was_done() {
     let mut stack = Stack::prepare(&[]).await;
-    let (proxy, url) = Proxy::before(&stack.database.url).await;
+    let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
     stack.client = stack.start_api(&[("DATABASE_URL", &url)]).await.client.clone();
     stack.start_worker(&[]).await;
     let browser = Browser::start(stack.client.base()).await;
     browser.goto("/").await;
-    proxy.set(ProxyMode::Cut);
+    proxy.set(ProxyMode::Closed);
     browser.sign_up(ADA).await;
     browser.complains("busy").await;
     browser.view("sign-up").await;
@@ -77,13 +77,13 @@ async fn a_service_without_its_database_says_that_nothing_was_done() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_is_loaded_again_in_an_outage_forgets_no_sign_up() {
     let mut stack = Stack::prepare(&[]).await;
-    let (proxy, url) = Proxy::before(&stack.database.url).await;
+    let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
     stack.client = stack.start_api(&[("DATABASE_URL", &url)]).await.client.clone();
     let browser = Browser::start(stack.client.base()).await;
     browser.goto("/").await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    proxy.set(ProxyMode::Cut);
+    proxy.set(ProxyMode::Closed);
     browser.web.refresh().await.unwrap();
     browser.complains("busy").await;
     proxy.set(ProxyMode::Open);

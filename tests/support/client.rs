@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// The password of most users in tests.
 pub const PASSWORD: &str = "correct horse battery";
 
-/// A client of one API. Each request has a client address of its own, unless [`Client::at`] fixes it.
+/// A client of one API. Each request has a client address of its own, unless [`Client::from_address`] fixes it.
 #[derive(Clone)]
 pub struct Client {
     base: String,
@@ -50,7 +50,7 @@ impl Client {
     }
 
     /// The same client with a fixed address (sent as `X-Forwarded-For`).
-    pub fn at(&self, address: &str) -> Self {
+    pub fn from_address(&self, address: &str) -> Self {
         Self { network: Some(address.to_owned()), ..self.clone() }
     }
 
@@ -84,7 +84,7 @@ impl Client {
     }
 
     /// Registers with an `Idempotency-Key`.
-    pub async fn register_once(&self, key: &str, email: &str, password: &str) -> Answer {
+    pub async fn register_with_key(&self, key: &str, email: &str, password: &str) -> Answer {
         let body = json!({ "email": email, "password": password });
         send(self.request("POST", "/v1/users").header("Idempotency-Key", key).json(&body)).await
     }
@@ -135,7 +135,7 @@ impl Client {
     }
 
     /// Polls the receipt of a registration until it has this status.
-    pub async fn receipt_when(&self, registration: &str, status: &str) -> Value {
+    pub async fn wait_for_receipt(&self, registration: &str, status: &str) -> Value {
         let wait = async {
             loop {
                 let receipt = self.receipt(registration).await;
@@ -199,7 +199,7 @@ pub fn count(answers: &[Answer]) -> HashMap<u16, usize> {
 }
 
 /// Sends this number of concurrent requests. `request` gets the index of each.
-pub async fn at_once<F>(requests: usize, request: impl Fn(usize) -> F) -> Vec<Answer>
+pub async fn concurrently<F>(requests: usize, request: impl Fn(usize) -> F) -> Vec<Answer>
 where
     F: Future<Output = Answer> + Send + 'static,
 {
@@ -207,12 +207,12 @@ where
     join_all(tasks).await.into_iter().map(Result::unwrap).collect()
 }
 
-/// Like [`at_once`], but repeats requests that got 503, which happens on a machine that stalls for two seconds.
-pub async fn at_once_or_again<F>(requests: usize, request: impl Fn(usize) -> F) -> Vec<Answer>
+/// Like [`concurrently`], but repeats requests that got 503, which happens on a machine that stalls for two seconds.
+pub async fn concurrently_with_retry<F>(requests: usize, request: impl Fn(usize) -> F) -> Vec<Answer>
 where
     F: Future<Output = Answer> + Send + 'static,
 {
-    let mut answers = at_once(requests, &request).await;
+    let mut answers = concurrently(requests, &request).await;
     for (n, answer) in answers.iter_mut().enumerate().filter(|(_, answer)| answer.status == 503) {
         *answer = request(n).await;
     }

@@ -73,7 +73,7 @@ impl Database {
     }
 
     /// Polls until [`Database::count`] returns this result.
-    pub async fn becomes(&self, sql: &str, expected: i64) {
+    pub async fn wait_for_count(&self, sql: &str, expected: i64) {
         let wait = async {
             while self.count(sql).await != expected {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -108,7 +108,7 @@ impl Database {
     }
 
     /// Terminates all connections and rejects new ones.
-    pub async fn shut(&self) {
+    pub async fn reject_connections(&self) {
         let name = &self.name;
         admin(&format!(r#"ALTER DATABASE "{name}" ALLOW_CONNECTIONS false"#)).await;
         admin(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")).await;
@@ -119,7 +119,7 @@ impl Drop for Database {
     fn drop(&mut self) {
         let sql = format!(r#"DROP DATABASE IF EXISTS "{}" WITH (FORCE)"#, self.name);
         let from_template = self.from_template;
-        finish(async move {
+        run_cleanup(async move {
             admin(&sql).await;
             let mut template = TEMPLATE.lock().await;
             template.users -= usize::from(from_template);
@@ -133,13 +133,13 @@ impl Drop for Database {
 }
 
 /// Runs asynchronous cleanup to its end, from `Drop`, where nothing can be awaited.
-pub fn finish(cleanup: impl Future<Output = ()> + Send + 'static) {
+pub fn run_cleanup(cleanup: impl Future<Output = ()> + Send + 'static) {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _ = std::thread::spawn(move || runtime().block_on(cleanup)).join();
 }
 
 /// The URL of a server: an environment variable that `make test` sets, or the developer for servers of her own.
-pub fn server(variable: &str) -> String {
+pub fn server_url(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run the tests with `make test`"))
 }
 
@@ -169,7 +169,7 @@ pub fn random_id() -> String {
 
 /// `DATABASE_URL` with another database name.
 fn url_of(name: &str) -> String {
-    let server = server("DATABASE_URL");
+    let server = server_url("DATABASE_URL");
     let (base, query) = server.split_once('?').unwrap_or((&server, ""));
     let base = base.rsplit_once('/').filter(|(host, _)| !host.ends_with('/')).map_or(base, |(host, _)| host);
     format!("{base}/{name}?{query}")
@@ -177,7 +177,7 @@ fn url_of(name: &str) -> String {
 
 /// Executes SQL on the server's default database.
 async fn admin(sql: &str) {
-    connect(&server("DATABASE_URL")).await.batch_execute(sql).await.unwrap();
+    connect(&server_url("DATABASE_URL")).await.batch_execute(sql).await.unwrap();
 }
 
 async fn connect(url: &str) -> Client {

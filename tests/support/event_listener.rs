@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{database, stack::Stack};
 
 /// A subscription to the events of one stack.
-pub struct Listener {
+pub struct EventListener {
     _connection: Connection,
     channel: Channel,
     queue: String,
@@ -26,15 +26,15 @@ pub struct ReceivedEvent {
     pub properties: BasicProperties,
 }
 
-impl Listener {
+impl EventListener {
     /// Subscribes to the event types that match this routing-key pattern.
-    pub async fn to(stack: &Stack, types: &str) -> Self {
-        Self::with(stack, types, FieldTable::default()).await
+    pub async fn subscribe(stack: &Stack, types: &str) -> Self {
+        Self::subscribe_with(stack, types, FieldTable::default()).await
     }
 
     /// The same, with arguments for the queue. Declares the exchange, so no API needs to run yet.
-    pub async fn with(stack: &Stack, types: &str, arguments: FieldTable) -> Self {
-        let url = database::server("AMQP_URL");
+    pub async fn subscribe_with(stack: &Stack, types: &str, arguments: FieldTable) -> Self {
+        let url = database::server_url("AMQP_URL");
         let connection =
             Connection::connect(&url, ConnectionProperties::default()).await.expect("RabbitMQ at AMQP_URL");
         stack.topology.declare_events(&connection).await.unwrap();
@@ -70,7 +70,7 @@ impl Listener {
     }
 
     /// Waits for this number of events; there must be no more.
-    pub async fn hears(&self, events: usize) -> Vec<ReceivedEvent> {
+    pub async fn receive_exactly(&self, events: usize) -> Vec<ReceivedEvent> {
         let mut received = Vec::new();
         while received.len() < events {
             received.push(self.next().await);
@@ -92,7 +92,7 @@ impl Listener {
     }
 
     /// The number of events in the queue.
-    pub async fn waiting(&self) -> u32 {
+    pub async fn queue_length(&self) -> u32 {
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         self.channel
             .queue_declare(self.queue.as_str().into(), passive, FieldTable::default())
@@ -102,7 +102,7 @@ impl Listener {
     }
 
     /// Deletes the queue.
-    pub async fn leave(self) {
+    pub async fn delete_queue(self) {
         self.channel.queue_delete(self.queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
     }
 }

@@ -97,7 +97,7 @@ impl FakeSmtpServer {
     }
 
     /// Waits until all connections that [`FakeSmtpServer::next_connection`] announced have been made.
-    pub async fn next_connections_came(&self) {
+    pub async fn wait_for_next_connections(&self) {
         self.wait("next connection", |records| records.next_connections.is_empty().then_some(())).await;
     }
 
@@ -107,7 +107,7 @@ impl FakeSmtpServer {
     }
 
     /// Sets the behaviour of every delivery without a script, once this number of mails has been accepted.
-    pub fn later(&self, after: usize, behaviour: Behaviour) {
+    pub fn script_after(&self, after: usize, behaviour: Behaviour) {
         self.ledger.write(|records| records.later = Some((after, behaviour)));
     }
 
@@ -157,12 +157,12 @@ impl FakeSmtpServer {
     }
 
     /// The number of connections that ended with QUIT.
-    pub fn goodbyes(&self) -> usize {
+    pub fn quits(&self) -> usize {
         self.ledger.read(|records| records.quits)
     }
 
     /// How often MAIL arrived in one packet with the following commands (PIPELINING).
-    pub fn said_at_once(&self) -> usize {
+    pub fn pipelined(&self) -> usize {
         self.ledger.read(|records| records.pipelined)
     }
 

@@ -12,7 +12,7 @@ pub const NEW: &str = "another horse battery";
 
 impl Client {
     /// Requests a reset code.
-    pub async fn forgot(&self, email: &str) -> Answer {
+    pub async fn request_reset(&self, email: &str) -> Answer {
         self.post("/v1/users/password/forgot", &json!({ "email": email })).await
     }
 
@@ -35,7 +35,7 @@ impl Client {
     }
 
     /// Polls the receipt of a reset until it has this status.
-    pub async fn reset_receipt_when(&self, receipt: &str, status: &str) -> Value {
+    pub async fn wait_for_reset_receipt(&self, receipt: &str, status: &str) -> Value {
         let wait = async {
             loop {
                 let current = self.reset_receipt(receipt).await;
@@ -61,19 +61,19 @@ impl Answer {
 
 impl Stack {
     /// Creates an account and waits for the welcome mail, the second one to the address.
-    pub async fn account(&self, email: &str) {
+    pub async fn create_account(&self, email: &str) {
         self.sign_up_and_activate(email).await;
         self.mail_server.nth_mail_to(email, 2).await;
     }
 
     /// Requests a reset code and waits for its mail, the `nth` one to the address. Returns the receipt's id and the
     /// code.
-    pub async fn forgotten(&self, email: &str, nth: usize) -> (String, String) {
-        let answer = self.client.forgot(email).await;
+    pub async fn request_reset_code(&self, email: &str, nth: usize) -> (String, String) {
+        let answer = self.client.request_reset(email).await;
         assert_eq!(answer.status, 202, "{answer:?}");
         let receipt = answer.receipt();
         let mail = self.mail_server.nth_mail_to(email, nth).await;
-        self.client.reset_receipt_when(&receipt, "sent").await;
+        self.client.wait_for_reset_receipt(&receipt, "sent").await;
         (receipt, mail.code())
     }
 }

@@ -18,15 +18,15 @@ use self::protobuf::{all, fields, hex, last, number, text};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CollectorBehaviour {
     /// With 200.
-    Takes,
+    Accepts,
     /// With 503.
-    Refuses,
+    Rejects,
     /// Never.
-    SaysNothing,
+    NeverResponds,
 }
 
 /// A collector on a free port of loopback.
-pub struct Collector {
+pub struct OtlpCollector {
     port: u16,
     requests: Arc<Mutex<RecordedRequests>>,
 }
@@ -55,7 +55,7 @@ pub struct Span {
     pub failed: bool,
 }
 
-impl Collector {
+impl OtlpCollector {
     /// Starts a collector with this behaviour.
     pub async fn start(behaviour: CollectorBehaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -97,7 +97,7 @@ impl Collector {
     }
 
     /// Waits until a trace has this number of spans of this name, and returns all its spans.
-    pub async fn trace_with(&self, trace: &str, name: &str, times: usize) -> Vec<Span> {
+    pub async fn wait_for_spans(&self, trace: &str, name: &str, times: usize) -> Vec<Span> {
         let wait = async {
             while self.trace(trace).iter().filter(|span| span.name == name).count() < times {
                 tokio::task::yield_now().await;
@@ -134,11 +134,11 @@ async fn serve(mut stream: TcpStream, behaviour: CollectorBehaviour, requests: A
         requests.bodies.push(bytes);
     }
     match behaviour {
-        CollectorBehaviour::Takes => {
+        CollectorBehaviour::Accepts => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap_or_default()
         }
-        CollectorBehaviour::Refuses => stream.write_all(b"HTTP/1.1 503 Busy\r\n\r\n").await.unwrap_or_default(),
-        CollectorBehaviour::SaysNothing => std::future::pending().await,
+        CollectorBehaviour::Rejects => stream.write_all(b"HTTP/1.1 503 Busy\r\n\r\n").await.unwrap_or_default(),
+        CollectorBehaviour::NeverResponds => std::future::pending().await,
     }
 }
 

@@ -71,12 +71,12 @@ impl Process {
     }
 
     /// Sends SIGTERM.
-    pub fn signal(&self) {
+    pub fn send_sigterm(&self) {
         self.send("TERM");
     }
 
     /// Freezes the process for this time (SIGSTOP, SIGCONT).
-    pub async fn stands_still(&self, time: Duration) {
+    pub async fn freeze(&self, time: Duration) {
         self.send("STOP");
         tokio::time::sleep(time).await;
         self.send("CONT");
@@ -95,18 +95,18 @@ impl Process {
 
     /// Sends SIGTERM and waits for the exit. Returns exit code and whole log.
     pub fn terminate(self) -> (Option<i32>, String) {
-        self.signal();
-        self.end()
+        self.send_sigterm();
+        self.wait_for_exit()
     }
 
     /// Waits for the exit. Returns exit code and whole log.
-    pub fn end(self) -> (Option<i32>, String) {
-        let (status, log) = self.end_with_status();
+    pub fn wait_for_exit(self) -> (Option<i32>, String) {
+        let (status, log) = self.wait_for_exit_status();
         (status.code(), log)
     }
 
     /// Waits for the exit. Returns exit status and whole log.
-    pub fn end_with_status(mut self) -> (ExitStatus, String) {
+    pub fn wait_for_exit_status(mut self) -> (ExitStatus, String) {
         // The log ends when the process does.
         while let Ok(line) = self.lines.recv_timeout(TIMEOUT) {
             self.log.push_str(&line);

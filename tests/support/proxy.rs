@@ -22,20 +22,20 @@ pub enum ProxyMode {
     /// Forwards everything.
     Open,
     /// Connections stay open, but no data is forwarded: a half-open network.
-    Held,
+    Stalled,
     /// Connections are closed, and new ones are closed at once: a server that is down.
-    Cut,
+    Closed,
     /// All data is delayed by this time.
     Delayed(Duration),
     /// All data is forwarded byte by byte.
     Bytewise,
     /// A request that contains this text reaches the server, but the connection is closed instead of forwarding the
     /// response: the client cannot know whether the request was executed.
-    DeafAfter(&'static str),
+    CloseAfterRequest(&'static str),
     /// The same, but the connection stays open without a response.
-    MuteAfter(&'static str),
+    NoResponseAfter(&'static str),
     /// Of a request that contains this text only what precedes it is forwarded, and nothing more.
-    StuckBefore(&'static str),
+    TruncateBefore(&'static str),
 }
 
 /// A proxy in front of one server.
@@ -67,7 +67,7 @@ const MATCH_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Proxy {
     /// Starts a proxy in front of the server of this URL. Returns it and the URL to use instead.
-    pub async fn before(url: &str) -> (Self, String) {
+    pub async fn in_front_of(url: &str) -> (Self, String) {
         let authority = url.split("://").nth(1).unwrap().split(['/', '?']).next().unwrap();
         let host = authority.rsplit('@').next().unwrap().to_owned();
         let default_port = if url.starts_with("amqp") { 5672 } else { 5432 };
@@ -81,7 +81,7 @@ impl Proxy {
     }
 
     /// Waits until a request contained the text of the mode.
-    pub async fn heard(&self) {
+    pub async fn wait_for_match(&self) {
         let mut matches = self.matches.subscribe();
         let waiting = matches.wait_for(|count| *count > 0);
         tokio::time::timeout(MATCH_TIMEOUT, waiting).await.expect("a request that contains the text").unwrap();
@@ -105,7 +105,7 @@ async fn accept(
         let direction =
             Direction { mode: mode.clone(), matches: Arc::clone(&matches), response_failure: Arc::default() };
         tokio::spawn(async move {
-            if *direction.mode.borrow() == ProxyMode::Cut {
+            if *direction.mode.borrow() == ProxyMode::Closed {
                 return;
             }
             // If the server is down, the client's connection is closed, as without the proxy.
@@ -127,11 +127,13 @@ impl Direction {
         loop {
             let read = tokio::select! {
                 read = source.read(&mut buffer) => read.unwrap_or(0),
-                _ = self.mode.wait_for(|mode| *mode == ProxyMode::Cut) => 0,
+                _ = self.mode.wait_for(|mode| *mode == ProxyMode::Closed) => 0,
             };
-            // In mode Held, data that was read waits here, and all later data behind it.
-            let Ok(mode) = self.mode.wait_for(|mode| *mode != ProxyMode::Held).await.map(|mode| *mode) else { return };
-            if read == 0 || mode == ProxyMode::Cut {
+            // In mode Stalled, data that was read waits here, and all later data behind it.
+            let Ok(mode) = self.mode.wait_for(|mode| *mode != ProxyMode::Stalled).await.map(|mode| *mode) else {
+                return;
+            };
+            if read == 0 || mode == ProxyMode::Closed {
                 return;
             }
             let bytes = &buffer[..read];
@@ -153,19 +155,21 @@ impl Direction {
         target: &mut OwnedWriteHalf,
         bytes: &[u8],
     ) -> io::Result<bool> {
-        let (ProxyMode::DeafAfter(text) | ProxyMode::MuteAfter(text) | ProxyMode::StuckBefore(text)) = mode else {
+        let (ProxyMode::CloseAfterRequest(text) | ProxyMode::NoResponseAfter(text) | ProxyMode::TruncateBefore(text)) =
+            mode
+        else {
             return forward(mode, target, bytes).await;
         };
         let Some(position) = bytes.windows(text.len()).position(|window| window == text.as_bytes()) else {
             return forward(mode, target, bytes).await;
         };
         match mode {
-            ProxyMode::DeafAfter(_) => drop(self.response_failure.set(ResponseFailure::Close)),
-            ProxyMode::MuteAfter(_) => drop(self.response_failure.set(ResponseFailure::Withhold)),
+            ProxyMode::CloseAfterRequest(_) => drop(self.response_failure.set(ResponseFailure::Close)),
+            ProxyMode::NoResponseAfter(_) => drop(self.response_failure.set(ResponseFailure::Withhold)),
             _ => {
                 target.write_all(&bytes[..position]).await?;
                 self.matches.send_modify(|count| *count += 1);
-                return Ok(self.block_until_cut().await);
+                return Ok(self.block_until_closed().await);
             }
         }
         target.write_all(bytes).await?;
@@ -182,13 +186,13 @@ impl Direction {
     ) -> io::Result<bool> {
         match self.response_failure.get() {
             Some(ResponseFailure::Close) => Ok(false),
-            Some(ResponseFailure::Withhold) => Ok(self.block_until_cut().await),
+            Some(ResponseFailure::Withhold) => Ok(self.block_until_closed().await),
             None => forward(mode, target, bytes).await,
         }
     }
 
-    async fn block_until_cut(&mut self) -> bool {
-        let _ = self.mode.wait_for(|mode| *mode == ProxyMode::Cut).await;
+    async fn block_until_closed(&mut self) -> bool {
+        let _ = self.mode.wait_for(|mode| *mode == ProxyMode::Closed).await;
         false
     }
 }

@@ -36,9 +36,9 @@ impl RunningService {
     }
 
     /// Waits until `/health/ready` reports no check as failing, not even one that does not affect readiness.
-    pub async fn has_all(&self) {
+    pub async fn wait_until_all_checks_pass(&self) {
         let polling = async {
-            while self.asked_if_ready().await.1.contains("failing") {
+            while self.readiness().await.1.contains("failing") {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
@@ -46,9 +46,9 @@ impl RunningService {
     }
 
     /// Waits until `/health/ready` returns this status.
-    pub async fn becomes(&self, status: u16) {
+    pub async fn wait_for_readiness(&self, status: u16) {
         let polling = async {
-            while self.asked_if_ready().await.0 != status {
+            while self.readiness().await.0 != status {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
@@ -58,7 +58,7 @@ impl RunningService {
     }
 
     /// Status and body of `/health/ready`.
-    pub async fn asked_if_ready(&self) -> (u16, String) {
+    pub async fn readiness(&self) -> (u16, String) {
         let answer = self.ops.request("GET", "/health/ready").send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }

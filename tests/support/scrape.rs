@@ -23,7 +23,7 @@ impl Scrape {
     }
 
     /// Scrapes repeatedly until the condition holds.
-    pub async fn when(ops: &Client, condition: impl Fn(&Self) -> bool) -> Self {
+    pub async fn wait_until(ops: &Client, condition: impl Fn(&Self) -> bool) -> Self {
         let scraping = async {
             loop {
                 let scrape = Self::of(ops).await;
@@ -78,7 +78,7 @@ impl Scrape {
     }
 
     /// Asserts the values of several series.
-    pub fn is<const N: usize>(&self, expected: [(&str, u32); N]) {
+    pub fn assert_values<const N: usize>(&self, expected: [(&str, u32); N]) {
         for (series, value) in expected {
             assert_eq!(self.value(series), f64::from(value), "{series}");
         }

@@ -67,7 +67,7 @@ impl Stack {
         let prefix = format!("test-{}", database::random_id());
         let defaults = [
             ("DATABASE_URL", database.url.as_str()),
-            ("AMQP_URL", &database::server("AMQP_URL")),
+            ("AMQP_URL", &database::server_url("AMQP_URL")),
             ("SMTP_URL", &mail_server.url()),
             ("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
             ("AMQP_PREFIX", &prefix),
@@ -113,7 +113,7 @@ impl Stack {
     /// which may be unreachable.
     async fn wait_until_ready(&self, running: RunningService, settings: &[(&str, &str)]) -> RunningService {
         if self.has_broker && !settings.iter().any(|(name, _)| name.ends_with("_URL")) {
-            running.has_all().await;
+            running.wait_until_all_checks_pass().await;
         }
         running
     }
@@ -126,13 +126,13 @@ impl Stack {
     }
 
     /// Opens a channel on a new connection to the broker.
-    pub async fn amqp(&self) -> Channel {
-        broker().await.create_channel().await.unwrap()
+    pub async fn open_channel(&self) -> Channel {
+        connect_broker().await.create_channel().await.unwrap()
     }
 
     /// Waits until the queue has this number of ready messages; unacknowledged ones do not count.
-    pub async fn queue_holds(&self, queue: &str, messages: u32) {
-        let channel = self.amqp().await;
+    pub async fn wait_for_queue_length(&self, queue: &str, messages: u32) {
+        let channel = self.open_channel().await;
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let wait = async {
             while channel.queue_declare(queue.into(), passive, FieldTable::default()).await.unwrap().message_count()
@@ -152,7 +152,7 @@ impl Stack {
         assert_eq!(answer.status, 202, "{answer:?}");
         let mail = self.mail_server.mail_to(email).await;
         let registration = answer.registration();
-        self.client.receipt_when(&registration, "sent").await;
+        self.client.wait_for_receipt(&registration, "sent").await;
         (registration, mail.code())
     }
 
@@ -170,8 +170,8 @@ impl Drop for Stack {
             return;
         }
         let topology = self.topology.clone();
-        database::finish(async move {
-            let Ok(channel) = broker().await.create_channel().await else { return };
+        database::run_cleanup(async move {
+            let Ok(channel) = connect_broker().await.create_channel().await else { return };
             let retries = RETRY_SECONDS.map(|seconds| topology.retry_queue(seconds));
             for queue in retries.iter().chain([&topology.queue, &topology.parked]) {
                 let _ = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await;
@@ -189,7 +189,7 @@ async fn listen() -> TcpListener {
 }
 
 /// Opens a connection to the broker at `AMQP_URL`.
-pub async fn broker() -> Connection {
-    let url = database::server("AMQP_URL");
+pub async fn connect_broker() -> Connection {
+    let url = database::server_url("AMQP_URL");
     Connection::connect(&url, ConnectionProperties::default()).await.expect("RabbitMQ at AMQP_URL")
 }

@@ -11,23 +11,23 @@ use crate::{
 };
 
 /// A temporary working folder, in which the binary can be started several times.
-pub struct Home {
+pub struct StandaloneFolder {
     folder: TempDir,
 }
 
 /// A running standalone process that is ready.
-pub struct Vestibule {
+pub struct StandaloneProcess {
     pub client: Client,
-    pub inbox: Inbox,
+    pub inbox: MailboxClient,
     pub process: Process,
     /// The lines it printed until it was ready.
     pub banner: Vec<String>,
 }
 
 /// A client of the development mailbox, which has the HTTP API of MailDev.
-pub struct Inbox(String);
+pub struct MailboxClient(String);
 
-impl Home {
+impl StandaloneFolder {
     /// Creates an empty folder.
     pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
@@ -55,12 +55,12 @@ impl Home {
     }
 
     /// Starts the binary and waits until it is ready.
-    pub fn start(&self, settings: &[(&str, &str)]) -> Vestibule {
-        Vestibule::start(&mut self.command(settings))
+    pub fn start(&self, settings: &[(&str, &str)]) -> StandaloneProcess {
+        StandaloneProcess::start(&mut self.command(settings))
     }
 
     /// Runs the binary, which must fail to start, and returns the error it prints.
-    pub fn refusal(&self, settings: &[(&str, &str)], arguments: &[&str]) -> String {
+    pub fn start_error(&self, settings: &[(&str, &str)], arguments: &[&str]) -> String {
         let output = self.command(settings).args(arguments).output().unwrap();
         assert!(output.status.code().is_some_and(|code| code != 0), "{output:?}");
         let errors = String::from_utf8(output.stderr).unwrap();
@@ -70,7 +70,7 @@ impl Home {
     }
 }
 
-impl Vestibule {
+impl StandaloneProcess {
     /// Starts the command and reads the banner.
     pub fn start(command: &mut Command) -> Self {
         let mut process = Process::start(command);
@@ -84,7 +84,7 @@ impl Vestibule {
         };
         let inbox = banner_value("inbox").replace("localhost", "127.0.0.1");
         let client = Client::new(format!("http://{}", banner_value("listens")));
-        Self { client, inbox: Inbox(inbox), process, banner }
+        Self { client, inbox: MailboxClient(inbox), process, banner }
     }
 
     /// Registers and returns the code from the mailbox.
@@ -92,7 +92,7 @@ impl Vestibule {
         let answer = self.client.register(email).await;
         assert_eq!(answer.status, 202, "{answer:?}");
         let mail = self.inbox.mail_to(email).await;
-        self.client.receipt_when(&answer.registration(), "sent").await;
+        self.client.wait_for_receipt(&answer.registration(), "sent").await;
         code(&mail)
     }
 
@@ -111,7 +111,7 @@ impl Vestibule {
     }
 }
 
-impl Inbox {
+impl MailboxClient {
     /// `GET` a path of the mailbox.
     pub async fn get(&self, path: &str) -> reqwest::Response {
         reqwest::get(format!("{}{path}", self.0)).await.unwrap()

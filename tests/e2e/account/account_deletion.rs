@@ -5,7 +5,7 @@ use crate::{
     operations::secret_leaks::{dump, spellings},
 };
 use support::{
-    client::{PASSWORD, at_once_or_again, count, send},
+    client::{PASSWORD, concurrently_with_retry, count, send},
     fake_smtp::behaviour::{Behaviour, Stage},
     stack::Stack,
 };
@@ -28,22 +28,22 @@ async fn deletion_removes_the_address_from_all_tables() {
     stack.sign_up(ADA).await;
     assert_eq!(stack.client.resend(ADA).await.status, 202);
     let code = stack.mail_server.nth_mail_to(ADA, 3).await.code();
-    stack.database.becomes("SELECT count(*) FROM codes WHERE sent_at IS NULL", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM codes WHERE sent_at IS NULL", 0).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    let open = stack.client.register_once("the-key-of-ada@example.com", ADA, "an attacker's").await.registration();
-    stack.client.receipt_when(&open, "sent").await;
+    let open = stack.client.register_with_key("the-key-of-ada@example.com", ADA, "an attacker's").await.registration();
+    stack.client.wait_for_receipt(&open, "sent").await;
     stack.mail_server.script(ADA, [REJECTION_WITH_ADDRESS]);
     let rejected = stack.client.register_with(ADA, "a second attacker's").await.registration();
-    stack.client.receipt_when(&rejected, "undeliverable").await;
+    stack.client.wait_for_receipt(&rejected, "undeliverable").await;
     assert_eq!(stack.client.login(ADA, "not her password").await.status, 401);
     let tokens = [stack.client.token(ADA).await, stack.client.token(ADA).await];
     let body = serde_json::json!({ "password": PASSWORD, "new_password": PASSWORD });
     let change = stack.client.request("POST", "/v1/users/me/password").bearer_auth(&tokens[0]).json(&body);
     assert_eq!(send(change).await.status, 204);
     stack.database.age(3_600).await;
-    let forgotten = stack.client.forgot(ADA).await;
+    let forgotten = stack.client.request_reset(ADA).await;
     assert_eq!(forgotten.status, 202, "{forgotten:?}");
-    stack.client.reset_receipt_when(&forgotten.receipt(), "sent").await;
+    stack.client.wait_for_reset_receipt(&forgotten.receipt(), "sent").await;
     let before = dump(&stack, &[]).await;
     let identifiers = || [ADA, "the-key-of-ada"].into_iter().flat_map(spellings);
     assert!(before.contains(ADA) && before.contains("the-key-of-ada") && before.contains("550 5.1.1"), "{before}");
@@ -81,13 +81,16 @@ async fn deletion_removes_the_address_from_all_tables() {
 async fn deleted_address_can_register_again() {
     let stack = Stack::start().await;
     for (key, mails) in [("first", 0), ("second", 2)] {
-        let registered = stack.client.register_once("one-key", ADA, PASSWORD).await;
+        let registered = stack.client.register_with_key("one-key", ADA, PASSWORD).await;
         assert_eq!(registered.status, 202, "{key}: {registered:?}");
         let code = stack.mail_server.nth_mail_to(ADA, mails + 1).await.code();
-        stack.client.receipt_when(&registered.registration(), "sent").await;
+        stack.client.wait_for_receipt(&registered.registration(), "sent").await;
         assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
         stack.mail_server.nth_mail_to(ADA, mails + 2).await;
-        stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", mails as i64 + 2).await;
+        stack
+            .database
+            .wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", mails as i64 + 2)
+            .await;
         let token = stack.client.token(ADA).await;
         assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
     }
@@ -102,17 +105,17 @@ async fn queued_mails_of_a_deleted_user_are_dropped() {
     let worker = stack.start_worker(&[]).await;
     stack.sign_up_and_activate(ADA).await;
     stack.mail_server.nth_mail_to(ADA, 2).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries", 2).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries", 2).await;
     worker.stop().await.unwrap();
     let token = stack.client.token(ADA).await;
     assert_eq!(stack.client.register(ADA).await.status, 202);
-    stack.queue_holds(&stack.topology.queue, 1).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
     stack.start_worker(&[]).await;
-    stack.database.becomes(DROPPED, 1).await;
+    stack.database.wait_for_count(DROPPED, 1).await;
     assert_eq!((stack.mail_server.mails_to(ADA).len(), stack.mail_server.attempts(ADA).len()), (2, 2));
-    stack.queue_holds(&stack.topology.parked, 0).await;
+    stack.wait_for_queue_length(&stack.topology.parked, 0).await;
 }
 
 /// For example the welcome mail of an account that is deleted right after its activation.
@@ -123,7 +126,7 @@ async fn outbox_mails_of_a_deleted_user_are_not_published() {
     stack.start_worker(&[]).await;
     stack.client = api.client.clone();
     let (_, code) = stack.sign_up(ADA).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     api.stop().await.unwrap();
     // This API's relay has no broker, so the rows stay in the outbox.
     stack.client = stack.start_api(&[("AMQP_URL", "amqp://u:p@127.0.0.1:1")]).await.client.clone();
@@ -153,8 +156,8 @@ async fn mail_awaiting_a_connection_is_dropped_on_deletion() {
     wait_until_newest_code_is_read(&stack).await;
     assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
     assert!(stack.mail_server.mails_to(ADA).is_empty(), "the first mail was accepted before the deletion");
-    stack.client.receipt_when(&ada, "sent").await;
-    stack.database.becomes(DROPPED, 1).await;
+    stack.client.wait_for_receipt(&ada, "sent").await;
+    stack.database.wait_for_count(DROPPED, 1).await;
     assert_eq!(stack.mail_server.attempts(BOB).len(), 2);
 }
 
@@ -167,7 +170,7 @@ async fn concurrent_deletion_and_registration_stay_consistent() {
         stack.sign_up_and_activate(&email).await;
         stack.mail_server.nth_mail_to(&email, 2).await;
         let token = stack.client.token(&email).await;
-        let answers = at_once_or_again(10, |k| {
+        let answers = concurrently_with_retry(10, |k| {
             let (client, email, token) = (stack.client.clone(), email.clone(), token.clone());
             async move {
                 match k % 5 {
@@ -187,7 +190,7 @@ async fn concurrent_deletion_and_registration_stay_consistent() {
             let receipt = stack.client.get(&format!("/v1/registrations/{registration}")).await;
             assert!([200, 404].contains(&receipt.status), "{receipt:?}");
             if receipt.status == 200 {
-                stack.client.receipt_when(&registration, "sent").await;
+                stack.client.wait_for_receipt(&registration, "sent").await;
                 let mails = stack.mail_server.mails_to(&email);
                 let newest = &mails.last().unwrap().text;
                 assert!(

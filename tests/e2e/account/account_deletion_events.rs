@@ -1,7 +1,7 @@
 //! Events about deleted users.
 
 use crate::operations::secret_leaks::dump;
-use support::{event_listener::Listener, stack::Stack};
+use support::{event_listener::EventListener, stack::Stack};
 
 const ADA: &str = "ada@example.com";
 
@@ -13,9 +13,9 @@ async fn pending_events_of_a_deleted_user_lose_the_address() {
     let api = stack.start_api(&[("EVENTS_WITH_EMAIL", "true")]).await;
     stack.start_worker(&[]).await;
     stack.client = api.client.clone();
-    let listener = Listener::to(&stack, "user.*").await;
+    let listener = EventListener::subscribe(&stack, "user.*").await;
     let (_, code) = stack.sign_up(ADA).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     api.stop().await.unwrap();
     // This API's relay has no broker, so the event stays in the outbox.
     let without_broker = [("AMQP_URL", "amqp://u:p@127.0.0.1:1"), ("EVENTS_WITH_EMAIL", "true")];
@@ -31,7 +31,7 @@ async fn pending_events_of_a_deleted_user_lose_the_address() {
     assert!(!dump(&stack, &[]).await.contains(ADA));
     api.stop().await.unwrap();
     stack.start_api(&[("EVENTS_WITH_EMAIL", "true")]).await;
-    let received = listener.hears(3).await;
+    let received = listener.receive_exactly(3).await;
     let emails: Vec<_> =
         received.iter().map(|event| (event.routing_key.as_str(), event.event["data"]["email"].as_str())).collect();
     assert_eq!(emails[0], ("user.registered", Some(ADA)), "published before the deletion");

@@ -20,11 +20,11 @@ async fn change(client: &Client, token: &str, old: &str, new: &str) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn password_change_ends_all_other_sessions() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
+    stack.create_account(ADA).await;
     let (own_token, other_token) = (stack.client.token(ADA).await, stack.client.token(ADA).await);
-    stack.account("bob@example.com").await;
+    stack.create_account("bob@example.com").await;
     let bobs = stack.client.token("bob@example.com").await;
-    let (receipt, code) = stack.forgotten(ADA, 3).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 3).await;
 
     let answer = change(&stack.client, &own_token, PASSWORD, NEW).await;
     assert_eq!((answer.status, answer.text.as_str()), (204, ""), "{answer:?}");
@@ -51,9 +51,9 @@ async fn password_change_ends_all_other_sessions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn password_change_requires_the_password_and_limits_guesses() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
+    stack.create_account(ADA).await;
     let token = stack.client.token(ADA).await;
-    let network_a = stack.client.at(NETWORK_A);
+    let network_a = stack.client.from_address(NETWORK_A);
     for _ in 0..5 {
         let answer = change(&network_a, &token, "not her password", NEW).await;
         assert_eq!(answer.problem(), (401, "unauthenticated".into()));
@@ -75,7 +75,7 @@ async fn password_change_requires_the_password_and_limits_guesses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn new_password_is_validated_like_the_first() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
+    stack.create_account(ADA).await;
     let token = stack.client.token(ADA).await;
     for (new, code) in [("", "required"), ("short", "too-short"), ("password", "too-common"), (ADA, "is-address")] {
         let answer = change(&stack.client, &token, PASSWORD, new).await;
@@ -93,7 +93,7 @@ async fn new_password_is_validated_like_the_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_two_concurrent_changes_succeeds() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
+    stack.create_account(ADA).await;
     let tokens = [stack.client.token(ADA).await, stack.client.token(ADA).await];
     let changes = tokens.iter().enumerate().map(|(n, token)| {
         let client = stack.client.clone();

@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 use crate::registration::response_times::OTHER_PASSWORD_HASH;
 use support::forgot_password::NEW;
 use support::{
-    client::{PASSWORD, at_once_or_again, count},
+    client::{PASSWORD, concurrently_with_retry, count},
     stack::Stack,
 };
 
@@ -16,9 +16,9 @@ const ME: &str = "/v1/users/me";
 #[tokio::test(flavor = "multi_thread")]
 async fn reset_code_sets_a_password_and_ends_sessions() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
+    stack.create_account(ADA).await;
     let tokens = [stack.client.token(ADA).await, stack.client.token(ADA).await];
-    let answer = stack.client.forgot(" Ada@Example.COM ").await;
+    let answer = stack.client.request_reset(" Ada@Example.COM ").await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let (requested, receipt) = (answer.json(), answer.receipt());
     assert_eq!(answer.header("location"), format!("/v1/users/password/forgot/{receipt}"));
@@ -35,7 +35,7 @@ async fn reset_code_sets_a_password_and_ends_sessions() {
     let mail = stack.mail_server.nth_mail_to(ADA, 3).await;
     assert_eq!((mail.subject.as_str(), mail.code().len()), ("Your code for a new password", 8));
     assert!(mail.text.contains("good for 10 minutes") && !mail.raw.contains(&receipt), "{}", mail.text);
-    let sent = stack.client.reset_receipt_when(&receipt, "sent").await;
+    let sent = stack.client.wait_for_reset_receipt(&receipt, "sent").await;
     let time = |name: &str| OffsetDateTime::parse(sent[name].as_str().unwrap(), &Rfc3339).unwrap();
     assert_eq!(time("expires_at") - time("sent_at"), Duration::minutes(10));
 
@@ -54,21 +54,21 @@ async fn reset_code_sets_a_password_and_ends_sessions() {
     let reused = stack.client.reset_to(&receipt, &mail.code(), "a third horse battery").await;
     assert_eq!(reused.problem(), (410, "code-expired".into()));
     assert_eq!(stack.client.login(ADA, NEW).await.status, 200);
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reset_code_expires_ten_minutes_after_delivery() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
-    let (receipt, code) = stack.forgotten(ADA, 3).await;
+    stack.create_account(ADA).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 3).await;
     stack.database.age(590).await;
     assert_eq!(stack.client.reset_receipt(&receipt).await["status"], "sent");
     stack.database.age(10).await;
     assert_eq!(stack.client.reset_receipt(&receipt).await["status"], "expired");
     assert_eq!(stack.client.reset(&receipt, &code).await.problem(), (410, "code-expired".into()));
     assert_eq!(stack.client.login(ADA, PASSWORD).await.status, 200);
-    let (receipt, code) = stack.forgotten(ADA, 4).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 4).await;
     stack.database.age(590).await;
     assert_eq!(stack.client.reset(&receipt, &code).await.status, 204);
 }
@@ -79,7 +79,7 @@ async fn reset_code_expires_ten_minutes_after_delivery() {
 async fn unsent_reset_code_costs_no_attempt_and_expires() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
-    let receipt = api.client.forgot(ADA).await.receipt();
+    let receipt = api.client.request_reset(ADA).await.receipt();
     let answer = api.client.reset(&receipt, "00000000").await;
     assert_eq!((answer.problem(), answer.json()["attempts_left"].clone()), ((422, "wrong-code".into()), json!(3)));
     stack.database.age(40).await;
@@ -90,7 +90,10 @@ async fn unsent_reset_code_costs_no_attempt_and_expires() {
     assert_eq!(api.client.reset_receipt(&receipt).await["status"], "expired");
     assert_eq!(api.client.get("/health").await.json()["checks"]["mail"], "ok");
     stack.start_worker(&[]).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'expired'", 1).await;
+    stack
+        .database
+        .wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'expired'", 1)
+        .await;
     assert!(stack.mail_server.mails_to(ADA).is_empty());
 }
 
@@ -99,9 +102,9 @@ async fn unsent_reset_code_costs_no_attempt_and_expires() {
 async fn one_of_ten_concurrent_resets_succeeds() {
     let stack = Stack::start().await;
     let other = stack.start_api(&[]).await;
-    stack.account(ADA).await;
-    let (receipt, code) = stack.forgotten(ADA, 3).await;
-    let answers = at_once_or_again(10, |n| {
+    stack.create_account(ADA).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 3).await;
+    let answers = concurrently_with_retry(10, |n| {
         let client = if n % 2 == 0 { &stack.client } else { &other.client }.clone();
         let (receipt, code) = (receipt.clone(), code.clone());
         async move { client.reset_to(&receipt, &code, &format!("horse battery {n}")).await }
@@ -121,8 +124,8 @@ async fn overloaded_reset_costs_no_attempt() {
     let mut stack = Stack::prepare(&[("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")]).await;
     stack.client = stack.start_api(&[]).await.client.clone();
     stack.start_worker(&[]).await;
-    stack.account(ADA).await;
-    let (receipt, code) = stack.forgotten(ADA, 3).await;
+    stack.create_account(ADA).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 3).await;
     let expensive_hash = OTHER_PASSWORD_HASH.replace("m=19456,t=2", "m=65536,t=64");
     let insert = "INSERT INTO users (id, email, password_hash, activated_at, updated_at) \
         VALUES (gen_random_uuid(), 'slow@example.com', $1, now(), now())";
@@ -132,7 +135,7 @@ async fn overloaded_reset_costs_no_attempt() {
     let login_client = busy_client.clone();
     let login = tokio::spawn(async move { login_client.login("slow@example.com", PASSWORD).await });
     let reserved = "SELECT count(*) FROM lockouts WHERE cardinality(failures) = 1";
-    stack.database.becomes(reserved, 2).await;
+    stack.database.wait_for_count(reserved, 2).await;
     assert_eq!(busy_client.reset(&receipt, &code).await.problem(), (503, "overloaded".into()));
     assert_eq!(login.await.unwrap().status, 401);
     assert_eq!(stack.client.reset_receipt(&receipt).await["attempts_left"], 3);
@@ -143,8 +146,8 @@ async fn overloaded_reset_costs_no_attempt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn reset_validation_errors_cost_no_attempt() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
-    let (receipt, code) = stack.forgotten(ADA, 3).await;
+    stack.create_account(ADA).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 3).await;
     let field_errors = |answer: support::client::Answer| {
         assert_eq!(answer.problem(), (422, "invalid-input".into()));
         let describe = |error: &serde_json::Value| format!("{} {}", error["field"], error["code"]).replace('"', "");
@@ -158,8 +161,8 @@ async fn reset_validation_errors_cost_no_attempt() {
     );
     assert_eq!(field_errors(stack.client.reset_to(&receipt, &code, "password").await), ["password too-common"]);
     assert_eq!(field_errors(stack.client.reset_to(&receipt, &code, "ada@example.com1").await), ["password is-address"]);
-    assert_eq!(field_errors(stack.client.forgot("not an address").await), ["email invalid"]);
-    assert_eq!(field_errors(stack.client.forgot("").await), ["email required"]);
+    assert_eq!(field_errors(stack.client.request_reset("not an address").await), ["email invalid"]);
+    assert_eq!(field_errors(stack.client.request_reset("").await), ["email required"]);
     let unknown = "b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52";
     assert_eq!(stack.client.reset(unknown, &code).await.problem(), (404, "not-found".into()));
     let read = stack.client.get(&format!("/v1/users/password/forgot/{unknown}")).await;
@@ -174,17 +177,20 @@ async fn account_deletion_deletes_pending_resets() {
     let mut stack = Stack::prepare(&[]).await;
     stack.client = stack.start_api(&[]).await.client.clone();
     let worker = stack.start_worker(&[]).await;
-    stack.account(ADA).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries", 2).await;
+    stack.create_account(ADA).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries", 2).await;
     worker.stop().await.unwrap();
     let token = stack.client.token(ADA).await;
-    let receipt = stack.client.forgot(ADA).await.receipt();
-    stack.queue_holds(&stack.topology.queue, 1).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    let receipt = stack.client.request_reset(ADA).await.receipt();
+    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
     assert_eq!(stack.database.count("SELECT count(*) FROM resets").await, 0);
     assert_eq!(stack.client.reset(&receipt, "00000000").await.problem(), (404, "not-found".into()));
     stack.start_worker(&[]).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1).await;
+    stack
+        .database
+        .wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1)
+        .await;
     assert_eq!(stack.mail_server.mails_to(ADA).len(), 2);
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::limits::network_limits::{NETWORK_A, status_and_scope};
 use support::{
-    client::{Answer, Client, PASSWORD, at_once_or_again, count, send},
+    client::{Answer, Client, PASSWORD, concurrently_with_retry, count, send},
     stack::Stack,
 };
 
@@ -68,7 +68,7 @@ async fn twenty_concurrent_logins_leave_five_sessions() {
     let stack = Stack::start().await;
     stack.sign_up_and_activate(ADA).await;
     let client = stack.client.clone();
-    let answers = at_once_or_again(20, |_| {
+    let answers = concurrently_with_retry(20, |_| {
         let client = client.clone();
         async move { client.login(ADA, PASSWORD).await }
     })
@@ -110,7 +110,7 @@ async fn session_expires_after_its_lifetime() {
 async fn login_reveals_a_pending_registration_to_its_owner_only() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
-    let network_a = stack.client.at(NETWORK_A);
+    let network_a = stack.client.from_address(NETWORK_A);
     for _ in 0..9 {
         assert_eq!(network_a.login(ADA, PASSWORD).await.problem(), (403, "not-activated".into()));
     }
@@ -139,7 +139,7 @@ async fn login_reveals_a_pending_registration_to_its_owner_only() {
 async fn wrong_passwords_at_all_endpoints_share_one_limit() {
     let stack = Stack::start().await;
     stack.sign_up_and_activate(ADA).await;
-    let network_a = stack.client.at(NETWORK_A);
+    let network_a = stack.client.from_address(NETWORK_A);
     for _ in 0..2 {
         assert_eq!(network_a.login(ADA, "not her password").await.status, 401);
         let body = json!({ "code": "0000" });

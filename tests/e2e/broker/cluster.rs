@@ -20,10 +20,10 @@ fn host(url: &str) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 async fn unreachable_hosts_are_skipped() {
     let stack = Stack::prepare(&[]).await;
-    let amqp = database::server("AMQP_URL");
+    let amqp = database::server_url("AMQP_URL");
     let urls = with_hosts(&amqp, &["127.0.0.1:1", "127.0.0.1:2", "[::1]:3", host(&amqp)]);
     let api = stack.start_api(&[("AMQP_URL", &urls)]).await;
-    stack.start_worker(&[("AMQP_URL", &urls)]).await.becomes(200).await;
+    stack.start_worker(&[("AMQP_URL", &urls)]).await.wait_for_readiness(200).await;
     assert_eq!(api.client.register("ada@example.com").await.status, 202);
     stack.mail_server.mail_to("ada@example.com").await;
 }
@@ -32,15 +32,15 @@ async fn unreachable_hosts_are_skipped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_fail_over_to_the_other_host() {
     let stack = Stack::prepare(&[]).await;
-    let amqp = database::server("AMQP_URL");
-    let (first, first_url) = Proxy::before(&amqp).await;
-    let (second, second_url) = Proxy::before(&amqp).await;
+    let amqp = database::server_url("AMQP_URL");
+    let (first, first_url) = Proxy::in_front_of(&amqp).await;
+    let (second, second_url) = Proxy::in_front_of(&amqp).await;
     let both = with_hosts(&amqp, &[host(&first_url), host(&second_url)]);
     let api = stack.start_api(&[("AMQP_URL", &both)]).await;
-    stack.start_worker(&[("AMQP_URL", &both)]).await.becomes(200).await;
+    stack.start_worker(&[("AMQP_URL", &both)]).await.wait_for_readiness(200).await;
     for (n, (failing, healthy)) in [(&first, &second), (&second, &first)].into_iter().enumerate() {
         healthy.set(ProxyMode::Open);
-        failing.set(ProxyMode::Cut);
+        failing.set(ProxyMode::Closed);
         let email = format!("ada{n}@example.com");
         assert_eq!(api.client.register(&email).await.status, 202);
         stack.mail_server.mail_to(&email).await;

@@ -14,10 +14,10 @@ async fn worker_consumes_again_after_its_queue_is_recreated() {
     let api = stack.start_api(&[]).await;
     stack.start_worker(&[]).await;
     api.client.register("before@example.com").await;
-    stack.database.becomes("SELECT count(*) FROM deliveries", 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries", 1).await;
 
-    let connection = stack::broker().await;
-    let channel = stack.amqp().await;
+    let connection = stack::connect_broker().await;
+    let channel = stack.open_channel().await;
     let queue = stack.topology.queue.as_str();
     channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
     stack.topology.declare(&connection).await.unwrap();

@@ -6,7 +6,7 @@ use lapin::{
     types::FieldTable,
 };
 
-use support::{event_listener::Listener, stack::Stack};
+use support::{event_listener::EventListener, stack::Stack};
 
 const ADA: &str = "ada@example.com";
 
@@ -27,7 +27,7 @@ async fn relay_reads_no_postponed_events() {
     // same way.
     for n in 0..20 {
         if n == 10 {
-            stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+            stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
             stack.database.client().batch_execute("ANALYZE outbox").await.unwrap();
         }
         stack.sign_up(&format!("u{n}@example.com")).await;
@@ -42,7 +42,7 @@ async fn relay_reads_no_postponed_events() {
     assert_eq!(stack.client.bearer("DELETE", "/v1/users/me", &token).await.status, 204);
     // Two mails (or one, when the other was deleted with the account) and three events.
     let deleted = "SELECT count(*) FROM pg_stat_user_tables WHERE relname = 'outbox' AND n_tup_del >= 5";
-    stack.database.becomes(deleted, 1).await;
+    stack.database.wait_for_count(deleted, 1).await;
     let rows_read = stack.database.count(ROWS_READ).await;
     assert!((1..5_000).contains(&rows_read), "{rows_read} rows were read");
 }
@@ -53,24 +53,24 @@ async fn undeclarable_events_exchange_delays_no_mail() {
     let mut stack = Stack::prepare(&[]).await;
     let events = stack.topology.events.as_str();
     let plain = FieldTable::default();
-    let broker = stack.amqp().await;
+    let broker = stack.open_channel().await;
     let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
     broker.exchange_declare(events.into(), ExchangeKind::Fanout, durable, plain).await.unwrap();
     let api = stack.start_api(&[]).await;
     stack.start_worker(&[]).await;
     stack.client = api.client.clone();
     stack.sign_up(ADA).await;
-    api.has_all().await;
+    api.wait_until_all_checks_pass().await;
     let postponed =
         "SELECT count(*) FROM outbox WHERE message ? 'specversion' AND due_at > clock_timestamp() + interval '16 s'";
-    stack.database.becomes(postponed, 1).await;
+    stack.database.wait_for_count(postponed, 1).await;
     api.stop().await.unwrap();
 
     broker.exchange_delete(stack.topology.events.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
-    let listener = Listener::to(&stack, "#").await;
+    let listener = EventListener::subscribe(&stack, "#").await;
     stack.start_api(&[]).await;
     stack.database.execute("UPDATE outbox SET leased_until = NULL, due_at = clock_timestamp()", &[]).await;
-    assert_eq!(listener.hears(1).await[0].routing_key, "user.registered");
+    assert_eq!(listener.receive_exactly(1).await[0].routing_key, "user.registered");
 }
 
 /// The exchange is deleted while the API runs: the broker closes only the channel, not the connection.
@@ -78,13 +78,13 @@ async fn undeclarable_events_exchange_delays_no_mail() {
 async fn deleted_events_exchange_delays_no_mail() {
     let stack = Stack::start().await;
     stack.sign_up_and_activate("first@example.com").await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
-    let broker = stack.amqp().await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
+    let broker = stack.open_channel().await;
     broker.exchange_delete(stack.topology.events.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
     for n in 0..3 {
         stack.sign_up(&format!("u{n}@example.com")).await;
     }
     let postponed =
         "SELECT count(*) FROM outbox WHERE message ? 'specversion' AND due_at > clock_timestamp() + interval '9 s'";
-    stack.database.becomes(postponed, 3).await;
+    stack.database.wait_for_count(postponed, 3).await;
 }

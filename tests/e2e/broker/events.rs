@@ -14,8 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use support::{
     client::PASSWORD,
-    database::server,
-    event_listener::{Listener, ReceivedEvent},
+    database::server_url,
+    event_listener::{EventListener, ReceivedEvent},
     proxy::{Proxy, ProxyMode},
     stack::Stack,
 };
@@ -47,22 +47,22 @@ fn check(received: &ReceivedEvent) -> (&str, &Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn sign_up_publishes_two_events_without_email() {
     let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
-    let listener = Listener::to(&stack, "user.*").await;
-    let deletions = Listener::to(&stack, "user.deleted").await;
-    let registration = stack.client.register_once("key", ADA, PASSWORD).await.registration();
+    let listener = EventListener::subscribe(&stack, "user.*").await;
+    let deletions = EventListener::subscribe(&stack, "user.deleted").await;
+    let registration = stack.client.register_with_key("key", ADA, PASSWORD).await.registration();
     // None of these is a registration: the repeated request, another code, and a rejected request.
-    assert_eq!(stack.client.register_once("key", ADA, PASSWORD).await.registration(), registration);
+    assert_eq!(stack.client.register_with_key("key", ADA, PASSWORD).await.registration(), registration);
     stack.mail_server.mail_to(ADA).await;
     assert_eq!(stack.client.resend(ADA).await.status, 202);
     assert_eq!(stack.client.register_with("nobody", PASSWORD).await.status, 422);
     let code = stack.mail_server.nth_mail_to(ADA, 2).await.code();
-    stack.client.receipt_when(&registration, "sent").await;
+    stack.client.wait_for_receipt(&registration, "sent").await;
     let user = stack.client.activate(ADA, &code).await;
     assert_eq!(user.status, 200, "{user:?}");
     let user = user.json();
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
 
-    let events = listener.hears(2).await;
+    let events = listener.receive_exactly(2).await;
     assert_eq!(check(&events[0]), ("user.registered", &json!({ "registration": registration })));
     assert_eq!(events[0].event["subject"], json!(registration));
     assert_eq!(check(&events[1]), ("user.activated", &json!({ "user": user["id"], "registration": registration })));
@@ -72,16 +72,16 @@ async fn sign_up_publishes_two_events_without_email() {
         let text = format!("{event} {properties:?}").to_lowercase();
         assert!(!text.contains("lovelace") && !text.contains('@'), "{text}");
     }
-    assert_eq!(deletions.waiting().await, 0);
+    assert_eq!(deletions.queue_length().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_carry_email_when_configured() {
     let stack = Stack::start_with(&[("EVENTS_WITH_EMAIL", "true")]).await;
-    let listener = Listener::to(&stack, "user.*").await;
+    let listener = EventListener::subscribe(&stack, "user.*").await;
     let (registration, code) = stack.sign_up(ADA).await;
     let user = stack.client.activate(ADA, &code).await.json();
-    let events = listener.hears(2).await;
+    let events = listener.receive_exactly(2).await;
     assert_eq!(check(&events[0]).1, &json!({ "registration": registration, "email": ADA }));
     assert_eq!(check(&events[1]).1, &json!({ "user": user["id"], "registration": registration, "email": ADA }));
 }
@@ -92,14 +92,14 @@ async fn registration_event_hides_existing_account() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     stack.database.age(60).await;
-    let listener = Listener::to(&stack, "#").await;
+    let listener = EventListener::subscribe(&stack, "#").await;
     let mut registrations = Vec::new();
     for email in [ADA, "new@example.com"] {
         registrations.push(stack.client.register_with(email, "a stranger's password").await.registration());
     }
-    let events = listener.hears(2).await;
+    let events = listener.receive_exactly(2).await;
     for registration in registrations {
         let event = events.iter().find(|received| received.event["subject"] == json!(registration)).unwrap();
         assert_eq!(check(event), ("user.registered", &json!({ "registration": registration })));
@@ -112,35 +112,35 @@ async fn events_without_listener_are_not_kept() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     // A listener that binds its queue later receives only later events.
-    let listener = Listener::to(&stack, "#").await;
+    let listener = EventListener::subscribe(&stack, "#").await;
     stack.sign_up("later@example.com").await;
-    assert_eq!(check(&listener.hears(1).await[0]).0, "user.registered");
+    assert_eq!(check(&listener.receive_exactly(1).await[0]).0, "user.registered");
 }
 
 /// Exactly the committed events are published, compared by id.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_published_after_a_broker_outage() {
     let stack = Stack::prepare(&[]).await;
-    let listener = Listener::to(&stack, "user.*").await;
-    let (proxy, url) = Proxy::before(&server("AMQP_URL")).await;
+    let listener = EventListener::subscribe(&stack, "user.*").await;
+    let (proxy, url) = Proxy::in_front_of(&server_url("AMQP_URL")).await;
     let api = stack.start_api(&[("AMQP_URL", &url)]).await;
-    api.has_all().await;
-    proxy.set(ProxyMode::Cut);
+    api.wait_until_all_checks_pass().await;
+    proxy.set(ProxyMode::Closed);
     let mut registrations = HashSet::new();
     for n in 0..5 {
         registrations.insert(api.client.register(&format!("u{n}@example.com")).await.registration());
     }
     let rows = stack.database.client().query("SELECT id::text FROM outbox WHERE message ? 'specversion'", &[]).await;
     let committed: HashSet<String> = rows.unwrap().iter().map(|row| row.get(0)).collect();
-    assert_eq!((committed.len(), listener.waiting().await), (5, 0));
+    assert_eq!((committed.len(), listener.queue_length().await), (5, 0));
     proxy.set(ProxyMode::Open);
-    let events = listener.hears(5).await;
+    let events = listener.receive_exactly(5).await;
     let text = |received: &ReceivedEvent, name: &str| received.event[name].as_str().unwrap().to_owned();
     assert_eq!(events.iter().map(|received| text(received, "id")).collect::<HashSet<_>>(), committed);
     assert_eq!(events.iter().map(|received| text(received, "subject")).collect::<HashSet<_>>(), registrations);
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
 }
 
 /// Starts a proxy to the broker that counts connections: the counter, and the URL of the proxy.
@@ -171,25 +171,25 @@ async fn rejecting_listener_queue_delays_no_mail() {
     let mut full = FieldTable::default();
     full.insert("x-max-length".into(), AMQPValue::LongInt(1));
     full.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
-    let listener = Listener::with(&stack, "#", full).await;
-    let (connections, url) = counting_proxy(&server("AMQP_URL")).await;
+    let listener = EventListener::subscribe_with(&stack, "#", full).await;
+    let (connections, url) = counting_proxy(&server_url("AMQP_URL")).await;
     let api = stack.start_api(&[("AMQP_URL", &url)]).await;
-    api.has_all().await;
+    api.wait_until_all_checks_pass().await;
     for n in 0..10 {
         assert_eq!(api.client.register(&format!("u{n}@example.com")).await.status, 202);
     }
-    stack.queue_holds(&stack.topology.queue, 10).await;
-    stack.database.becomes(MAILS, 0).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 10).await;
+    stack.database.wait_for_count(MAILS, 0).await;
     // All events were tried, and those that were rejected are postponed.
     let postponed = format!("{EVENTS} AND leased_until > clock_timestamp() + interval '16 s'");
-    stack.database.becomes(&postponed, 9).await;
+    stack.database.wait_for_count(&postponed, 9).await;
     assert_eq!(stack.database.count(EVENTS).await, 9);
-    assert_eq!((connections.load(SeqCst), listener.waiting().await), (1, 1));
+    assert_eq!((connections.load(SeqCst), listener.queue_length().await), (1, 1));
     // The older an event is, the longer it is postponed.
     let due = "UPDATE outbox SET leased_until = clock_timestamp(), due_at = clock_timestamp()";
     stack.database.execute(&format!("{due}, created_at = created_at - interval '1 h'"), &[]).await;
-    stack.database.becomes(&format!("{EVENTS} AND due_at > clock_timestamp() + interval '5 min'"), 9).await;
-    listener.leave().await;
+    stack.database.wait_for_count(&format!("{EVENTS} AND due_at > clock_timestamp() + interval '5 min'"), 9).await;
+    listener.delete_queue().await;
     // Under load the broker may confirm too late: then the events are postponed once more.
     while stack.database.count(EVENTS).await > 0 {
         stack.database.execute(&format!("{due} WHERE due_at > clock_timestamp()"), &[]).await;

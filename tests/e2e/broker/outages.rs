@@ -8,7 +8,7 @@ use lapin::{
 use serde_json::json;
 
 use support::{
-    database::server,
+    database::server_url,
     fake_smtp::behaviour::{Behaviour, Stage},
     proxy::{Proxy, ProxyMode},
     scrape::Scrape,
@@ -20,17 +20,17 @@ const ADA: &str = "ada@example.com";
 #[tokio::test(flavor = "multi_thread")]
 async fn registrations_during_broker_outage_are_mailed_later() {
     let stack = Stack::prepare(&[]).await;
-    let amqp = server("AMQP_URL");
-    let (to_api, api_url) = Proxy::before(&amqp).await;
-    let (to_worker, worker_url) = Proxy::before(&amqp).await;
+    let amqp = server_url("AMQP_URL");
+    let (to_api, api_url) = Proxy::in_front_of(&amqp).await;
+    let (to_worker, worker_url) = Proxy::in_front_of(&amqp).await;
     let api = stack.start_api(&[("AMQP_URL", &api_url)]).await;
     stack.start_worker(&[("AMQP_URL", &worker_url)]).await;
     api.client.register("before@example.com").await;
     stack.mail_server.mail_to("before@example.com").await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
 
     for proxy in [&to_api, &to_worker] {
-        proxy.set(ProxyMode::Cut);
+        proxy.set(ProxyMode::Closed);
     }
     let mut registrations = Vec::new();
     for n in 0..10 {
@@ -42,8 +42,8 @@ async fn registrations_during_broker_outage_are_mailed_later() {
     assert_eq!((health.status, &health.json()["checks"]["broker"]), (503, &json!("failing")));
     // The API stays ready, so that it keeps accepting registrations. Checks are cached for a second: wait for the new
     // result.
-    Scrape::when(&api.ops, |scrape| scrape.value(r#"check_ok{part="api",check="broker"}"#) == 0.0).await;
-    let (status, report) = api.asked_if_ready().await;
+    Scrape::wait_until(&api.ops, |scrape| scrape.value(r#"check_ok{part="api",check="broker"}"#) == 0.0).await;
+    let (status, report) = api.readiness().await;
     assert!(status == 200 && report.contains(r#""broker":"failing""#), "{report}");
     // A mail and an event for each.
     assert_eq!(stack.database.count("SELECT count(*) FROM outbox").await, 20);
@@ -52,7 +52,7 @@ async fn registrations_during_broker_outage_are_mailed_later() {
     }
     for (n, registration) in registrations.iter().enumerate() {
         let code = stack.mail_server.mail_to(&format!("during{n}@example.com")).await.code();
-        api.client.receipt_when(registration, "sent").await;
+        api.client.wait_for_receipt(registration, "sent").await;
         assert_eq!(api.client.activate(&format!("during{n}@example.com"), &code).await.status, 200);
     }
 }
@@ -61,12 +61,12 @@ async fn registrations_during_broker_outage_are_mailed_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_confirm_loses_no_message() {
     let stack = Stack::prepare(&[]).await;
-    let (proxy, url) = Proxy::before(&server("AMQP_URL")).await;
+    let (proxy, url) = Proxy::in_front_of(&server_url("AMQP_URL")).await;
     let api = stack.start_api(&[("AMQP_URL", &url)]).await;
     stack.start_worker(&[]).await;
     api.client.register("before@example.com").await;
     stack.mail_server.mail_to("before@example.com").await;
-    proxy.set(ProxyMode::Held);
+    proxy.set(ProxyMode::Stalled);
     assert_eq!(api.client.register(ADA).await.status, 202);
     // The relay of another API shares the outbox; the first relay releases the rows that it has leased.
     let other = stack.start_api(&[]).await;
@@ -81,7 +81,7 @@ async fn missing_confirm_loses_no_message() {
 async fn poison_messages_are_parked_and_delay_no_mail() {
     let stack = Stack::start().await;
     stack.sign_up("first@example.com").await;
-    let channel = stack.amqp().await;
+    let channel = stack.open_channel().await;
     let poison: [&[u8]; 4] = [
         b"\xff\xfe",
         b"{}",
@@ -98,7 +98,7 @@ async fn poison_messages_are_parked_and_delay_no_mail() {
             .unwrap();
     }
     stack.sign_up(ADA).await;
-    stack.queue_holds(&stack.topology.parked, poison.len() as u32).await;
+    stack.wait_for_queue_length(&stack.topology.parked, poison.len() as u32).await;
 }
 
 /// A message whose registration was deleted is dropped, with a delivery record.
@@ -107,10 +107,13 @@ async fn message_of_a_deleted_registration_is_dropped() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     api.client.register(ADA).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     stack.database.execute("DELETE FROM registrations", &[]).await;
     stack.start_worker(&[]).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1).await;
+    stack
+        .database
+        .wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1)
+        .await;
     assert_eq!(stack.mail_server.count(), 0);
 }
 
@@ -120,19 +123,19 @@ async fn message_of_a_deleted_registration_is_dropped() {
 async fn message_redelivered_while_in_flight_is_mailed_once() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
-    let (proxy, url) = Proxy::before(&server("AMQP_URL")).await;
+    let (proxy, url) = Proxy::in_front_of(&server_url("AMQP_URL")).await;
     let worker = stack.start_worker(&[("AMQP_URL", &url)]).await;
-    worker.becomes(200).await;
+    worker.wait_for_readiness(200).await;
     stack.mail_server.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(3))]);
     let registration = api.client.register(ADA).await.registration();
     stack.mail_server.nth_attempt(ADA, 1).await;
-    proxy.set(ProxyMode::Cut);
-    worker.becomes(503).await;
+    proxy.set(ProxyMode::Closed);
+    worker.wait_for_readiness(503).await;
     proxy.set(ProxyMode::Open);
-    worker.becomes(200).await;
-    api.client.receipt_when(&registration, "sent").await;
+    worker.wait_for_readiness(200).await;
+    api.client.wait_for_receipt(&registration, "sent").await;
     worker.stop().await.unwrap();
-    stack.queue_holds(&stack.topology.queue, 0).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 0).await;
     assert_eq!((stack.mail_server.attempts(ADA).len(), stack.mail_server.mails_to(ADA).len()), (1, 1));
 }
 
@@ -142,22 +145,22 @@ async fn message_redelivered_while_in_flight_is_mailed_once() {
 async fn failed_delivery_after_lost_connection_is_not_duplicated() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
-    let (proxy, url) = Proxy::before(&server("AMQP_URL")).await;
+    let (proxy, url) = Proxy::in_front_of(&server_url("AMQP_URL")).await;
     let worker = stack.start_worker(&[("AMQP_URL", &url)]).await;
-    worker.becomes(200).await;
+    worker.wait_for_readiness(200).await;
     stack.mail_server.next_connection(Behaviour::Slow(Stage::Greeting, std::time::Duration::from_secs(3)));
     stack.mail_server.script(ADA, [Behaviour::Reply { at: Stage::Dot, code: 451 }]);
     let registration = api.client.register(ADA).await.registration();
     stack.mail_server.nth_connection(1).await;
-    proxy.set(ProxyMode::Cut);
-    worker.becomes(503).await;
+    proxy.set(ProxyMode::Closed);
+    worker.wait_for_readiness(503).await;
     proxy.set(ProxyMode::Open);
-    worker.becomes(200).await;
-    api.client.receipt_when(&registration, "sent").await;
+    worker.wait_for_readiness(200).await;
+    api.client.wait_for_receipt(&registration, "sent").await;
     worker.stop().await.unwrap();
     // A copy would move from the retry queue to the other queue, and stay there.
-    stack.queue_holds(&stack.topology.retry_queue(1), 0).await;
-    stack.queue_holds(&stack.topology.queue, 0).await;
+    stack.wait_for_queue_length(&stack.topology.retry_queue(1), 0).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 0).await;
     assert_eq!((stack.mail_server.attempts(ADA).len(), stack.mail_server.mails_to(ADA).len()), (2, 1));
 }
 
@@ -170,7 +173,7 @@ async fn message_that_panics_the_worker_is_retried() {
     // Neither API nor worker writes this value, and the worker panics when it reads it.
     stack.database.execute("UPDATE codes SET deadline = 'infinity'", &[]).await;
     stack.start_worker(&[]).await;
-    stack.queue_holds(&stack.topology.retry_queue(5), 1).await;
+    stack.wait_for_queue_length(&stack.topology.retry_queue(5), 1).await;
     assert_eq!(api.client.register("other@example.com").await.status, 202);
     stack.mail_server.mail_to("other@example.com").await;
     stack.database.execute("UPDATE codes SET deadline = created_at + interval '10 min'", &[]).await;
@@ -185,7 +188,7 @@ async fn parked_queue_of_older_version_is_kept() {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     let parked = stack.topology.parked.as_str();
-    stack.amqp().await.queue_declare(parked.into(), durable, arguments).await.unwrap();
+    stack.open_channel().await.queue_declare(parked.into(), durable, arguments).await.unwrap();
     stack.client = stack.start_api(&[]).await.client;
     stack.start_worker(&[]).await;
     stack.sign_up(ADA).await;

@@ -101,7 +101,7 @@ async fn relay_never_changes_a_foreign_lease() {
     let foreign_lease = format!("SELECT count(*) FROM outbox WHERE traceparent = 'lost' AND leased_until > {far}");
 
     database
-        .becomes(&format!("SELECT count(*) FROM outbox WHERE traceparent = 'kept' AND leased_until > {soon}"), 1)
+        .wait_for_count(&format!("SELECT count(*) FROM outbox WHERE traceparent = 'kept' AND leased_until > {soon}"), 1)
         .await;
     assert_eq!(database.count(&foreign_lease).await, 1, "a renewal changed the foreign lease");
     first.failures.add_permits(2);

@@ -11,8 +11,8 @@ const ADA: &str = "ada@example.com";
 #[tokio::test(flavor = "multi_thread")]
 async fn outbox_rows_of_a_killed_api_are_delivered() {
     let stack = Stack::prepare(&[]).await;
-    let (proxy, url) = Proxy::before(&support::database::server("AMQP_URL")).await;
-    proxy.set(ProxyMode::Cut);
+    let (proxy, url) = Proxy::in_front_of(&support::database::server_url("AMQP_URL")).await;
+    proxy.set(ProxyMode::Closed);
     let api = stack.start_api(&[("AMQP_URL", &url)]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
     api.kill().await;
@@ -34,19 +34,19 @@ async fn outbox_rows_of_a_killed_api_are_delivered() {
 async fn worker_killed_before_recording_repeats_one_mail_at_most() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
-    let (proxy, url) = Proxy::before(&stack.database.url).await;
+    let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
     let worker = stack.start_worker(&[("DATABASE_URL", &url)]).await;
     stack.mail_server.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(2))]);
     let registration = api.client.register(ADA).await.registration();
     // The mail server delays its 250. Meanwhile the database becomes unreachable, so the delivery cannot be recorded.
     stack.mail_server.nth_attempt(ADA, 1).await;
-    proxy.set(ProxyMode::Held);
+    proxy.set(ProxyMode::Stalled);
     let first = stack.mail_server.mail_to(ADA).await;
     worker.kill().await;
     assert_eq!(api.client.receipt(&registration).await["status"], "queued");
 
     stack.start_worker(&[]).await;
-    api.client.receipt_when(&registration, "sent").await;
+    api.client.wait_for_receipt(&registration, "sent").await;
     let mails = stack.mail_server.mails_to(ADA);
     assert_eq!(mails.len(), 2);
     assert!(mails.iter().all(|mail| mail.message_id == first.message_id && mail.code() == first.code()));
@@ -59,22 +59,22 @@ async fn worker_killed_before_recording_repeats_one_mail_at_most() {
 async fn worker_killed_before_the_ack_repeats_no_mail() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
-    let (proxy, url) = Proxy::before(&support::database::server("AMQP_URL")).await;
+    let (proxy, url) = Proxy::in_front_of(&support::database::server_url("AMQP_URL")).await;
     let worker = stack.start_worker(&[("AMQP_URL", &url)]).await;
     stack.mail_server.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(2))]);
     let registration = api.client.register(ADA).await.registration();
     stack.mail_server.nth_attempt(ADA, 1).await;
-    proxy.set(ProxyMode::Held);
-    api.client.receipt_when(&registration, "sent").await;
+    proxy.set(ProxyMode::Stalled);
+    api.client.wait_for_receipt(&registration, "sent").await;
     let expires_at = api.client.receipt(&registration).await["expires_at"].clone();
     worker.kill().await;
-    proxy.set(ProxyMode::Cut);
+    proxy.set(ProxyMode::Closed);
 
     let next = stack.start_worker(&[]).await;
     api.client.register("next@example.com").await;
     stack.mail_server.mail_to("next@example.com").await;
     next.stop().await.unwrap();
-    stack.queue_holds(&stack.topology.queue, 0).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 0).await;
     assert_eq!(stack.mail_server.mails_to(ADA).len(), 1);
     assert_eq!(
         api.client.receipt(&registration).await["expires_at"],
@@ -103,7 +103,7 @@ async fn pool_recovers_from_terminated_connections() {
         }
         assert_eq!(answer.status, 202, "{answer:?}");
         stack.mail_server.mail_to(&email).await;
-        stack.client.receipt_when(&answer.registration(), "sent").await;
+        stack.client.wait_for_receipt(&answer.registration(), "sent").await;
     }
 }
 
@@ -137,7 +137,7 @@ async fn message_survives_22_killed_workers() {
     stack.mail_server.every_connection(None);
     stack.start_worker(&[]).await;
     let code = stack.mail_server.mail_to(ADA).await.code();
-    api.client.receipt_when(&registration, "sent").await;
+    api.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(api.client.activate(ADA, &code).await.status, 200);
 }
 
@@ -152,11 +152,11 @@ async fn worker_pauses_while_deliveries_cannot_be_recorded() {
     let first = stack.client.register(ADA).await.registration();
     stack.mail_server.mail_to(ADA).await;
     let next = stack.client.register("next@example.com").await.registration();
-    stack.queue_holds(&stack.topology.retry_queue(5), 1).await;
+    stack.wait_for_queue_length(&stack.topology.retry_queue(5), 1).await;
     assert_eq!(stack.mail_server.attempts("next@example.com").len(), 0);
     stack.database.execute("ALTER TABLE deliveries DROP CONSTRAINT disk_full", &[]).await;
     for registration in [first, next] {
-        stack.client.receipt_when(&registration, "sent").await;
+        stack.client.wait_for_receipt(&registration, "sent").await;
     }
     assert_eq!((stack.mail_server.mails_to(ADA).len(), stack.mail_server.mails_to("next@example.com").len()), (1, 1));
 }
@@ -169,7 +169,7 @@ async fn worker_does_not_trust_a_read_only_database() {
     let api = stack.start_api(&[]).await;
     let registration = api.client.register(ADA).await.registration();
     assert_eq!(api.client.register("unknown@example.com").await.status, 202);
-    stack.queue_holds(&stack.topology.queue, 2).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 2).await;
     stack.database.execute("DELETE FROM registrations WHERE email = 'unknown@example.com'", &[]).await;
     let separator = match stack.database.url.split_once('?') {
         None => "?",
@@ -178,14 +178,17 @@ async fn worker_does_not_trust_a_read_only_database() {
     };
     let standby = format!("{}{separator}options=-c%20default_transaction_read_only%3Don", stack.database.url);
     let worker = stack.start_worker(&[("DATABASE_URL", &standby), ("MIGRATE_ON_START", "false")]).await;
-    stack.queue_holds(&stack.topology.retry_queue(5), 2).await;
+    stack.wait_for_queue_length(&stack.topology.retry_queue(5), 2).await;
     worker.stop().await.unwrap();
     assert_eq!(
         (stack.mail_server.connections(), stack.database.count("SELECT count(*) FROM deliveries").await),
         (0, 0)
     );
     stack.start_worker(&[]).await;
-    api.client.receipt_when(&registration, "sent").await;
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1).await;
+    api.client.wait_for_receipt(&registration, "sent").await;
+    stack
+        .database
+        .wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1)
+        .await;
     assert_eq!(stack.mail_server.count(), 1);
 }

@@ -16,7 +16,7 @@ async fn temporary_rejection_is_retried() {
         let registration = stack.client.register(ADA).await.registration();
         stack.mail_server.nth_attempt(ADA, 2).await;
         let mail = stack.mail_server.mail_to(ADA).await;
-        stack.client.receipt_when(&registration, "sent").await;
+        stack.client.wait_for_receipt(&registration, "sent").await;
         assert_eq!(stack.client.activate(ADA, &mail.code()).await.status, 200);
         assert_eq!(stack.mail_server.attempts(ADA).len(), 3 + stack.mail_server.mails_to(ADA).len() - 1);
     }
@@ -28,7 +28,7 @@ async fn permanent_rejection_makes_the_receipt_undeliverable() {
         for (email, at, code) in [("a@example.com", Stage::Rcpt, 550), ("b@example.com", Stage::Dot, 554)] {
             stack.mail_server.script(email, [Behaviour::Reply { at, code }]);
             let registration = stack.client.register(email).await.registration();
-            stack.client.receipt_when(&registration, "undeliverable").await;
+            stack.client.wait_for_receipt(&registration, "undeliverable").await;
             assert_eq!(stack.mail_server.attempts(email).len(), 1);
         }
         // A permanent rejection does not block later mails to the address.
@@ -37,7 +37,7 @@ async fn permanent_rejection_makes_the_receipt_undeliverable() {
         let code = stack.mail_server.mail_to("a@example.com").await.code();
         let registration =
             stack.database.client().query_one("SELECT id::text FROM registrations WHERE email = 'a@example.com'", &[]);
-        stack.client.receipt_when(registration.await.unwrap().get(0), "sent").await;
+        stack.client.wait_for_receipt(registration.await.unwrap().get(0), "sent").await;
         assert_eq!(stack.client.activate("a@example.com", &code).await.status, 200);
     }
 }
@@ -49,7 +49,7 @@ async fn connection_lost_after_data_repeats_the_same_mail() {
         stack.mail_server.script(ADA, [Behaviour::AcceptThenCut, Behaviour::Cut(Stage::Dot)]);
         let registration = stack.client.register(ADA).await.registration();
         let first = stack.mail_server.mail_to(ADA).await;
-        let receipt = stack.client.receipt_when(&registration, "sent").await;
+        let receipt = stack.client.wait_for_receipt(&registration, "sent").await;
         for mail in stack.mail_server.mails_to(ADA) {
             assert_eq!((&mail.message_id, mail.code()), (&first.message_id, first.code()));
         }
@@ -71,10 +71,10 @@ async fn dead_code_is_recorded_and_never_mailed() {
     assert_eq!(api.client.resend(ADA).await.status, 202);
     stack.start_worker(&[]).await;
     stack.mail_server.mail_to(ADA).await;
-    api.client.receipt_when(&old, "expired").await;
+    api.client.wait_for_receipt(&old, "expired").await;
     assert_eq!((stack.mail_server.mails_to("old@example.com").len(), stack.mail_server.mails_to(ADA).len()), (0, 1));
     let recorded = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why IN ('expired', 'superseded')";
-    stack.database.becomes(recorded, 2).await;
+    stack.database.wait_for_count(recorded, 2).await;
     let answer = api.client.activate("old@example.com", "0000").await;
     assert_eq!(answer.problem(), (410, "code-expired".into()));
 }
@@ -89,7 +89,7 @@ async fn code_validity_begins_with_delivery() {
     assert_eq!(api.client.receipt(&registration).await["status"], "queued");
     stack.start_worker(&[]).await;
     let code = stack.mail_server.mail_to(ADA).await.code();
-    api.client.receipt_when(&registration, "sent").await;
+    api.client.wait_for_receipt(&registration, "sent").await;
     let validity = "SELECT extract(epoch FROM expires_at - sent_at)::bigint FROM codes";
     assert_eq!(stack.database.count(validity).await, 60);
     assert_eq!(api.client.activate(ADA, &code).await.status, 200);
@@ -106,7 +106,7 @@ async fn code_never_outlives_its_deadline() {
     stack.start_worker(&[]).await;
     let mail = stack.mail_server.mail_to(ADA).await;
     assert!(mail.text.contains("seconds") && !mail.text.contains("1 minute"), "{}", mail.text);
-    api.client.receipt_when(&registration, "sent").await;
+    api.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(stack.database.count("SELECT count(*) FROM codes WHERE expires_at = deadline").await, 1);
 }
 
@@ -119,12 +119,12 @@ async fn worker_with_other_secrets_mails_nothing() {
     let wrong = stack.start_worker(&[("CODE_SECRETS", other_secret)]).await;
     let registration = api.client.register(ADA).await.registration();
     // The worker has processed the message: it is in the retry queue.
-    stack.queue_holds(&stack.topology.retry_queue(5), 1).await;
+    stack.wait_for_queue_length(&stack.topology.retry_queue(5), 1).await;
     wrong.stop().await.unwrap();
     assert_eq!(stack.mail_server.count(), 0);
     stack.start_worker(&[]).await;
     let code = stack.mail_server.mail_to(ADA).await.code();
-    api.client.receipt_when(&registration, "sent").await;
+    api.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(api.client.activate(ADA, &code).await.status, 200);
 }
 

@@ -23,7 +23,7 @@ pub(crate) async fn wait_until_newest_code_is_read(stack: &Stack) {
     let read = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' \
         AND query LIKE '%takes_writes%' AND pid <> pg_backend_pid() \
         AND query_start > (SELECT max(created_at) FROM codes)";
-    stack.database.becomes(read, 1).await;
+    stack.database.wait_for_count(read, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +36,7 @@ async fn connections_never_exceed_worker_concurrency() {
         assert_eq!(api.client.register(&email).await.status, 202);
     }
     stack.start_worker(&[("WORKER_CONCURRENCY", "3")]).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 12).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 12).await;
     assert_eq!((stack.mail_server.count(), stack.mail_server.connections()), (12, 3));
 }
 
@@ -64,7 +64,7 @@ async fn connection_is_reused_before_the_delivery_is_recorded() {
     assert_eq!((stack.database.count(recorded).await, stack.mail_server.connections()), (0, 1));
     stack.database.execute("COMMIT", &[]).await;
     for registration in [ada, bob] {
-        stack.client.receipt_when(&registration, "sent").await;
+        stack.client.wait_for_receipt(&registration, "sent").await;
     }
     assert_eq!(stack.mail_server.count(), 2);
 }
@@ -77,9 +77,12 @@ async fn code_expiring_while_awaiting_a_connection_is_not_mailed() {
         WHERE r.id = registration_id AND r.email = 'bob@example.com'";
     assert_eq!(stack.database.execute(expire, &[]).await, 1);
     assert_eq!(stack.mail_server.count(), 0, "the first mail was accepted too early");
-    stack.client.receipt_when(&ada, "sent").await;
-    stack.client.receipt_when(&bob, "expired").await;
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'expired'", 1).await;
+    stack.client.wait_for_receipt(&ada, "sent").await;
+    stack.client.wait_for_receipt(&bob, "expired").await;
+    stack
+        .database
+        .wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'expired'", 1)
+        .await;
     assert_eq!((stack.mail_server.count(), stack.mail_server.attempts(BOB).len()), (1, 0));
 }
 
@@ -108,11 +111,11 @@ async fn stop_worker_with_one_delivery_and_one_waiting() -> bool {
         return false;
     }
     worker.stop().await.unwrap();
-    api.client.receipt_when(&ada, "sent").await;
+    api.client.wait_for_receipt(&ada, "sent").await;
     assert_eq!((stack.mail_server.count(), stack.mail_server.attempts(BOB).len()), (1, 0));
-    stack.queue_holds(&stack.topology.queue, 1).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
     stack.start_worker(&[]).await;
-    api.client.receipt_when(&bob, "sent").await;
+    api.client.wait_for_receipt(&bob, "sent").await;
     assert_eq!((stack.mail_server.mails_to(ADA).len(), stack.mail_server.mails_to(BOB).len()), (1, 1));
     true
 }

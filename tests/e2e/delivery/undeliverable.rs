@@ -31,8 +31,8 @@ async fn list(stack: &Stack) -> Vec<Value> {
 async fn register_undeliverable(stack: &Stack, email: &str) -> String {
     stack.mail_server.script(email, [REJECTED]);
     let registration = stack.client.register(email).await.registration();
-    stack.client.receipt_when(&registration, "undeliverable").await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.client.wait_for_receipt(&registration, "undeliverable").await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     registration
 }
 
@@ -56,7 +56,7 @@ async fn undeliverable_mail_is_listed_masked_and_requeued() {
     let output = undeliverable(&stack, &format!("requeue {id}")).await.unwrap();
     assert_eq!(output, "1 mail goes out again, through the outbox.\n");
     let code = stack.mail_server.mail_to(ADA).await.code();
-    stack.client.receipt_when(&registration, "sent").await;
+    stack.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
     assert!(list(&stack).await.is_empty());
     for unknown in [id, "7", "b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52"] {
@@ -75,14 +75,14 @@ async fn requeued_mails_keep_their_kind() {
     let (_, code) = stack.sign_up(ADA).await;
     stack.mail_server.script(ADA, [REJECTED]);
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'undeliverable'", 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'undeliverable'", 1).await;
     stack.mail_server.script(ADA, [REJECTED]);
     assert_eq!(stack.client.register(ADA).await.status, 202);
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'undeliverable'", 2).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'undeliverable'", 2).await;
 
     let kinds: Vec<_> = list(&stack).await.into_iter().map(|mut mail| mail["mail"].take()).collect();
     assert_eq!(kinds, ["already-registered", "activated"], "newest first");
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     let output: Value = serde_json::from_str(&undeliverable(&stack, "requeue all --json").await.unwrap()).unwrap();
     assert_eq!(output, json!({ "requeued": 2, "left": [] }));
     stack.mail_server.nth_mail_to(ADA, 3).await;
@@ -93,7 +93,7 @@ async fn requeued_mails_keep_their_kind() {
     let has_code =
         |text: &str| text.lines().any(|line| line.len() >= 4 && line.bytes().all(|byte| byte.is_ascii_digit()));
     assert!(others.iter().all(|mail| !has_code(&mail.text)));
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 3).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,7 +162,7 @@ async fn mail_still_in_the_outbox_is_not_requeued() {
 #[tokio::test(flavor = "multi_thread")]
 async fn undeliverable_password_mails_are_requeued() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
+    stack.create_account(ADA).await;
     stack.mail_server.script(ADA, [REJECTED, REJECTED]);
     stack.mail_server.script("bob@example.com", [REJECTED]);
     let token = stack.client.token(ADA).await;
@@ -170,20 +170,20 @@ async fn undeliverable_password_mails_are_requeued() {
     let change = stack.client.request("POST", "/v1/users/me/password").bearer_auth(&token).json(&body);
     assert_eq!(support::client::send(change).await.status, 204);
     let undeliverable_mails = "SELECT count(*) FROM deliveries WHERE outcome = 'undeliverable'";
-    stack.database.becomes(undeliverable_mails, 1).await;
-    let receipt = stack.client.forgot(ADA).await.receipt();
-    stack.client.forgot("bob@example.com").await;
-    stack.database.becomes(undeliverable_mails, 3).await;
+    stack.database.wait_for_count(undeliverable_mails, 1).await;
+    let receipt = stack.client.request_reset(ADA).await.receipt();
+    stack.client.request_reset("bob@example.com").await;
+    stack.database.wait_for_count(undeliverable_mails, 3).await;
     let mut mails: Vec<_> =
         list(&stack).await.into_iter().map(|mail| format!("{} {}", mail["mail"], mail["requeue"])).collect();
     mails.sort();
     assert_eq!(mails, [r#""no-account" true"#, r#""password-changed" true"#, r#""reset-code" true"#]);
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     let output = undeliverable(&stack, "requeue all").await.unwrap();
     assert_eq!(output, "3 mails go out again, through the outbox.\n");
     let mails = [stack.mail_server.nth_mail_to(ADA, 3).await, stack.mail_server.nth_mail_to(ADA, 4).await];
     let code = mails.iter().find(|mail| mail.subject.contains("code")).unwrap().code();
-    stack.client.reset_receipt_when(&receipt, "sent").await;
+    stack.client.wait_for_reset_receipt(&receipt, "sent").await;
     assert_eq!(stack.client.reset(&receipt, &code).await.status, 204);
     assert_eq!(stack.mail_server.mail_to("bob@example.com").await.subject, "No account at this address");
 }
@@ -193,11 +193,11 @@ async fn undeliverable_password_mails_are_requeued() {
 async fn muted_undeliverable_mail_is_requeued_without_sending() {
     let stack = Stack::start().await;
     stack.sign_up(ADA).await;
-    let link = crate::registration::not_me::link(&stack.mail_server.mail_to(ADA).await);
-    assert_eq!(crate::registration::not_me::press(&stack.client, &link, "").await.status, 200);
+    let link = crate::registration::not_me::not_me_path(&stack.mail_server.mail_to(ADA).await);
+    assert_eq!(crate::registration::not_me::submit_not_me(&stack.client, &link, "").await.status, 200);
     let registration = register_undeliverable(&stack, ADA).await;
     let output = undeliverable(&stack, "requeue all").await.unwrap();
     assert_eq!(output, "1 mail goes out again, through the outbox.\n");
-    stack.client.receipt_when(&registration, "sent").await;
+    stack.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!((stack.mail_server.attempts(ADA).len(), stack.mail_server.mails_to(ADA).len()), (3, 1));
 }

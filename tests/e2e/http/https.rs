@@ -17,7 +17,7 @@ use tokio_rustls::{
 };
 
 use crate::http::transport::address;
-use support::{running::RunningService, stack::Stack, standalone::Home};
+use support::{running::RunningService, stack::Stack, standalone::StandaloneFolder};
 
 const PUBLIC_URL: &str = "https://localhost:8000";
 
@@ -131,7 +131,7 @@ async fn renewed_certificate_is_loaded_and_broken_one_ignored() {
     let mut files = TlsFiles::new();
     let settings = files.settings();
     let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     let mut vestibule = home.start(&settings);
     let addr = vestibule.client.request("GET", "/").build().unwrap().url().socket_addrs(|| None).unwrap()[0];
     let old = files.certificate();
@@ -181,6 +181,6 @@ fn invalid_tls_setting_is_named_at_startup() {
         assert!(error.contains(message), "{error}");
         assert!(!error.contains("PRIVATE"), "{error}");
     }
-    let stderr = Home::new().refusal(&[("TLS_CERT", "/nowhere.pem"), ("TLS_KEY", "/nowhere.pem")], &[]);
+    let stderr = StandaloneFolder::new().start_error(&[("TLS_CERT", "/nowhere.pem"), ("TLS_KEY", "/nowhere.pem")], &[]);
     assert!(stderr.contains("TLS_CERT: cannot read /nowhere.pem"), "{stderr}");
 }

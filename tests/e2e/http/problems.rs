@@ -120,10 +120,10 @@ async fn trailing_slashes_are_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s_28_database_outage_grants_nothing() {
     let stack = Stack::without_broker().await;
-    let (proxy, url) = Proxy::before(&stack.database.url).await;
+    let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
     let api = stack.start_api(&[("DATABASE_URL", &url)]).await;
     assert_eq!(api.client.register("ada@example.com").await.status, 202);
-    proxy.set(ProxyMode::Cut);
+    proxy.set(ProxyMode::Closed);
     for answer in [api.client.register("bob@example.com").await, api.client.activate("ada@example.com", "0000").await] {
         assert_eq!(answer.problem(), (503, "unavailable".into()));
         assert!(!answer.header("retry-after").is_empty());
@@ -139,10 +139,10 @@ async fn s_28_database_outage_grants_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_database_times_out_with_503() {
     let stack = Stack::without_broker().await;
-    let (proxy, url) = Proxy::before(&stack.database.url).await;
+    let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
     let api = stack.start_api(&[("DATABASE_URL", &url)]).await;
     assert_eq!(api.client.register("ada@example.com").await.status, 202);
-    proxy.set(ProxyMode::Held);
+    proxy.set(ProxyMode::Stalled);
     assert_eq!(api.client.register("bob@example.com").await.problem(), (503, "unavailable".into()));
     proxy.set(ProxyMode::Open);
     assert_eq!(api.client.register("bob@example.com").await.status, 202);

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use support::{
-    client::{Answer, PASSWORD, at_once, count, send},
+    client::{Answer, PASSWORD, concurrently, count, send},
     stack::Stack,
 };
 
@@ -20,12 +20,12 @@ async fn s_01_guessing_all_codes_gets_nine_comparisons() {
     for nth in 1..=5 {
         let answer = stack.client.register(ADA).await;
         stack.mail_server.nth_mail_to(ADA, nth).await;
-        stack.client.receipt_when(&answer.registration(), "sent").await;
+        stack.client.wait_for_receipt(&answer.registration(), "sent").await;
     }
     let real_codes: HashSet<_> = stack.mail_server.mails_to(ADA).iter().map(|mail| mail.code()).collect();
     let guesses: Vec<_> = (0..10_000).map(|n| format!("{n:04}")).filter(|guess| !real_codes.contains(guess)).collect();
     let client = stack.client.clone();
-    let answers = at_once(300, |n| {
+    let answers = concurrently(300, |n| {
         let (client, guess) = (client.clone(), guesses[n * 33].clone());
         async move { client.activate(ADA, &guess).await }
     })
@@ -47,7 +47,7 @@ async fn s_05_no_answer_contains_the_code() {
     let registered = stack.client.register(ADA).await;
     let code = stack.mail_server.mail_to(ADA).await.code();
     let receipt = format!("/v1/registrations/{}", registered.registration());
-    stack.client.receipt_when(&registered.registration(), "sent").await;
+    stack.client.wait_for_receipt(&registered.registration(), "sent").await;
     let wrong = format!("{:010}", code.parse::<u64>().unwrap() ^ 1);
     let answers = [
         registered,
@@ -112,7 +112,7 @@ async fn s_14_request_headers_never_appear_in_mails_or_answers() {
 async fn s_16_mail_bombing_stays_within_the_budget() {
     let stack = Stack::start().await;
     let client = stack.client.clone();
-    let answers: Vec<Answer> = at_once(1_000, |_| {
+    let answers: Vec<Answer> = concurrently(1_000, |_| {
         let client = client.clone();
         async move { client.register(ADA).await }
     })

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use support::{
-    client::{PASSWORD, at_once, count},
+    client::{PASSWORD, concurrently, count},
     stack::Stack,
 };
 
 const ADA: &str = "ada@example.com";
 
 /// A code of the same length that is not this one.
-pub(crate) fn other_than(code: &str) -> String {
+pub(crate) fn different_code(code: &str) -> String {
     let number: u64 = code.parse().unwrap();
     format!("{:0width$}", (number + 1) % 10_u64.pow(code.len() as u32), width = code.len())
 }
@@ -20,7 +20,7 @@ async fn third_wrong_code_exhausts_the_code() {
     let stack = Stack::start().await;
     let (registration, code) = stack.sign_up(ADA).await;
     for left in [2, 1, 0] {
-        let answer = stack.client.activate(ADA, &other_than(&code)).await;
+        let answer = stack.client.activate(ADA, &different_code(&code)).await;
         assert_eq!(answer.problem(), (422, "wrong-code".into()));
         assert_eq!(answer.json()["attempts_left"], left);
     }
@@ -37,7 +37,7 @@ async fn s_03_one_of_100_concurrent_activations_succeeds() {
     let stack = Stack::start_with(&attempts).await;
     let other = stack.start_api(&attempts).await;
     let (_, code) = stack.sign_up(ADA).await;
-    let answers = at_once(100, |n| {
+    let answers = concurrently(100, |n| {
         let (client, code) = (if n % 2 == 0 { &stack.client } else { &other.client }.clone(), code.clone());
         async move { client.activate(ADA, &code).await }
     });
@@ -54,8 +54,8 @@ async fn s_02_three_of_200_concurrent_wrong_codes_are_compared() {
     let stack = Stack::start().await;
     let other = stack.start_api(&[]).await;
     let (_, code) = stack.sign_up(ADA).await;
-    let answers = at_once(200, |n| {
-        let (client, guess) = (if n % 2 == 0 { &stack.client } else { &other.client }.clone(), other_than(&code));
+    let answers = concurrently(200, |n| {
+        let (client, guess) = (if n % 2 == 0 { &stack.client } else { &other.client }.clone(), different_code(&code));
         async move { client.activate(ADA, &guess).await }
     });
     let counts = count(&answers.await);
@@ -88,7 +88,7 @@ async fn guess_counts_at_every_compared_code() {
     for n in 1..=3 {
         let registration = stack.client.register(ADA).await.registration();
         stack.mail_server.nth_mail_to(ADA, n).await;
-        stack.client.receipt_when(&registration, "sent").await;
+        stack.client.wait_for_receipt(&registration, "sent").await;
     }
     let codes: Vec<_> = stack.mail_server.mails_to(ADA).iter().map(|mail| mail.code()).collect();
     let wrong = (0..).map(|n| format!("{n:04}")).find(|guess| !codes.contains(guess)).unwrap();

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::limits::code_guesses::other_than;
+use crate::limits::code_guesses::different_code;
 use support::{
-    client::{Client, PASSWORD, at_once},
+    client::{Client, PASSWORD, concurrently},
     stack::Stack,
 };
 
@@ -15,7 +15,7 @@ async fn sign_up_with(stack: &Stack, password: &str, nth: usize) -> (String, Str
     let answer = stack.client.register_with(ADA, password).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let mail = stack.mail_server.nth_mail_to(ADA, nth).await;
-    stack.client.receipt_when(&answer.registration(), "sent").await;
+    stack.client.wait_for_receipt(&answer.registration(), "sent").await;
     (answer.registration(), mail.code())
 }
 
@@ -23,7 +23,7 @@ async fn sign_up_with(stack: &Stack, password: &str, nth: usize) -> (String, Str
 async fn give_wrong_codes(client: &Client, password: &str, code: &str, times: usize) -> Value {
     let mut left = Value::Null;
     for _ in 0..times {
-        let answer = client.activate_with(ADA, password, &json!({ "code": other_than(code) })).await;
+        let answer = client.activate_with(ADA, password, &json!({ "code": different_code(code) })).await;
         assert_eq!(answer.problem(), (422, "wrong-code".into()));
         left = answer.json()["attempts_left"].clone();
     }
@@ -62,7 +62,7 @@ async fn nine_wrong_guesses_close_only_the_registration() {
         if nth < 4 {
             assert_eq!(stack.client.resend(ADA).await.status, 202);
             code = stack.mail_server.nth_mail_to(ADA, nth).await.code();
-            stack.client.receipt_when(&registration, "sent").await;
+            stack.client.wait_for_receipt(&registration, "sent").await;
         }
     }
     assert_eq!(stack.client.receipt(&registration).await["status"], "closed");
@@ -81,9 +81,9 @@ async fn guess_counts_for_each_registration_up_to_nine() {
     for nth in 1..=4 {
         sign_up_with(&stack, PASSWORD, nth).await;
     }
-    let wrong = other_than("9999");
+    let wrong = different_code("9999");
     let client = stack.client.clone();
-    at_once(40, |_| {
+    concurrently(40, |_| {
         let (client, wrong) = (client.clone(), wrong.clone());
         async move { client.activate(ADA, &wrong).await }
     })
@@ -105,7 +105,7 @@ async fn instance_wide_guesses_lengthen_all_codes() {
     stack.database.execute(insert_guesses, &[&4_i16, &199_i32]).await;
     let bob = "bob@example.com";
     assert_eq!(stack.sign_up(bob).await.1.len(), 4);
-    let wrong = stack.client.activate(bob, &other_than("0000")).await;
+    let wrong = stack.client.activate(bob, &different_code("0000")).await;
     assert!([200, 422].contains(&wrong.status), "{wrong:?}");
     if wrong.status == 422 {
         // It was the 200th wrong guess.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::limits::network_limits::NETWORK_A;
 use support::{
-    client::{PASSWORD, at_once_or_again, count},
+    client::{PASSWORD, concurrently_with_retry, count},
     stack::Stack,
 };
 
@@ -33,7 +33,7 @@ async fn address_gets_five_codes_hourly_and_ten_daily() {
     let other = stack.start_api(&[]).await;
     let (_, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    let answers = at_once_or_again(10, |n| {
+    let answers = concurrently_with_retry(10, |n| {
         let client = if n % 2 == 0 { &stack.client } else { &other.client }.clone();
         async move { client.register_with(ADA, "another password").await }
     });
@@ -54,15 +54,15 @@ async fn address_gets_five_codes_hourly_and_ten_daily() {
 #[tokio::test(flavor = "multi_thread")]
 async fn idempotent_repeat_succeeds_while_a_flood_is_rejected() {
     let stack = Stack::start_with(&[("CODES_PER_HOUR", "1")]).await;
-    let network_a = stack.client.at(NETWORK_A);
-    let first = network_a.register_once("her-key", ADA, PASSWORD).await.registration();
+    let network_a = stack.client.from_address(NETWORK_A);
+    let first = network_a.register_with_key("her-key", ADA, PASSWORD).await.registration();
     for _ in 0..3 {
-        let flood = at_once_or_again(20, |_| {
+        let flood = concurrently_with_retry(20, |_| {
             let network_a = network_a.clone();
             async move { network_a.register(ADA).await }
         });
         assert_eq!(count(&flood.await), HashMap::from([(429, 20)]));
     }
-    assert_eq!(network_a.register_once("her-key", ADA, PASSWORD).await.registration(), first);
+    assert_eq!(network_a.register_with_key("her-key", ADA, PASSWORD).await.registration(), first);
     assert_eq!(network_a.register("bob@example.com").await.status, 202);
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::limits::code_guesses::other_than;
+use crate::limits::code_guesses::different_code;
 use support::{
-    client::{Answer, at_once_or_again, count},
+    client::{Answer, concurrently_with_retry, count},
     stack::Stack,
 };
 
@@ -23,7 +23,7 @@ pub(crate) fn status_and_scope(answer: &Answer) -> (u16, Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn network_gets_three_codes_per_address_and_hour() {
     let stack = Stack::start().await;
-    let (network_a, network_b) = (stack.client.at(NETWORK_A), stack.client.at(NETWORK_B));
+    let (network_a, network_b) = (stack.client.from_address(NETWORK_A), stack.client.from_address(NETWORK_B));
     for _ in 0..3 {
         assert_eq!(network_a.register(ADA).await.status, 202);
     }
@@ -47,7 +47,7 @@ async fn s_15_network_cannot_be_forged_by_the_client() {
     let mut n = 0;
     let mut register_at = async |address: &str| {
         n += 1;
-        client.at(address).register(&format!("ada{n}@example.com")).await
+        client.from_address(address).register(&format!("ada{n}@example.com")).await
     };
     assert_eq!(register_at("198.51.100.1").await.status, 202);
     assert_eq!(status_and_scope(&register_at("198.51.100.1").await), (429, json!("network")));
@@ -59,14 +59,14 @@ async fn s_15_network_cannot_be_forged_by_the_client() {
     assert_eq!(register_at("2001:db8:1:3::1").await.status, 202);
 
     let untrusting = stack.start_api(&[("TRUSTED_PROXIES", "192.0.2.0/24")]).await.client;
-    assert_eq!(untrusting.at("198.51.100.77").register("eve@example.com").await.status, 202);
+    assert_eq!(untrusting.from_address("198.51.100.77").register("eve@example.com").await.status, 202);
     assert_eq!(
-        untrusting.at("198.51.100.78").register("dan@example.com").await.status,
+        untrusting.from_address("198.51.100.78").register("dan@example.com").await.status,
         429,
         "the header of an untrusted peer is ignored"
     );
     let unlimited = stack.start_api(&[("REGISTRATIONS_PER_NETWORK_PER_HOUR", "0")]).await.client;
-    assert_eq!(unlimited.at("198.51.100.1").register("fay@example.com").await.status, 202);
+    assert_eq!(unlimited.from_address("198.51.100.1").register("fay@example.com").await.status, 202);
 }
 
 /// 10 wrong codes in 10 minutes and 30 a day for one network over all addresses. Correct codes do not count, and other
@@ -74,7 +74,7 @@ async fn s_15_network_cannot_be_forged_by_the_client() {
 #[tokio::test(flavor = "multi_thread")]
 async fn network_gets_ten_then_thirty_wrong_codes() {
     let stack = Stack::start().await;
-    let network_a = stack.client.at(NETWORK_A);
+    let network_a = stack.client.from_address(NETWORK_A);
     let mut codes = vec![];
     for n in 0..12 {
         let email = format!("ada{n}@example.com");
@@ -86,7 +86,7 @@ async fn network_gets_ten_then_thirty_wrong_codes() {
     let mut rejected = None;
     'guessing: for (email, code) in &codes[..11] {
         for _ in 0..3 {
-            let answer = network_a.activate(email, &other_than(code)).await;
+            let answer = network_a.activate(email, &different_code(code)).await;
             if answer.status == 429 {
                 rejected = Some(answer);
                 if wrong == 30 {
@@ -114,7 +114,7 @@ async fn network_gets_ten_then_thirty_wrong_codes() {
     assert_eq!(status_and_scope(&rejected), (429, json!("network")));
     assert!(rejected.header("retry-after").parse::<i64>().unwrap() > 80_000);
     assert_eq!(
-        stack.client.at(NETWORK_B).activate(&codes[10].0, &codes[10].1).await.status,
+        stack.client.from_address(NETWORK_B).activate(&codes[10].0, &codes[10].1).await.status,
         200,
         "other networks are not limited"
     );
@@ -123,8 +123,8 @@ async fn network_gets_ten_then_thirty_wrong_codes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn three_of_twenty_concurrent_registrations_are_accepted() {
     let stack = Stack::start_with(&[("REGISTRATIONS_PER_NETWORK_PER_HOUR", "3")]).await;
-    let network_a = stack.client.at(NETWORK_A);
-    let registered = at_once_or_again(20, |n| {
+    let network_a = stack.client.from_address(NETWORK_A);
+    let registered = concurrently_with_retry(20, |n| {
         let network_a = network_a.clone();
         async move { network_a.register(&format!("ada{n}@example.com")).await }
     });

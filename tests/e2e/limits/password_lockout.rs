@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::limits::network_limits::{NETWORK_A, NETWORK_B, status_and_scope};
 use support::{
-    client::{Answer, Client, PASSWORD, at_once, at_once_or_again, count},
+    client::{Answer, Client, PASSWORD, concurrently, concurrently_with_retry, count},
     stack::Stack,
 };
 
@@ -20,7 +20,7 @@ async fn wrong_password(client: &Client, email: &str) -> Answer {
 async fn five_wrong_passwords_lock_with_doubling_duration() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
-    let network_a = stack.client.at(NETWORK_A);
+    let network_a = stack.client.from_address(NETWORK_A);
     for (locked_seconds, email) in [(900, ADA), (1_800, ADA), (900, "unknown@example.com")] {
         for _ in 0..5 {
             assert_eq!(wrong_password(&network_a, email).await.problem(), (401, "unauthenticated".into()));
@@ -42,8 +42,8 @@ async fn five_wrong_passwords_lock_with_doubling_duration() {
 #[tokio::test(flavor = "multi_thread")]
 async fn five_of_fifty_concurrent_wrong_passwords_are_verified() {
     let stack = Stack::start().await;
-    let network_a = stack.client.at(NETWORK_A);
-    let attempts = at_once(50, |_| {
+    let network_a = stack.client.from_address(NETWORK_A);
+    let attempts = concurrently(50, |_| {
         let network_a = network_a.clone();
         async move { wrong_password(&network_a, ADA).await }
     });
@@ -58,7 +58,7 @@ async fn concurrent_correct_passwords_leave_no_failures() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
     let client = stack.client.clone();
-    at_once(60, |_| {
+    concurrently(60, |_| {
         let client = client.clone();
         async move { client.resend(ADA).await }
     })
@@ -72,18 +72,18 @@ async fn concurrent_correct_passwords_leave_no_failures() {
 #[tokio::test(flavor = "multi_thread")]
 async fn idempotent_repeats_with_other_passwords_count_as_failures() {
     let stack = Stack::start().await;
-    let network_a = stack.client.at(NETWORK_A);
-    assert_eq!(network_a.register_once("her key", ADA, PASSWORD).await.problem().1, "malformed-request");
-    assert_eq!(network_a.register_once("her-key", ADA, PASSWORD).await.status, 202);
+    let network_a = stack.client.from_address(NETWORK_A);
+    assert_eq!(network_a.register_with_key("her key", ADA, PASSWORD).await.problem().1, "malformed-request");
+    assert_eq!(network_a.register_with_key("her-key", ADA, PASSWORD).await.status, 202);
     for n in 0..5 {
-        let repeated = network_a.register_once("her-key", ADA, &format!("guess number {n}")).await;
+        let repeated = network_a.register_with_key("her-key", ADA, &format!("guess number {n}")).await;
         assert_eq!(repeated.problem(), (409, "idempotency-mismatch".into()));
     }
-    assert_eq!(status_and_scope(&network_a.register_once("her-key", ADA, PASSWORD).await), (429, json!("account")));
-    let network_b = stack.client.at(NETWORK_B);
+    assert_eq!(status_and_scope(&network_a.register_with_key("her-key", ADA, PASSWORD).await), (429, json!("account")));
+    let network_b = stack.client.from_address(NETWORK_B);
     for _ in 0..9 {
         assert_eq!(
-            network_b.register_once("her-key", ADA, PASSWORD).await.status,
+            network_b.register_with_key("her-key", ADA, PASSWORD).await.status,
             202,
             "the correct password does not count"
         );
@@ -95,10 +95,10 @@ async fn idempotent_repeats_with_other_passwords_count_as_failures() {
 #[tokio::test(flavor = "multi_thread")]
 async fn network_that_requested_the_code_is_not_locked_out() {
     let stack = Stack::start().await;
-    let network_a = stack.client.at(NETWORK_A);
+    let network_a = stack.client.from_address(NETWORK_A);
     let registration = network_a.register(ADA).await.registration();
     let code = stack.mail_server.mail_to(ADA).await.code();
-    network_a.receipt_when(&registration, "sent").await;
+    network_a.wait_for_receipt(&registration, "sent").await;
     for _ in 0..50 {
         assert_eq!(wrong_password(&stack.client, ADA).await.status, 401);
     }
@@ -112,7 +112,7 @@ async fn password_of_an_own_registration_resets_no_failures() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    let network_a = stack.client.at(NETWORK_A);
+    let network_a = stack.client.from_address(NETWORK_A);
     assert_eq!(network_a.register_with(ADA, "the attacker's own").await.status, 202);
     for _ in 0..4 {
         assert_eq!(wrong_password(&network_a, ADA).await.status, 401);
@@ -128,7 +128,7 @@ async fn password_of_an_own_registration_resets_no_failures() {
 async fn known_network_is_exempt_from_account_wide_lockout() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
-    let known = stack.client.at(NETWORK_A);
+    let known = stack.client.from_address(NETWORK_A);
     assert_eq!(known.activate(ADA, &code).await.status, 200);
     for _ in 0..50 {
         assert_eq!(wrong_password(&stack.client, ADA).await.status, 401);
@@ -143,12 +143,12 @@ async fn known_network_is_exempt_from_account_wide_lockout() {
 async fn password_spraying_network_is_limited() {
     let stack = Stack::start_with(&[("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")]).await;
     let bob = "bob@example.com";
-    let network_a = stack.client.at(NETWORK_A);
-    stack.account(ADA).await;
+    let network_a = stack.client.from_address(NETWORK_A);
+    stack.create_account(ADA).await;
     let (_, code) = stack.sign_up(bob).await;
     assert_eq!(network_a.activate(bob, &code).await.status, 200);
     for batch in 0..5 {
-        let attempts = at_once_or_again(20, |n| {
+        let attempts = concurrently_with_retry(20, |n| {
             let (network_a, email) = (network_a.clone(), format!("u{batch}-{n}@example.com"));
             async move { wrong_password(&network_a, &email).await }
         });

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use crate::limits::{
-    code_guesses::other_than,
+    code_guesses::different_code,
     network_limits::{NETWORK_A, NETWORK_B, status_and_scope},
 };
 use support::{
-    client::{PASSWORD, at_once, at_once_or_again, count},
+    client::{PASSWORD, concurrently, concurrently_with_retry, count},
     stack::Stack,
 };
 
@@ -18,10 +18,10 @@ const INSTANCE_WIDE: &str = "SELECT sum(wrong)::bigint FROM guesses_by_hour WHER
 #[tokio::test(flavor = "multi_thread")]
 async fn third_wrong_reset_code_exhausts_the_code() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
-    let (receipt, code) = stack.forgotten(ADA, 3).await;
+    stack.create_account(ADA).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 3).await;
     for left in [2, 1, 0] {
-        let answer = stack.client.reset(&receipt, &other_than(&code)).await;
+        let answer = stack.client.reset(&receipt, &different_code(&code)).await;
         assert_eq!(answer.problem(), (422, "wrong-code".into()));
         assert_eq!(answer.json()["attempts_left"], left);
     }
@@ -36,11 +36,11 @@ async fn third_wrong_reset_code_exhausts_the_code() {
 async fn s_02_three_of_200_concurrent_wrong_reset_codes_are_compared() {
     let stack = Stack::start().await;
     let other = stack.start_api(&[]).await;
-    stack.account(ADA).await;
-    let (receipt, code) = stack.forgotten(ADA, 3).await;
-    let answers = at_once(200, |n| {
+    stack.create_account(ADA).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 3).await;
+    let answers = concurrently(200, |n| {
         let client = if n % 2 == 0 { &stack.client } else { &other.client }.clone();
-        let (receipt, wrong) = (receipt.clone(), other_than(&code));
+        let (receipt, wrong) = (receipt.clone(), different_code(&code));
         async move { client.reset(&receipt, &wrong).await }
     });
     let counts = count(&answers.await);
@@ -56,9 +56,9 @@ async fn s_02_three_of_200_concurrent_wrong_reset_codes_are_compared() {
 #[tokio::test(flavor = "multi_thread")]
 async fn attackers_reset_requests_do_not_affect_the_owner() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
-    let (owners, code) = stack.forgotten(ADA, 3).await;
-    let (attackers, other_code) = stack.forgotten(ADA, 4).await;
+    stack.create_account(ADA).await;
+    let (owners, code) = stack.request_reset_code(ADA, 3).await;
+    let (attackers, other_code) = stack.request_reset_code(ADA, 4).await;
     assert_ne!(code, other_code);
     for _ in 0..3 {
         assert_eq!(stack.client.reset(&attackers, &code).await.problem(), (422, "wrong-code".into()));
@@ -87,9 +87,9 @@ async fn attackers_reset_requests_do_not_affect_the_owner() {
 #[tokio::test(flavor = "multi_thread")]
 async fn reset_invalidates_other_codes_but_changes_no_receipt() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
-    let (older, older_code) = stack.forgotten(ADA, 3).await;
-    let (newer, newer_code) = stack.forgotten(ADA, 4).await;
+    stack.create_account(ADA).await;
+    let (older, older_code) = stack.request_reset_code(ADA, 3).await;
+    let (newer, newer_code) = stack.request_reset_code(ADA, 4).await;
     assert_eq!(stack.client.reset(&newer, &newer_code).await.status, 204);
     let read = stack.client.reset_receipt(&older).await;
     assert_eq!((&read["status"], &read["attempts_left"]), (&json!("sent"), &json!(3)));
@@ -103,24 +103,24 @@ async fn reset_invalidates_other_codes_but_changes_no_receipt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nine_wrong_guesses_lengthen_later_reset_codes() {
     let stack = Stack::start_with(&[("CODES_PER_HOUR", "50"), ("CODES_PER_DAY", "50")]).await;
-    stack.account(ADA).await;
-    let (owners, owners_code) = stack.forgotten(ADA, 3).await;
+    stack.create_account(ADA).await;
+    let (owners, owners_code) = stack.request_reset_code(ADA, 3).await;
     for n in 4..=6 {
-        let (receipt, code) = stack.forgotten(ADA, n).await;
+        let (receipt, code) = stack.request_reset_code(ADA, n).await;
         assert_eq!(code.len(), 8, "mail {n}");
         for _ in 0..3 {
-            assert_eq!(stack.client.reset(&receipt, &other_than(&code)).await.problem().0, 422);
+            assert_eq!(stack.client.reset(&receipt, &different_code(&code)).await.problem().0, 422);
         }
     }
-    let (receipt, code) = stack.forgotten(ADA, 7).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 7).await;
     assert_eq!((code.len(), &stack.client.reset_receipt(&receipt).await["code_length"]), (10, &json!(10)));
     assert_eq!(stack.client.reset(&owners, &owners_code).await.status, 204, "the owner's code stays valid");
     stack.mail_server.nth_mail_to(ADA, 8).await;
-    assert_eq!(stack.forgotten(ADA, 9).await.1.len(), 10, "a success does not reset the count");
+    assert_eq!(stack.request_reset_code(ADA, 9).await.1.len(), 10, "a success does not reset the count");
     // Registrations and other addresses are counted separately.
     let answer = stack.client.register_with(ADA, "an attacker's password").await;
     assert_eq!(answer.json()["code_length"], 4);
-    assert_eq!(stack.client.forgot("bob@example.com").await.json()["code_length"], 8);
+    assert_eq!(stack.client.request_reset("bob@example.com").await.json()["code_length"], 8);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,11 +130,11 @@ async fn instance_wide_guesses_lengthen_all_reset_codes() {
     let insert_guesses =
         "INSERT INTO guesses_by_hour (hour, length, wrong) VALUES (date_trunc('hour', clock_timestamp()), 8, 1999)";
     stack.database.execute(insert_guesses, &[]).await;
-    assert_eq!(client.forgot(ADA).await.json()["code_length"], 8);
+    assert_eq!(client.request_reset(ADA).await.json()["code_length"], 8);
     stack.database.execute("UPDATE guesses_by_hour SET wrong = 2000", &[]).await;
-    assert_eq!(client.forgot(ADA).await.json()["code_length"], 10);
+    assert_eq!(client.request_reset(ADA).await.json()["code_length"], 10);
     stack.database.age(26 * 3_600).await;
-    assert_eq!(client.forgot(ADA).await.json()["code_length"], 8);
+    assert_eq!(client.request_reset(ADA).await.json()["code_length"], 8);
 }
 
 /// I-09, S-16: one budget for an address (and for a network) covers mails of every kind.
@@ -142,22 +142,23 @@ async fn instance_wide_guesses_lengthen_all_reset_codes() {
 async fn resets_and_registrations_share_one_budget() {
     let stack = Stack::without_broker().await;
     let client = stack.start_api(&[]).await.client;
-    let (network_a, network_b) = (client.at(NETWORK_A), client.at(NETWORK_B));
+    let (network_a, network_b) = (client.from_address(NETWORK_A), client.from_address(NETWORK_B));
     assert_eq!(network_a.register(ADA).await.status, 202);
-    assert_eq!([network_a.forgot(ADA).await.status, network_a.forgot(ADA).await.status], [202, 202]);
-    assert_eq!(status_and_scope(&network_a.forgot(ADA).await), (429, json!("network")));
+    assert_eq!([network_a.request_reset(ADA).await.status, network_a.request_reset(ADA).await.status], [202, 202]);
+    assert_eq!(status_and_scope(&network_a.request_reset(ADA).await), (429, json!("network")));
     assert_eq!(status_and_scope(&network_a.register(ADA).await), (429, json!("network")));
-    assert_eq!([network_b.forgot(ADA).await.status, network_b.register(ADA).await.status], [202, 202]);
-    let rejected = network_b.forgot(ADA).await;
+    assert_eq!([network_b.request_reset(ADA).await.status, network_b.register(ADA).await.status], [202, 202]);
+    let rejected = network_b.request_reset(ADA).await;
     assert_eq!(status_and_scope(&rejected), (429, json!("address")));
     assert!((3_500..=3_600).contains(&rejected.header("retry-after").parse::<i64>().unwrap()), "{rejected:?}");
     assert_eq!(stack.database.count("SELECT count(*) FROM resets").await, 3);
 
-    let strict = stack.start_api(&[("REGISTRATIONS_PER_NETWORK_PER_HOUR", "3")]).await.client.at("192.0.2.77");
+    let strict =
+        stack.start_api(&[("REGISTRATIONS_PER_NETWORK_PER_HOUR", "3")]).await.client.from_address("192.0.2.77");
     for n in 0..3 {
-        assert_eq!(strict.forgot(&format!("u{n}@example.com")).await.status, 202);
+        assert_eq!(strict.request_reset(&format!("u{n}@example.com")).await.status, 202);
     }
-    assert_eq!(status_and_scope(&strict.forgot("u3@example.com").await), (429, json!("network")));
+    assert_eq!(status_and_scope(&strict.request_reset("u3@example.com").await), (429, json!("network")));
     assert_eq!(status_and_scope(&strict.register("u4@example.com").await), (429, json!("network")));
 }
 
@@ -165,9 +166,9 @@ async fn resets_and_registrations_share_one_budget() {
 async fn five_of_twenty_concurrent_reset_requests_are_granted() {
     let stack = Stack::without_broker().await;
     let (first, second) = (stack.start_api(&[]).await, stack.start_api(&[]).await);
-    let answers = at_once_or_again(20, |n| {
+    let answers = concurrently_with_retry(20, |n| {
         let client = if n % 2 == 0 { &first.client } else { &second.client }.clone();
-        async move { client.forgot(ADA).await }
+        async move { client.request_reset(ADA).await }
     });
     assert_eq!(count(&answers.await), [(202, 5), (429, 15)].into());
 }
@@ -175,23 +176,23 @@ async fn five_of_twenty_concurrent_reset_requests_are_granted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn networks_wrong_code_limit_covers_reset_codes() {
     let stack = Stack::start_with(&[("CODES_PER_HOUR", "50"), ("CODES_PER_DAY", "50")]).await;
-    let network_a = stack.client.at(NETWORK_A);
-    stack.account(ADA).await;
+    let network_a = stack.client.from_address(NETWORK_A);
+    stack.create_account(ADA).await;
     for n in 3..=5 {
-        let (receipt, code) = stack.forgotten(ADA, n).await;
+        let (receipt, code) = stack.request_reset_code(ADA, n).await;
         for _ in 0..3 {
-            assert_eq!(network_a.reset(&receipt, &other_than(&code)).await.problem().0, 422);
+            assert_eq!(network_a.reset(&receipt, &different_code(&code)).await.problem().0, 422);
         }
     }
-    let (receipt, code) = stack.forgotten(ADA, 6).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 6).await;
     assert_eq!(
-        network_a.reset(&receipt, &other_than(&code)).await.problem().0,
+        network_a.reset(&receipt, &different_code(&code)).await.problem().0,
         422,
         "the tenth wrong code is still compared"
     );
     assert_eq!(status_and_scope(&network_a.reset(&receipt, &code).await), (429, json!("network")));
     assert_eq!(stack.client.reset_receipt(&receipt).await["attempts_left"], 2, "the rejected request costs no attempt");
-    assert_eq!(stack.client.at(NETWORK_B).reset(&receipt, &code).await.status, 204);
+    assert_eq!(stack.client.from_address(NETWORK_B).reset(&receipt, &code).await.status, 204);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -181,9 +181,9 @@ async fn second_signal_exits_without_waiting() {
     stream.write_all(b"POST /v1/users HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").unwrap();
     // A later request was answered, so the server has read the head of the first one.
     post(&addr, "/v1/users", "", "{}");
-    api.signal();
+    api.send_sigterm();
     api.wait_for("stopping");
-    api.signal();
-    let (code, log) = api.end();
+    api.send_sigterm();
+    let (code, log) = api.wait_for_exit();
     assert_eq!(code, Some(130), "{log}");
 }

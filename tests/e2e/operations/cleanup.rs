@@ -22,7 +22,7 @@ async fn cleanup_finished(database: &Database) {
     for _ in 0..2 {
         database.execute("INSERT INTO budgets (subject, kind, used_at) VALUES ('\\x00', 'codes', '{}')", &[]).await;
         let left = "SELECT (SELECT count(*) FROM budgets WHERE subject = '\\x00') FROM pg_sleep(0.05)";
-        database.becomes(left, 0).await;
+        database.wait_for_count(left, 0).await;
     }
 }
 
@@ -39,7 +39,7 @@ async fn many_expired_rows_are_deleted_in_batches() {
     database.execute(INSERT_OLD_DELIVERIES, &[&1_900]).await;
     // With one batch a round, this would take 50 seconds.
     let _api = stack.start_api(&[("HOUSEKEEPING_SECONDS", "5")]).await;
-    database.becomes("SELECT (SELECT count(*) FROM deliveries) FROM pg_sleep(0.05)", 0).await;
+    database.wait_for_count("SELECT (SELECT count(*) FROM deliveries) FROM pg_sleep(0.05)", 0).await;
     assert_eq!(database.count("SELECT max(rows) FROM batches").await, 200);
     assert_eq!(database.count("SELECT count(*) FROM batches").await, 10);
 }
@@ -59,7 +59,7 @@ async fn only_one_process_cleans_up_at_a_time() {
     database.client().batch_execute(watching).await.unwrap();
     // A batch takes longer than the pause between rounds: without the lock, two would overlap.
     let _apis = [stack.start_api(&[CLEANING]).await, stack.start_api(&[CLEANING]).await];
-    database.becomes("SELECT (last_value > 4)::integer::bigint FROM batches, pg_sleep(0.05)", 1).await;
+    database.wait_for_count("SELECT (last_value > 4)::integer::bigint FROM batches, pg_sleep(0.05)", 1).await;
     assert_eq!(database.count("SELECT is_called::integer::bigint FROM overlaps").await, 0);
 }
 
@@ -96,11 +96,14 @@ async fn message_of_deleted_code_is_recorded_as_dropped() {
     let stack = Stack::prepare(&[CLEANING]).await;
     let api = stack.start_api(&[]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
-    stack.queue_holds(&stack.topology.queue, 1).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
     stack.database.age(8 * 86_400).await;
     cleanup_finished(&stack.database).await;
     assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 0);
     let _worker = stack.start_worker(&[]).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE (outcome, why) = ('dropped', 'gone')", 1).await;
+    stack
+        .database
+        .wait_for_count("SELECT count(*) FROM deliveries WHERE (outcome, why) = ('dropped', 'gone')", 1)
+        .await;
     assert!(stack.mail_server.mails_to(ADA).is_empty());
 }

@@ -15,7 +15,7 @@ use support::{
         FakeSmtpServer,
         behaviour::{Behaviour, Stage},
     },
-    standalone::{Home, Vestibule},
+    standalone::{StandaloneFolder, StandaloneProcess},
 };
 
 /// Runs the drill: exit code, JSON report and stderr. It must ignore the proxies of the environment.
@@ -27,7 +27,7 @@ async fn drill(arguments: &[&str]) -> (Option<i32>, Value, String) {
     (status.code(), serde_json::from_slice(&stdout).unwrap_or_default(), String::from_utf8(stderr).unwrap())
 }
 
-fn url(running: &Vestibule) -> String {
+fn url(running: &StandaloneProcess) -> String {
     running.client.base().to_owned()
 }
 
@@ -38,7 +38,7 @@ fn verdicts<'a>(report: &'a Value, verdict: &str) -> Vec<&'a str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn drill_passes_for_a_real_instance() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     let running = home.start(&[("RESEND_THROTTLE_SECONDS", "0")]);
     running.sign_up_and_activate("ada@example.com").await;
     // A few more calls than a comparison needs at least, so that one lost call on a busy machine does not fail the
@@ -62,9 +62,9 @@ async fn drill_passes_for_a_real_instance() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_mail_is_no_enumeration_finding() {
     let mail_server = FakeSmtpServer::start().await;
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     // The first of the slow mails is for the pending registration, the next two are for unknown addresses.
-    mail_server.later(3, Behaviour::Slow(Stage::Dot, Duration::from_millis(1_500)));
+    mail_server.script_after(3, Behaviour::Slow(Stage::Dot, Duration::from_millis(1_500)));
     let running = home.start(&[("RESEND_THROTTLE_SECONDS", "0"), ("SMTP_URL", &mail_server.url())]);
     let (code, report, stderr) = drill(&[&url(&running), "--only", "body"]).await;
     assert_eq!(code, Some(0), "{stderr}{report:#}");
@@ -75,7 +75,7 @@ async fn slow_mail_is_no_enumeration_finding() {
 #[tokio::test(flavor = "multi_thread")]
 async fn drill_fails_when_forged_addresses_are_trusted() {
     for (trusted, expected) in [("127.0.0.1", 1), ("192.0.2.0/24", 0)] {
-        let home = Home::new();
+        let home = StandaloneFolder::new();
         let running = home.start(&[("TRUSTED_PROXIES", trusted)]);
         let (code, report, stderr) = drill(&[&url(&running), "--spoof", "--only", "forge"]).await;
         assert_eq!(code, Some(expected), "{stderr}{report:#}");

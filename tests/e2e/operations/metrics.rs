@@ -4,12 +4,12 @@ use lapin::{BasicProperties, options::BasicPublishOptions};
 use serde_json::json;
 use shared::telemetry::metrics::names;
 
-use crate::limits::code_guesses::other_than;
+use crate::limits::code_guesses::different_code;
 use support::{
     client::{Client, PASSWORD, send},
     scrape::Scrape,
     stack::Stack,
-    standalone::Home,
+    standalone::StandaloneFolder,
 };
 
 const ADA: &str = "ada@example.com";
@@ -20,20 +20,20 @@ const BOB: &str = "bob@example.com";
 async fn send_known_requests(stack: &Stack, client: &Client) -> String {
     let registration = client.register(ADA).await.registration();
     let code = stack.mail_server.mail_to(ADA).await.code();
-    client.receipt_when(&registration, "sent").await;
-    assert_eq!(client.activate(ADA, &other_than(&code)).await.status, 422);
+    client.wait_for_receipt(&registration, "sent").await;
+    assert_eq!(client.activate(ADA, &different_code(&code)).await.status, 422);
     assert_eq!(client.activate(ADA, &code).await.status, 200);
     stack.mail_server.nth_mail_to(ADA, 2).await;
     assert_eq!(client.login(ADA, PASSWORD).await.status, 200);
     assert_eq!(client.login(ADA, "not the password").await.status, 401);
     for _ in 0..2 {
-        assert_eq!(client.register_once("a-key", BOB, PASSWORD).await.status, 202);
+        assert_eq!(client.register_with_key("a-key", BOB, PASSWORD).await.status, 202);
     }
     assert_eq!(client.resend(BOB).await.problem(), (429, "too-many-requests".into()));
     stack.mail_server.mail_to(BOB).await;
     let recorded = "SELECT count(*) FROM deliveries WHERE outcome = 'delivered'";
-    stack.database.becomes(recorded, 3).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count(recorded, 3).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     registration
 }
 
@@ -93,18 +93,23 @@ async fn known_requests_are_counted_exactly_once() {
     let key = shared::amqp::topology::ROUTING_KEY;
     let options = BasicPublishOptions::default();
     let properties = BasicProperties::default();
-    stack.amqp().await.basic_publish(exchange.into(), key.into(), options, b"poison", properties).await.unwrap();
-    stack.queue_holds(&stack.topology.parked, 1).await;
+    stack
+        .open_channel()
+        .await
+        .basic_publish(exchange.into(), key.into(), options, b"poison", properties)
+        .await
+        .unwrap();
+    stack.wait_for_queue_length(&stack.topology.parked, 1).await;
 
     let api = Scrape::of(&api.ops).await;
-    api.is(API_VALUES);
+    api.assert_values(API_VALUES);
     assert!(api.value("connections_open") >= 1.0 && api.value("hash_threads") >= 1.0);
 
     // The worker counts a message a moment after its delivery is on record.
     let has_values = |scrape: &Scrape| {
         WORKER_VALUES.iter().all(|(series, value)| scrape.has(series) && scrape.value(series) == f64::from(*value))
     };
-    let worker = Scrape::when(&worker.ops, has_values).await;
+    let worker = Scrape::wait_until(&worker.ops, has_values).await;
     assert!(worker.value("smtp_last_success_timestamp_seconds") > 1_600_000_000.0);
     // `secret_leaks` looks for secrets; here: no email address, and no id.
     for text in [&api.text, &worker.text] {
@@ -145,15 +150,16 @@ async fn unknown_paths_create_no_new_series() {
 /// In the one-process binary, API and worker share the only operations listener.
 #[tokio::test(flavor = "multi_thread")]
 async fn standalone_exports_api_and_worker_metrics() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     let running = home.start(&[]);
     running.sign_up_and_activate(ADA).await;
     let ops = running.banner.iter().find_map(|line| line.trim().strip_prefix("health")).unwrap().trim();
     let ops = Client::new(ops.trim_end_matches("/health/ready").to_owned());
-    let scrape =
-        Scrape::when(&ops, |scrape| scrape.value(r#"messages_total{kind="activated",outcome="delivered"}"#) > 0.0);
+    let scrape = Scrape::wait_until(&ops, |scrape| {
+        scrape.value(r#"messages_total{kind="activated",outcome="delivered"}"#) > 0.0
+    });
     let scrape = scrape.await;
-    scrape.is([
+    scrape.assert_values([
         (r#"registrations_total{outcome="accepted"}"#, 1),
         (r#"messages_total{kind="send-code",outcome="delivered"}"#, 1),
         (r#"check_ok{part="api",check="postgres"}"#, 1),
@@ -174,10 +180,10 @@ async fn delivery_time_is_measured_by_the_database_clock() {
     let worker = stack.start_worker(&[]).await;
     stack.mail_server.mail_to(ADA).await;
     let count = r#"delivery_seconds_count{kind="send-code"}"#;
-    let scrape = Scrape::when(&worker.ops, |scrape| scrape.value(count) > 0.0).await;
+    let scrape = Scrape::wait_until(&worker.ops, |scrape| scrape.value(count) > 0.0).await;
     let sum = scrape.value(r#"delivery_seconds_sum{kind="send-code"}"#);
     assert!((40.0..60.0).contains(&sum), "{sum}");
-    scrape.is([(r#"delivery_seconds_bucket{kind="send-code",le="30"}"#, 0)]);
+    scrape.assert_values([(r#"delivery_seconds_bucket{kind="send-code",le="30"}"#, 0)]);
 }
 
 /// Requested resets, a wrong code and an invalid request; codes for resets have a length of their own.
@@ -186,13 +192,13 @@ async fn password_resets_are_counted_by_outcome() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     let _worker = stack.start_worker(&[]).await;
-    let receipt = api.client.forgot(ADA).await.receipt();
+    let receipt = api.client.request_reset(ADA).await.receipt();
     stack.mail_server.mail_to(ADA).await;
-    api.client.reset_receipt_when(&receipt, "sent").await;
+    api.client.wait_for_reset_receipt(&receipt, "sent").await;
     assert_eq!(api.client.reset_to(&receipt, "12345678", "another password").await.problem().1, "wrong-code");
     let invalid = json!({ "email": "nobody" });
     assert_eq!(api.client.post("/v1/users/password/forgot", &invalid).await.status, 422);
-    Scrape::of(&api.ops).await.is([
+    Scrape::of(&api.ops).await.assert_values([
         (r#"password_resets_total{outcome="asked"}"#, 1),
         (r#"password_resets_total{outcome="changed"}"#, 0),
         (r#"password_resets_total{outcome="wrong-code"}"#, 1),

@@ -5,7 +5,7 @@ use std::process::Command;
 use lapin::options::QueueDeleteOptions;
 use serde_json::{Value, json};
 
-use crate::registration::not_me::{link, press};
+use crate::registration::not_me::{not_me_path, submit_not_me};
 use support::{
     client::{PASSWORD, send},
     database::Database,
@@ -77,7 +77,7 @@ async fn messages_of_a_deleted_queue_are_mailed_once() {
     let worker = stack.start_worker(&[]).await;
     api.client.register("owner@example.com").await;
     let code = stack.mail_server.mail_to("owner@example.com").await.code();
-    stack.database.becomes("SELECT count(*) FROM deliveries", 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries", 1).await;
     worker.stop().await.unwrap();
     // In the queue: a welcome mail, the mail to an address that has an account, three codes, and one code that has
     // expired.
@@ -88,23 +88,23 @@ async fn messages_of_a_deleted_queue_are_mailed_once() {
     for n in 0..3 {
         registrations.push(api.client.register(&format!("u{n}@example.com")).await.registration());
     }
-    stack.queue_holds(&stack.topology.queue, 6).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 6).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     let expire = "UPDATE codes SET deadline = clock_timestamp() WHERE registration_id = $1::text::uuid";
     stack.database.execute(expire, &[&late]).await;
     let queue = stack.topology.queue.as_str();
-    stack.amqp().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+    stack.open_channel().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
 
     stack.start_worker(&[]).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 4, "welcomes": 1, "warnings": 0, "unreadable": 0 }));
     for (n, registration) in registrations.iter().enumerate() {
         let email = format!("u{n}@example.com");
         let code = stack.mail_server.mail_to(&email).await.code();
-        api.client.receipt_when(registration, "sent").await;
+        api.client.wait_for_receipt(registration, "sent").await;
         assert_eq!(api.client.activate_with(&email, PASSWORD, &json!({ "code": code })).await.status, 200);
     }
     // Each of the three has a welcome mail as well.
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 1 + 5 + 3).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 1 + 5 + 3).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 0, "warnings": 0, "unreadable": 0 }));
     let counts = ["u0", "u1", "u2", "owner", "late"]
         .map(|name| stack.mail_server.mails_to(&format!("{name}@example.com")).len());
@@ -117,17 +117,17 @@ async fn reemitted_message_still_queued_is_mailed_once() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
-    stack.queue_holds(&stack.topology.queue, 1).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     assert_eq!(outbox(&stack, "reemit").await["codes"], 1);
-    stack.queue_holds(&stack.topology.queue, 2).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 2).await;
     let worker = stack.start_worker(&[]).await;
     stack.mail_server.mail_to(ADA).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries", 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries", 1).await;
     api.client.register("last@example.com").await;
     stack.mail_server.mail_to("last@example.com").await;
     worker.stop().await.unwrap();
-    stack.queue_holds(&stack.topology.queue, 0).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 0).await;
     assert_eq!(stack.mail_server.mails_to(ADA).len(), 1);
 }
 
@@ -154,29 +154,29 @@ async fn lost_password_mails_are_reemitted_once() {
     let worker = stack.start_worker(&[]).await;
     let registration = api.client.register(ADA).await.registration();
     let code = stack.mail_server.mail_to(ADA).await.code();
-    api.client.receipt_when(&registration, "sent").await;
+    api.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(api.client.activate(ADA, &code).await.status, 200);
-    stack.database.becomes("SELECT count(*) FROM deliveries", 2).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries", 2).await;
     worker.stop().await.unwrap();
     // The change of the password closes this reset.
-    let closed = api.client.forgot(ADA).await.receipt();
+    let closed = api.client.request_reset(ADA).await.receipt();
     let token = api.client.token(ADA).await;
     let body = json!({ "password": PASSWORD, "new_password": NEW });
     let change = api.client.request("POST", "/v1/users/me/password").bearer_auth(&token).json(&body);
     assert_eq!(send(change).await.status, 204);
-    let known = api.client.forgot(ADA).await.receipt();
-    let unknown = api.client.forgot("bob@example.com").await.receipt();
-    stack.queue_holds(&stack.topology.queue, 4).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    let known = api.client.request_reset(ADA).await.receipt();
+    let unknown = api.client.request_reset("bob@example.com").await.receipt();
+    stack.wait_for_queue_length(&stack.topology.queue, 4).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     let queue = stack.topology.queue.as_str();
-    stack.amqp().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+    stack.open_channel().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
 
     stack.start_worker(&[]).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 2, "welcomes": 0, "warnings": 1, "unreadable": 0 }));
     for receipt in [&known, &unknown] {
-        api.client.reset_receipt_when(receipt, "sent").await;
+        api.client.wait_for_reset_receipt(receipt, "sent").await;
     }
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 2 + 3).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 2 + 3).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 0, "warnings": 0, "unreadable": 0 }));
     assert_eq!(api.client.reset_receipt(&closed).await["status"], "queued");
     let mut subjects: Vec<_> = stack.mail_server.mails().into_iter().skip(2).map(|mail| mail.subject).collect();
@@ -223,16 +223,16 @@ async fn suppressed_code_is_reemitted_like_any_other() {
     stack.client = stack.start_api(&[]).await.client.clone();
     let worker = stack.start_worker(&[]).await;
     stack.sign_up(ADA).await;
-    let link = link(&stack.mail_server.mail_to(ADA).await);
-    assert_eq!(press(&stack.client, &link, "").await.status, 200);
+    let link = not_me_path(&stack.mail_server.mail_to(ADA).await);
+    assert_eq!(submit_not_me(&stack.client, &link, "").await.status, 200);
     worker.stop().await.unwrap();
     let registration = stack.client.register(ADA).await.registration();
-    stack.queue_holds(&stack.topology.queue, 1).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     let queue = stack.topology.queue.as_str();
-    stack.amqp().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+    stack.open_channel().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
     stack.start_worker(&[]).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 1, "welcomes": 0, "warnings": 0, "unreadable": 0 }));
-    stack.client.receipt_when(&registration, "sent").await;
+    stack.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(stack.mail_server.mails_to(ADA).len(), 1);
 }

@@ -29,7 +29,7 @@ async fn activation_succeeds_though_guess_count_stays() {
 async fn error_after_correct_password_causes_no_lockout() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
-    let client = stack.client.at("192.0.2.7");
+    let client = stack.client.from_address("192.0.2.7");
     make_writes_fail(&stack, "codes", "UPDATE", "NEW.attempts > 0").await;
     for _ in 0..7 {
         assert_eq!(client.activate(ADA, &code).await.problem().0, 500);

@@ -24,7 +24,7 @@ async fn rejected_postgres_login_answers_503() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
-    stack.database.shut().await;
+    stack.database.reject_connections().await;
     let answer = api.client.register("bob@example.com").await;
     assert_eq!(answer.problem(), (503, "unavailable".into()));
 }

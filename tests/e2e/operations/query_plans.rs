@@ -39,8 +39,8 @@ async fn no_statement_scans_a_whole_table() {
         let stack = &stack;
         async move {
             let email = format!("u{n}@example.com");
-            stack.account(&email).await;
-            let (receipt, code) = stack.forgotten(&email, 3).await;
+            stack.create_account(&email).await;
+            let (receipt, code) = stack.request_reset_code(&email, 3).await;
             assert_eq!(stack.client.reset_to(&receipt, &code, PASSWORD).await.status, 204);
             let token = stack.client.token(&email).await;
             assert_eq!(stack.client.bearer("GET", "/v1/users/me", &token).await.status, 200);
@@ -50,7 +50,7 @@ async fn no_statement_scans_a_whole_table() {
     // Connections report their statistics when they are idle.
     let statistics_include = async |users: usize| {
         let reported = "SELECT count(*) FROM pg_stat_user_tables WHERE (relname, n_tup_ins) IN (('users', $N), ('deliveries', 4 * $N))";
-        stack.database.becomes(&reported.replace("$N", &users.to_string()), 2).await;
+        stack.database.wait_for_count(&reported.replace("$N", &users.to_string()), 2).await;
     };
     // Fewer at once than there are connections: no request queues for one, so a short stall of the machine is no
     // failure.
@@ -68,7 +68,7 @@ async fn no_statement_scans_a_whole_table() {
     }
     let deleted =
         format!("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'users' AND n_tup_del = {DELETED}");
-    stack.database.becomes(&format!("SELECT count(*) FROM ({deleted}) AS deleted"), 1).await;
+    stack.database.wait_for_count(&format!("SELECT count(*) FROM ({deleted}) AS deleted"), 1).await;
     let rows = stack.database.client().query(SEQUENTIAL_READS, &[]).await.unwrap();
     let read: Vec<(String, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert!(read.iter().all(|(_, rows)| *rows < 10 * USERS as i64), "rows read by sequential scans: {read:?}");
@@ -86,7 +86,7 @@ async fn no_statement_scans_a_whole_table() {
         "SELECT count(*) FROM pg_stat_user_tables WHERE (relname, n_tup_del) IN \
         (('registrations', {left}), ('codes', {left}), ('resets', {left}), ('password_changes', {left}), ('deliveries', 4 * {USERS}))"
     );
-    stack.database.becomes(&deleted, 5).await;
+    stack.database.wait_for_count(&deleted, 5).await;
     let rows = stack.database.client().query(SEQUENTIAL_READS, &[]).await.unwrap();
     let read: Vec<(String, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert!(read.iter().all(|(_, rows)| *rows < USERS as i64), "rows read by sequential scans: {read:?}");

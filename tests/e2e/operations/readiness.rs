@@ -6,7 +6,7 @@ use lapin::options::QueueDeleteOptions;
 use serde_json::{Value, json};
 
 use support::{
-    client::{Client, at_once},
+    client::{Client, concurrently},
     fake_smtp::behaviour::{Behaviour, Stage},
     proxy::{Proxy, ProxyMode},
     scrape::Scrape,
@@ -19,23 +19,23 @@ const ADA: &str = "ada@example.com";
 #[tokio::test(flavor = "multi_thread")]
 async fn scrape_is_answered_while_postgres_is_silent() {
     let stack = Stack::without_broker().await;
-    let (proxy, url) = Proxy::before(&stack.database.url).await;
+    let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
     let api = stack.start_api(&[("DATABASE_URL", &url)]).await;
-    api.becomes(200).await;
+    api.wait_for_readiness(200).await;
     assert!(Scrape::of(&api.ops).await.has(r#"outbox_messages{what="mail"}"#));
-    proxy.set(ProxyMode::Held);
+    proxy.set(ProxyMode::Stalled);
     assert_eq!(api.client.register(ADA).await.problem().1, "unavailable");
-    let scrape = Scrape::when(&api.ops, |scrape| !scrape.has(r#"outbox_messages{what="mail"}"#)).await;
-    scrape.is([
+    let scrape = Scrape::wait_until(&api.ops, |scrape| !scrape.has(r#"outbox_messages{what="mail"}"#)).await;
+    scrape.assert_values([
         (r#"registrations_total{outcome="unavailable"}"#, 1),
         (r#"check_ok{part="api",check="postgres"}"#, 0),
         (r#"check_ok{part="api",check="hash_pool"}"#, 1),
     ]);
     assert!(scrape.value(r#"postgres_errors_total{part="api"}"#) >= 1.0);
-    assert_eq!(api.asked_if_ready().await.0, 503);
+    assert_eq!(api.readiness().await.0, 503);
     proxy.set(ProxyMode::Open);
-    api.becomes(200).await;
-    Scrape::when(&api.ops, |scrape| scrape.has(r#"outbox_messages{what="mail"}"#)).await;
+    api.wait_for_readiness(200).await;
+    Scrape::wait_until(&api.ops, |scrape| scrape.has(r#"outbox_messages{what="mail"}"#)).await;
 }
 
 /// The connections in the pool of the API.
@@ -63,7 +63,7 @@ async fn concurrent_health_requests_share_one_database_look() {
     health_reports_postgres_up(&api.client).await;
     let connections = stack.database.count(API_CONNECTIONS).await;
     stack.database.client().batch_execute("BEGIN; LOCK TABLE codes").await.unwrap();
-    let requests = at_once(50, {
+    let requests = concurrently(50, {
         let client = api.client.clone();
         move |_| {
             let client = client.clone();
@@ -75,7 +75,7 @@ async fn concurrent_health_requests_share_one_database_look() {
     let answers = tokio::time::timeout(Duration::from_secs(60), requests).await.expect("the requests share no look");
     assert!(answers.iter().all(|answer| answer.json()["checks"]["postgres"] == "failing"), "{answers:?}");
     stack.database.client().batch_execute("ROLLBACK").await.unwrap();
-    stack.database.becomes(API_CONNECTIONS, connections).await;
+    stack.database.wait_for_count(API_CONNECTIONS, connections).await;
     health_reports_postgres_up(&api.client).await;
 }
 
@@ -84,15 +84,15 @@ async fn concurrent_health_requests_share_one_database_look() {
 async fn api_is_ready_when_schema_is_new_enough() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
-    api.becomes(200).await;
+    api.wait_for_readiness(200).await;
     let behind = "UPDATE migrations SET version = -version WHERE version = (SELECT max(version) FROM migrations)";
     assert_eq!(stack.database.execute(behind, &[]).await, 1);
-    api.becomes(503).await;
-    let (_, report) = api.asked_if_ready().await;
+    api.wait_for_readiness(503).await;
+    let (_, report) = api.readiness().await;
     assert!(report.contains(r#""migrations":"failing""#) && report.contains(r#""postgres":"ok""#), "{report}");
     let newer = "UPDATE migrations SET version = 1 - version WHERE version < 0";
     assert_eq!(stack.database.execute(newer, &[]).await, 1);
-    api.becomes(200).await;
+    api.wait_for_readiness(200).await;
 }
 
 /// An orchestrator must not restart a process that waits for a slow migration: it is alive, and not ready.
@@ -105,7 +105,7 @@ async fn process_waiting_to_migrate_is_live_not_ready() {
     let worker = stack.start_worker(&[]).await;
     for (process, name) in [(&api, "api"), (&worker, "worker")] {
         assert_eq!(process.ops.request("GET", "/health/live").send().await.unwrap().status(), 200);
-        let (status, report) = process.asked_if_ready().await;
+        let (status, report) = process.readiness().await;
         let report: Value = serde_json::from_str(&report).unwrap();
         let migrating = json!({ "checks": { "migrations": "failing" }, "status": "failing" });
         assert_eq!((status, report), (503, migrating));
@@ -115,7 +115,7 @@ async fn process_waiting_to_migrate_is_live_not_ready() {
         assert!(!scrape.text.contains("build_info{"), "{}", scrape.text);
     }
     stack.database.count(&format!("SELECT 1::bigint FROM pg_advisory_unlock({lock})")).await;
-    api.becomes(200).await;
+    api.wait_for_readiness(200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +126,7 @@ async fn without_broker_api_is_ready_worker_is_not() {
     assert_eq!(api.client.register(ADA).await.status, 202);
     stack.database.execute("UPDATE outbox SET created_at = created_at - interval '50 s'", &[]).await;
     let scrape = Scrape::of(&api.ops).await;
-    scrape.is([
+    scrape.assert_values([
         (r#"broker_up{part="api"}"#, 0),
         (r#"check_ok{part="api",check="broker"}"#, 0),
         (r#"outbox_messages{what="mail"}"#, 1),
@@ -136,11 +136,11 @@ async fn without_broker_api_is_ready_worker_is_not() {
         let oldest = scrape.value(&format!(r#"outbox_oldest_seconds{{what="{what}"}}"#));
         assert!((50.0..70.0).contains(&oldest), "{oldest}");
     }
-    assert_eq!(api.asked_if_ready().await.0, 200);
+    assert_eq!(api.readiness().await.0, 200);
     let scrape = Scrape::of(&worker.ops).await;
-    scrape.is([(r#"broker_up{part="worker"}"#, 0), (r#"check_ok{part="worker",check="broker"}"#, 0)]);
+    scrape.assert_values([(r#"broker_up{part="worker"}"#, 0), (r#"check_ok{part="worker",check="broker"}"#, 0)]);
     assert!(!scrape.has("queue_messages") && !scrape.has("parked_messages"));
-    assert_eq!(worker.asked_if_ready().await.0, 503);
+    assert_eq!(worker.readiness().await.0, 503);
 }
 
 /// The queue of parked messages: otherwise its absence would be noticed only when a message is to be parked.
@@ -149,9 +149,11 @@ async fn missing_parked_queue_is_declared_again() {
     let stack = Stack::prepare(&[]).await;
     let worker = stack.start_worker(&[]).await;
     let parked = stack.topology.parked.as_str();
-    stack.amqp().await.queue_delete(parked.into(), QueueDeleteOptions::default()).await.unwrap();
+    stack.open_channel().await.queue_delete(parked.into(), QueueDeleteOptions::default()).await.unwrap();
     assert!(!Scrape::of(&worker.ops).await.has("parked_messages"));
-    Scrape::when(&worker.ops, |scrape| scrape.has("parked_messages")).await.is([("queue_messages", 0)]);
+    Scrape::wait_until(&worker.ops, |scrape| scrape.has("parked_messages"))
+        .await
+        .assert_values([("queue_messages", 0)]);
 }
 
 /// A rejected mail leaves the check ok; a mail server that cannot be reached makes it fail until the next success.
@@ -162,9 +164,9 @@ async fn smtp_check_follows_the_last_delivery() {
     let worker = stack.start_worker(&[]).await;
     stack.mail_server.script("unknown@example.com", [Behaviour::Reply { at: Stage::Rcpt, code: 550 }]);
     let refused = api.client.register("unknown@example.com").await.registration();
-    api.client.receipt_when(&refused, "undeliverable").await;
+    api.client.wait_for_receipt(&refused, "undeliverable").await;
     let scrape = Scrape::of(&worker.ops).await;
-    scrape.is([
+    scrape.assert_values([
         (r#"smtp_results_total{class="5xx"}"#, 1),
         (r#"messages_total{kind="send-code",outcome="undeliverable"}"#, 1),
         (r#"check_ok{part="worker",check="smtp"}"#, 1),
@@ -174,12 +176,12 @@ async fn smtp_check_follows_the_last_delivery() {
     stack.mail_server.every_connection(Some(Behaviour::Cut(Stage::Greeting)));
     api.client.register(ADA).await;
     let smtp_check_fails = |scrape: &Scrape| scrape.value(r#"check_ok{part="worker",check="smtp"}"#) == 0.0;
-    let scrape = Scrape::when(&worker.ops, smtp_check_fails).await;
+    let scrape = Scrape::wait_until(&worker.ops, smtp_check_fails).await;
     assert!(scrape.value(r#"smtp_results_total{class="connection"}"#) >= 1.0);
     assert!(scrape.value(r#"messages_total{kind="send-code",outcome="retried"}"#) >= 1.0);
-    let (status, report) = worker.asked_if_ready().await;
+    let (status, report) = worker.readiness().await;
     assert!(status == 200 && report.contains(r#""smtp":"failing""#), "{report}");
     stack.mail_server.every_connection(None);
     stack.mail_server.mail_to(ADA).await;
-    Scrape::when(&worker.ops, |scrape| !smtp_check_fails(scrape)).await;
+    Scrape::wait_until(&worker.ops, |scrape| !smtp_check_fails(scrape)).await;
 }

@@ -16,7 +16,7 @@ use tokio::{
 
 use shared::codes::CodeSecrets;
 
-use crate::limits::code_guesses::other_than;
+use crate::limits::code_guesses::different_code;
 use support::{
     client::{PASSWORD, send},
     running::RunningService,
@@ -132,7 +132,7 @@ async fn sign_up_and_login_need_few_round_trips() {
     assert_eq!(client.register_with("ada@example.com", PASSWORD).await.status, 202);
     assert_eq!(meter.take(), 3, "the same for an address that has an account");
 
-    assert_eq!(crate::registration::not_me::press(client, &link, "").await.status, 200);
+    assert_eq!(crate::registration::not_me::submit_not_me(client, &link, "").await.status, 200);
     assert_eq!(meter.take(), 3, "find the registration of the link; lock and read; write and commit");
     assert_eq!(client.register_with("ada@example.com", PASSWORD).await.status, 202);
     assert_eq!(meter.take(), 3, "the same for an address whose mail is suppressed");
@@ -158,15 +158,15 @@ async fn password_reset_and_change_need_few_round_trips() {
         SELECT gen_random_uuid(), 'ada@example.com', password_hash, now(), now() FROM registrations LIMIT 1";
     stack.database.execute(hash, &[]).await;
     for email in ["ada@example.com", "unknown@example.com"] {
-        assert_eq!(client.forgot(email).await.status, 202);
+        assert_eq!(client.request_reset(email).await.status, 202);
         assert_eq!(meter.take(), 3, "pre-check; lock and read; write and commit: {email}");
     }
-    let receipt = client.forgot("ada@example.com").await.receipt();
+    let receipt = client.request_reset("ada@example.com").await.receipt();
     let sql = "UPDATE resets SET sent_at = clock_timestamp(), expires_at = deadline WHERE id = $1::text::uuid RETURNING code_id";
     let id: uuid::Uuid = stack.database.client().query_one(sql, &[&receipt]).await.unwrap().get(0);
     let code = secrecy::ExposeSecret::expose_secret(&secrets.newest().digits(id, 8)).to_owned();
     meter.take();
-    assert_eq!(client.reset(&receipt, &other_than(&code)).await.problem().0, 422);
+    assert_eq!(client.reset(&receipt, &different_code(&code)).await.problem().0, 422);
     assert_eq!(meter.take(), 3, "find the reset; lock and read; count the code attempt");
     assert_eq!(client.reset_to(&receipt, &code, PASSWORD).await.status, 204);
     assert_eq!(meter.take(), 5, "the right code changes the password as well");

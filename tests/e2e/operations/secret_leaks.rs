@@ -49,8 +49,8 @@ async fn s_17_database_broker_and_metrics_hold_no_secret() {
     api.client.activate_with("nobody.canary@example.com", PASSWORD, &wrong).await;
 
     // Reads the queued message with its headers, and requeues it.
-    stack.queue_holds(&stack.topology.queue, 1).await;
-    let channel = stack.amqp().await;
+    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    let channel = stack.open_channel().await;
     let message = channel.basic_get(stack.topology.queue.as_str().into(), BasicGetOptions::default()).await.unwrap();
     let message = message.unwrap();
     let queued = format!("{} {:?}", String::from_utf8_lossy(&message.delivery.data), message.delivery.properties);
@@ -64,17 +64,17 @@ async fn s_17_database_broker_and_metrics_hold_no_secret() {
     let worker = stack.start_worker(&[]).await;
     let mail = stack.mail_server.mail_to(ADA).await;
     let code = mail.code();
-    let link = crate::registration::not_me::link(&mail);
-    api.client.receipt_when(&registration, "sent").await;
+    let link = crate::registration::not_me::not_me_path(&mail);
+    api.client.wait_for_receipt(&registration, "sent").await;
     let right = serde_json::json!({ "code": code });
     assert_eq!(api.client.activate_with(ADA, PASSWORD, &right).await.status, 200);
     let token = api.client.login(ADA, PASSWORD).await.json()["token"].as_str().unwrap().to_owned();
     assert_eq!(api.client.bearer("GET", "/v1/users/me", &token).await.status, 200);
     // Two more passwords: one set with a reset code, one by changing the former.
     stack.mail_server.nth_mail_to(ADA, 2).await;
-    let receipt = api.client.forgot(ADA).await.receipt();
+    let receipt = api.client.request_reset(ADA).await.receipt();
     let reset_code = stack.mail_server.nth_mail_to(ADA, 3).await.code();
-    api.client.reset_receipt_when(&receipt, "sent").await;
+    api.client.wait_for_reset_receipt(&receipt, "sent").await;
     let between = dump(&stack, &[]).await;
     assert!(between.contains("sessions: "), "{between}");
     assert_eq!(api.client.reset_to(&receipt, &reset_code, PASSWORD_AFTER_RESET).await.status, 204);

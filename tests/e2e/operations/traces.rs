@@ -6,15 +6,15 @@ use serde_json::json;
 
 use crate::{
     operations::secret_leaks::spellings,
-    registration::not_me::{link, press},
+    registration::not_me::{not_me_path, submit_not_me},
 };
 use support::{
     client::{Client, send},
     fake_smtp::behaviour::{Behaviour, Stage},
-    otlp_collector::{Collector, CollectorBehaviour, Span},
+    otlp_collector::{CollectorBehaviour, OtlpCollector, Span},
     process::Process,
     stack::Stack,
-    standalone::Home,
+    standalone::StandaloneFolder,
 };
 
 const ADA: &str = "ada.canary@example.com";
@@ -22,7 +22,7 @@ const PASSWORD: &str = "canary:horse battery";
 const KEY: &str = "canary-key";
 
 /// Starts `api` or `worker`, as cargo built it, with this collector.
-fn start(program: &str, stack: &Stack, collector: &Collector) -> Process {
+fn start(program: &str, stack: &Stack, collector: &OtlpCollector) -> Process {
     let program = support::process::program(program);
     assert!(program.exists(), "first: cargo build -p api -p worker");
     let mut command = Command::new(program);
@@ -85,7 +85,7 @@ fn assert_registration_trace(trace: &[Span]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_spans_both_processes_without_secrets() {
     let stack = Stack::prepare(&[]).await;
-    let collector = Collector::start(CollectorBehaviour::Takes).await;
+    let collector = OtlpCollector::start(CollectorBehaviour::Accepts).await;
     stack.mail_server.script(ADA, [Behaviour::Reply { at: Stage::Rcpt, code: 451 }]);
     let mut api = start("api", &stack, &collector);
     let mut worker = start("worker", &stack, &collector);
@@ -93,26 +93,26 @@ async fn one_trace_spans_both_processes_without_secrets() {
     let client = client(&mut api);
     let registered = client.register_with(ADA, PASSWORD).await;
     let mail = stack.mail_server.mail_to(ADA).await;
-    client.receipt_when(&registered.registration(), "sent").await;
+    client.wait_for_receipt(&registered.registration(), "sent").await;
 
     // The second attempt delivered the mail.
-    collector.trace_with(&trace_id(&registered), "POST /v1/users", 1).await;
-    assert_registration_trace(&collector.trace_with(&trace_id(&registered), "message", 2).await);
+    collector.wait_for_spans(&trace_id(&registered), "POST /v1/users", 1).await;
+    assert_registration_trace(&collector.wait_for_spans(&trace_id(&registered), "message", 2).await);
 
     // A trace id from a client, and a path that does not exist, appear in no trace.
     let client_trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let code = mail.code();
-    let path = link(&mail);
+    let path = not_me_path(&mail);
     let activate = client.request("POST", "/v1/users/activate?canary=canary").json(&json!({ "code": code }));
     let activate = activate.header("traceparent", format!("00-{client_trace}-00f067aa0ba902b7-01"));
     let activated = send(activate.basic_auth(ADA, Some(PASSWORD))).await;
     assert_eq!(activated.status, 200, "{activated:?}");
     let token = client.login(ADA, PASSWORD).await.json()["token"].as_str().unwrap().to_owned();
-    let pressed = press(&client, &path, "").await;
+    let pressed = submit_not_me(&client, &path, "").await;
     let not_found = client.get("/canary").await;
-    collector.trace_with(&trace_id(&activated), "smtp", 1).await;
+    collector.wait_for_spans(&trace_id(&activated), "smtp", 1).await;
     for (name, answer) in [("POST /not-me/{token}", &pressed), ("GET", &not_found)] {
-        let trace = collector.trace_with(&trace_id(answer), name, 1).await;
+        let trace = collector.wait_for_spans(&trace_id(answer), name, 1).await;
         assert_eq!((trace[trace.len() - 1].name.as_str(), trace[trace.len() - 1].failed), (name, false), "{trace:?}");
     }
     assert!(collector.trace(client_trace).is_empty());
@@ -130,8 +130,8 @@ async fn one_trace_spans_both_processes_without_secrets() {
 /// The one-process binary has no broker, and the same traces.
 #[tokio::test(flavor = "multi_thread")]
 async fn standalone_exports_the_same_trace() {
-    let home = Home::new();
-    let collector = Collector::start(CollectorBehaviour::Takes).await;
+    let home = StandaloneFolder::new();
+    let collector = OtlpCollector::start(CollectorBehaviour::Accepts).await;
     let running = home.start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url()), ("RUST_LOG", "warn")]);
     let registered = running.client.register(ADA).await;
     running.inbox.mail_to(ADA).await;
@@ -154,14 +154,14 @@ async fn standalone_exports_the_same_trace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failing_collector_costs_only_the_traces() {
-    let refuses = Collector::start(CollectorBehaviour::Refuses).await;
-    let hangs = Collector::start(CollectorBehaviour::SaysNothing).await;
+    let refuses = OtlpCollector::start(CollectorBehaviour::Rejects).await;
+    let hangs = OtlpCollector::start(CollectorBehaviour::NeverResponds).await;
     for (url, why) in [
         ("http://127.0.0.1:1".to_owned(), "no connection"),
         (refuses.url(), "it answers 503"),
         (hangs.url(), "no answer in time"),
     ] {
-        let home = Home::new();
+        let home = StandaloneFolder::new();
         let mut running = home.start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)]);
         running.sign_up_and_activate(ADA).await;
         let line = running.process.wait_for("traces are lost");
@@ -174,9 +174,9 @@ async fn failing_collector_costs_only_the_traces() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_collector_url_stops_the_start() {
-    let home = Home::new();
-    let collector = Collector::start(CollectorBehaviour::Takes).await;
-    let stderr = home.refusal(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:canary@collector:4318")], &[]);
+    let home = StandaloneFolder::new();
+    let collector = OtlpCollector::start(CollectorBehaviour::Accepts).await;
+    let stderr = home.start_error(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:canary@collector:4318")], &[]);
     let expected = "vestibule: OTEL_EXPORTER_OTLP_ENDPOINT must be the URL of a collector";
     assert!(stderr.starts_with(expected) && !stderr.contains("canary"), "{stderr}");
     // Disabled, or without an endpoint, tracing opens no connection.
@@ -193,7 +193,7 @@ async fn invalid_collector_url_stops_the_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn abandoned_request_is_logged_and_traced() {
     let stack = Stack::without_broker().await;
-    let collector = Collector::start(CollectorBehaviour::Takes).await;
+    let collector = OtlpCollector::start(CollectorBehaviour::Accepts).await;
     let mut api = start("api", &stack, &collector);
     let address = client(&mut api).base()["http://".len()..].to_owned();
     api.wait_for("ready url=");
@@ -204,7 +204,7 @@ async fn abandoned_request_is_logged_and_traced() {
     // The API works on the request: one that was never begun is not logged.
     stack
         .database
-        .becomes("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'registrations'::regclass", 1)
+        .wait_for_count("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'registrations'::regclass", 1)
         .await;
     drop(stream);
     let line = api.wait_for("request aborted");
@@ -212,6 +212,6 @@ async fn abandoned_request_is_logged_and_traced() {
     assert!(line.contains("status=499") && line.contains(r#"path="/v1/registrations/{id}""#), "{line}");
     assert!(!line.contains("canary") && !line.contains("4bf92f35"), "{line}");
     let id = line.split("id=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().replace('-', "");
-    let trace = collector.trace_with(&id, "GET /v1/registrations/{id}", 1).await;
+    let trace = collector.wait_for_spans(&id, "GET /v1/registrations/{id}", 1).await;
     assert!(trace[0].failed && attribute(&trace[0], "http.response.status_code").is_empty(), "{trace:?}");
 }

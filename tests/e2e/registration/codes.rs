@@ -18,7 +18,7 @@ async fn code_expires_after_sixty_seconds() {
 
     assert_eq!(stack.client.resend(ADA).await.status, 202);
     let code = stack.mail_server.nth_mail_to(ADA, 2).await.code();
-    stack.client.receipt_when(&registration, "sent").await;
+    stack.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
 }
 
@@ -55,14 +55,14 @@ async fn s_21_foreign_registrations_do_not_affect_the_owner() {
     stack.mail_server.mail_to(ADA).await;
     let owners = stack.client.register(ADA).await.registration();
     let code = stack.mail_server.nth_mail_to(ADA, 2).await.code();
-    stack.client.receipt_when(&owners, "sent").await;
+    stack.client.wait_for_receipt(&owners, "sent").await;
     let late = stack.client.register_with(ADA, "the late attacker").await.registration();
     let late_code = stack.mail_server.nth_mail_to(ADA, 3).await.code();
     let early_code = stack.mail_server.mail_to(ADA).await.code();
     for (registration, password, attackers_code) in
         [(&early, "the early attacker", early_code), (&late, "the late attacker", late_code)]
     {
-        stack.client.receipt_when(registration, "sent").await;
+        stack.client.wait_for_receipt(registration, "sent").await;
         // Two random codes can be equal.
         if attackers_code == code {
             continue;
@@ -88,7 +88,7 @@ async fn either_code_of_two_equal_registrations_activates() {
     let (first, code) = stack.sign_up(ADA).await;
     let second = stack.client.register(ADA).await.registration();
     stack.mail_server.nth_mail_to(ADA, 2).await;
-    stack.client.receipt_when(&second, "sent").await;
+    stack.client.wait_for_receipt(&second, "sent").await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
     assert_eq!(stack.client.receipt(&first).await["status"], "activated");
     assert_eq!(stack.client.receipt(&second).await["status"], "closed");
@@ -123,9 +123,9 @@ async fn code_of_an_unknown_secret_costs_no_attempt() {
     let next = stack.start_api(&[]).await;
     let _worker = stack.start_worker(&[("CODE_SECRETS", both)]).await;
     stack.client = first.client.clone();
-    stack.account(ADA).await;
+    stack.create_account(ADA).await;
     let bob = "bob@example.com";
-    let (receipt, reset_code) = stack.forgotten(ADA, 3).await;
+    let (receipt, reset_code) = stack.request_reset_code(ADA, 3).await;
     let (_, code) = stack.sign_up(bob).await;
     for _ in 0..4 {
         assert_eq!(next.client.activate(bob, &code).await.problem(), (503, "unavailable".into()));
@@ -166,7 +166,7 @@ async fn worker_without_the_secret_delays_all_addresses() {
         receipts.push(rotated.client.register_with(email, "an attacker's password").await.registration());
     }
     // Once both messages are in the retry queue, the worker has processed both.
-    stack.queue_holds(&stack.topology.retry_queue(5), 2).await;
+    stack.wait_for_queue_length(&stack.topology.retry_queue(5), 2).await;
     for receipt in &receipts {
         assert_eq!(rotated.client.receipt(receipt).await["status"], "queued");
     }

@@ -38,7 +38,7 @@ async fn s_06_new_pending_and_active_addresses_respond_alike() {
         let registered = stack.client.register_with(email, ATTACKERS_PASSWORD).await;
         responses.push(without_ids_and_dates(&registered));
         stack.mail_server.nth_mail_to(email, mails + 1).await;
-        let receipt = stack.client.receipt_when(&registered.registration(), "sent").await;
+        let receipt = stack.client.wait_for_receipt(&registered.registration(), "sent").await;
         responses.push((200, receipt.as_object().unwrap().keys().cloned().collect(), String::new()));
         // A guess that is wrong at all three addresses: the attacker cannot read the mails.
         let real_codes = stack
@@ -71,7 +71,7 @@ async fn s_06_responses_are_alike_while_mail_is_undeliverable() {
     for email in ["new@example.com", "active@example.com"] {
         stack.mail_server.script(email, [Behaviour::Reply { at: Stage::Rcpt, code: 550 }]);
         let registration = stack.client.register_with(email, ATTACKERS_PASSWORD).await.registration();
-        stack.client.receipt_when(&registration, "undeliverable").await;
+        stack.client.wait_for_receipt(&registration, "undeliverable").await;
         let answer = stack.client.activate_with(email, ATTACKERS_PASSWORD, &json!({ "code": "0000" })).await;
         assert_eq!(answer.problem(), (410, "code-expired".into()));
     }

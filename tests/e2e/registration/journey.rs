@@ -19,7 +19,7 @@ async fn user_registers_and_activates_with_the_mailed_code() {
 
     let mail = stack.mail_server.mail_to("ada@example.com").await;
     assert_eq!(mail.code().len(), 4);
-    let receipt = stack.client.receipt_when(&registration, "sent").await;
+    let receipt = stack.client.wait_for_receipt(&registration, "sent").await;
     assert!(receipt["sent_at"].is_string() && receipt["expires_at"].is_string());
 
     let answer = stack.client.activate("ada@example.com", &format!(" {} ", mail.code())).await;
@@ -43,7 +43,7 @@ async fn resend_invalidates_the_previous_code() {
     let answer = stack.client.resend("ada@example.com").await;
     assert_eq!((answer.status, answer.registration()), (202, registration.clone()), "{answer:?}");
     let second = stack.mail_server.nth_mail_to("ada@example.com", 2).await.code();
-    stack.client.receipt_when(&registration, "sent").await;
+    stack.client.wait_for_receipt(&registration, "sent").await;
     if first != second {
         assert_eq!(stack.client.activate("ada@example.com", &first).await.problem(), (422, "wrong-code".into()));
     }
@@ -62,7 +62,7 @@ async fn registering_an_active_address_mails_no_code() {
     let mail = stack.mail_server.nth_mail_to("ada@example.com", 3).await;
     assert!(mail.text.contains("already"), "{}", mail.text);
     assert!(!mail.text.lines().any(|line| line.trim().len() >= 4 && line.trim().bytes().all(|b| b.is_ascii_digit())));
-    stack.client.receipt_when(&answer.registration(), "sent").await;
+    stack.client.wait_for_receipt(&answer.registration(), "sent").await;
     for guess in ["0000", "1111", "2222"] {
         let body = json!({ "code": guess });
         let answer = stack.client.activate_with("ada@example.com", "an attacker's password", &body).await;

@@ -23,7 +23,7 @@ async fn sign_up_and_activate(stack: &Stack, languages: &str, email: &str) {
     let answer = stack.client.register_with_languages(languages, email, PASSWORD).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let code = stack.mail_server.mail_to(email).await.code();
-    stack.client.receipt_when(&answer.registration(), "sent").await;
+    stack.client.wait_for_receipt(&answer.registration(), "sent").await;
     assert_eq!(stack.client.activate(email, &code).await.status, 200);
     stack.mail_server.nth_mail_to(email, 2).await;
 }
@@ -44,7 +44,7 @@ async fn all_mails_use_the_language_of_the_registration() {
     assert_eq!(send(request.basic_auth(ADA, Some(PASSWORD))).await.status, 202);
     let second = stack.mail_server.nth_mail_to(ADA, 2).await;
     assert_eq!(subject_and_language(&second), ("Votre code d’inscription", "fr"));
-    stack.client.receipt_when(&registered.registration(), "sent").await;
+    stack.client.wait_for_receipt(&registered.registration(), "sent").await;
     assert_eq!(stack.client.activate(ADA, &second.code()).await.status, 200);
     let welcome = stack.mail_server.nth_mail_to(ADA, 3).await;
     assert_eq!(subject_and_language(&welcome), ("Votre compte est prêt", "fr"));
@@ -125,7 +125,7 @@ async fn unknown_stored_language_falls_back_to_english() {
     stack.start_worker(&[]).await;
     let mail = stack.mail_server.mail_to(ADA).await;
     assert_eq!(subject_and_language(&mail), ("Your sign-up code", "en"));
-    api.client.receipt_when(&registration, "sent").await;
+    api.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(api.client.activate(ADA, &mail.code()).await.status, 200);
     assert_eq!(subject_and_language(&stack.mail_server.nth_mail_to(ADA, 2).await), ("Your account is ready", "en"));
 }

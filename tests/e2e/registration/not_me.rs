@@ -17,13 +17,13 @@ const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
 
 /// The path of the link, which is alone on a line of the mail's text.
-pub(crate) fn link(mail: &Mail) -> String {
+pub(crate) fn not_me_path(mail: &Mail) -> String {
     let path = mail.text.lines().find_map(|line| line.strip_prefix("http://localhost:8000/not-me/"));
     format!("/not-me/{}", path.unwrap_or_else(|| panic!("no link in {}", mail.text)))
 }
 
 /// Submits the page's form: an empty body is the first button ("this was not me"), `wish=unmute` the second.
-pub(crate) async fn press(client: &Client, link: &str, form: &str) -> Answer {
+pub(crate) async fn submit_not_me(client: &Client, link: &str, form: &str) -> Answer {
     let request = client.request("POST", link).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     send(request.body(form.to_owned())).await
 }
@@ -57,10 +57,10 @@ async fn link_changes_nothing_and_button_closes_registrations() {
     let stack = Stack::start().await;
     let (registration, code) = stack.sign_up(ADA).await;
     let other = stack.client.register_with(ADA, "an attacker's password").await.registration();
-    stack.client.receipt_when(&other, "sent").await;
+    stack.client.wait_for_receipt(&other, "sent").await;
     let (bobs, _) = stack.sign_up(BOB).await;
-    let link = link(&stack.mail_server.mail_to(ADA).await);
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    let link = not_me_path(&stack.mail_server.mail_to(ADA).await);
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
 
     let before = dump(&stack, &[]).await;
     for _ in 0..2 {
@@ -70,7 +70,7 @@ async fn link_changes_nothing_and_button_closes_registrations() {
     }
     assert_eq!(dump(&stack, &[]).await, before, "GET and HEAD change nothing");
 
-    let pressed = press(&stack.client, &link, "").await;
+    let pressed = submit_not_me(&stack.client, &link, "").await;
     assert_eq!(status_and_headline(&pressed), (200, "It is noted: this was not you"));
     for closed in [&registration, &other] {
         assert_eq!(
@@ -89,7 +89,7 @@ async fn link_changes_nothing_and_button_closes_registrations() {
         "no registration is open"
     );
     let after = dump(&stack, &["budgets", "lockouts"]).await;
-    for repeated in [press(&stack.client, &link, "").await, stack.client.get(&link).await] {
+    for repeated in [submit_not_me(&stack.client, &link, "").await, stack.client.get(&link).await] {
         assert_eq!(
             (status_and_headline(&repeated), &repeated.text),
             ((200, "It is noted: this was not you"), &pressed.text)
@@ -102,7 +102,7 @@ async fn link_changes_nothing_and_button_closes_registrations() {
 async fn forged_and_outdated_links_respond_alike() {
     let stack = Stack::start().await;
     stack.sign_up(ADA).await;
-    let link = link(&stack.mail_server.mail_to(ADA).await);
+    let link = not_me_path(&stack.mail_server.mail_to(ADA).await);
     let code: uuid::Uuid =
         stack.database.client().query_one("SELECT id FROM codes", &[]).await.unwrap().get::<_, uuid::Uuid>(0);
     let unknown_secrets = CodeSecrets::parse("test:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=").unwrap();
@@ -119,17 +119,17 @@ async fn forged_and_outdated_links_respond_alike() {
         format!("/not-me/{}", not_me_link::token(unknown_secrets.newest(), uuid::Uuid::nil())),
     ];
     // The mail and the event are processed: the tables do not change by themselves any more.
-    stack.database.becomes("SELECT count(*) FROM deliveries", 1).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries", 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     let before = dump(&stack, &[]).await;
     let mut answers = Vec::new();
     for path in &forged {
-        answers.extend([stack.client.get(path).await, press(&stack.client, path, "").await]);
+        answers.extend([stack.client.get(path).await, submit_not_me(&stack.client, path, "").await]);
     }
     assert_eq!(dump(&stack, &[]).await, before);
     assert_eq!(status_and_headline(&stack.client.get(&link).await).0, 200);
     stack.database.execute("DELETE FROM registrations", &[]).await;
-    answers.extend([stack.client.get(&link).await, press(&stack.client, &link, "").await]);
+    answers.extend([stack.client.get(&link).await, submit_not_me(&stack.client, &link, "").await]);
     for answer in &answers {
         assert_eq!(status_and_headline(answer), (404, "This link is no longer good"));
         let names = |answer: &Answer| answer.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
@@ -142,9 +142,9 @@ async fn forged_and_outdated_links_respond_alike() {
 async fn link_outlives_its_code_and_secret_rotation() {
     let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
     let (registration, _) = stack.sign_up(ADA).await;
-    let first = link(&stack.mail_server.mail_to(ADA).await);
+    let first = not_me_path(&stack.mail_server.mail_to(ADA).await);
     assert_eq!(stack.client.resend(ADA).await.status, 202);
-    let second = link(&stack.mail_server.nth_mail_to(ADA, 2).await);
+    let second = not_me_path(&stack.mail_server.nth_mail_to(ADA, 2).await);
     assert_ne!(first, second);
     stack.database.age(2 * 86_400).await;
     assert_eq!(stack.client.receipt(&registration).await["status"], "closed");
@@ -155,7 +155,10 @@ async fn link_outlives_its_code_and_secret_rotation() {
     for link in [&first, &second] {
         assert_eq!(status_and_headline(&rotated.client.get(link).await), (200, "Was this not you?"));
     }
-    assert_eq!(status_and_headline(&press(&rotated.client, &first, "").await), (200, "It is noted: this was not you"));
+    assert_eq!(
+        status_and_headline(&submit_not_me(&rotated.client, &first, "").await),
+        (200, "It is noted: this was not you")
+    );
     assert_eq!(status_and_headline(&stack.client.get(&second).await), (200, "It is noted: this was not you"));
 }
 
@@ -166,7 +169,7 @@ async fn page_uses_the_mails_language_or_the_browsers() {
         send(stack.client.request(method, path).header("Accept-Language", languages)).await
     };
     stack.client.register_with_languages("fr", ADA, "her own password").await;
-    let link = link(&stack.mail_server.mail_to(ADA).await);
+    let link = not_me_path(&stack.mail_server.mail_to(ADA).await);
     assert_eq!(status_and_headline(&request("en", "GET", &link).await), (200, "Ce n’était pas vous&nbsp;?"));
     assert_eq!(
         status_and_headline(&request("en", "POST", &link).await),
@@ -179,19 +182,19 @@ async fn page_uses_the_mails_language_or_the_browsers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_request_is_a_problem_and_outage_a_page() {
     let mut stack = Stack::prepare(&[]).await;
-    let (proxy, url) = Proxy::before(&stack.database.url).await;
+    let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
     stack.client = stack.start_api(&[("DATABASE_URL", &url)]).await.client.clone();
     stack.start_worker(&[]).await;
     stack.sign_up(ADA).await;
-    let link = link(&stack.mail_server.mail_to(ADA).await);
+    let link = not_me_path(&stack.mail_server.mail_to(ADA).await);
     let put = send(stack.client.request("PUT", &link)).await;
     assert_eq!((put.problem(), put.header("allow")), ((405, "method-not-allowed".into()), "GET, HEAD, POST"));
-    let large = press(&stack.client, &link, &"x".repeat(17 * 1024)).await;
+    let large = submit_not_me(&stack.client, &link, &"x".repeat(17 * 1024)).await;
     assert_eq!(large.problem(), (413, "payload-too-large".into()));
     assert_eq!(status_and_headline(&stack.client.get(&format!("{link}/")).await), (200, "Was this not you?"));
 
-    proxy.set(ProxyMode::Cut);
-    for answer in [stack.client.get(&link).await, press(&stack.client, &link, "").await] {
+    proxy.set(ProxyMode::Closed);
+    for answer in [stack.client.get(&link).await, submit_not_me(&stack.client, &link, "").await] {
         assert_eq!(status_and_headline(&answer), (503, "Please try again in a moment"));
         assert!(!answer.header("retry-after").is_empty());
     }

@@ -190,7 +190,7 @@ async fn streams_are_limited_per_network_and_in_total() {
     stack.client = stack.start_api(&[("MAX_CONNECTIONS", "140")]).await.client.clone();
     let registration = stack.client.register_with(ADA, PASSWORD).await.registration();
     let mut open = Vec::new();
-    let network_client = stack.client.at("203.0.113.7");
+    let network_client = stack.client.from_address("203.0.113.7");
     for _ in 0..32 {
         open.push(Stream::open(&network_client, &registration).await);
     }
@@ -198,7 +198,7 @@ async fn streams_are_limited_per_network_and_in_total() {
     assert_eq!(rejected.problem(), (429, "too-many-requests".into()));
     assert_eq!((&rejected.json()["scope"], rejected.header("retry-after")), (&json!("network"), "10"));
     for n in 0..3 {
-        open.push(Stream::open(&stack.client.at(&format!("203.0.113.{}", 8 + n)), &registration).await);
+        open.push(Stream::open(&stack.client.from_address(&format!("203.0.113.{}", 8 + n)), &registration).await);
     }
     let rejected = stack.client.get(&events_of(&registration)).await;
     assert_eq!(rejected.problem(), (503, "overloaded".into()));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use support::{
-    client::{PASSWORD, at_once, at_once_or_again, send},
+    client::{PASSWORD, concurrently, concurrently_with_retry, send},
     stack::Stack,
 };
 
@@ -58,19 +58,19 @@ async fn s_08_s_09_s_10_email_spellings_are_normalized_or_rejected() {
 #[tokio::test(flavor = "multi_thread")]
 async fn repeated_idempotency_key_returns_the_first_receipt() {
     let stack = Stack::start().await;
-    let first = stack.client.register_once("key-1", "ada@example.com", PASSWORD).await;
-    let repeated = stack.client.register_once("key-1", "Ada@example.com", PASSWORD).await;
+    let first = stack.client.register_with_key("key-1", "ada@example.com", PASSWORD).await;
+    let repeated = stack.client.register_with_key("key-1", "Ada@example.com", PASSWORD).await;
     assert_eq!((first.status, repeated.status), (202, 202), "{repeated:?}");
     assert_eq!(first.registration(), repeated.registration());
     assert_eq!(first.header("location"), repeated.header("location"));
     assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 1);
 
     for (email, password) in [("bob@example.com", PASSWORD), ("ada@example.com", "another password")] {
-        let answer = stack.client.register_once("key-1", email, password).await;
+        let answer = stack.client.register_with_key("key-1", email, password).await;
         assert_eq!(answer.problem(), (409, "idempotency-mismatch".into()));
     }
     stack.database.age(86_400).await;
-    let later = stack.client.register_once("key-1", "bob@example.com", PASSWORD).await;
+    let later = stack.client.register_with_key("key-1", "bob@example.com", PASSWORD).await;
     assert_eq!(later.status, 202);
     assert_ne!(later.registration(), first.registration());
 }
@@ -79,9 +79,9 @@ async fn repeated_idempotency_key_returns_the_first_receipt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_requests_with_one_key_register_once() {
     let (stack, client) = start_api().await;
-    let answers = at_once_or_again(20, |_| {
+    let answers = concurrently_with_retry(20, |_| {
         let client = client.clone();
-        async move { client.register_once("key-1", "ada@example.com", PASSWORD).await }
+        async move { client.register_with_key("key-1", "ada@example.com", PASSWORD).await }
     });
     let ids: Vec<_> = answers.await.iter().map(|answer| answer.registration()).collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
@@ -111,7 +111,7 @@ async fn s_18_passwords_are_neither_truncated_nor_unbounded() {
     let answer = stack.client.register_with("ada@example.com", &long).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let code = stack.mail_server.mail_to("ada@example.com").await.code();
-    stack.client.receipt_when(&answer.registration(), "sent").await;
+    stack.client.wait_for_receipt(&answer.registration(), "sent").await;
     let body = json!({ "code": code });
     for wrong in [long[..127].to_owned(), format!("{}x", &long[..127]), format!("{long}x")] {
         let answer = stack.client.activate_with("ada@example.com", &wrong, &body).await;
@@ -128,7 +128,7 @@ async fn s_18_passwords_are_neither_truncated_nor_unbounded() {
 async fn full_hash_pool_rejects_without_storing_anything() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[("HASH_THREADS", "1"), ("HASH_QUEUE_MS", "1")]).await;
-    let answers = at_once(30, |n| {
+    let answers = concurrently(30, |n| {
         let client = api.client.clone();
         async move { client.register(&format!("u{n}@example.com")).await }
     });

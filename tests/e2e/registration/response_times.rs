@@ -98,7 +98,7 @@ async fn s_07_registration_time_does_not_reveal_accounts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s_07_forgot_password_time_does_not_reveal_accounts() {
     let (_stack, client) = api_with_accounts().await;
-    compare(202, async |kind, n| client.forgot(&format!("{kind}{n}@example.com")).await.status).await;
+    compare(202, async |kind, n| client.request_reset(&format!("{kind}{n}@example.com")).await.status).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,13 +5,13 @@ use std::{os::unix::fs::PermissionsExt, time::Duration};
 use tokio::net::TcpListener;
 
 use support::{
-    client::{at_once, count},
-    standalone::{Home, Vestibule, code},
+    client::{concurrently, count},
+    standalone::{StandaloneFolder, StandaloneProcess, code},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn second_start_reuses_the_data_folder() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     let first = home.start(&[]);
     let banner = first.banner.join("\n");
     assert!(banner.starts_with("Preparing the database in "), "{banner}");
@@ -35,19 +35,19 @@ async fn second_start_reuses_the_data_folder() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unsent_mail_is_sent_after_restart() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     let first = home.start(&[("SMTP_URL", "smtp://127.0.0.1:1")]);
     let registration = first.client.register("ada@example.com").await.registration();
     first.stop();
     let second = home.start(&[]);
     let mail = second.inbox.mail_to("ada@example.com").await;
-    second.client.receipt_when(&registration, "sent").await;
+    second.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(second.client.activate("ada@example.com", &code(&mail)).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_before_delivery_loses_no_mail() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     // A mail server that accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("smtp://{}", silent.local_addr().unwrap());
@@ -63,7 +63,7 @@ async fn kill_before_delivery_loses_no_mail() {
     for (n, registration) in registrations.iter().enumerate() {
         let email = format!("ada{n}@example.com");
         let mail = second.inbox.mail_to(&email).await;
-        second.client.receipt_when(registration, "sent").await;
+        second.client.wait_for_receipt(registration, "sent").await;
         assert_eq!(second.inbox.mails_to(&email).await.len(), 1);
         assert_eq!(second.client.activate(&email, &code(&mail)).await.status, 200);
     }
@@ -73,12 +73,12 @@ async fn kill_before_delivery_loses_no_mail() {
 /// until its request is rejected with 503, or for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_requests_share_one_database_connection() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     let running = home.start(&[("CODES_PER_HOUR", "9"), ("RESEND_THROTTLE_SECONDS", "0")]);
     let client = running.client.clone();
     // Enough requests to compete for the connection, but not so many that a slow machine has to reject some.
     for round in 0..3 {
-        let registered = at_once(20, |n| {
+        let registered = concurrently(20, |n| {
             let client = client.clone();
             let email = format!("ada{}@example.com", (20 * round + n) / 3);
             async move { client.register(&email).await }
@@ -86,7 +86,7 @@ async fn concurrent_requests_share_one_database_connection() {
         assert_eq!(count(&registered.await), [(202, 20)].into());
     }
     for round in 0..4 {
-        let mixed = at_once(20, |n| {
+        let mixed = concurrently(20, |n| {
             let client = client.clone();
             let email = format!("ada{}@example.com", (20 * round + n) / 4);
             async move {
@@ -94,7 +94,7 @@ async fn concurrent_requests_share_one_database_connection() {
                     0 => client.resend(&email).await,
                     1 => client.activate(&email, "x").await,
                     2 => client.get("/health").await,
-                    _ => client.register_once("a-key", &email, "correct horse battery").await,
+                    _ => client.register_with_key("a-key", &email, "correct horse battery").await,
                 }
             }
         });
@@ -107,17 +107,17 @@ async fn concurrent_requests_share_one_database_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stall_of_2500_ms_rejects_no_registration() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     let running = home.start(&[]);
     for after in [40, 160] {
         let client = running.client.clone();
-        let registering = tokio::spawn(at_once(30, move |n| {
+        let registering = tokio::spawn(concurrently(30, move |n| {
             let client = client.clone();
             let email = format!("ada{after}-{n}@example.com");
             async move { client.register(&email).await }
         }));
         tokio::time::sleep(Duration::from_millis(after)).await;
-        running.process.stands_still(Duration::from_millis(2_500)).await;
+        running.process.freeze(Duration::from_millis(2_500)).await;
         assert_eq!(count(&registering.await.unwrap()), [(202, 30)].into());
     }
     running.stop();
@@ -126,7 +126,7 @@ async fn stall_of_2500_ms_rejects_no_registration() {
 /// The mailbox implements the HTTP API of MailDev, so that tools for MailDev work with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn mailbox_is_cleared_by_the_maildev_api() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     let running = home.start(&[]);
     running.sign_up("ada@example.com").await;
     let mail = running.inbox.mail_to("ada@example.com").await;
@@ -140,7 +140,7 @@ async fn mailbox_is_cleared_by_the_maildev_api() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn help_lists_options_and_port_option_works() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     let help = home.command(&[]).arg("--help").output().unwrap();
     let stdout = String::from_utf8(help.stdout).unwrap();
     assert!(help.status.success());
@@ -150,7 +150,7 @@ async fn help_lists_options_and_port_option_works() {
     // With port 0 the system chooses a free port, so that tests do not collide.
     let mut command = home.command(&[]);
     command.env_remove("PUBLIC_URL").args(["--port", "0", "--ephemeral"]);
-    let running = Vestibule::start(&mut command);
+    let running = StandaloneProcess::start(&mut command);
     let port = running.client.port();
     assert_eq!(running.client.get("/health").await.status, 200);
     assert!(running.banner.join("\n").contains(&format!("http://localhost:{port}/docs")), "{:?}", running.banner);
@@ -158,11 +158,11 @@ async fn help_lists_options_and_port_option_works() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ephemeral_process_leaves_no_files() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     let temporary = home.path("tmp");
     std::fs::create_dir(&temporary).unwrap();
     let mut command = home.command(&[("TMPDIR", temporary.to_str().unwrap())]);
-    let running = Vestibule::start(command.arg("--ephemeral"));
+    let running = StandaloneProcess::start(command.arg("--ephemeral"));
     running.sign_up_and_activate("ada@example.com").await;
     running.stop();
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);

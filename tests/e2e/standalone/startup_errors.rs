@@ -2,65 +2,65 @@
 
 use std::{fs, net::TcpListener};
 
-use support::standalone::{Home, contents};
+use support::standalone::{StandaloneFolder, contents};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn second_process_on_same_data_is_rejected() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     let first = home.start(&[]);
-    let stderr = home.refusal(&[], &[]);
+    let stderr = home.start_error(&[], &[]);
     assert!(stderr.contains("another vestibule works with") && stderr.contains("--data"), "{stderr}");
     first.sign_up_and_activate("ada@example.com").await;
     let other_folder = home.path("elsewhere");
     let mut command = home.command(&[]);
-    let second = support::standalone::Vestibule::start(command.arg("--data").arg(&other_folder));
+    let second = support::standalone::StandaloneProcess::start(command.arg("--data").arg(&other_folder));
     second.sign_up_and_activate("ada@example.com").await;
 }
 
 #[test]
 fn occupied_port_is_named_and_no_data_created() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
     for name in ["API_ADDR", "OPS_ADDR", "INBOX_ADDR"] {
-        let stderr = home.refusal(&[(name, &addr)], &[]);
+        let stderr = home.start_error(&[(name, &addr)], &[]);
         assert!(stderr.contains(&addr) && stderr.contains(name) && stderr.contains("in use"), "{stderr}");
     }
     let port = taken.local_addr().unwrap().port().to_string();
-    let stderr = home.refusal(&[], &["--port", &port]);
+    let stderr = home.start_error(&[], &["--port", &port]);
     assert!(stderr.contains("--port"), "{stderr}");
     assert!(!home.path("data").exists());
 }
 
 #[test]
 fn unusable_data_folder_is_named() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     fs::write(home.path("file"), "").unwrap();
-    let stderr = home.refusal(&[], &["--data", "file/data"]);
+    let stderr = home.start_error(&[], &["--data", "file/data"]);
     assert!(stderr.contains("file/data") && stderr.contains("--data DIR"), "{stderr}");
-    let stderr = home.refusal(&[], &["--data", "/proc/nowhere"]);
+    let stderr = home.start_error(&[], &["--data", "/proc/nowhere"]);
     assert!(stderr.contains("/proc/nowhere"), "{stderr}");
 }
 
 #[test]
 fn production_rejects_the_embedded_database() {
-    let stderr = Home::new().refusal(&[("ENVIRONMENT", "production")], &[]);
+    let stderr = StandaloneFolder::new().start_error(&[("ENVIRONMENT", "production")], &[]);
     assert!(stderr.contains("DATABASE_URL is not set") && stderr.contains("power cut"), "{stderr}");
 }
 
 #[test]
 fn invalid_setting_is_named() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     for (name, value) in [("CODE_LENGTH", "3"), ("API_ADDR", "8000"), ("DATABASE_URL", "nowhere"), ("LOG_FORMAT", "x")]
     {
-        let stderr = home.refusal(&[(name, value)], &[]);
+        let stderr = home.start_error(&[(name, value)], &[]);
         assert!(stderr.contains(name), "{name}: {stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_data_is_rejected_and_left_unchanged() {
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     let running = home.start(&[]);
     running.sign_up_and_activate("ada@example.com").await;
     running.stop();
@@ -82,7 +82,7 @@ async fn damaged_data_is_rejected_and_left_unchanged() {
     for (file, message, damage) in damages {
         fs::write(data.join(file), damage).unwrap();
         let before = contents(&data);
-        let stderr = home.refusal(&[], &[]);
+        let stderr = home.start_error(&[], &[]);
         assert!(stderr.contains(message), "{file}: {stderr}");
         let after = contents(&data);
         let removed = before.iter().filter(|file| !after.contains(file));
@@ -93,7 +93,7 @@ async fn damaged_data_is_rejected_and_left_unchanged() {
         copy(&kept, &data);
     }
     fs::remove_file(data.join("secrets")).unwrap();
-    let stderr = home.refusal(&[], &[]);
+    let stderr = home.start_error(&[], &[]);
     assert!(stderr.contains("secrets is missing") && !data.join("secrets").exists(), "{stderr}");
 
     fs::copy(kept.join("secrets"), data.join("secrets")).unwrap();

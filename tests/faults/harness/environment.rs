@@ -59,7 +59,7 @@ impl Environment {
 
     /// The same, without processes.
     pub(crate) async fn prepare() -> Self {
-        Self::with_broker(&database::server("AMQP_URL")).await
+        Self::with_broker(&database::server_url("AMQP_URL")).await
     }
 
     /// The same, on a broker that the test may kill.
@@ -74,9 +74,9 @@ impl Environment {
     /// An environment on servers that the test may kill, without processes.
     pub(crate) async fn on_servers(servers: ServerUrls) -> Self {
         let mail_server = FakeSmtpServer::start().await;
-        let (to_postgres, database_url) = Proxy::before(&servers.database_url).await;
-        let (to_broker, amqp_url) = Proxy::before(&servers.amqp_url).await;
-        let (to_mail, smtp_url) = Proxy::before(&mail_server.url()).await;
+        let (to_postgres, database_url) = Proxy::in_front_of(&servers.database_url).await;
+        let (to_broker, amqp_url) = Proxy::in_front_of(&servers.amqp_url).await;
+        let (to_mail, smtp_url) = Proxy::in_front_of(&mail_server.url()).await;
         let prefix = format!("faults-{}", database::random_id());
         let settings = [
             ("DATABASE_URL", database_url.as_str()),

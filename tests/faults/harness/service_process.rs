@@ -106,7 +106,7 @@ impl ServiceProcess {
     pub(crate) async fn wait_for_death(self) {
         let addresses = self.addresses.clone();
         let pid = self.pid();
-        let mut exit = tokio::task::spawn_blocking(move || self.process.end_with_status());
+        let mut exit = tokio::task::spawn_blocking(move || self.process.wait_for_exit_status());
         let Ok(ended) = tokio::time::timeout(servers::TIMEOUT, &mut exit).await else {
             let _ = kill_process(pid, Signal::KILL);
             panic!("the process never reaches its fault point:\n{}", exit.await.unwrap().1);
@@ -130,10 +130,10 @@ impl ServiceProcess {
 
     /// Sends SIGTERM, and removes the address half a second later, as a load balancer would that polls readiness.
     async fn terminate(self) -> (Option<i32>, String) {
-        self.process.signal();
+        self.process.send_sigterm();
         sleep(Duration::from_millis(500)).await;
         self.addresses.remove(&self.api_url);
-        tokio::task::spawn_blocking(move || self.process.end()).await.unwrap()
+        tokio::task::spawn_blocking(move || self.process.wait_for_exit()).await.unwrap()
     }
 
     /// SIGSTOP or SIGCONT: simulates a machine that stalls.

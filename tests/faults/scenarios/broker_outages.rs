@@ -46,7 +46,7 @@ async fn killed_broker_loses_nothing() {
 async fn unreachable_broker_rejects_no_registration() {
     let fault = async |environment: &mut Environment| {
         let fault_started = Instant::now();
-        environment.to_broker.set(ProxyMode::Cut);
+        environment.to_broker.set(ProxyMode::Closed);
         sleep(schedule().outage * 2).await;
         assert_eq!(environment.history.failures_after_waiting(fault_started).await, []);
         assert!(environment.outbox_rows().await > 0, "the fault has no effect");
@@ -59,7 +59,7 @@ async fn unreachable_broker_rejects_no_registration() {
 async fn silent_broker_rejects_no_registration() {
     let fault = async |environment: &mut Environment| {
         let fault_started = Instant::now();
-        environment.to_broker.set(ProxyMode::Held);
+        environment.to_broker.set(ProxyMode::Stalled);
         // Longer than the heartbeat timeouts of both processes.
         sleep(schedule().outage.max(Duration::from_secs(15))).await;
         assert_eq!(environment.history.failures_after_waiting(fault_started).await, []);
@@ -187,5 +187,5 @@ async fn messages_of_other_versions_are_parked() {
 }
 
 async fn connect() -> Connection {
-    Connection::connect(&database::server("AMQP_URL"), ConnectionProperties::default()).await.unwrap()
+    Connection::connect(&database::server_url("AMQP_URL"), ConnectionProperties::default()).await.unwrap()
 }

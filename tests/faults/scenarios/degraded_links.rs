@@ -42,7 +42,7 @@ async fn repeatedly_cut_links_lose_nothing() {
     let cuts = schedule().repetitions * 2;
     let fault = async |environment: &mut Environment| {
         for _ in 0..cuts {
-            set_all(environment, ProxyMode::Cut);
+            set_all(environment, ProxyMode::Closed);
             sleep(Duration::from_millis(300)).await;
             set_all(environment, ProxyMode::Open);
             sleep(Duration::from_millis(1_200)).await;

@@ -26,10 +26,10 @@ async fn misbehave_for(duration: Duration, name: &str, rounds: u32, tolerance: T
         for _ in 0..rounds {
             behaviours.iter().for_each(|behaviour| environment.mail_server.next_connection(*behaviour));
             // Close the pooled connections of the workers, so that they open new ones.
-            environment.to_mail.set(ProxyMode::Cut);
+            environment.to_mail.set(ProxyMode::Closed);
             sleep(Duration::from_millis(200)).await;
             environment.to_mail.set(ProxyMode::Open);
-            environment.mail_server.next_connections_came().await;
+            environment.mail_server.wait_for_next_connections().await;
             // The new connections get to the step at which they misbehave.
             sleep(duration + Duration::from_secs(2)).await;
         }
@@ -125,8 +125,8 @@ async fn smtp_connection_lost_after_dot_loses_nothing() {
     let repetitions = schedule().repetitions as usize;
     let fault = async |environment: &mut Environment| {
         for _ in 0..repetitions {
-            environment.to_mail.set(ProxyMode::DeafAfter("\r\n.\r\n"));
-            environment.to_mail.heard().await;
+            environment.to_mail.set(ProxyMode::CloseAfterRequest("\r\n.\r\n"));
+            environment.to_mail.wait_for_match().await;
             environment.to_mail.set(ProxyMode::Open);
         }
     };
@@ -138,7 +138,7 @@ async fn smtp_connection_lost_after_dot_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unreachable_mail_server_loses_nothing() {
     let fault = async |environment: &mut Environment| {
-        environment.to_mail.set(ProxyMode::Cut);
+        environment.to_mail.set(ProxyMode::Closed);
         sleep(schedule().outage).await;
         environment.to_mail.set(ProxyMode::Open);
     };

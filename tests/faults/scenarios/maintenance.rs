@@ -62,7 +62,7 @@ async fn frozen_api_loses_nothing() {
 /// I-19: all processes get SIGTERM while a link is silent. Each exits within ten seconds, with 0 or a logged timeout.
 async fn stop_all_while_silent(name: &str, link: fn(&Environment) -> &Proxy) {
     let fault = async |environment: &mut Environment| {
-        link(environment).set(ProxyMode::Held);
+        link(environment).set(ProxyMode::Stalled);
         sleep(Duration::from_secs(2)).await;
         let processes: Vec<_> = environment.apis.drain(..).chain(environment.workers.drain(..)).collect();
         join_all(processes.into_iter().map(ServiceProcess::stop_or_log_timeout)).await;

@@ -18,7 +18,7 @@ fn duplicates_in_flight(faults: u32) -> Tolerance {
 
 /// Two APIs and two workers on a Postgres that the test may kill.
 async fn start_on(database_url: String) -> Environment {
-    let servers = ServerUrls { database_url, amqp_url: database::server("AMQP_URL") };
+    let servers = ServerUrls { database_url, amqp_url: database::server_url("AMQP_URL") };
     let mut environment = Environment::on_servers(servers).await;
     environment.start_processes(2, 2).await;
     environment
@@ -88,8 +88,8 @@ async fn exhausted_pools_lose_nothing() {
 async fn lost_commit_answer_loses_nothing() {
     let fault = async |environment: &mut Environment| {
         for _ in 0..schedule().repetitions {
-            environment.to_postgres.set(ProxyMode::DeafAfter("COMMIT"));
-            environment.to_postgres.heard().await;
+            environment.to_postgres.set(ProxyMode::CloseAfterRequest("COMMIT"));
+            environment.to_postgres.wait_for_match().await;
             sleep(Duration::from_secs(1)).await;
             environment.to_postgres.set(ProxyMode::Open);
         }
@@ -101,7 +101,7 @@ async fn lost_commit_answer_loses_nothing() {
 async fn silent_postgres_loses_nothing() {
     let fault = async |environment: &mut Environment| {
         let fault_started = Instant::now();
-        environment.to_postgres.set(ProxyMode::Held);
+        environment.to_postgres.set(ProxyMode::Stalled);
         // Longer than every timeout for Postgres.
         sleep(schedule().outage.max(Duration::from_secs(12))).await;
         assert!(!environment.history.failures(fault_started).is_empty(), "the fault has no effect");
@@ -120,7 +120,7 @@ async fn failover_to_synchronous_standby_loses_nothing() {
     let url = primary.url().replace(&primary.authority(), &both) + "?target_session_attrs=read-write";
     // Without the proxy, which has a single target.
     let mut environment =
-        Environment::on_servers(ServerUrls { database_url: primary.url(), amqp_url: database::server("AMQP_URL") })
+        Environment::on_servers(ServerUrls { database_url: primary.url(), amqp_url: database::server_url("AMQP_URL") })
             .await;
     environment.set("DATABASE_URL", &url);
     environment.database_url = url;

@@ -25,12 +25,12 @@ async fn kill_when_proxy_stops(mode: ProxyMode, name: &str, tolerance: Tolerance
         .await
         .assert_survives(name, tolerance, async |environment| {
             for _ in 0..schedule().repetitions {
-                let (proxy, url) = Proxy::before(&environment.mail_server.url()).await;
+                let (proxy, url) = Proxy::in_front_of(&environment.mail_server.url()).await;
                 proxy.set(mode);
                 let victim = environment.spawn_process(Service::Worker, &[("SMTP_URL", &url)]);
-                proxy.heard().await;
+                proxy.wait_for_match().await;
                 victim.kill();
-                proxy.set(ProxyMode::Cut);
+                proxy.set(ProxyMode::Closed);
             }
         })
         .await;
@@ -48,13 +48,17 @@ async fn worker_killed_after_delivery_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_killed_during_data_loses_nothing() {
-    kill_when_proxy_stops(ProxyMode::StuckBefore("Subject:"), "worker killed mid-DATA", Tolerance::none()).await;
+    kill_when_proxy_stops(ProxyMode::TruncateBefore("Subject:"), "worker killed mid-DATA", Tolerance::none()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_killed_after_the_dot_loses_nothing() {
-    kill_when_proxy_stops(ProxyMode::MuteAfter("\r\n.\r\n"), "worker killed after the dot", duplicates_in_flight())
-        .await;
+    kill_when_proxy_stops(
+        ProxyMode::NoResponseAfter("\r\n.\r\n"),
+        "worker killed after the dot",
+        duplicates_in_flight(),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -118,7 +118,7 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         let topology = self.topology.clone();
-        database::finish(async move {
+        database::run_cleanup(async move {
             let Ok(channel) = connect().await.create_channel().await else { return };
             let retries = RETRY_SECONDS.map(|seconds| topology.retry_queue(seconds));
             for queue in retries.iter().chain([&topology.queue, &topology.parked]) {
@@ -132,6 +132,6 @@ impl Drop for Broker {
 }
 
 async fn connect() -> Connection {
-    let url = database::server("AMQP_URL");
+    let url = database::server_url("AMQP_URL");
     Connection::connect(&url, ConnectionProperties::default()).await.expect("RabbitMQ at AMQP_URL")
 }

@@ -13,7 +13,7 @@ pub(crate) fn worker_command(broker: &Broker) -> Command {
     let mut command = Command::new(support::process::program("worker"));
     command.env_clear().envs([
         ("DATABASE_URL", UNREACHABLE_POSTGRES),
-        ("AMQP_URL", &database::server("AMQP_URL")),
+        ("AMQP_URL", &database::server_url("AMQP_URL")),
         ("AMQP_PREFIX", broker.topology.exchange.as_str()),
         ("SMTP_URL", "smtp://127.0.0.1:1"),
         ("CODE_SECRETS", SECRETS),

@@ -185,11 +185,11 @@ async fn messages_with_the_same_id_stay_distinguishable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requeue_without_confirm_reports_possible_duplicate() {
     let broker = Broker::start().await;
-    let (proxy, url) = Proxy::before(&support::database::server("AMQP_URL")).await;
+    let (proxy, url) = Proxy::in_front_of(&support::database::server_url("AMQP_URL")).await;
     for (id, body) in [("a", "first"), ("b", "then silence"), ("c", "third")] {
         broker.publish(&broker.topology.parked, Some(id), body.as_bytes()).await;
     }
-    proxy.set(ProxyMode::DeafAfter("then silence"));
+    proxy.set(ProxyMode::CloseAfterRequest("then silence"));
     let stderr =
         error_output(worker_command(&broker).env("AMQP_URL", url).args(["parked", "requeue", "all"]).output().unwrap());
     assert!(stderr.contains("1 were requeued, the others are still parked"), "{stderr}");

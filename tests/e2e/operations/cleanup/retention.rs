@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{ADA, CLEANING, COUNT_DELIVERIES, cleanup_finished};
-use crate::limits::code_guesses::other_than;
+use crate::limits::code_guesses::different_code;
 use support::{
     client::{Answer, Client, PASSWORD, send},
     stack::Stack,
@@ -47,13 +47,13 @@ async fn closed_registration_is_deleted_after_a_week() {
 #[tokio::test(flavor = "multi_thread")]
 async fn activated_registration_is_deleted_as_configured_account_stays() {
     let stack = Stack::start_with(&[CLEANING, ("RETAIN_REGISTRATIONS_SECONDS", "86400")]).await;
-    let answer = stack.client.register_once("a-key", ADA, PASSWORD).await;
+    let answer = stack.client.register_with_key("a-key", ADA, PASSWORD).await;
     let registration = answer.registration();
     let code = stack.mail_server.mail_to(ADA).await.code();
-    stack.client.receipt_when(&registration, "sent").await;
+    stack.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
     pass_almost(&stack, DAY).await;
-    assert_eq!(stack.client.register_once("a-key", ADA, PASSWORD).await.registration(), registration);
+    assert_eq!(stack.client.register_with_key("a-key", ADA, PASSWORD).await.registration(), registration);
     assert_eq!(receipt(&stack.client, &registration).await.json()["status"], "activated");
     pass_margin(&stack).await;
     assert_eq!(receipt(&stack.client, &registration).await.status, 404);
@@ -65,7 +65,7 @@ async fn delivery_records_are_deleted_after_a_month() {
     let stack = Stack::start_with(&[CLEANING]).await;
     let (_, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    stack.database.becomes(COUNT_DELIVERIES, 2).await;
+    stack.database.wait_for_count(COUNT_DELIVERIES, 2).await;
     pass_almost(&stack, 30 * DAY).await;
     assert_eq!(stack.database.count(COUNT_DELIVERIES).await, 2);
     pass_margin(&stack).await;
@@ -83,7 +83,7 @@ async fn delivery_records_are_deleted_after_a_month() {
 async fn daily_code_budget_is_kept_for_a_day() {
     let stack = Stack::start_with(&[CLEANING, ("CODES_PER_DAY", "2")]).await;
     let register = |network| {
-        let client = stack.client.at(network);
+        let client = stack.client.from_address(network);
         async move { client.register(ADA).await.status }
     };
     assert_eq!([register("192.0.2.1").await, register("192.0.2.2").await], [202, 202]);
@@ -97,7 +97,7 @@ async fn daily_code_budget_is_kept_for_a_day() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lockouts_grow_until_a_day_without_failures() {
     let stack = Stack::start_with(&[CLEANING]).await;
-    let client = stack.client.at("192.0.2.1");
+    let client = stack.client.from_address("192.0.2.1");
     // Sends five wrong passwords, and returns for how many minutes the client is locked out.
     let lockout_minutes = async || {
         for _ in 0..5 {
@@ -129,9 +129,9 @@ async fn wrong_codes_are_counted_for_a_year() {
         let password = format!("a stranger's password {nth}");
         let registration = stack.client.register_with(ADA, &password).await.registration();
         let code = stack.mail_server.nth_mail_to(ADA, nth).await.code();
-        stack.client.receipt_when(&registration, "sent").await;
+        stack.client.wait_for_receipt(&registration, "sent").await;
         for _ in 0..3 {
-            let guess = json!({ "code": other_than(&code) });
+            let guess = json!({ "code": different_code(&code) });
             assert_eq!(stack.client.activate_with(ADA, &password, &guess).await.problem().0, 422);
         }
     }

@@ -128,6 +128,6 @@ async fn closed_client_sends_quit_once_and_can_reconnect() {
     assert_sends(&mut client, "ann@example.org").await;
     client.close().await;
     client.close().await;
-    assert_eq!(mail_server.goodbyes(), 1);
+    assert_eq!(mail_server.quits(), 1);
     assert_sends(&mut client, "ann@example.org").await;
 }

@@ -28,7 +28,7 @@ async fn pipelining_is_used_only_if_offered() {
         let mut client = client(&mail_server);
         assert_sends(&mut client, "ann@example.org").await;
         assert_sends(&mut client, "ann@example.org").await;
-        let found = (mail_server.count(), mail_server.connections(), mail_server.said_at_once());
+        let found = (mail_server.count(), mail_server.connections(), mail_server.pipelined());
         assert_eq!(found, (2, 1, if pipelining { 2 } else { 0 }), "{protection:?}");
     }
 }
@@ -41,7 +41,7 @@ async fn capabilities_before_tls_do_not_count() {
     let bytes = b"250-mail\r\n250-PIPELINING\r\n250 STARTTLS\r\n";
     mail_server.next_connection(Behaviour::Raw { at: Stage::Ehlo, bytes });
     assert_sends(&mut client(&mail_server), "ann@example.org").await;
-    assert_eq!((mail_server.count(), mail_server.said_at_once()), (1, 0));
+    assert_eq!((mail_server.count(), mail_server.pipelined()), (1, 0));
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn login_is_not_pipelined() {
         let settings = Settings { login: Some(("ann", "secret")), pipelining, ..Settings::default() };
         let mail_server = FakeSmtpServer::start_with(settings).await;
         assert_sends(&mut client(&mail_server), "ann@example.org").await;
-        assert_eq!((mail_server.logins().len(), mail_server.said_at_once()), (1, usize::from(pipelining)));
+        assert_eq!((mail_server.logins().len(), mail_server.pipelined()), (1, usize::from(pipelining)));
     }
 }
 

@@ -75,5 +75,5 @@ async fn draining_pool_lends_none_and_lent_can_finish() {
     assert_sends(&mut second.client, "bob@example.org").await;
     drop(second);
     pool.close().await;
-    assert_eq!((mail_server.count(), mail_server.connections(), mail_server.goodbyes()), (2, 2, 2));
+    assert_eq!((mail_server.count(), mail_server.connections(), mail_server.quits()), (2, 2, 2));
 }

@@ -31,11 +31,7 @@ async fn email_is_sent_over_starttls_and_implicit_tls() {
         assert_sends(&mut client, "ann@example.org").await;
         assert_sends(&mut client, "ann@example.org").await;
         client.close().await;
-        assert_eq!(
-            (mail_server.count(), mail_server.connections(), mail_server.goodbyes()),
-            (2, 1, 1),
-            "{protection:?}"
-        );
+        assert_eq!((mail_server.count(), mail_server.connections(), mail_server.quits()), (2, 1, 1), "{protection:?}");
     }
 }
 
