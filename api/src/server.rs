@@ -103,7 +103,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
         HealthReporter::new(registry.clone(), std::iter::once(health::part(&app, &registry)).chain(others).collect());
     tracing::info!("ready: {}", app.public_url);
     let mut parts = Tasks::new(stop.clone());
-    parts.start("the relay", relay::run(app.store.clone(), delivery, (Arc::clone(&app.wake), metrics), stop.clone()));
+    parts.start("the relay", relay::run(app.store.clone(), delivery, Arc::clone(&app.wake), metrics, stop.clone()));
     parts.start("housekeeping", cleanup::run(app.store.clone(), housekeeping, stop.clone()));
     parts.start("the subscribers", receipt_watch::run(Arc::clone(&app), stop.clone()));
     parts.start("the operator's listener", ops_server::serve(ops, reporter, stop.clone()));
