@@ -34,7 +34,9 @@ impl TrustedProxies {
         let parse = |entry: &str| {
             let network = entry.parse::<IpNet>().ok().filter(|network| !is_mapped(network));
             let address = || entry.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()));
-            network.or_else(address).ok_or_else(|| format!("'{entry}' is neither an IP address nor a network: write them like 10.0.0.0/8, 2001:db8::1"))
+            network.or_else(address).ok_or_else(|| {
+                format!("'{entry}' is neither an IP address nor a network: write them like 10.0.0.0/8, 2001:db8::1")
+            })
         };
         entries.map(parse).collect::<Result<_, _>>().map(Self)
     }

@@ -57,7 +57,8 @@ mod tests {
         // A lenient decoder ignores the unused bits of the last character, and would decode this to the same token.
         let other_trailing_bits = format!("{}t", &text[..42]);
         let standard = text.replace('-', "+").replace('_', "/");
-        for invalid in ["", "-", &text[..42], &long, &padded, &other_trailing_bits, &standard, &format!(" {text}"), "é"] {
+        for invalid in ["", "-", &text[..42], &long, &padded, &other_trailing_bits, &standard, &format!(" {text}"), "é"]
+        {
             assert!(Token::parse(invalid.as_bytes()).is_none(), "{invalid}");
         }
     }

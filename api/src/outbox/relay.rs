@@ -167,9 +167,9 @@ impl Relay {
     /// Waits for the messages in flight, aborts those that are not done in time, and releases their leases.
     async fn drain(mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + DRAIN_TIMEOUT;
-        while self.in_flight.len() > 0
-            && tokio::time::timeout_at(deadline, self.in_flight.next_outcome()).await.is_ok()
-        {}
+        while self.in_flight.len() > 0 && tokio::time::timeout_at(deadline, self.in_flight.next_outcome()).await.is_ok()
+        {
+        }
         self.in_flight.abort_all();
         if !self.in_flight.has_updates() {
             return Ok(());

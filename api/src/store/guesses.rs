@@ -32,8 +32,7 @@ const DELETE_EXPIRED: &str = "DELETE FROM guesses WHERE ctid = ANY(ARRAY( \
 const DELETE_EXPIRED_HOURS: &str = "DELETE FROM guesses_by_hour WHERE ctid = ANY(ARRAY( \
     SELECT ctid FROM guesses_by_hour WHERE hour <= $1 ORDER BY hour LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
-pub(crate) const ALL: &[&str] = 
-    &[READ, READ_ALL, WRITE, ADD_TO_TOTALS, DELETE, DELETE_EXPIRED, DELETE_EXPIRED_HOURS];
+pub(crate) const ALL: &[&str] = &[READ, READ_ALL, WRITE, ADD_TO_TOTALS, DELETE, DELETE_EXPIRED, DELETE_EXPIRED_HOURS];
 
 /// The wrong guesses that concern one email address.
 pub(crate) struct Ledger {

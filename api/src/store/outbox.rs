@@ -57,12 +57,24 @@ const DROP_OF: &str = "WITH affected (ids) AS (SELECT ARRAY (SELECT c.id FROM re
     ON CONFLICT (message_id) DO NOTHING";
 // All events in the table: this waits for a relay that is writing one of them. Both may then wait for each other; Postgres
 // ends one of them, and that one is retried. An event that a relay has read already is published with its email address.
-const REMOVE_EMAIL: &str = "UPDATE outbox SET message = message #- '{data,email}' WHERE message #>> '{data,email}' = $1";
+const REMOVE_EMAIL: &str =
+    "UPDATE outbox SET message = message #- '{data,email}' WHERE message #>> '{data,email}' = $1";
 const STATE: &str = "SELECT count(*), count(*) FILTER (WHERE leased_until > clock_timestamp()), \
     floor(EXTRACT(EPOCH FROM clock_timestamp() - min(created_at)))::bigint FROM outbox";
 
-pub(crate) const ALL: &[&str] =
-    &[INSERT, BY_INDEX, LEASE_MAILS, LEASE_EVENTS, RENEW, RELEASE, DELETE, INSERT_IF_ABSENT, DROP_OF, REMOVE_EMAIL, STATE];
+pub(crate) const ALL: &[&str] = &[
+    INSERT,
+    BY_INDEX,
+    LEASE_MAILS,
+    LEASE_EVENTS,
+    RENEW,
+    RELEASE,
+    DELETE,
+    INSERT_IF_ABSENT,
+    DROP_OF,
+    REMOVE_EMAIL,
+    STATE,
+];
 
 /// A leased row; the error says why its message cannot be read.
 pub(crate) struct LeasedRow {

@@ -34,7 +34,8 @@ const IS_LATE: &str = "SELECT EXISTS (SELECT FROM resets r WHERE r.sent_at IS NU
     AND r.deadline > statement_timestamp() AND r.created_at < statement_timestamp() - make_interval(secs => $1) \
     AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = r.code_id))";
 
-pub(crate) const ALL: &[&str] = &[BY_ID, INSERT, COUNT_ATTEMPT, GIVE_BACK, MARK_USED, CLOSE_OF, DELETE_OF, DELETE_EXPIRED, IS_LATE];
+pub(crate) const ALL: &[&str] =
+    &[BY_ID, INSERT, COUNT_ATTEMPT, GIVE_BACK, MARK_USED, CLOSE_OF, DELETE_OF, DELETE_EXPIRED, IS_LATE];
 
 /// A reset as it is at `now`, the database's time when it was read.
 #[derive(Debug)]

@@ -63,26 +63,29 @@ impl Recipe {
 mod tests {
     use super::*;
 
-    const USUAL: Costs = Costs { memory_kib: 19_456, passes: 2 };
+    const DEFAULT_COSTS: Costs = Costs { memory_kib: 19_456, passes: 2 };
 
     #[test]
     fn padding_makes_up_for_lower_costs() {
-        assert_eq!(USUAL.padding_to(USUAL), None);
-        assert_eq!(Costs { memory_kib: 65_536, passes: 3 }.padding_to(USUAL), None);
+        assert_eq!(DEFAULT_COSTS.padding_to(DEFAULT_COSTS), None);
+        assert_eq!(Costs { memory_kib: 65_536, passes: 3 }.padding_to(DEFAULT_COSTS), None);
         for (memory_kib, passes) in [(19_456, 1), (9_216, 4), (12_288, 3), (64, 1)] {
             let costs = Costs { memory_kib, passes };
-            let padding = costs.padding_to(USUAL).unwrap();
-            assert!(padding.memory_kib <= USUAL.memory_kib);
-            assert!(USUAL.work() - costs.work() - padding.work() < u64::from(padding.passes), "{costs:?}: {padding:?}");
+            let padding = costs.padding_to(DEFAULT_COSTS).unwrap();
+            assert!(padding.memory_kib <= DEFAULT_COSTS.memory_kib);
+            assert!(
+                DEFAULT_COSTS.work() - costs.work() - padding.work() < u64::from(padding.passes),
+                "{costs:?}: {padding:?}"
+            );
         }
         // The difference is too small for a hash.
-        assert_eq!(Costs { memory_kib: 19_455, passes: 2 }.padding_to(USUAL), None);
+        assert_eq!(Costs { memory_kib: 19_455, passes: 2 }.padding_to(DEFAULT_COSTS), None);
     }
 
     #[test]
     fn recipe_is_parsed_from_a_stored_hash() {
         let of = |params: &str| Recipe::of(&format!("$argon2id$v=19${params}$AQEBAQEBAQEBAQEBAQEBAQ"));
-        assert!(of("m=19456,t=2,p=1") == Some(Recipe { costs: USUAL, salt: [1; 16] }));
+        assert!(of("m=19456,t=2,p=1") == Some(Recipe { costs: DEFAULT_COSTS, salt: [1; 16] }));
         for params in ["m=19456,t=2,p=2", "m=4,t=2,p=1", "m=4294967295,t=2,p=1", "m=19456,t=65,p=1", "nonsense"] {
             assert!(of(params).is_none(), "{params}");
         }

@@ -157,8 +157,14 @@ fn codes_a_year_follow_from_the_daily_limit() {
 fn reset_is_rate_limited_but_not_throttled() {
     let issued = issued_to_others(every(60, 4));
     assert_eq!(policy().may_mint(&issued, after(181.0), CodePurpose::Reset), Ok(()));
-    assert_eq!(policy().may_mint(&issued_to_others(every(60, 5)), after(3599.0), CodePurpose::Reset), limited_by_address(1));
-    assert_eq!(policy().may_mint(&issued_to_network(every(60, 3)), after(3599.0), CodePurpose::Reset), limited_by_network(1));
+    assert_eq!(
+        policy().may_mint(&issued_to_others(every(60, 5)), after(3599.0), CodePurpose::Reset),
+        limited_by_address(1)
+    );
+    assert_eq!(
+        policy().may_mint(&issued_to_network(every(60, 3)), after(3599.0), CodePurpose::Reset),
+        limited_by_network(1)
+    );
 }
 
 #[test]

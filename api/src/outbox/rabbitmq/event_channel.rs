@@ -38,7 +38,10 @@ impl Publisher {
         let opened = opening.await.context("the broker did not answer in time").flatten();
         opened.map_or_else(
             |error| {
-                tracing::warn!(error = format!("{error:#}"), "cannot use the events exchange; events wait in the outbox");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "cannot use the events exchange; events wait in the outbox"
+                );
                 None
             },
             Some,
