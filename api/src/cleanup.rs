@@ -1,5 +1,5 @@
-//! The cleanup job: deletes expired rows in small batches. No rule depends on when a row is deleted, and requests do not wait
-//! for the job.
+//! The cleanup job: deletes expired rows in small batches. No rule depends on when a row is deleted, and requests do
+//! not wait for the job.
 
 mod batch;
 
@@ -25,8 +25,8 @@ pub(crate) struct Cleanup {
     pub(crate) metrics: Metrics,
 }
 
-/// The maximum batch size: rows that each statement deletes. A request that needs one of them waits no longer than for one
-/// batch.
+/// The maximum batch size: rows that each statement deletes. A request that needs one of them waits no longer than for
+/// one batch.
 const MAX_ROWS: u16 = 200;
 
 /// The pause between two batches, for requests.

@@ -1,5 +1,5 @@
-//! The configuration of the API, from environment variables. An invalid setting prevents the start; its error names the setting,
-//! the problem and the fix.
+//! The configuration of the API, from environment variables. An invalid setting prevents the start; its error names the
+//! setting, the problem and the fix.
 
 mod hashing;
 mod limits;

@@ -1,5 +1,5 @@
-//! The transactional outbox: writes events, leases rows, publishes them to RabbitMQ with publisher confirms, and re-emits
-//! messages that were lost.
+//! The transactional outbox: writes events, leases rows, publishes them to RabbitMQ with publisher confirms, and
+//! re-emits messages that were lost.
 
 pub(crate) mod capacity;
 pub(crate) mod delivery;

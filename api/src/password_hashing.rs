@@ -1,5 +1,5 @@
-//! The thread pool that hashes passwords: one thread per core, each with its own memory, and a queue with two priorities and a
-//! maximum wait. Requests that would exceed the maximum wait are rejected at once.
+//! The thread pool that hashes passwords: one thread per core, each with its own memory, and a queue with two
+//! priorities and a maximum wait. Requests that would exceed the maximum wait are rejected at once.
 
 mod engine;
 mod job;
@@ -94,8 +94,9 @@ impl HashPool {
         Ok(HashPermit::new(Arc::clone(&self.shared), priority))
     }
 
-    /// Whether all threads are alive and the queue makes progress. A full queue is healthy: to take this process out of the
-    /// load balancer would only fill the queue of the next one, and requests without a hash are still answered here.
+    /// Whether all threads are alive and the queue makes progress. A full queue is healthy: to take this process out of
+    /// the load balancer would only fill the queue of the next one, and requests without a hash are still answered
+    /// here.
     pub(crate) fn is_well(&self) -> bool {
         let Shared { metrics, settings, .. } = &*self.shared;
         metrics.threads.get() == i64::try_from(settings.threads).unwrap_or(i64::MAX)
@@ -176,8 +177,8 @@ fn hash(engine: &mut Engine, job: &Job, costs: Costs) -> Result<Tag, Overloaded>
         Overloaded
     };
     let tag = engine.hash(job.password.bytes(), &job.recipe).map_err(failed)?;
-    // A hash from before the costs were raised must take as long as a new one: the response time would reveal that the email
-    // address has an account.
+    // A hash from before the costs were raised must take as long as a new one: the response time would reveal that the
+    // email address has an account.
     if let Some(padding) = job.recipe.costs.padding_to(costs) {
         engine.hash(job.password.bytes(), &Recipe { costs: padding, ..job.recipe }).map_err(failed)?;
     }

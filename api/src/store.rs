@@ -1,5 +1,5 @@
-//! SQL storage in Postgres: the connection pool, prepared statements and error mapping. Each table has one file; statements are
-//! constants, and business rules are in `domain`.
+//! SQL storage in Postgres: the connection pool, prepared statements and error mapping. Each table has one file;
+//! statements are constants, and business rules are in `domain`.
 
 pub(crate) mod cleanup_lock;
 pub(crate) mod codes;
@@ -31,6 +31,7 @@ use crate::error::Error;
 
 /// A connection from the pool.
 pub(crate) type Connection = Object;
+/// An error of Postgres, or of the connection to it.
 pub(crate) type PgError = tokio_postgres::Error;
 
 /// The connection pool.
@@ -69,8 +70,8 @@ impl Store {
     }
 }
 
-/// Prepares all statements, once per connection. In a pipeline, a statement that still has to be prepared would be overtaken by
-/// those that are sent with it.
+/// Prepares all statements, once per connection. In a pipeline, a statement that still has to be prepared would be
+/// overtaken by those that are sent with it.
 async fn prepare_all(connection: &Connection) -> Result<(), PgError> {
     try_join_all(statements().into_iter().map(|sql| connection.prepare_cached(sql))).await?;
     Ok(())
@@ -136,7 +137,8 @@ impl From<PgError> for Error {
     }
 }
 
-/// Whether the error is temporary: the server is starting, stopping, out of resources, a standby, or too slow at the moment.
+/// Whether the error is temporary: the server is starting, stopping, out of resources, a standby, or too slow at the
+/// moment.
 fn is_transient(state: &SqlState) -> bool {
     let transient = [
         SqlState::READ_ONLY_SQL_TRANSACTION,

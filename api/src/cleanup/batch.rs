@@ -24,8 +24,9 @@ pub(crate) struct Deleted {
     pub(crate) may_be_more: bool,
 }
 
-/// Deletes up to `max_rows` rows with each statement; nothing while another process holds the cleanup lock, because that
-/// process deletes everything. The commit is asynchronous: rows that a crash of Postgres restores are deleted again.
+/// Deletes up to `max_rows` rows with each statement; nothing while another process holds the cleanup lock, because
+/// that process deletes everything. The commit is asynchronous: rows that a crash of Postgres restores are deleted
+/// again.
 pub(crate) async fn delete_expired(
     cleanup: &Cleanup,
     max_rows: u16,
@@ -67,7 +68,7 @@ impl Deletions {
             (LimitKind::RegistrationsFrom, cutoffs.registrations_from),
             (LimitKind::WrongCodesFrom, cutoffs.wrong_codes_from),
             (LimitKind::WrongPasswordsFrom, cutoffs.wrong_passwords_from),
-            (LimitKind::LetIn, cutoffs.let_in),
+            (LimitKind::LetIn, cutoffs.last_logins),
         ] {
             rate_limits::delete_expired(&mut writes, kind, cutoff, max_rows);
             tables.push("budgets");
@@ -99,6 +100,7 @@ impl Deleted {
         self.tables.iter().for_each(|(table, rows)| metric.of([table]).add(i64::try_from(*rows).unwrap_or(0)));
     }
 
+    /// Whether no row was deleted.
     pub(crate) fn is_empty(&self) -> bool {
         self.tables.values().all(|&rows| rows == 0)
     }

@@ -14,7 +14,8 @@ const TEN_YEARS_SECONDS: u32 = 3_650 * DAY_SECONDS;
 pub(crate) fn check(settings: &RawSettings) -> Result<(Retention, Duration)> {
     // A repeated request with an `Idempotency-Key` needs its registration for a day, and no code is valid longer.
     check_range("RETAIN_REGISTRATIONS_SECONDS", settings.retain_registrations_seconds, DAY_SECONDS, TEN_YEARS_SECONDS)?;
-    // The warning of a changed password may be on its way for a week; its delivery record prevents that it is sent twice.
+    // The warning of a changed password may be on its way for a week; its delivery record prevents that it is sent
+    // twice.
     check_range("RETAIN_DELIVERIES_SECONDS", settings.retain_deliveries_seconds, 7 * DAY_SECONDS, TEN_YEARS_SECONDS)?;
     check_range("HOUSEKEEPING_SECONDS", settings.housekeeping_seconds, 1, 3_600)?;
     let seconds = |seconds: u32| time::Duration::seconds(seconds.into());

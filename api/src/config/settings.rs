@@ -3,8 +3,8 @@
 use secrecy::SecretString;
 use serde::Deserialize;
 
-/// The unvalidated settings: one field for each environment variable, of the same name in upper case. Missing ones have the
-/// defaults of the API contract.
+/// The unvalidated settings: one field for each environment variable, of the same name in upper case. Missing ones have
+/// the defaults of the API contract.
 #[derive(Deserialize)]
 #[serde(default)]
 pub(crate) struct RawSettings {

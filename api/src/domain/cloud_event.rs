@@ -13,8 +13,8 @@ const SPECVERSION: &str = "1.0";
 /// The type of an event is its routing key, which AMQP limits to this length.
 const MAX_TYPE_LENGTH: usize = 255;
 
-/// The back-off of an event that the queue of a subscriber rejected is a tenth of its age, within these limits. Every retry
-/// delivers the event to all other subscribers once more.
+/// The back-off of an event that the queue of a subscriber rejected is a tenth of its age, within these limits. Every
+/// retry delivers the event to all other subscribers once more.
 const MIN_BACK_OFF: Duration = Duration::from_secs(30);
 const MAX_BACK_OFF: Duration = Duration::from_hours(1);
 const BACK_OFF_DIVISOR_OF_AGE: u32 = 10;
@@ -61,6 +61,7 @@ pub struct Event {
 }
 
 impl Event {
+    /// Builds the CloudEvents body.
     pub(crate) fn new(id: Uuid, kind: EventKind, context: &EventContext<'_>) -> Self {
         let EventContext { source, at, traceparent, email } = context;
         let (event_type, subject, mut data) = match kind {
@@ -73,7 +74,8 @@ impl Event {
             EventKind::PasswordChanged { user } => ("user.password_changed", user, json!({ "user": user })),
             EventKind::Deleted { user } => ("user.deleted", user, json!({ "user": user })),
         };
-        // The email address of a deleted user is not published again: a subscriber that stored it finds it by the user id.
+        // The email address of a deleted user is not published again: a subscriber that stored it finds it by the user
+        // id.
         if let Some(email) = email
             && !matches!(kind, EventKind::Deleted { .. })
         {
@@ -99,8 +101,8 @@ impl Event {
         Self { id, kind: event_type.to_owned(), body: body.into(), traceparent, age: Duration::ZERO }
     }
 
-    /// Reads an event from the outbox. Any type is accepted: a newer version of the API may write others, and subscribers
-    /// select types themselves.
+    /// Reads an event from the outbox. Any type is accepted: a newer version of the API may write others, and
+    /// subscribers select types themselves.
     pub(crate) fn read(
         id: Uuid,
         body: Value,

@@ -7,8 +7,8 @@ use super::policy::FieldError;
 const MAX_ADDRESS: usize = 254;
 const MAX_LOCAL: usize = 64;
 
-/// A valid email address: lower case, dot-atom local part, ASCII domain with a dot. The validated text is the stored text and
-/// the text in SMTP `RCPT TO`. Its debug output is masked.
+/// A valid email address: lower case, dot-atom local part, ASCII domain with a dot. The validated text is the stored
+/// text and the text in SMTP `RCPT TO`. Its debug output is masked.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct EmailAddress(String);
 
@@ -21,7 +21,8 @@ impl EmailAddress {
         }
         let invalid =
             FieldError::new("email", "invalid", "This is not an e-mail address of the form name@example.com.");
-        // Longer than any address can be, even before its domain is converted to ASCII: rejected before the expensive steps.
+        // Longer than any address can be, even before its domain is converted to ASCII: rejected before the expensive
+        // steps.
         if given.len() > 4 * MAX_ADDRESS {
             return Err(invalid);
         }
@@ -36,6 +37,7 @@ impl EmailAddress {
         Self(stored)
     }
 
+    /// The canonical text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -12,9 +12,9 @@ pub(crate) fn running(until: Option<OffsetDateTime>, now: OffsetDateTime) -> Opt
     until.filter(|&until| now < until)
 }
 
-/// The guess record after a report: as many wrong guesses are added as make the codes of the email address one step longer.
-/// Each step allows as many guesses as the one before, so none is lost. `None` where codes do not get longer: there the
-/// guesses could run out, and an owner who reported would be locked out.
+/// The guess record after a report: as many wrong guesses are added as make the codes of the email address one step
+/// longer. Each step allows as many guesses as the one before, so none is lost. `None` where codes do not get longer:
+/// there the guesses could run out, and an owner who reported would be locked out.
 pub(crate) fn told(guesses: &GuessLimits, record: &GuessRecord, now: OffsetDateTime) -> Option<GuessRecord> {
     let escalated = record.with(STEP, now);
     let length = |record| guesses.length(record, &[], now);

@@ -47,8 +47,9 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The address of the client: the socket's peer, unless that is a trusted proxy. Each proxy appends the address of its
-    /// peer to `X-Forwarded-For`, so the header is read from the right, and only as far as trusted proxies wrote it.
+    /// The address of the client: the socket's peer, unless that is a trusted proxy. Each proxy appends the address of
+    /// its peer to `X-Forwarded-For`, so the header is read from the right, and only as far as trusted proxies wrote
+    /// it.
     pub(crate) fn client<'a>(&self, socket: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
         let mut client = socket.to_canonical();
         let hops = forwarded_for.flat_map(|header| header.split(',')).collect::<Vec<_>>();

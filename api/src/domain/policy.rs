@@ -1,4 +1,5 @@
-//! The policy: code lifetimes and attempts, rate limits, session and registration lifetimes, and the decisions based on them.
+//! The policy: code lifetimes and attempts, rate limits, session and registration lifetimes, and the decisions based on
+//! them.
 
 use shared::codes::Key;
 use time::{Duration, OffsetDateTime};
@@ -157,8 +158,8 @@ impl Code {
         }
     }
 
-    /// Whether the guess is right. The caller must have counted the attempt, and committed that, before. Without the key of
-    /// the code no guess is right.
+    /// Whether the guess is right. The caller must have counted the attempt, and committed that, before. Without the
+    /// key of the code no guess is right.
     pub(crate) fn is(&self, guess: &str, key: Option<&Key>) -> bool {
         key.is_some_and(|key| key.verifies(self.id, guess, &self.hash))
     }

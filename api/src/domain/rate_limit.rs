@@ -1,4 +1,5 @@
-//! Rate limits, pure: sliding windows, lock-outs after wrong passwords, and escalation to longer codes after wrong guesses.
+//! Rate limits, pure: sliding windows, lock-outs after wrong passwords, and escalation to longer codes after wrong
+//! guesses.
 
 pub(crate) mod guess_escalation;
 pub(crate) mod lockout;

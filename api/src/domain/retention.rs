@@ -42,7 +42,7 @@ pub(crate) struct Cutoffs {
     pub(crate) registrations_from: OffsetDateTime,
     pub(crate) wrong_codes_from: OffsetDateTime,
     pub(crate) wrong_passwords_from: OffsetDateTime,
-    pub(crate) let_in: OffsetDateTime,
+    pub(crate) last_logins: OffsetDateTime,
     /// Wrong guesses of an email address: by the last one.
     pub(crate) guesses: OffsetDateTime,
     /// Instance totals of wrong guesses: by their hour.
@@ -69,7 +69,7 @@ impl Retention {
             registrations_from: now - registrations_window,
             wrong_codes_from: now - policy.wrong_codes_from.longest_window(),
             wrong_passwords_from: now - policy.wrong_passwords_from.longest_window(),
-            let_in: now - REMEMBERED,
+            last_logins: now - REMEMBERED,
             guesses: now - guess_escalation::QUIET,
             guess_hours: now - guess_escalation::INSTANCE_WINDOW,
             lockouts: now - lockout::LONGEST,
@@ -135,7 +135,7 @@ mod tests {
         let one_day = [cutoffs.codes, cutoffs.codes_from, cutoffs.wrong_codes_from, cutoffs.lockouts];
         assert_eq!(one_day, [T0 - Duration::DAY; 4]);
         assert_eq!(cutoffs.wrong_passwords_from, T0 - Duration::minutes(15));
-        assert_eq!((cutoffs.registrations_from, cutoffs.let_in), (T0 - Duration::HOUR, T0 - Duration::days(90)));
+        assert_eq!((cutoffs.registrations_from, cutoffs.last_logins), (T0 - Duration::HOUR, T0 - Duration::days(90)));
         assert_eq!((cutoffs.guesses, cutoffs.guess_hours), (T0 - Duration::days(365), T0 - Duration::hours(25)));
         let slow =
             Policy { codes: SlidingWindow::new(&[(1, Duration::HOUR)]), resend_throttle: Duration::DAY, ..policy() };

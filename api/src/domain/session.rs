@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretBox};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-/// A session token of 256 random bits. Whoever presents it is authenticated as the user.
+/// A session token of 256 random bits. A client that presents it is authenticated as the user.
 #[derive(Debug)]
 pub(crate) struct Token(SecretBox<[u8; 32]>);
 

@@ -3,8 +3,8 @@
 /// The maximum batch size: how many rows of each kind one round leases.
 const MAX_BATCH: usize = 500;
 
-/// Events have in-flight slots of their own, one for this many mail slots. How soon an event is confirmed depends on the
-/// queues of other services, and no mail may wait for that.
+/// Events have in-flight slots of their own, one for this many mail slots. How soon an event is confirmed depends on
+/// the queues of other services, and no mail may wait for that.
 const MAIL_SLOTS_PER_EVENT_SLOT: usize = 2;
 
 /// How many mails and how many events may be leased now.

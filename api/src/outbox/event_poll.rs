@@ -7,7 +7,8 @@ use tokio::time::Instant;
 /// The minimum interval between two polls while there may be events.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The poll interval for events that no signal announces: their back-off has ended, or another process left them behind.
+/// The poll interval for events that no signal announces: their back-off has ended, or another process left them
+/// behind.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The poll timer for events.
@@ -17,6 +18,7 @@ pub(crate) struct EventPoll {
 }
 
 impl EventPoll {
+    /// A timer whose first poll is due at once.
     pub(crate) fn new() -> Self {
         Self { polled_at: None, may_be_more: true }
     }
@@ -43,7 +45,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn events_are_polled_soon_after_a_signal_else_every_second() {
+    async fn events_are_polled_after_a_signal_or_interval() {
         let mut poll = EventPoll::new();
         assert_eq!(poll.due_in(), Duration::ZERO);
         poll.record_poll(false);

@@ -42,6 +42,7 @@ const LEASE_RENEWAL_INTERVAL: Duration = Duration::from_secs(4);
 const RETRY_AFTER_PANIC: Duration = Duration::from_secs(5);
 
 impl InFlight {
+    /// `published` counts outcomes by message kind and result.
     pub(crate) fn new(deliver: Deliver, published: Arc<Family<2>>) -> Self {
         Self {
             deliver,

@@ -43,6 +43,7 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
+    /// A publisher without a connection; [`Publisher::supervise`] opens it.
     pub(crate) fn new(topology: Topology, metrics: &Registry) -> Self {
         Self { topology, active: Arc::new(watch::Sender::new(None)), blocked: metrics.one(names::BROKER_BLOCKED) }
     }
@@ -77,8 +78,8 @@ impl Publisher {
         };
         let Err(error) = outcome else { return Ok(()) };
         if let Some(back_off) = event_back_off {
-            // The queue of a subscriber may be full or unavailable. Mails share the connection but are not affected, so it
-            // is not replaced for that: a broken connection is noticed without this.
+            // The queue of a subscriber may be full or unavailable. Mails share the connection but are not affected, so
+            // it is not replaced for that: a broken connection is noticed without this.
             let again_after = if active.status.connected() { back_off } else { RETRY_DELAY };
             return Err(DeliveryError { why: error.context("an event"), again_after });
         }

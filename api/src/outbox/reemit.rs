@@ -1,5 +1,5 @@
-//! The command `api outbox reemit`: writes lost messages to the outbox again, after a queue was lost. A message counts as
-//! lost when no worker has finished it and the outbox does not hold it.
+//! The command `api outbox reemit`: writes lost messages to the outbox again, after a queue was lost. A message counts
+//! as lost when no worker has finished it and the outbox does not hold it.
 
 use anyhow::Result;
 use secrecy::ExposeSecret;
@@ -35,8 +35,8 @@ pub(crate) struct Reemitted {
     pub(crate) unreadable: u64,
 }
 
-/// Writes all lost messages. Idempotent: it can be interrupted at any point and run again, and leaves messages that are in
-/// the outbox unchanged.
+/// Writes all lost messages. Idempotent: it can be interrupted at any point and run again, and leaves messages that are
+/// in the outbox unchanged.
 pub(crate) async fn run(store: &Store, ring: &CodeSecrets) -> Result<Reemitted> {
     let connection = store.connection().await?;
     let now = unacknowledged::now(&connection).await?;
@@ -99,8 +99,8 @@ async fn reemit_events(connection: &Connection, table: EventTable, since: Offset
     }
 }
 
-/// Which mail a code needs. The row does not say whether the code is a decoy; its hash does. `None` if the key is unknown
-/// or the hash matches nothing that this key makes.
+/// Which mail a code needs. The row does not say whether the code is a decoy; its hash does. `None` if the key is
+/// unknown or the hash matches nothing that this key makes.
 fn mail_kind(table: CodeTable, id: Uuid, code: &CodeRow, ring: &CodeSecrets) -> Option<MailKind> {
     let (kind_of_decoy, kind_of_code) = match table {
         CodeTable::Registrations => (MailKind::AlreadyRegistered, MailKind::SendCode),

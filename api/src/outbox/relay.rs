@@ -1,5 +1,5 @@
-//! The outbox relay: leases rows in batches, hands them to the delivery, and writes the outcomes back. It knows nothing of
-//! brokers, mail or subscribers.
+//! The outbox relay: leases rows in batches, hands them to the delivery, and writes the outcomes back. It knows nothing
+//! of brokers, mail or subscribers.
 //!
 //! Delivery is at least once: after a crash a row is delivered again under the same id.
 
@@ -27,8 +27,8 @@ const MIN_ROUND_INTERVAL: Duration = Duration::from_millis(10);
 /// The lease of a message in flight is renewed, so this is how long the rows of a crashed relay have to wait.
 const LEASE_DURATION: Duration = Duration::from_secs(15);
 
-/// The poll interval: the longest time that a row waits when no signal announces it, because another process wrote it or
-/// left it behind.
+/// The poll interval: the longest time that a row waits when no signal announces it, because another process wrote it
+/// or left it behind.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Back-off after a failed round.
@@ -148,8 +148,8 @@ impl Relay {
         })
     }
 
-    /// Writes the outcomes of finished deliveries and leases up to `capacity` rows, in one round trip. The commit does not
-    /// wait for the disk: what a crash of Postgres undoes is delivered once more, and recognised by its id.
+    /// Writes the outcomes of finished deliveries and leases up to `capacity` rows, in one round trip. The commit does
+    /// not wait for the disk: what a crash of Postgres undoes is delivered once more, and recognised by its id.
     async fn write_updates_and_lease(&mut self, capacity: Capacity) -> Result<LeasedBatch, Error> {
         let renew_leases = self.in_flight.must_renew_leases();
         let exchange = with_database_timeout(async {
@@ -157,7 +157,7 @@ impl Relay {
             let connection = self.store.connection().await?;
             let leasing = outbox::lease(&connection, capacity, self.lease);
             let updates = self.in_flight.updates(self.lease, renew_leases);
-            Ok(Transaction::at_once(&connection, Commit::Soon, updates, leasing).await?)
+            Ok(Transaction::in_one_round_trip(&connection, Commit::Soon, updates, leasing).await?)
         });
         let leased = exchange.await?;
         self.in_flight.updates_committed(renew_leases);

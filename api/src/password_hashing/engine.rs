@@ -61,12 +61,13 @@ const TEST_VECTORS: [TestVector; 3] = [
     },
 ];
 
-/// The self-test at start. Both engines must agree with the reference implementation, and with each other at the configured
-/// costs: hashes that no other implementation can compute would lock out all users when the engine is changed.
+/// The self-test at start. Both engines must agree with the reference implementation, and with each other at the
+/// configured costs: hashes that no other implementation can compute would lock out all users when the engine is
+/// changed.
 pub(crate) fn check(costs: Costs) -> Result<()> {
     check_engines(costs, |kind| {
-        // One engine for all hashes, with memory for the largest, which is freed as one piece: memory that is freed in several
-        // pieces may stay with the process for ever.
+        // One engine for all hashes, with memory for the largest, which is freed as one piece: memory that is freed in
+        // several pieces may stay with the process for ever.
         let mut engine =
             Engine::new(kind, if costs.memory_kib < DEFAULT_COSTS.memory_kib { DEFAULT_COSTS } else { costs });
         move |password, recipe| engine.hash(password, recipe)

@@ -9,8 +9,8 @@ use crate::{
     password_hashing::{Job, Overloaded, Priority, Shared, metrics::RejectReason, now},
 };
 
-/// A reserved slot in the hash queue: the right to have one password hashed. It is taken before anything else is done for a
-/// request. Dropping it releases the slot.
+/// A reserved slot in the hash queue: the right to have one password hashed. It is taken before anything else is done
+/// for a request. Dropping it releases the slot.
 pub(crate) struct HashPermit {
     shared: Arc<Shared>,
     priority: Priority,
@@ -22,8 +22,8 @@ impl HashPermit {
         Self { shared, priority, used: false }
     }
 
-    /// Queues the password and waits for its hash. Fails if it waits longer than the maximum wait. If the future is dropped,
-    /// the password is not hashed, unless a thread has started already.
+    /// Queues the password and waits for its hash. Fails if it waits longer than the maximum wait. If the future is
+    /// dropped, the password is not hashed, unless a thread has started already.
     pub(crate) async fn prove(mut self, password: Password, recipe: Recipe) -> Result<Proof, Overloaded> {
         let (reply, tag) = oneshot::channel();
         self.used = true;

@@ -1,4 +1,5 @@
-//! The hash queue: two priorities, a maximum wait, and early rejection of jobs that would exceed it. Time is an argument.
+//! The hash queue: two priorities, a maximum wait, and early rejection of jobs that would exceed it. Time is an
+//! argument.
 
 use std::{
     collections::VecDeque,
@@ -16,14 +17,14 @@ const THREAD_WAKE_UP_TIME: Duration = Duration::from_millis(10);
 /// A job older than the maximum wait and this means that all hash threads are stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
-/// The fraction of the maximum wait that the estimated wait may reach. The rest is for the database queries between the permit
-/// and the push, and for a machine that has become slower.
+/// The fraction of the maximum wait that the estimated wait may reach. The rest is for the database queries between the
+/// permit and the push, and for a machine that has become slower.
 const ADMISSION_FRACTION: f64 = 0.75;
 
 /// From this fraction of the maximum wait on, the queue is old: newer jobs are hashed first.
 const OLD_FRACTION: f64 = 0.875;
 
-/// The priority of a job: clients that have an account or a code go before those that register.
+/// The priority of a job: requests of clients that have an account or a code go before new registrations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Priority {
     /// High: logins, activations, password changes.
@@ -120,6 +121,7 @@ impl Queue {
         oldest.into_iter().any(|job| job.waited(now) > self.max_wait + STUCK_AFTER)
     }
 
+    /// The moving average of how long a hash takes.
     #[cfg(test)]
     pub(crate) fn hash_time(&self) -> Duration {
         self.hash_time
@@ -148,8 +150,8 @@ impl Lane {
     }
 
     fn pop(&mut self, now: Instant, max_wait: Duration) -> Option<Job> {
-        // An old queue means that hashing is slower than estimated. Newest first answers some jobs in time, where oldest first
-        // would answer all of them just too late.
+        // An old queue means that hashing is slower than estimated. Newest first answers some jobs in time, where
+        // oldest first would answer all of them just too late.
         let is_old = self.waiting.front().is_some_and(|job| job.waited(now) > max_wait.mul_f64(OLD_FRACTION));
         loop {
             let job = if is_old { self.waiting.pop_back() } else { self.waiting.pop_front() }?;

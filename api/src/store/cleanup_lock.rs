@@ -5,11 +5,12 @@ use tokio_postgres::Error as PgError;
 
 use super::Connection;
 
-// A lock key of two numbers, so that it is no lock of a subject, which have one number. Also disables sequential scans for this
-// transaction: a plan that was made while a table was small would read all of it later.
+// A lock key of two numbers, so that it is no lock of a subject, which have one number. Also disables sequential scans
+// for this transaction: a plan that was made while a table was small would read all of it later.
 const TRY_ACQUIRE: &str = "SELECT pg_try_advisory_xact_lock(1986356079, 1), clock_timestamp(), \
     set_config('enable_seqscan', 'off', true)";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[TRY_ACQUIRE];
 
 /// Acquires the lock until the end of the transaction, without waiting, and returns the time of the database. `None` if

@@ -20,11 +20,13 @@ const KILL_SHORTER: &str = "UPDATE codes c SET deadline = LEAST(c.deadline, $3),
     FROM registrations r WHERE r.id = c.registration_id AND r.email = $1 AND r.activated_at IS NULL \
     AND r.closed_at IS NULL AND c.superseded_at IS NULL AND c.length < $2 AND c.deadline > $3 \
     AND (c.expires_at IS NULL OR c.expires_at > $3)";
-// statement_timestamp(), because an index cannot be searched with clock_timestamp(), which changes during the statement.
+// statement_timestamp(), because an index cannot be searched with clock_timestamp(), which changes during the
+// statement.
 const IS_LATE: &str = "SELECT EXISTS (SELECT FROM codes c WHERE c.sent_at IS NULL AND c.superseded_at IS NULL \
     AND c.deadline > statement_timestamp() AND c.created_at < statement_timestamp() - make_interval(secs => $1) \
     AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = c.id))";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[SUPERSEDE, INSERT, COUNT_ATTEMPT, CONSUME, KILL_SHORTER, IS_LATE];
 
 /// Inserts the current code of a registration. The caller supersedes the previous one.

@@ -7,6 +7,7 @@ use super::transaction::Writes;
 const DELETE_EXPIRED: &str = "DELETE FROM deliveries WHERE ctid = ANY(ARRAY( \
     SELECT ctid FROM deliveries WHERE at <= $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[DELETE_EXPIRED];
 
 /// Deletes up to `limit` records that were written at `cutoff` or before.

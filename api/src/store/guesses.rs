@@ -32,6 +32,7 @@ const DELETE_EXPIRED: &str = "DELETE FROM guesses WHERE ctid = ANY(ARRAY( \
 const DELETE_EXPIRED_HOURS: &str = "DELETE FROM guesses_by_hour WHERE ctid = ANY(ARRAY( \
     SELECT ctid FROM guesses_by_hour WHERE hour <= $1 ORDER BY hour LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[READ, READ_ALL, WRITE, ADD_TO_TOTALS, DELETE, DELETE_EXPIRED, DELETE_EXPIRED_HOURS];
 
 /// The wrong guesses that concern one email address.
@@ -89,8 +90,8 @@ pub(crate) fn forgive<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32]) {
     writes.push(DELETE, [Box::new(subject.as_slice())]);
 }
 
-/// Adds guesses at codes of these lengths to the instance totals. The totals were read before without a lock: when a limit is
-/// reached, as many more requests may pass as there are database connections.
+/// Adds guesses at codes of these lengths to the instance totals. The totals were read before without a lock: when a
+/// limit is reached, as many more requests may pass as there are database connections.
 pub(crate) fn count_for_all(writes: &mut Writes<'_>, lengths: &[u8], now: OffsetDateTime) {
     add_to_totals(writes, lengths, 1, now);
 }

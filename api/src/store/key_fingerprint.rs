@@ -7,9 +7,11 @@ use super::Connection;
 const INSERT_IF_ABSENT: &str = "INSERT INTO names (sample) VALUES ($1) ON CONFLICT (only_row) DO NOTHING";
 const READ: &str = "SELECT sample FROM names";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[INSERT_IF_ABSENT, READ];
 
-/// Whether this sample was made with the same key as all subject keys in the database. The first call stores the sample.
+/// Whether this sample was made with the same key as all subject keys in the database. The first call stores the
+/// sample.
 pub(crate) async fn are_made_like(connection: &Connection, sample: &[u8; 32]) -> Result<bool, PgError> {
     super::execute(connection, INSERT_IF_ABSENT, &[&sample.as_slice()]).await?;
     let stored = super::row(connection, READ, &[]).await?;

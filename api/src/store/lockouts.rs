@@ -19,9 +19,11 @@ const DELETE_EXPIRED: &str = "DELETE FROM lockouts WHERE ctid = ANY(ARRAY( SELEC
     WHERE GREATEST(until, failures[cardinality(failures)]) <= $1 \
     ORDER BY GREATEST(until, failures[cardinality(failures)]) LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[READ, WRITE, DELETE, DELETE_EXPIRED];
 
-/// Reads the lock-outs of two subject keys, and the time of the database. The caller holds the lock of their email address.
+/// Reads the lock-outs of two subject keys, and the time of the database. The caller holds the lock of their email
+/// address.
 pub(crate) async fn read(
     client: &impl GenericClient,
     subjects: [&[u8; 32]; 2],

@@ -14,6 +14,7 @@ const DELETE: &str = "DELETE FROM mutes WHERE subject = $1";
 const DELETE_EXPIRED: &str = "DELETE FROM mutes WHERE ctid = ANY(ARRAY( \
     SELECT ctid FROM mutes WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[UNTIL, SET, DELETE, DELETE_EXPIRED];
 
 /// When the suppression of an email address ends, or has ended; `None` if there is none.

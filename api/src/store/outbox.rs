@@ -1,4 +1,5 @@
-//! The outbox table: rows are inserted in the transaction that makes them true, leased by relays, and deleted when delivered.
+//! The outbox table: rows are inserted in the transaction that makes them true, leased by relays, and deleted when
+//! delivered.
 
 use std::time::Duration;
 
@@ -15,12 +16,13 @@ use crate::{
 };
 
 const INSERT: &str = "INSERT INTO outbox (id, message, traceparent) VALUES ($1, $2, $3)";
-// Plans are made while the table is empty, and kept: without this they would read all of it, however many rows wait later.
+// Plans are made while the table is empty, and kept: without this they would read all of it, however many rows wait
+// later.
 const BY_INDEX: &str = "SET LOCAL enable_seqscan = off";
-// SKIP LOCKED lets any number of relays work side by side; an expired lease is that of a crashed relay. Mails and events
-// have an index each. That of mails is ordered by age: their back-off lasts seconds only. That of events is ordered by
-// `due_at`: there may be many in back-off, and those are not read. now(), because an index cannot be searched with
-// clock_timestamp(), which changes during the statement.
+// SKIP LOCKED lets any number of relays work side by side; an expired lease is that of a crashed relay. Mails and
+// events have an index each. That of mails is ordered by age: their back-off lasts seconds only. That of events is
+// ordered by `due_at`: there may be many in back-off, and those are not read. now(), because an index cannot be
+// searched with clock_timestamp(), which changes during the statement.
 const LEASE_MAILS: &str = "UPDATE outbox SET leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $2) \
     WHERE id = ANY (ARRAY (SELECT id FROM outbox WHERE NOT message ? 'specversion' \
     AND (leased_until IS NULL OR leased_until <= clock_timestamp()) ORDER BY created_at LIMIT $1 \
@@ -32,8 +34,8 @@ const LEASE_EVENTS: &str = "UPDATE outbox SET leased_by = $3, leased_until = clo
     GREATEST(EXTRACT(EPOCH FROM clock_timestamp() - created_at), 0)::float8 AS age_seconds";
 const RENEW: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => $2) \
     WHERE id = ANY($1) AND leased_by = $3";
-// `due_at` of a mail stays unchanged, so that no index has to be updated. The ids are there twice so that all plans use the
-// primary key.
+// `due_at` of a mail stays unchanged, so that no index has to be updated. The ids are there twice so that all plans use
+// the primary key.
 const RELEASE: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => pause), \
     due_at = CASE WHEN message ? 'specversion' THEN clock_timestamp() + make_interval(secs => pause) ELSE due_at END \
     FROM unnest($1::uuid[], $2::float8[]) AS released (row_id, pause) \
@@ -42,10 +44,10 @@ const RELEASE: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make
 const DELETE: &str = "DELETE FROM outbox WHERE id = ANY($1)";
 const INSERT_IF_ABSENT: &str = "INSERT INTO outbox (id, message) SELECT * FROM unnest($1::uuid[], $2::jsonb[]) \
     ON CONFLICT (id) DO NOTHING";
-// All messages about an email address and its account, except those that are leased: the worker drops those, because their
-// subject is deleted. Their ids stay on record, like those of all messages. Arrays, so that the index is searched for these
-// ids: the planner may have statistics from when the outbox was empty, and would join from there, through all rows that wait.
-// OFFSET 0 makes Postgres look up the codes of one registration after the other, for the same reason.
+// All messages about an email address and its account, except those that are leased: the worker drops those, because
+// their subject is deleted. Their ids stay on record, like those of all messages. Arrays, so that the index is searched
+// for these ids: the planner may have statistics from when the outbox was empty, and would join from there, through all
+// rows that wait. OFFSET 0 makes Postgres look up the codes of one registration after the other, for the same reason.
 const DROP_OF: &str = "WITH affected (ids) AS (SELECT ARRAY (SELECT c.id FROM registrations r CROSS JOIN LATERAL \
     (SELECT id FROM codes WHERE registration_id = r.id OFFSET 0) AS c WHERE r.email = $1 \
     UNION ALL SELECT code_id FROM resets WHERE email = $1 UNION ALL SELECT id FROM password_changes WHERE user_id = $2 \
@@ -55,13 +57,15 @@ const DROP_OF: &str = "WITH affected (ids) AS (SELECT ARRAY (SELECT c.id FROM re
     FOR UPDATE SKIP LOCKED)) RETURNING id) \
     INSERT INTO deliveries (message_id, outcome, why) SELECT id, 'dropped', 'erased' FROM dropped \
     ON CONFLICT (message_id) DO NOTHING";
-// All events in the table: this waits for a relay that is writing one of them. Both may then wait for each other; Postgres
-// ends one of them, and that one is retried. An event that a relay has read already is published with its email address.
+// All events in the table: this waits for a relay that is writing one of them. Both may then wait for each other;
+// Postgres ends one of them, and that one is retried. An event that a relay has read already is published with its
+// email address.
 const REMOVE_EMAIL: &str =
     "UPDATE outbox SET message = message #- '{data,email}' WHERE message #>> '{data,email}' = $1";
 const STATE: &str = "SELECT count(*), count(*) FILTER (WHERE leased_until > clock_timestamp()), \
     floor(EXTRACT(EPOCH FROM clock_timestamp() - min(created_at)))::bigint FROM outbox";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[
     INSERT,
     BY_INDEX,
@@ -142,7 +146,8 @@ pub(crate) fn renew(writes: &mut Writes<'_>, ids: Vec<Uuid>, lease: Lease) {
     writes.push(RENEW, [Box::new(ids), Box::new(lease.duration.as_secs_f64()), Box::new(lease.owner)]);
 }
 
-/// Releases rows: each may be leased again after its back-off. Rows that another relay has leased meanwhile are skipped.
+/// Releases rows: each may be leased again after its back-off. Rows that another relay has leased meanwhile are
+/// skipped.
 pub(crate) fn release(writes: &mut Writes<'_>, back_offs: &[(Uuid, Duration)], owner: Uuid) {
     let (ids, back_offs): (Vec<_>, Vec<_>) = back_offs.iter().map(|(id, pause)| (*id, pause.as_secs_f64())).unzip();
     writes.push(RELEASE, [Box::new(ids), Box::new(back_offs), Box::new(owner)]);

@@ -9,6 +9,7 @@ const INSERT: &str = "INSERT INTO password_changes (id, user_id, changed_at) VAL
 const DELETE_EXPIRED: &str = "DELETE FROM password_changes WHERE ctid = ANY(ARRAY( \
     SELECT ctid FROM password_changes WHERE changed_at <= $1 ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[INSERT, DELETE_EXPIRED];
 
 /// Records a change. `id` is the message id of the warning.

@@ -11,6 +11,7 @@ const HASH: &str = "(SELECT password_hash FROM users WHERE email = $1) UNION ALL
     (SELECT password_hash FROM registrations WHERE email = $1 AND activated_at IS NULL AND closed_at IS NULL \
     AND created_at > statement_timestamp() - make_interval(secs => $2) ORDER BY created_at DESC LIMIT 1) LIMIT 1";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[HASH];
 
 /// One of the password hashes of an email address; all of them have the same recipe. Registrations count while they are

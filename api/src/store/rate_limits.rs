@@ -6,8 +6,8 @@ use tokio_postgres::{Error as PgError, types::ToSql};
 
 use super::transaction::Writes;
 
-// A plan is kept as long as its connection, and one that was made for a small table would read all of a large one: LIMIT makes
-// it use the index.
+// A plan is kept as long as its connection, and one that was made for a small table would read all of a large one:
+// LIMIT makes it use the index.
 macro_rules! lookup {
     ($subject:literal, $kind:literal) => {
         concat!("(SELECT used_at FROM budgets WHERE subject = $", $subject, " AND kind = $", $kind, " LIMIT 1)")
@@ -26,6 +26,7 @@ const DELETE_EXPIRED: &str = "DELETE FROM budgets WHERE ctid = ANY(ARRAY( \
     SELECT ctid FROM budgets WHERE kind = $1 AND COALESCE(used_at[cardinality(used_at)], '-infinity') <= $2 \
     ORDER BY COALESCE(used_at[cardinality(used_at)], '-infinity') LIMIT $3 FOR UPDATE SKIP LOCKED))";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[READ[0], READ[1], READ[2], WRITE, DELETE_EXPIRED];
 
 /// What is limited.

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::domain::{email::EmailAddress, policy::Code};
 
-// OFFSET 0 makes Postgres look up the code for each registration, and the delivery record for each code: as long as the tables
-// have not been analyzed, Postgres assumes that few codes are current, and would begin with all of them.
+// OFFSET 0 makes Postgres look up the code for each registration, and the delivery record for each code: as long as the
+// tables have not been analyzed, Postgres assumes that few codes are current, and would begin with all of them.
 macro_rules! select {
     ($condition:literal) => {
         concat!(
@@ -29,8 +29,8 @@ macro_rules! select {
 }
 
 const BY_IDS: &str = select!("r.id = ANY($1) ORDER BY r.created_at DESC");
-// statement_timestamp() can use the index; `clock_timestamp()`, which differs for each row, would have to be compared with all
-// registrations of the email address.
+// statement_timestamp() can use the index; `clock_timestamp()`, which differs for each row, would have to be compared
+// with all registrations of the email address.
 const OPEN_OF: &str = select!(
     "r.email = $1 AND r.activated_at IS NULL AND r.closed_at IS NULL \
         AND r.created_at > statement_timestamp() - make_interval(secs => $2) ORDER BY r.created_at DESC"
@@ -56,6 +56,7 @@ const DELETE_EXPIRED_ENDED: &str = "DELETE FROM registrations WHERE ctid = ANY(A
     AND COALESCE(activated_at, closed_at) <= $1 \
     ORDER BY COALESCE(activated_at, closed_at) LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[
     BY_IDS,
     OPEN_OF,

@@ -34,6 +34,7 @@ const IS_LATE: &str = "SELECT EXISTS (SELECT FROM resets r WHERE r.sent_at IS NU
     AND r.deadline > statement_timestamp() AND r.created_at < statement_timestamp() - make_interval(secs => $1) \
     AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = r.code_id))";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] =
     &[BY_ID, INSERT, COUNT_ATTEMPT, GIVE_BACK, MARK_USED, CLOSE_OF, DELETE_OF, DELETE_EXPIRED, IS_LATE];
 
@@ -43,7 +44,8 @@ pub(crate) struct Reset {
     /// The receipt. A client needs it to try a code.
     pub(crate) id: Uuid,
     pub(crate) email: EmailAddress,
-    /// The account whose password it resets; `None` if the email address had no account, and the code is an unguessable decoy.
+    /// The account whose password it resets; `None` if the email address had no account, and the code is an unguessable
+    /// decoy.
     pub(crate) user: Option<Uuid>,
     /// The language of the mail.
     pub(crate) language: Language,

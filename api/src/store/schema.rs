@@ -4,6 +4,7 @@ use super::{Connection, PgError};
 
 const VERSION: &str = "SELECT COALESCE(max(version), 0) FROM migrations";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[VERSION];
 
 /// The version of the last applied migration; 0 if there is none.

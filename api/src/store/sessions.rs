@@ -21,6 +21,7 @@ const INSERT: &str = "INSERT INTO sessions (token_hash, user_id, created_at, exp
 const DELETE_EXPIRED: &str = "DELETE FROM sessions WHERE ctid = ANY(ARRAY( \
     SELECT ctid FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[HOLDER, END, END_ALL_BUT_NEWEST, END_ALL_OTHERS, INSERT, DELETE_EXPIRED];
 
 /// The user of a valid session, and the time of the database.

@@ -1,5 +1,5 @@
-//! Transactions in two round trips: one that locks and reads, one that writes and commits. Between them is nothing but a
-//! decision in memory. Statements are pipelined: those that are sent together are executed in their order.
+//! Transactions in two round trips: one that locks and reads, one that writes and commits. Between them is nothing but
+//! a decision in memory. Statements are pipelined: those that are sent together are executed in their order.
 
 use deadpool_postgres::GenericClient;
 use futures_util::{
@@ -13,7 +13,8 @@ use tracing::Instrument;
 
 use super::Connection;
 
-/// Locks subjects (email addresses, networks), so that one request at a time decides about each: its rate limits, its account.
+/// Locks subjects (email addresses, networks), so that one request at a time decides about each: its rate limits, its
+/// account.
 pub(crate) const LOCK: &str = "SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key";
 
 /// The durability of a commit.
@@ -21,8 +22,8 @@ pub(crate) const LOCK: &str = "SELECT pg_advisory_xact_lock(key) FROM unnest($1:
 pub(crate) enum Commit {
     /// Synchronous: the commit waits for the disk, and survives a crash of Postgres.
     Durable,
-    /// Asynchronous: the commit does not wait for the disk. A crash of Postgres may undo those of the last half second, so no
-    /// response may depend on it.
+    /// Asynchronous: the commit does not wait for the disk. A crash of Postgres may undo those of the last half second,
+    /// so no response may depend on it.
     Soon,
 }
 
@@ -36,13 +37,13 @@ pub(crate) struct Transaction<'a> {
 #[derive(Default)]
 pub(crate) struct Writes<'a>(Vec<(&'static str, Vec<Value<'a>>)>);
 
-/// A statement parameter. Its type must always be convertible to the column's type: otherwise that statement would not be sent,
-/// and the rest committed.
+/// A statement parameter. Its type must always be convertible to the column's type: otherwise that statement would not
+/// be sent, and the rest committed.
 pub(crate) type Value<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 
 impl<'a> Transaction<'a> {
-    /// Begins a transaction, locks the subjects, and reads under the locks. The caller passes an email address before its
-    /// network, never after it, so that two requests cannot deadlock.
+    /// Begins a transaction, locks the subjects, and reads under the locks. The caller passes an email address before
+    /// its network, never after it, so that two requests cannot deadlock.
     pub(crate) async fn begin<T>(
         connection: &'a Connection,
         commit: Commit,
@@ -60,7 +61,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Executes a whole transaction in one round trip; nothing that is written may depend on what is read.
-    pub(crate) async fn at_once<T>(
+    pub(crate) async fn in_one_round_trip<T>(
         connection: &Connection,
         commit: Commit,
         writes: Writes<'_>,
@@ -87,8 +88,8 @@ impl<'a> Transaction<'a> {
         Ok(self.commit_before(writes, Writes::default()).await?.0)
     }
 
-    /// Executes the statements, reads, and commits. For data that only accepted requests need, so that rejected ones do not wait
-    /// for it.
+    /// Executes the statements, reads, and commits. For data that only accepted requests need, so that rejected ones do
+    /// not wait for it.
     pub(crate) async fn commit_and_read<T>(
         mut self,
         writes: Writes<'_>,
@@ -104,9 +105,9 @@ impl<'a> Transaction<'a> {
         Ok(read)
     }
 
-    /// Commits, and executes a second transaction right behind it: for hot rows that many requests write, which must not stay
-    /// locked while a commit waits for the disk. Returns when both have ended: the affected rows of the first, and the result
-    /// of the second.
+    /// Commits, and executes a second transaction right behind it: for hot rows that many requests write, which must
+    /// not stay locked while a commit waits for the disk. Returns when both have ended: the affected rows of the first,
+    /// and the result of the second.
     pub(crate) async fn commit_before(
         mut self,
         writes: Writes<'_>,
@@ -116,15 +117,15 @@ impl<'a> Transaction<'a> {
         let writing = writes.prepare(connection).await?;
         let next = async {
             if next.len() > 0 {
-                Transaction::at_once(connection, Commit::Soon, next, ready(Ok(()))).await?;
+                Transaction::in_one_round_trip(connection, Commit::Soon, next, ready(Ok(()))).await?;
             }
             Ok(())
         };
         let all = join3(join_all(writing), connection.batch_execute("COMMIT"), next);
         let (written, committed, next) = all.instrument(spans::postgres("write and commit")).await;
         self.finished = true;
-        // The first error is the cause. Those of later statements say only that the transaction is aborted, and a COMMIT that
-        // rolls back reports no error at all.
+        // The first error is the cause. Those of later statements say only that the transaction is aborted, and a
+        // COMMIT that rolls back reports no error at all.
         let written = written.into_iter().collect::<Result<_, _>>()?;
         committed?;
         Ok((written, next))
@@ -151,7 +152,8 @@ impl<'a> Writes<'a> {
         self.0.len()
     }
 
-    /// One future for each statement, which sends it at the first poll. `join_all` polls up to 30 futures in their order.
+    /// One future for each statement, which sends it at the first poll. `join_all` polls up to 30 futures in their
+    /// order.
     async fn prepare<'s>(
         &'s self,
         connection: &'s Connection,

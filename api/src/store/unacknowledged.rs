@@ -7,14 +7,15 @@ use uuid::Uuid;
 use super::Connection;
 
 const NOW: &str = "SELECT clock_timestamp()";
-// Keyset pagination: one page by an index, from a cursor, and then one lookup for each of its rows, so a statement stays
-// cheap however large the table is. (With a clock in the condition, or the lookups in it, all of the table might be read.)
+// Keyset pagination: one page by an index, from a cursor, and then one lookup for each of its rows, so a statement
+// stays cheap however large the table is. (With a clock in the condition, or the lookups in it, all of the table might
+// be read.)
 const CODES: &str = "SELECT c.deadline AS at, c.id, c.consumed_at IS NULL AND r.activated_at IS NULL AND r.closed_at IS NULL \
     AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = c.id) \
     AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = c.id) AS is_lost, c.code_hash, c.key_id, c.length \
     FROM (SELECT * FROM codes WHERE sent_at IS NULL AND superseded_at IS NULL AND (deadline, id) > ($1, $2) \
     ORDER BY deadline, id LIMIT $3) AS c JOIN registrations r ON r.id = c.registration_id ORDER BY c.deadline, c.id";
-// A closed reset gets no mail: what it says about the account concerns nobody any more.
+// A closed reset gets no mail: it must not reveal anything about the account any more.
 const RESETS: &str = "SELECT r.deadline AS at, r.code_id AS id, r.used_at IS NULL AND r.closed_at IS NULL \
     AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = r.code_id) \
     AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = r.code_id) AS is_lost, r.code_hash, r.key_id, r.length \
@@ -29,6 +30,7 @@ const CHANGES: &str = "SELECT p.changed_at AS at, p.id, NOT EXISTS (SELECT FROM 
     FROM (SELECT * FROM password_changes WHERE (changed_at, id) > ($1, $2) ORDER BY changed_at, id LIMIT $3) AS p \
     ORDER BY p.changed_at, p.id";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[NOW, CODES, RESETS, USERS, CHANGES];
 
 /// Which codes to look for.

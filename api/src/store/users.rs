@@ -26,6 +26,7 @@ const SET_PASSWORD: &str = "UPDATE users SET password_hash = $2, updated_at = $3
 // The sessions and password changes of the user are deleted with it (ON DELETE CASCADE).
 const DELETE: &str = "DELETE FROM users WHERE id = $1";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[BY_EMAIL, INSERT, REHASH, SET_PASSWORD, DELETE];
 
 /// An activated account.
@@ -68,7 +69,8 @@ pub(crate) fn insert<'a>(writes: &mut Writes<'a>, user: &'a User) {
 }
 
 /// Replaces the password hash by another one of the same password (a rehash with new parameters), unless it was changed
-/// meanwhile or a registration of the email address is open. Registrations are open for `open_for` after their creation.
+/// meanwhile or a registration of the email address is open. Registrations are open for `open_for` after their
+/// creation.
 pub(crate) fn renew<'a>(writes: &mut Writes<'a>, user: &'a User, new_hash: String, open_for: Duration) {
     let (old_hash, seconds) = (&user.password_hash, open_for.as_seconds_f64());
     writes.push(REHASH, [Box::new(user.id), Box::new(old_hash), Box::new(new_hash), Box::new(seconds)]);

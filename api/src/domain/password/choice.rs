@@ -8,7 +8,8 @@ use crate::domain::{email::EmailAddress, password::common_passwords, policy::Fie
 /// The name of the service: a common password of users who register in a hurry.
 const SERVICE: &str = "vestibule";
 
-/// Pieces of the local part from this length on must not be the password. A shorter piece could not be a password by itself.
+/// Pieces of the local part from this length on must not be the password. A shorter piece could not be a password by
+/// itself.
 const MIN_PIECE_LENGTH: usize = 8;
 
 impl Password {
@@ -41,8 +42,8 @@ impl Password {
         Ok(password)
     }
 
-    /// Rejects a password that is derived from its owner's email address. For callers of [`Self::choose`] that learn the
-    /// address only later.
+    /// Rejects a password that is derived from its owner's email address. For callers of [`Self::choose`] that learn
+    /// the address only later.
     pub(crate) fn check_not_of(&self, email: &EmailAddress) -> Result<(), FieldError> {
         if is_of_address(&self.folded(), email) {
             let message = "The password must not be the e-mail address or a part of it. Choose another one.";
@@ -57,8 +58,8 @@ impl Password {
     }
 }
 
-/// Whether the password is the email address, its local part, its domain, its domain without the top level, or one of the
-/// longer pieces of the local part.
+/// Whether the password is the email address, its local part, its domain, its domain without the top level, or one of
+/// the longer pieces of the local part.
 fn is_of_address(folded: &str, email: &EmailAddress) -> bool {
     let (local, domain) = (email.local(), email.domain());
     let name = domain.rsplit_once('.').map_or(domain, |(name, _)| name);

@@ -10,8 +10,11 @@ pub(crate) struct Costs {
 }
 
 impl Costs {
+    /// The minimum that Argon2 allows.
     pub(crate) const MIN_MEMORY_KIB: u32 = 8;
+    /// The maximum that is accepted, also from stored hashes.
     pub(crate) const MAX_MEMORY_KIB: u32 = 1024 * 1024;
+    /// The maximum that is accepted, also from stored hashes.
     pub(crate) const MAX_PASSES: u32 = 64;
 
     /// `None` for parameters outside the limits: they would block a hash thread, or exhaust the memory.
@@ -26,8 +29,8 @@ impl Costs {
         u64::from(self.memory_kib) * u64::from(self.passes)
     }
 
-    /// The costs of an additional hash, so that both together take as long as one with `target`. `None` if these costs are
-    /// not lower, or the difference is too small for a hash.
+    /// The costs of an additional hash, so that both together take as long as one with `target`. `None` if these costs
+    /// are not lower, or the difference is too small for a hash.
     pub(crate) fn padding_to(self, target: Self) -> Option<Self> {
         let missing = target.work().checked_sub(self.work())?;
         let passes = u32::try_from(missing.div_ceil(target.memory_kib.into())).ok()?;
@@ -36,8 +39,8 @@ impl Costs {
     }
 }
 
-/// The inputs of a hash beside the password: cost parameters and salt. All hashes of one email address have the same recipe,
-/// so that a password is compared with all of them at the cost of one hash (see decision 0001).
+/// The inputs of a hash beside the password: cost parameters and salt. All hashes of one email address have the same
+/// recipe, so that a password is compared with all of them at the cost of one hash (see decision 0001).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Recipe {
     pub(crate) costs: Costs,

@@ -1,5 +1,5 @@
-//! Guess escalation: after wrong code guesses, codes get longer. The guesses are counted per email address and, as instance
-//! totals, over all addresses.
+//! Guess escalation: after wrong code guesses, codes get longer. The guesses are counted per email address and, as
+//! instance totals, over all addresses.
 
 use time::{Duration, OffsetDateTime};
 
@@ -15,8 +15,8 @@ pub(crate) const QUIET: Duration = Duration::days(365);
 /// The window of the instance totals: the current hour and 24 whole ones, so never less than a day.
 pub(crate) const INSTANCE_WINDOW: Duration = Duration::hours(25);
 
-/// (code length, wrong guesses): with so many wrong guesses at codes of this length within [`INSTANCE_WINDOW`], over all
-/// addresses together, all new codes are longer.
+/// (code length, wrong guesses): with so many wrong guesses at codes of this length within [`INSTANCE_WINDOW`], over
+/// all addresses together, all new codes are longer.
 const INSTANCE_LIMITS: [(u8, u32); 2] = [(4, 200), (6, 2_000)];
 
 /// The lengths that codes can escalate to above `CODE_LENGTH`.
@@ -62,6 +62,7 @@ impl GuessRecord {
 }
 
 impl GuessLimits {
+    /// `code_length` and `escalates` are the values of `CODE_LENGTH` and `CODE_ESCALATION`.
     pub(crate) fn new(code_length: u8, escalates: bool) -> Self {
         let longer = LONGER_LENGTHS.into_iter().filter(|&length| escalates && length > code_length);
         Self { ladder: std::iter::once(code_length).chain(longer).collect(), escalates }
@@ -86,8 +87,8 @@ impl GuessLimits {
         if self.step(wrong) + 1 < self.ladder.len() { STEP - wrong % STEP } else { u32::MAX }
     }
 
-    /// An upper bound of the probability that an attacker without access to the mailbox guesses a code of one given email
-    /// address within a year, when `codes` codes can be issued in that time and each allows `attempts` guesses.
+    /// An upper bound of the probability that an attacker without access to the mailbox guesses a code of one given
+    /// email address within a year, when `codes` codes can be issued in that time and each allows `attempts` guesses.
     pub(crate) fn bound(&self, codes: u32, attempts: u8) -> f64 {
         let probability = |length: u8| 0.1_f64.powi(length.into());
         let guesses = f64::from(codes) * f64::from(attempts);
@@ -104,8 +105,8 @@ impl GuessLimits {
         &self.ladder
     }
 
-    /// The maximum number of wrong guesses for an email address at codes of one length; `None` if codes are at their longest,
-    /// which has no such limit.
+    /// The maximum number of wrong guesses for an email address at codes of one length; `None` if codes are at their
+    /// longest, which has no such limit.
     pub(crate) fn per_address(&self) -> Option<u32> {
         match self.ladder.len() {
             _ if !self.escalates => Some(MAX_GUESSES_WITHOUT_ESCALATION),
@@ -114,7 +115,8 @@ impl GuessLimits {
         }
     }
 
-    /// The maximum of wrong guesses over all addresses within [`INSTANCE_WINDOW`], for each code length that has a limit.
+    /// The maximum of wrong guesses over all addresses within [`INSTANCE_WINDOW`], for each code length that has a
+    /// limit.
     pub(crate) fn instance_budgets(&self) -> impl Iterator<Item = (u8, u32)> {
         let before_last = &self.ladder[..self.ladder.len() - 1];
         before_last.iter().filter_map(|&length| Some((length, instance_limit(length)?)))

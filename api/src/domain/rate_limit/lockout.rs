@@ -1,5 +1,5 @@
-//! Lock-out after wrong passwords: as many failures as the limit within 15 minutes lock further attempts for 15 minutes. Each
-//! further lock is twice as long, up to a day.
+//! Lock-out after wrong passwords: as many failures as the limit within 15 minutes lock further attempts for 15
+//! minutes. Each further lock is twice as long, up to a day.
 
 use time::{Duration, OffsetDateTime};
 

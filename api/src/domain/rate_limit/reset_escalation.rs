@@ -1,5 +1,5 @@
-//! Escalation for the codes of password resets. They are longer than those of registrations, because an attacker who guesses
-//! one takes over the account.
+//! Escalation for the codes of password resets. They are longer than those of registrations, because an attacker who
+//! guesses one takes over the account.
 
 use time::{Duration, OffsetDateTime};
 
@@ -14,11 +14,12 @@ const USUAL_LENGTH: u8 = 8;
 /// The length after escalation, and the maximum length of any code.
 const LONGEST: u8 = 10;
 
-/// The instance limit: with so many wrong guesses within a day at codes of the usual length, over all addresses together, all
-/// new reset codes have the longest length.
+/// The instance limit: with so many wrong guesses within a day at codes of the usual length, over all addresses
+/// together, all new reset codes have the longest length.
 pub(crate) const BY_EVERYBODY: u32 = 2_000;
 
-/// The escalation rules for one setting of `CODE_LENGTH`: reset codes are never shorter than the first code of a registration.
+/// The escalation rules for one setting of `CODE_LENGTH`: reset codes are never shorter than the first code of a
+/// registration.
 #[derive(Clone, Debug)]
 pub(crate) struct ResetLimits {
     /// The length without escalation.
@@ -26,12 +27,13 @@ pub(crate) struct ResetLimits {
 }
 
 impl ResetLimits {
+    /// `code_length` is the value of `CODE_LENGTH`.
     pub(crate) fn new(code_length: u8) -> Self {
         Self { usual: code_length.max(USUAL_LENGTH) }
     }
 
-    /// The length of a new code for this email address. Shorter codes that were issued before stay valid until they expire:
-    /// that is soon, and an attacker must not be able to invalidate them.
+    /// The length of a new code for this email address. Shorter codes that were issued before stay valid until they
+    /// expire: that is soon, and an attacker must not be able to invalidate them.
     pub(crate) fn length(&self, record: &GuessRecord, totals: &[GuessTotals], now: OffsetDateTime) -> u8 {
         let shorter = totals.iter().filter(|total| (self.usual..LONGEST).contains(&total.length));
         let instance_total: u32 = shorter.fold(0, |sum, total| sum.saturating_add(total.wrong));
@@ -39,12 +41,14 @@ impl ResetLimits {
         if escalates { LONGEST } else { self.usual }
     }
 
-    /// An upper bound of the probability that an attacker without access to the mailbox takes over one given account within a
-    /// year, when `codes` codes can be issued in that time, `alive` of them valid at once, and each allows `attempts` guesses.
+    /// An upper bound of the probability that an attacker without access to the mailbox takes over one given account
+    /// within a year, when `codes` codes can be issued in that time, `alive` of them valid at once, and each allows
+    /// `attempts` guesses.
     pub(crate) fn bound(&self, codes: u32, alive: u32, attempts: u8) -> f64 {
         let probability = |length: u8| 0.1_f64.powi(length.into());
         let guesses = |codes: u32| f64::from(codes) * f64::from(attempts);
-        // After the last wrong guess before the escalation, the codes of the usual length that are valid can still be guessed.
+        // After the last wrong guess before the escalation, the codes of the usual length that are valid can still be
+        // guessed.
         let usual = (f64::from(STEP) + guesses(alive)).min(guesses(codes));
         usual * probability(self.usual) + guesses(codes) * probability(LONGEST)
     }
@@ -61,8 +65,8 @@ impl ResetLimits {
 }
 
 impl Policy {
-    /// The maximum age of a reset code. The mail may take as long as that of a registration code, and the code is still valid
-    /// for its whole lifetime after that.
+    /// The maximum age of a reset code. The mail may take as long as that of a registration code, and the code is still
+    /// valid for its whole lifetime after that.
     pub(crate) fn reset_max_age(&self) -> Duration {
         self.code_max_age + self.reset_ttl
     }
@@ -72,7 +76,8 @@ impl Policy {
         self.codes.max_in(self.reset_max_age())
     }
 
-    /// An upper bound of the probability that an attacker without access to the mailbox takes over one given account in a year.
+    /// An upper bound of the probability that an attacker without access to the mailbox takes over one given account in
+    /// a year.
     pub(crate) fn reset_bound(&self) -> f64 {
         self.resets.bound(self.codes_a_year(), self.resets_alive(), self.code_attempts)
     }
@@ -112,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn reset_code_is_at_least_as_long_as_registration_code() {
+    fn reset_code_is_never_shorter_than_registration_code() {
         assert_eq!([4, 8, 9, 10].map(|length| ResetLimits::new(length).usual()), [8, 8, 9, 10]);
     }
 

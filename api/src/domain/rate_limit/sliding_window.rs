@@ -17,7 +17,8 @@ impl SlidingWindow {
 
     /// When one more use is allowed, given the times of the last uses, oldest first; `None` if it always was.
     pub(crate) fn free_at(&self, used: &[OffsetDateTime]) -> Option<OffsetDateTime> {
-        // One more use is allowed when the oldest of the last N leaves its window, in all windows: the latest such time.
+        // One more use is allowed when the oldest of the last N leaves its window, in all windows: the latest such
+        // time.
         let free_at = |&(limit, window): &(usize, Duration)| {
             let oldest_counted = used.len().checked_sub(limit).and_then(|oldest| used.get(oldest));
             oldest_counted.map(|&at| at + window)

@@ -1,5 +1,5 @@
-//! Keeps one publishing connection to the broker open: connects with exponential back-off, watches it, and replaces it when
-//! it fails.
+//! Keeps one publishing connection to the broker open: connects with exponential back-off, watches it, and replaces it
+//! when it fails.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,8 +17,8 @@ use super::Publisher;
 /// The maximum time for a publisher confirm. It is shorter than the time that a process may take to stop.
 pub(crate) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The delay before a replacement connection. The API must not declare the queue at the very moment in which an operator
-/// deletes it: its consumers would then receive nothing from it any more (docs/decisions/0026).
+/// The delay before a replacement connection. The API must not declare the queue at the very moment in which an
+/// operator deletes it: its consumers would then receive nothing from it any more (docs/decisions/0026).
 const RECONNECT_DELAY: Duration = Duration::from_millis(500);
 
 /// How often the state of the connection and its channel is checked.
@@ -31,8 +31,8 @@ pub(crate) struct ActiveConnection {
     pub(crate) mails: ConfirmedChannel,
     /// The channel for events; `None` while the broker does not grant one.
     pub(crate) events: Arc<watch::Sender<Option<ConfirmedChannel>>>,
-    /// Notified when a publish failed: the connection is replaced without looking for the cause. Each connection has its
-    /// own, so that a failure on the last connection does not end the next one.
+    /// Notified when a publish failed: the connection is replaced without looking for the cause. Each connection has
+    /// its own, so that a failure on the last connection does not end the next one.
     pub(crate) replacement_requested: Arc<Notify>,
     /// Whether the broker has blocked the connection because it is short of memory or disk: it reads nothing from it.
     blocked: Arc<watch::Sender<bool>>,
@@ -81,8 +81,8 @@ impl Publisher {
     }
 
     /// Returns the reason when the connection has to be replaced. A connection that the broker blocks, being short of
-    /// memory or disk, is healthy: it is kept, and nothing is published until it is unblocked. A new connection would be
-    /// blocked as well, and everything published on each of them would be delivered in the end.
+    /// memory or disk, is healthy: it is kept, and nothing is published until it is unblocked. A new connection would
+    /// be blocked as well, and everything published on each of them would be delivered in the end.
     async fn watch(&self, connection: &Connection, active: &ActiveConnection) -> &'static str {
         // Subscribes before anything is published: a publish may be what the connection is blocked for.
         let mut events = std::pin::pin!(connection.events_listener());
@@ -152,8 +152,8 @@ impl ActiveConnection {
         self.status.connected() && self.mails.is_open()
     }
 
-    /// Returns when a confirm is overdue. Time during which the broker blocks the connection does not count: it confirms
-    /// those messages later, and to publish them again would only mail them twice.
+    /// Returns when a confirm is overdue. Time during which the broker blocks the connection does not count: it
+    /// confirms those messages later, and to publish them again would only mail them twice.
     pub(crate) async fn confirm_overdue(&self) {
         let mut blocked = self.blocked.subscribe();
         while blocked.wait_for(|blocked| !blocked).await.is_ok() {

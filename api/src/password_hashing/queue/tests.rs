@@ -29,8 +29,8 @@ impl TestQueue {
         Self { queue: Queue::new(threads, MAX_WAIT, HASH_TIME), started_at: Instant::now() }
     }
 
-    /// Pushes a job that many milliseconds after the start. Its salt identifies it. The caller keeps the receiver, also while the
-    /// job is hashed: dropping it means that the client has disconnected.
+    /// Pushes a job that many milliseconds after the start. Its salt identifies it. The caller keeps the receiver, also
+    /// while the job is hashed: dropping it means that the client has disconnected.
     fn enqueue(&mut self, id: u8, priority: Priority, at_ms: u64) -> ReplyReceiver {
         self.queue.lane(priority).reserved += 1;
         let (reply, receiver) = oneshot::channel();
@@ -53,7 +53,7 @@ impl TestQueue {
 }
 
 #[test]
-fn slots_are_limited_to_three_quarters_of_the_max_wait() {
+fn slots_fill_three_quarters_of_the_max_wait() {
     // 75 ms at 10 ms each: the first is hashed at once, and 7 wait behind it.
     assert_eq!(TestQueue::new(1).reserve_all(Priority::RegisterRequest), 8);
     // Two threads hash at once, so twice as many.
@@ -148,7 +148,7 @@ fn low_priority_is_rejected_in_time_behind_high_priority() {
 }
 
 #[test]
-fn zero_max_wait_leaves_time_for_a_thread_to_wake() {
+fn zero_max_wait_lets_a_thread_wake_up() {
     let mut test = TestQueue::new(1);
     test.queue.max_wait = Duration::ZERO;
     let _reply = test.enqueue(1, Priority::RegisterRequest, 0);
@@ -156,7 +156,7 @@ fn zero_max_wait_leaves_time_for_a_thread_to_wake() {
 }
 
 #[test]
-fn pool_is_stuck_when_an_expired_job_is_not_rejected() {
+fn queue_is_stuck_when_expired_jobs_remain() {
     let mut test = TestQueue::new(1);
     let _waits = test.enqueue(1, Priority::RegisterRequest, 0);
     let stuck = |at| test.queue.is_stuck(test.started_at + ms(at));

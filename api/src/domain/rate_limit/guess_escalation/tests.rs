@@ -38,7 +38,7 @@ fn instance_limit_makes_all_codes_longer() {
 }
 
 #[test]
-fn a_guess_is_compared_with_at_most_the_codes_left_in_the_step() {
+fn comparisons_per_guess_end_with_the_step() {
     let room = |guesses| GuessLimits::new(4, true).room(&wrong(guesses), T0);
     assert_eq!([0, 1, 8, 9, 17].map(room), [9, 8, 1, 9, 1]);
     assert_eq!(room(18), u32::MAX);
