@@ -107,7 +107,7 @@ impl Deleted {
 
     /// For the log, like `12 registrations, 3 budgets`.
     pub(crate) fn summary(&self) -> String {
-        let some = self.tables.iter().filter(|&(_, &rows)| rows > 0);
-        some.map(|(table, rows)| format!("{rows} {table}")).collect::<Vec<_>>().join(", ")
+        let nonzero = self.tables.iter().filter(|&(_, &rows)| rows > 0);
+        nonzero.map(|(table, rows)| format!("{rows} {table}")).collect::<Vec<_>>().join(", ")
     }
 }

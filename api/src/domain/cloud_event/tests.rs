@@ -39,15 +39,15 @@ fn published_events_match_the_documented_examples() {
 #[test]
 fn deleted_event_never_contains_the_email_address() {
     let email = EmailAddress::parse("ada@example.com").unwrap();
-    let some = Uuid::from_u128(7);
+    let user = Uuid::from_u128(7);
     for (kind, expected) in [
-        (EventKind::Registered { registration: some }, true),
-        (EventKind::Activated { user: some, registration: some }, true),
-        (EventKind::PasswordChanged { user: some }, true),
-        (EventKind::Deleted { user: some }, false),
+        (EventKind::Registered { registration: user }, true),
+        (EventKind::Activated { user: user, registration: user }, true),
+        (EventKind::PasswordChanged { user: user }, true),
+        (EventKind::Deleted { user: user }, false),
     ] {
         let [with_email, without_email] =
-            [Some(&email), None].map(|email| example(&some.to_string(), kind, email).body);
+            [Some(&email), None].map(|email| example(&user.to_string(), kind, email).body);
         assert_eq!(with_email["data"]["email"] == "ada@example.com", expected, "{with_email}");
         assert!(!without_email.to_string().contains("ada"), "{without_email}");
     }
@@ -72,8 +72,8 @@ fn stored_event_is_read_with_any_type() {
 
 #[test]
 fn back_off_grows_with_the_age_of_the_event() {
-    let some = Uuid::from_u128(1);
-    let event = example(&some.to_string(), EventKind::Deleted { user: some }, None);
+    let user = Uuid::from_u128(1);
+    let event = example(&user.to_string(), EventKind::Deleted { user: user }, None);
     for (age, back_off) in [(0, 30), (300, 30), (310, 31), (3_600, 360), (36_000, 3_600), (10 * 86_400, 3_600)] {
         let event = Event { age: Duration::from_secs(age), ..event.clone() };
         assert_eq!(event.back_off(), Duration::from_secs(back_off), "after {age} s");
@@ -83,7 +83,7 @@ fn back_off_grows_with_the_age_of_the_event() {
 #[test]
 fn debug_output_contains_no_email_address() {
     let email = EmailAddress::parse("ada@example.com").unwrap();
-    let some = Uuid::from_u128(7);
-    let printed = format!("{:?}", example(&some.to_string(), EventKind::PasswordChanged { user: some }, Some(&email)));
-    assert_eq!(printed, format!("Event {{ id: {some}, kind: \"user.password_changed\", .. }}"));
+    let user = Uuid::from_u128(7);
+    let printed = format!("{:?}", example(&user.to_string(), EventKind::PasswordChanged { user: user }, Some(&email)));
+    assert_eq!(printed, format!("Event {{ id: {user}, kind: \"user.password_changed\", .. }}"));
 }

@@ -1,5 +1,5 @@
 //! Guess escalation: after wrong code guesses, codes get longer. The guesses are counted per email address and, as
-//! instance totals, over all addresses.
+//! instance totals, over all email addresses.
 
 use time::{Duration, OffsetDateTime};
 
@@ -37,7 +37,7 @@ pub(crate) struct GuessRecord {
     pub(crate) last_at: Option<OffsetDateTime>,
 }
 
-/// The wrong guesses within [`INSTANCE_WINDOW`] at codes of one length, over all addresses.
+/// The wrong guesses within [`INSTANCE_WINDOW`] at codes of one length, over all email addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GuessTotals {
     pub(crate) length: u8,
@@ -115,8 +115,8 @@ impl GuessLimits {
         }
     }
 
-    /// The maximum of wrong guesses over all addresses within [`INSTANCE_WINDOW`], for each code length that has a
-    /// limit.
+    /// The maximum of wrong guesses over all email addresses within [`INSTANCE_WINDOW`], for each code length that has
+    /// a limit.
     pub(crate) fn instance_budgets(&self) -> impl Iterator<Item = (u8, u32)> {
         let before_last = &self.ladder[..self.ladder.len() - 1];
         before_last.iter().filter_map(|&length| Some((length, instance_limit(length)?)))

@@ -14,7 +14,7 @@ const USUAL_LENGTH: u8 = 8;
 /// The length after escalation, and the maximum length of any code.
 const LONGEST: u8 = 10;
 
-/// The instance limit: with so many wrong guesses within a day at codes of the usual length, over all addresses
+/// The instance limit: with so many wrong guesses within a day at codes of the usual length, over all email addresses
 /// together, all new reset codes have the longest length.
 pub(crate) const BY_EVERYBODY: u32 = 2_000;
 
