@@ -42,9 +42,9 @@ fn deleted_event_never_contains_the_email_address() {
     let user = Uuid::from_u128(7);
     for (kind, expected) in [
         (EventKind::Registered { registration: user }, true),
-        (EventKind::Activated { user: user, registration: user }, true),
-        (EventKind::PasswordChanged { user: user }, true),
-        (EventKind::Deleted { user: user }, false),
+        (EventKind::Activated { user, registration: user }, true),
+        (EventKind::PasswordChanged { user }, true),
+        (EventKind::Deleted { user }, false),
     ] {
         let [with_email, without_email] =
             [Some(&email), None].map(|email| example(&user.to_string(), kind, email).body);
@@ -73,7 +73,7 @@ fn stored_event_is_read_with_any_type() {
 #[test]
 fn back_off_grows_with_the_age_of_the_event() {
     let user = Uuid::from_u128(1);
-    let event = example(&user.to_string(), EventKind::Deleted { user: user }, None);
+    let event = example(&user.to_string(), EventKind::Deleted { user }, None);
     for (age, back_off) in [(0, 30), (300, 30), (310, 31), (3_600, 360), (36_000, 3_600), (10 * 86_400, 3_600)] {
         let event = Event { age: Duration::from_secs(age), ..event.clone() };
         assert_eq!(event.back_off(), Duration::from_secs(back_off), "after {age} s");
@@ -84,6 +84,6 @@ fn back_off_grows_with_the_age_of_the_event() {
 fn debug_output_contains_no_email_address() {
     let email = EmailAddress::parse("ada@example.com").unwrap();
     let user = Uuid::from_u128(7);
-    let printed = format!("{:?}", example(&user.to_string(), EventKind::PasswordChanged { user: user }, Some(&email)));
+    let printed = format!("{:?}", example(&user.to_string(), EventKind::PasswordChanged { user }, Some(&email)));
     assert_eq!(printed, format!("Event {{ id: {user}, kind: \"user.password_changed\", .. }}"));
 }
