@@ -1,4 +1,4 @@
-//! The rules, pure: no I/O, and time and chance come as arguments.
+//! Business rules, pure: no I/O; time and randomness are arguments.
 
 pub(crate) mod cloud_event;
 pub(crate) mod code;

@@ -114,7 +114,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     let mut tasks = Tasks::new(stop.clone());
     tasks.start(
         "the relay",
-        relay::run(app.store.clone(), delivery, (Arc::clone(&app.relay_wakeup), metrics), stop.clone()),
+        relay::run(app.store.clone(), delivery, Arc::clone(&app.relay_wakeup), metrics, stop.clone()),
     );
     tasks.start("the cleanup", cleanup::run(app.store.clone(), cleanup, stop.clone()));
     tasks.start("the receipt watch", receipt_watch::run(Arc::clone(&app), stop.clone()));

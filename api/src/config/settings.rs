@@ -1,12 +1,13 @@
-//! The names of the settings and what they are when they are missing.
+//! The names of the settings and their defaults.
 
 use secrecy::SecretString;
 use serde::Deserialize;
 
-/// One flat struct: the names are the variables'. Numbers that are missing have the contract's defaults.
+/// The unvalidated settings: one field for each environment variable, of the same name in upper case. Missing ones have
+/// the defaults of the API contract.
 #[derive(Deserialize)]
 #[serde(default)]
-pub(crate) struct Settings {
+pub(crate) struct RawSettings {
     pub(crate) database_url: SecretString,
     pub(crate) amqp_url: SecretString,
     pub(crate) code_secrets: SecretString,
@@ -47,7 +48,7 @@ pub(crate) struct Settings {
     pub(crate) log_format: String,
 }
 
-impl Default for Settings {
+impl Default for RawSettings {
     fn default() -> Self {
         Self {
             database_url: SecretString::default(),

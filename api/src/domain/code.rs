@@ -1,8 +1,8 @@
-//! A code as a person types it.
+//! Codes as users type them.
 
 use super::policy::FieldError;
 
-/// Blanks around the digits are forgiven, nothing else.
+/// Parses a code. White space around the digits is ignored; nothing else is allowed beside them.
 pub(crate) fn read(given: &str) -> Result<&str, FieldError> {
     let digits = given.trim();
     if digits.is_empty() {
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blanks_around_a_code_are_forgiven_and_nothing_else() {
+    fn only_white_space_around_a_code_is_ignored() {
         assert_eq!(read(" 0042\n"), Ok("0042"));
         for (given, code) in
             [("", "required"), ("  ", "required"), ("00 42", "invalid"), ("+042", "invalid"), ("٠٠٤٢", "invalid")]

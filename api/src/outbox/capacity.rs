@@ -1,12 +1,13 @@
-//! How much a relay may take, beside what it has in hand.
+//! Limits the messages in flight: how many mails and events the relay may lease in the next round.
 
-/// EventKind one round may bring.
-const BATCH: usize = 500;
+/// The maximum batch size: how many rows of each kind one round leases.
+const MAX_BATCH: usize = 500;
 
-/// For so many mails there is a place for one event, beside theirs: others decide how soon a queue of theirs takes one, and
-/// no mail is to wait for that.
-const MAILS_TO_AN_EVENT: usize = 2;
+/// Events have in-flight slots of their own, one for this many mail slots. How soon an event is confirmed depends on
+/// the queues of other services, and no mail may wait for that.
+const MAIL_SLOTS_PER_EVENT_SLOT: usize = 2;
 
+/// How many mails and how many events may be leased now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Capacity {
     pub(crate) mails: usize,
@@ -14,12 +15,14 @@ pub(crate) struct Capacity {
 }
 
 impl Capacity {
+    /// Lease nothing.
     pub(crate) const NONE: Self = Self { mails: 0, events: 0 };
 
-    /// `in_hand` is how many mails there may be.
-    pub(crate) fn beside(mails: usize, events: usize, in_hand: usize) -> Self {
-        let at_most = |places: usize, taken| places.saturating_sub(taken).min(BATCH);
-        Self { mails: at_most(in_hand, mails), events: at_most((in_hand / MAILS_TO_AN_EVENT).max(1), events) }
+    /// The free capacity beside the `mails` and `events` in flight; `max_in_flight` is the limit for mails.
+    pub(crate) fn remaining(mails: usize, events: usize, max_in_flight: usize) -> Self {
+        let free = |limit: usize, in_flight| limit.saturating_sub(in_flight).min(MAX_BATCH);
+        let max_events = (max_in_flight / MAIL_SLOTS_PER_EVENT_SLOT).max(1);
+        Self { mails: free(max_in_flight, mails), events: free(max_events, events) }
     }
 }
 
@@ -28,22 +31,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_is_no_larger_than_what_fits() {
-        let room = |mails, events| Capacity { mails, events };
-        assert_eq!(Capacity::beside(0, 0, 4_000), room(500, 500));
-        assert_eq!(Capacity::beside(900, 0, 1_000), room(100, 500));
-        assert_eq!(Capacity::beside(1_000, 450, 1_000), room(0, 50));
-        assert_eq!(Capacity::beside(0, 500, 1_000), room(500, 0));
-        assert_eq!(Capacity::beside(0, 0, 1), room(1, 1));
+    fn a_batch_is_bounded_by_the_free_capacity() {
+        let capacity = |mails, events| Capacity { mails, events };
+        assert_eq!(Capacity::remaining(0, 0, 4_000), capacity(500, 500));
+        assert_eq!(Capacity::remaining(900, 0, 1_000), capacity(100, 500));
+        assert_eq!(Capacity::remaining(1_000, 450, 1_000), capacity(0, 50));
+        assert_eq!(Capacity::remaining(0, 500, 1_000), capacity(500, 0));
+        assert_eq!(Capacity::remaining(0, 0, 1), capacity(1, 1));
     }
 
-    /// However many of the others there are.
+    /// Mails do not take the capacity of events, nor events that of mails, however many there are.
     #[test]
-    fn neither_takes_the_places_of_the_other() {
-        for in_hand in [1, 2, 8, 1_000] {
-            for others in [0, 1, in_hand, 2 * in_hand] {
-                assert_eq!(Capacity::beside(0, others, in_hand).mails, in_hand.min(BATCH));
-                assert_eq!(Capacity::beside(others, 0, in_hand).events, (in_hand / 2).max(1));
+    fn mails_and_events_have_separate_capacity() {
+        for max_in_flight in [1, 2, 8, 1_000] {
+            for others in [0, 1, max_in_flight, 2 * max_in_flight] {
+                assert_eq!(Capacity::remaining(0, others, max_in_flight).mails, max_in_flight.min(MAX_BATCH));
+                assert_eq!(Capacity::remaining(others, 0, max_in_flight).events, (max_in_flight / 2).max(1));
             }
         }
     }

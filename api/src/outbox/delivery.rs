@@ -1,4 +1,4 @@
-//! Where the outbox leads: what comes out of it, and who takes it.
+//! The interface between the relay and what delivers outbox messages: RabbitMQ, or a worker in the same process.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,16 +7,16 @@ use shared::messages::Envelope;
 
 use crate::domain::cloud_event::Event;
 
-/// EventKind a row of the outbox holds.
+/// The content of an outbox row.
 pub enum OutboxMessage {
-    /// For the worker.
+    /// A mail order for the worker.
     Mail(Envelope),
-    /// For other services, if there are any that listen.
+    /// An event for other services. There may be no subscriber.
     Event(Event),
 }
 
 impl OutboxMessage {
-    /// EventKind it is, and the trace that it belongs to.
+    /// The span name of its delivery, and the `traceparent` of the request that caused it.
     pub(crate) fn trace(&self) -> (&'static str, Option<&str>) {
         match self {
             Self::Mail(envelope) => ("publish a mail", envelope.traceparent.as_deref()),
@@ -25,21 +25,23 @@ impl OutboxMessage {
     }
 }
 
-/// Takes it away for good: `Ok` means that it is safely somebody else's, or over and on record.
+/// Delivers one message. `Ok` means that the receiver has stored it, or that it is finished and on record: the row is
+/// deleted.
 pub type Deliver = Arc<dyn Fn(OutboxMessage) -> BoxFuture<'static, Result<(), DeliveryError>> + Send + Sync>;
 
-/// The row stays, and its turn comes again.
+/// A failed delivery. The row stays in the outbox and is retried.
 pub struct DeliveryError {
     pub why: anyhow::Error,
+    /// The back-off: the row may be leased again after this time.
     pub again_after: Duration,
 }
 
-/// Where the outbox leads.
+/// The delivery that the relay uses.
 #[derive(Clone)]
 pub struct OutboxDelivery {
     pub deliver: Deliver,
-    /// Whether it is open just now.
+    /// Whether it accepts messages now; while it does not, the relay leases nothing.
     pub is_up: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// How many messages it may carry at once.
+    /// The maximum number of mails in flight. Events have capacity of their own beside them.
     pub in_hand: usize,
 }

@@ -1,4 +1,4 @@
-//! Tells other services what happened: one more row of the outbox, in the transaction that makes it true.
+//! Writes events for other services: one more outbox row, in the transaction that makes the event true.
 
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -14,35 +14,39 @@ use crate::{
     store::{outbox, transaction::Writes},
 };
 
-/// Whom it is about, when it was, and the trace of the request.
+/// The email address that an event is about, its time, and the trace of the request that caused it.
 pub(crate) struct Occasion<'a> {
     pub(crate) email: &'a EmailAddress,
     pub(crate) at: OffsetDateTime,
     pub(crate) traceparent: &'a str,
 }
 
-pub(crate) fn registered(app: &App, writes: &mut Writes<'_>, on: &Occasion<'_>, registration: Uuid) {
-    tell(app, writes, on, EventKind::Registered { registration });
+/// Writes `user.registered`.
+pub(crate) fn registered(app: &App, writes: &mut Writes<'_>, occasion: &Occasion<'_>, registration: Uuid) {
+    insert(app, writes, occasion, EventKind::Registered { registration });
 }
 
-pub(crate) fn activated(app: &App, writes: &mut Writes<'_>, on: &Occasion<'_>, user: Uuid, registration: Uuid) {
-    tell(app, writes, on, EventKind::Activated { user, registration });
+/// Writes `user.activated`.
+pub(crate) fn activated(app: &App, writes: &mut Writes<'_>, occasion: &Occasion<'_>, user: Uuid, registration: Uuid) {
+    insert(app, writes, occasion, EventKind::Activated { user, registration });
 }
 
-pub(crate) fn password_changed(app: &App, writes: &mut Writes<'_>, on: &Occasion<'_>, user: Uuid) {
-    tell(app, writes, on, EventKind::PasswordChanged { user });
+/// Writes `user.password_changed`.
+pub(crate) fn password_changed(app: &App, writes: &mut Writes<'_>, occasion: &Occasion<'_>, user: Uuid) {
+    insert(app, writes, occasion, EventKind::PasswordChanged { user });
 }
 
-/// EventKind still waits to be told of them goes without their address from here on.
-pub(crate) fn deleted<'a>(app: &App, writes: &mut Writes<'a>, on: &Occasion<'a>, user: Uuid) {
-    // Whatever the setting is now: it may have been another when they were written.
-    outbox::forget(writes, on.email);
-    tell(app, writes, on, EventKind::Deleted { user });
+/// Writes `user.deleted`. Events about the user that are not published yet lose their email address. The caller has
+/// called `store::outbox::by_index` on `writes`.
+pub(crate) fn deleted<'a>(app: &App, writes: &mut Writes<'a>, occasion: &Occasion<'a>, user: Uuid) {
+    // Whatever `EVENTS_WITH_EMAIL` is now: it may have had another value when they were written.
+    outbox::remove_email(writes, occasion.email);
+    insert(app, writes, occasion, EventKind::Deleted { user });
 }
 
-fn tell(app: &App, writes: &mut Writes<'_>, on: &Occasion<'_>, what: EventKind) {
-    let &Occasion { email, at, traceparent } = on;
+fn insert(app: &App, writes: &mut Writes<'_>, occasion: &Occasion<'_>, kind: EventKind) {
+    let &Occasion { email, at, traceparent } = occasion;
     let email = Some(email).filter(|_| app.events_with_email);
-    let event = Event::new(rng::id(), what, &EventContext { source: &app.public_url, at, traceparent, email });
+    let event = Event::new(rng::id(), kind, &EventContext { source: &app.public_url, at, traceparent, email });
     outbox::insert(writes, OutboxMessage::Event(event));
 }
