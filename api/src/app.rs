@@ -42,7 +42,7 @@ impl App {
     pub(crate) async fn check_key_fingerprint(&self) -> Result<()> {
         let connection = self.store.connection().await?;
         let sample = self.code_secrets.oldest().pseudonym("sample", "");
-        let is_same = key_fingerprint::are_made_like(&connection, &sample).await.map_err(Error::from)?;
+        let is_same = key_fingerprint::matches(&connection, &sample).await.map_err(Error::from)?;
         anyhow::ensure!(
             is_same,
             "CODE_SECRETS: its last key is not the one that this database was first used with, under which all rate \

@@ -19,7 +19,7 @@ use crate::{
 /// The settings of the job.
 pub(crate) struct Cleanup {
     /// The interval from one run to the next.
-    pub(crate) every: Duration,
+    pub(crate) interval: Duration,
     pub(crate) retention: Retention,
     pub(crate) policy: Policy,
     pub(crate) metrics: Metrics,
@@ -47,7 +47,7 @@ pub(crate) async fn run(store: Store, cleanup: Cleanup, stop: CancellationToken)
 }
 
 async fn run_rounds(store: &Store, cleanup: &Cleanup) {
-    let mut pause = cleanup.every;
+    let mut pause = cleanup.interval;
     let mut failing = false;
     let mut max_rows = MAX_ROWS;
     loop {
@@ -59,7 +59,7 @@ async fn run_rounds(store: &Store, cleanup: &Cleanup) {
         if !deleted.is_empty() {
             tracing::info!(rows = deleted.summary(), "deleted expired rows");
         }
-        pause = if result.is_ok() && deleted.may_be_more { PAUSE_BETWEEN_BATCHES } else { cleanup.every };
+        pause = if result.is_ok() && deleted.may_be_more { PAUSE_BETWEEN_BATCHES } else { cleanup.interval };
         let failed_before = std::mem::replace(&mut failing, result.is_err());
         if let Err(error) = result {
             cleanup.metrics.postgres_errors.add(1);

@@ -74,7 +74,8 @@ pub async fn answer(config: Config, tool: Tool) -> Result<String> {
     let store = Store::new(postgres::pool(&config.database_url, 1)?);
     let (text, json) = match tool.task {
         Task::Outbox => {
-            let outbox::State { waiting, leased, oldest_seconds } = outbox::state(&store.connection().await?).await?;
+            let outbox::Backlog { waiting, leased, oldest_seconds } =
+                outbox::backlog(&store.connection().await?).await?;
             let text = match oldest_seconds {
                 Some(age) => {
                     format!(

@@ -35,7 +35,7 @@ pub struct Config {
     pub(crate) ring: CodeSecrets,
     pub(crate) policy: Policy,
     pub(crate) retention: Retention,
-    pub(crate) cleaning_every: Duration,
+    pub(crate) cleanup_interval: Duration,
     pub(crate) topology: Topology,
     pub(crate) public_url: String,
     pub(crate) events_with_email: bool,
@@ -69,7 +69,7 @@ impl Config {
             "development" => false,
             other => bail!("ENVIRONMENT is '{other}': it must be development or production"),
         };
-        let (retention, cleaning_every) = retention::check(&settings)?;
+        let (retention, cleanup_interval) = retention::check(&settings)?;
         let hashing = hashing::check(&settings, production)?;
         let transport = transport::check(&settings, production)?;
         if !settings.amqp_url.expose_secret().is_empty() {
@@ -93,7 +93,7 @@ impl Config {
             ring,
             policy,
             retention,
-            cleaning_every,
+            cleanup_interval,
             topology: Topology::new(&settings.amqp_prefix),
             public_url: public_url(&settings.public_url)?,
             events_with_email: settings.events_with_email,

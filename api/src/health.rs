@@ -53,7 +53,7 @@ impl App {
             needed("postgres", version.is_some()),
             // A newer schema is fine: the previous version of the API must work with it during a rollout.
             needed("migrations", version.is_some_and(|version| version >= postgres::newest_version())),
-            needed("hash_pool", self.hash_pool.is_well()),
+            needed("hash_pool", self.hash_pool.is_healthy()),
             // Not needed: messages wait in the outbox while the broker is down, and requests are still served.
             Check { name: "broker", ok: (self.delivery.is_up)(), needed: false },
         ]
@@ -67,7 +67,7 @@ impl App {
 impl Gauges {
     async fn update(&self, app: &App) {
         self.broker_up.set((app.delivery.is_up)());
-        app.hash_pool.see();
+        app.hash_pool.update_metrics();
         let PoolUsage { in_use, idle, waiting } = app.store.usage();
         self.pool_connections.set(["in_use"], in_use);
         self.pool_connections.set(["idle"], idle);

@@ -88,7 +88,7 @@ impl HashPool {
     }
 
     /// Reserves a slot in the queue, or rejects at once if the estimated wait is too long.
-    pub(crate) fn admit(&self, priority: Priority) -> Result<HashPermit, Overloaded> {
+    pub(crate) fn reserve(&self, priority: Priority) -> Result<HashPermit, Overloaded> {
         let reserved = self.shared.queue().reserve(priority);
         reserved.inspect_err(|_| self.shared.metrics.rejected(RejectReason::Full))?;
         Ok(HashPermit::new(Arc::clone(&self.shared), priority))
@@ -97,14 +97,14 @@ impl HashPool {
     /// Whether all threads are alive and the queue makes progress. A full queue is healthy: to take this process out of
     /// the load balancer would only fill the queue of the next one, and requests without a hash are still answered
     /// here.
-    pub(crate) fn is_well(&self) -> bool {
+    pub(crate) fn is_healthy(&self) -> bool {
         let Shared { metrics, settings, .. } = &*self.shared;
         metrics.threads.get() == i64::try_from(settings.threads).unwrap_or(i64::MAX)
             && !self.shared.queue().is_stuck(now())
     }
 
     /// Updates the metric of the queue length, before the metrics are read.
-    pub(crate) fn see(&self) {
+    pub(crate) fn update_metrics(&self) {
         let queue_length = self.shared.queue().len();
         self.shared.metrics.queue_length.set(queue_length);
     }

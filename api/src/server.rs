@@ -77,7 +77,7 @@ pub fn broker(
     Ok(OutboxDelivery {
         deliver: publisher.delivery(),
         is_up: Arc::new(move || broker.is_up()),
-        in_hand: CONFIRMS_IN_FLIGHT,
+        max_in_flight: CONFIRMS_IN_FLIGHT,
     })
 }
 
@@ -86,7 +86,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     let Services { database, delivery, ops, metrics: registry, others } = services;
     let metrics = Metrics::new(&registry);
     let cleanup = Cleanup {
-        every: config.cleaning_every,
+        interval: config.cleanup_interval,
         retention: config.retention,
         policy: config.policy.clone(),
         metrics: metrics.clone(),

@@ -14,7 +14,7 @@ use crate::{
     },
     domain::{
         network::Network,
-        password::{Password, proof::Proof, recipe::Recipe},
+        password::{Password, proof::ComputedHash, recipe::Recipe},
         policy::FieldError,
         session::Token,
     },
@@ -39,10 +39,10 @@ pub(crate) struct ChangePassword {
 /// Verifies the current password, stores the new one, and ends all other sessions of the user.
 pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Error> {
     // One permit for each password, before anything else: an overload must cost nothing.
-    let old_permit = app.hash_pool.admit(Priority::Entering)?;
-    let new_permit = app.hash_pool.admit(Priority::Entering)?;
+    let old_permit = app.hash_pool.reserve(Priority::High)?;
+    let new_permit = app.hash_pool.reserve(Priority::High)?;
     let user = session::user(app, &request.token).await?;
-    request.new.check_not_of(&user.email).map_err(|error| FieldError { field: "new_password", ..error })?;
+    request.new.check_not_derived_from(&user.email).map_err(|error| FieldError { field: "new_password", ..error })?;
     let keys = app.subject_keys(&user.email, request.network);
     // Rate-limited like any other password attempt: an attacker with a stolen token must not guess the password here.
     let attempt = PasswordAttempt::reserve(app, &keys).await?;
@@ -70,12 +70,12 @@ async fn verify_old_and_hash_new(
     recipe: Recipe,
     old_permit: HashPermit,
     new_permit: HashPermit,
-) -> Result<Option<Proof>, Overloaded> {
-    let old_proof = old_permit.prove(request.old.clone(), recipe).await?;
+) -> Result<Option<ComputedHash>, Overloaded> {
+    let old_proof = old_permit.hash(request.old.clone(), recipe).await?;
     if !old_proof.matches(&user.password_hash) {
         return Ok(None);
     }
-    new_permit.prove(request.new.clone(), recipe).await.map(Some)
+    new_permit.hash(request.new.clone(), recipe).await.map(Some)
 }
 
 /// Stores the new password, settles the attempt, and ends all sessions except the one of this request.
@@ -85,12 +85,12 @@ async fn replace(
     verified_user: &User,
     keys: &SubjectKeys,
     attempt: &PasswordAttempt<'_>,
-    new_proof: &Proof,
+    new_proof: &ComputedHash,
 ) -> Result<(), Error> {
     let password_hash = new_proof.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
     let token_hash = request.token.hash();
-    let reading = try_join(sessions::holder(&connection, &token_hash), FailedAttempts::read(&connection, keys));
+    let reading = try_join(sessions::user_of(&connection, &token_hash), FailedAttempts::read(&connection, keys));
     let (transaction, (session_user, failed)) =
         Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
     // Another request may have ended the session while this one was hashing.

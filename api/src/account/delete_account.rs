@@ -4,7 +4,7 @@ use crate::{
     app::App,
     domain::session::Token,
     error::Error,
-    outbox::events::{self, Occasion},
+    outbox::events::{self, EventDetails},
     store::{
         outbox, registrations, resets, sessions,
         transaction::{Commit, Transaction, Writes},
@@ -20,22 +20,22 @@ use crate::{
 pub(crate) async fn delete(app: &App, token: &Token, traceparent: &str) -> Result<(), Error> {
     let connection = app.store.connection().await?;
     let token_hash = token.hash();
-    let (session_user, _) = sessions::holder(&connection, &token_hash).await?.ok_or(Error::NoSession)?;
+    let (session_user, _) = sessions::user_of(&connection, &token_hash).await?.ok_or(Error::NoSession)?;
     let email_key = app.email_key(&session_user.email);
-    let reading = sessions::holder(&connection, &token_hash);
+    let reading = sessions::user_of(&connection, &token_hash);
     let (transaction, session_user) = Transaction::begin(&connection, Commit::Durable, &[&email_key], reading).await?;
     // Another request may have ended the session while this one waited for the lock.
     let (user, now) = session_user.ok_or(Error::NoSession)?;
     let mut writes = Writes::default();
     // Also for the rows that are deleted by cascade: accounts are deleted rarely, so plans that were made while the
     // tables were small would be kept.
-    outbox::by_index(&mut writes);
+    outbox::disable_sequential_scans(&mut writes);
     // Before the rest, because it finds its rows by the rows that are deleted next.
-    outbox::drop_of(&mut writes, &user.email, user.id);
+    outbox::drop_mails_of(&mut writes, &user.email, user.id);
     registrations::delete_of(&mut writes, &user.email);
     resets::delete_of(&mut writes, &user.email);
     users::delete(&mut writes, user.id);
-    events::deleted(app, &mut writes, &Occasion { email: &user.email, at: now, traceparent }, user.id);
+    events::deleted(app, &mut writes, &EventDetails { email: &user.email, at: now, traceparent }, user.id);
     transaction.commit(writes).await?;
     app.wake_relay();
     Ok(())

@@ -63,7 +63,7 @@ pub(crate) async fn request_reset(app: &App, request: &ForgotPassword) -> Result
     // Checked once without the lock: a request that is rejected here makes no other one wait for the email address.
     issue_code::check_limits(app, &issue_code::read_usage(&connection, &code_request).await?, &code_request)?;
     // As with registrations: requests of one network are serialised only where networks have a limit.
-    let network_lock = app.policy.registrations_from.as_ref().map(|_| &keys.network);
+    let network_lock = app.policy.registrations_per_network.as_ref().map(|_| &keys.network);
     let locks: Vec<_> = std::iter::once(&keys.email).chain(network_lock).collect();
     let reading = issue_code::read_facts(&connection, &code_request);
     let (transaction, facts) = Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;

@@ -31,7 +31,7 @@ pub(crate) struct Session {
 /// Verifies the password of an account and creates a session.
 pub(crate) async fn log_in(app: &App, credentials: &Credentials) -> Result<Session, Error> {
     // Before anything else: an overload must cost nothing.
-    let permit = app.hash_pool.admit(Priority::Entering)?;
+    let permit = app.hash_pool.reserve(Priority::High)?;
     let keys = app.subject_keys(&credentials.email, credentials.network);
     let VerifiedCredentials { user, attempt, .. } =
         credentials::verify_password(app, credentials, &keys, Purpose::Login, permit).await?;
@@ -66,7 +66,7 @@ async fn create_session(
     let expires_at = now + app.policy.session_ttl;
     let mut writes = Writes::default();
     attempt.settle_in(&mut writes, failed, AttemptOutcome::CorrectForAccount);
-    sessions::end_all_but(&mut writes, user.id, SESSIONS_PER_USER - 1);
+    sessions::end_all_but_newest(&mut writes, user.id, SESSIONS_PER_USER - 1);
     sessions::insert(&mut writes, user.id, token.hash(), now, expires_at);
     transaction.commit(writes).await?;
     Ok(Session { token, expires_at })

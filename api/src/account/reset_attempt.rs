@@ -18,7 +18,7 @@ use crate::{
     domain::email::EmailAddress,
     error::Error,
     store::{
-        guesses::{self, Ledger},
+        guesses::{self, GuessCounts},
         resets::{self, Reset},
         transaction::{Commit, Transaction, Writes},
         users::{self, User},
@@ -69,11 +69,11 @@ impl<'k> ReservedResetAttempt<'k> {
         let now = ledger.now;
         let mut writes = Writes::default();
         resets::count_attempt(&mut writes, reset.id);
-        guesses::count(&mut writes, guess_key, &ledger.record.with(1, now), now);
+        guesses::write(&mut writes, guess_key, &ledger.record.with(1, now), now);
         network_guesses::count(app, &mut writes, subjects, wrong_codes, 1, now);
         let mut instance_writes = Writes::default();
-        guesses::count_for_all(&mut instance_writes, &[reset.code.length], now);
-        let (rows_updated, instance_committed) = transaction.commit_before(writes, instance_writes).await?;
+        guesses::add_to_totals(&mut instance_writes, &[reset.code.length], now);
+        let (rows_updated, instance_committed) = transaction.commit_then(writes, instance_writes).await?;
         instance_committed?;
         code_attempt::check_reserved(rows_updated.first(), 1)?;
         let attempts_left = reset.code.attempts_allowed.saturating_sub(reset.code.attempts + 1);
@@ -89,9 +89,9 @@ impl<'k> ReservedResetAttempt<'k> {
         let (transaction, (ledger, wrong_codes)) =
             Transaction::begin(&connection, Commit::Durable, &subjects.locks(), reading).await?;
         let mut writes = Writes::default();
-        resets::give_back(&mut writes, self.reset.id);
+        resets::return_attempt(&mut writes, self.reset.id);
         let instance_writes = self.release_in(&mut writes, &ledger, wrong_codes);
-        drop(transaction.commit_before(writes, instance_writes).await?);
+        drop(transaction.commit_then(writes, instance_writes).await?);
         Ok(())
     }
 
@@ -101,14 +101,14 @@ impl<'k> ReservedResetAttempt<'k> {
     pub(crate) fn release_in<'w>(
         &'w self,
         writes: &mut Writes<'w>,
-        ledger: &Ledger,
+        ledger: &GuessCounts,
         wrong_codes: WrongCodes,
     ) -> Writes<'static> {
         let ResetKeys { subjects, guess_key } = self.keys;
-        guesses::count(writes, guess_key, &ledger.record.without(1), wrong_codes.now);
+        guesses::write(writes, guess_key, &ledger.record.without(1), wrong_codes.now);
         network_guesses::forgive(writes, subjects, wrong_codes, self.reserved_at);
         let mut instance_writes = Writes::default();
-        guesses::forgive_for_all(&mut instance_writes, self.reset.code.length, self.reserved_at);
+        guesses::subtract_from_totals(&mut instance_writes, self.reset.code.length, self.reserved_at);
         instance_writes
     }
 }

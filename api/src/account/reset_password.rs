@@ -13,7 +13,7 @@ use crate::{
     auth::{network_guesses, password_attempt},
     domain::{
         network::Network,
-        password::{Password, proof::Proof},
+        password::{Password, proof::ComputedHash},
     },
     error::Error,
     password_hashing::Priority,
@@ -38,15 +38,15 @@ pub(crate) struct ResetPassword {
 /// Verifies the reset code, stores the new password, and ends all sessions of the user.
 pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Error> {
     // Before anything else: an overload must cost nothing, least of all an attempt.
-    let permit = app.hash_pool.admit(Priority::Entering)?;
+    let permit = app.hash_pool.reserve(Priority::High)?;
     let Reset { email, .. } = forgot_password::read(app, request.receipt).await?;
     // This reveals nothing: the holder of the receipt knows the email address.
-    request.password.check_not_of(&email)?;
+    request.password.check_not_derived_from(&email)?;
     let keys =
         ResetKeys { subjects: app.subject_keys(&email, request.network), guess_key: app.reset_guess_key(&email) };
     let reserved = ReservedResetAttempt::reserve(app, request.receipt, &email, &keys).await?;
     let ReservedResetAttempt { reset, account, .. } = &reserved;
-    let is_right = reset.code.is(&request.code, app.code_secrets.get(&reset.code.key_id));
+    let is_right = reset.code.matches(&request.code, app.code_secrets.get(&reset.code.key_id));
     let account =
         account.as_ref().filter(|account| is_right && reset.closed_at.is_none() && reset.user == Some(account.id));
     let Some(account) = account else {
@@ -54,7 +54,7 @@ pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Erro
     };
 
     let recipe = app.recipe(&email, std::iter::once(&account.password_hash));
-    let proof = match permit.prove(request.password.clone(), recipe).await {
+    let proof = match permit.hash(request.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
             reserved.release(app).await?;
@@ -71,7 +71,7 @@ async fn replace(
     keys: &ResetKeys,
     reserved: &ReservedResetAttempt<'_>,
     reserved_account: &User,
-    proof: &Proof,
+    proof: &ComputedHash,
 ) -> Result<(), Error> {
     let ResetKeys { subjects, guess_key } = keys;
     let password_hash = proof.to_stored().map_err(Error::Internal)?;
@@ -91,18 +91,18 @@ async fn replace(
     let (Some(reset), Some(account)) = (current, account) else {
         return Err(Error::CodeExpired);
     };
-    if !proof.is_like(&account.password_hash) {
+    if !proof.has_same_recipe(&account.password_hash) {
         return Err(Error::Unavailable(anyhow::anyhow!("the password was rehashed by a concurrent request")));
     }
     let mut writes = Writes::default();
     resets::mark_used(&mut writes, reset.id, now);
-    sessions::end_all_but(&mut writes, account.id, 0);
+    sessions::end_all_but_newest(&mut writes, account.id, 0);
     let new = NewPassword { password_hash, traceparent: request.traceparent.clone(), changed_at: now };
     set_password::set_password(app, &mut writes, &account, new);
     password_attempt::mark_network_known(&mut writes, subjects, now);
     let instance_writes = reserved.release_in(&mut writes, &ledger, wrong_codes);
     // The password is changed even if the second transaction failed.
-    drop(transaction.commit_before(writes, instance_writes).await?);
+    drop(transaction.commit_then(writes, instance_writes).await?);
     app.wake_relay();
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::{
 /// Returns the user whose session this is, if it has not ended.
 pub(crate) async fn user(app: &App, token: &Token) -> Result<User, Error> {
     let connection = app.store.connection().await?;
-    let (user, _) = sessions::holder(&connection, &token.hash()).await?.ok_or(Error::NoSession)?;
+    let (user, _) = sessions::user_of(&connection, &token.hash()).await?.ok_or(Error::NoSession)?;
     Ok(user)
 }
 

@@ -7,7 +7,7 @@ use crate::{
     app::App,
     outbox::{
         delivery::OutboxMessage,
-        events::{self, Occasion},
+        events::{self, EventDetails},
     },
     rng,
     store::{
@@ -32,7 +32,7 @@ pub(crate) fn set_password<'a>(app: &App, writes: &mut Writes<'a>, user: &'a Use
     resets::close_of(writes, &user.email, changed_at);
     let message = Message { kind: MailKind::PasswordChanged, id: rng::id() };
     password_changes::insert(writes, message.id, user.id, changed_at);
-    let occasion = Occasion { email: &user.email, at: changed_at, traceparent: &traceparent };
+    let occasion = EventDetails { email: &user.email, at: changed_at, traceparent: &traceparent };
     events::password_changed(app, writes, &occasion, user.id);
     outbox::insert(writes, OutboxMessage::Mail(Envelope { message, traceparent: Some(traceparent) }));
 }

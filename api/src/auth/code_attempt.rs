@@ -18,12 +18,12 @@ use crate::{
     },
     domain::{
         policy::{Code, CodeStatus, RateLimited, Scope, attempts_left},
-        rate_limit::guess_escalation::QUIET,
+        rate_limit::guess_escalation::QUIET_PERIOD,
     },
     error::Error,
     store::{
         codes,
-        guesses::{self, Ledger},
+        guesses::{self, GuessCounts},
         registrations::{self, Registration},
         transaction::{Commit, Transaction, Writes},
     },
@@ -84,14 +84,14 @@ async fn reserve_codes(
     codes::count_attempt(&mut writes, comparable.iter().map(|registration| registration.code.id).collect());
     registrations::count_guess(&mut writes, self::ids(&comparable));
     let record = ledger.record.with(u32::try_from(comparable.len()).unwrap_or(u32::MAX), now);
-    guesses::count(&mut writes, &keys.email, &record, now);
+    guesses::write(&mut writes, &keys.email, &record, now);
     // This may have been the last guess allowed at codes of this length: then all of them expire with it.
-    let required_length = app.policy.guesses.length(&record, &ledger.spent, now);
-    codes::kill_shorter(&mut writes, &credentials.email, required_length, now);
+    let required_length = app.policy.guesses.length(&record, &ledger.totals, now);
+    codes::expire_shorter(&mut writes, &credentials.email, required_length, now);
     network_guesses::count(app, &mut writes, keys, wrong_codes, comparable.len(), now);
     let mut instance_writes = Writes::default();
-    guesses::count_for_all(&mut instance_writes, &lengths, now);
-    let (rows_updated, instance_committed) = transaction.commit_before(writes, instance_writes).await?;
+    guesses::add_to_totals(&mut instance_writes, &lengths, now);
+    let (rows_updated, instance_committed) = transaction.commit_then(writes, instance_writes).await?;
     instance_committed?;
     shared::fault_points::point("activate-after-counting");
     check_reserved(rows_updated.get(code_update), comparable.len())?;
@@ -108,20 +108,20 @@ async fn reserve_codes(
 fn comparable_registrations(
     app: &App,
     mut current: Vec<Registration>,
-    ledger: &Ledger,
+    ledger: &GuessCounts,
     wrong_codes: &WrongCodes,
 ) -> Result<Vec<Registration>, Error> {
-    let Ledger { record, spent, now } = ledger;
+    let GuessCounts { record, totals, now } = ledger;
     let newest = current.first().cloned().ok_or(Error::Unauthenticated)?;
-    let required_length = app.policy.guesses.length(record, spent, *now);
+    let required_length = app.policy.guesses.length(record, totals, *now);
     current.retain(|registration| {
         credentials::check_open(app, registration).is_ok()
             && MailedCode::from(registration).status() == CodeStatus::Live
             && registration.code.length >= required_length
     });
-    let guesses_left = app.policy.guesses.room(record, *now);
+    let guesses_left = app.policy.guesses.guesses_left(record, *now);
     if guesses_left == 0 {
-        let reset_at = record.last_at.unwrap_or(*now) + QUIET;
+        let reset_at = record.last_at.unwrap_or(*now) + QUIET_PERIOD;
         return Err(RateLimited { scope: Scope::Address, retry_after: reset_at - *now }.into());
     }
     current.truncate(usize::try_from(guesses_left).unwrap_or(usize::MAX));

@@ -33,7 +33,7 @@ impl<'a> From<&'a Reset> for MailedCode<'a> {
 impl MailedCode<'_> {
     /// The status of the code. A code that still waits for its mail has expired if that mail failed.
     pub(crate) fn status(&self) -> CodeStatus {
-        match self.code.standing(self.now) {
+        match self.code.status(self.now) {
             CodeStatus::Waiting if self.mail_failed => CodeStatus::Expired,
             status => status,
         }

@@ -97,7 +97,7 @@ pub(crate) async fn verify_password<'k>(
     let registration_hashes = registrations.iter().map(|registration| &registration.password_hash);
     let hashes = registration_hashes.chain(user.iter().map(|user| &user.password_hash));
     let recipe = app.recipe(&credentials.email, hashes);
-    let proof = match permit.prove(credentials.password.clone(), recipe).await {
+    let proof = match permit.hash(credentials.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
             attempt.settle(app, AttemptOutcome::NotVerified).await?;
@@ -131,7 +131,7 @@ async fn read_candidates<'k>(
     };
     let reading = try_join(AttemptLimits::read(&connection, keys), network_guesses::read(&connection, keys));
     let (transaction, (limits, wrong_codes)) =
-        Transaction::begin(&connection, Commit::Soon, &keys.locks(), reading).await?;
+        Transaction::begin(&connection, Commit::Asynchronous, &keys.locks(), reading).await?;
     if purpose == Purpose::Activate {
         network_guesses::check(app, &wrong_codes)?;
     }
@@ -148,14 +148,14 @@ async fn read_candidates<'k>(
 /// Checks whether a registration can still be activated or get another code.
 pub(crate) fn check_open(app: &App, registration: &Registration) -> Result<(), Error> {
     check_open_ignoring_guesses(app, registration)?;
-    if Policy::is_guessed_out(registration.guesses) { Err(Error::RegistrationClosed) } else { Ok(()) }
+    if Policy::guesses_exhausted(registration.guesses) { Err(Error::RegistrationClosed) } else { Ok(()) }
 }
 
 /// The same without the limit of wrong guesses, for a guess that is counted already: the last one allowed may be right.
 pub(crate) fn check_open_ignoring_guesses(app: &App, registration: &Registration) -> Result<(), Error> {
     if registration.activated_at.is_some() {
         Err(Error::AlreadyActive)
-    } else if registration.closed_at.is_some() || app.policy.is_over(registration.created_at, registration.now) {
+    } else if registration.closed_at.is_some() || app.policy.is_expired(registration.created_at, registration.now) {
         Err(Error::RegistrationClosed)
     } else {
         Ok(())

@@ -23,14 +23,15 @@ pub(crate) struct WrongCodes {
 
 /// Reads the wrong codes of the network of a request.
 pub(crate) async fn read(connection: &Connection, keys: &SubjectKeys) -> Result<WrongCodes, PgError> {
-    let ([times], now) = rate_limits::used(connection, [(&keys.network, LimitKind::WrongCodesFrom)]).await?;
+    let ([times], now) =
+        rate_limits::times_used(connection, [(&keys.network, LimitKind::WrongCodesPerNetwork)]).await?;
     Ok(WrongCodes { times, now })
 }
 
 /// Checks whether the network may submit another code.
 pub(crate) fn check(app: &App, wrong: &WrongCodes) -> Result<(), RateLimited> {
     let rate_limited = |retry_after| RateLimited { scope: Scope::Network, retry_after };
-    app.policy.wrong_codes_from.check(&wrong.times, wrong.now).map_err(rate_limited)
+    app.policy.wrong_codes_per_network.check(&wrong.times, wrong.now).map_err(rate_limited)
 }
 
 /// Counts a guess as one wrong code for each of the `codes` that it is compared with, until it turns out to be right.
@@ -45,9 +46,9 @@ pub(crate) fn count<'a>(
 ) {
     let mut times = wrong.times;
     for _ in 0..codes {
-        times = app.policy.wrong_codes_from.with(&times, now);
+        times = app.policy.wrong_codes_per_network.with(&times, now);
     }
-    rate_limits::set(writes, &keys.network, LimitKind::WrongCodesFrom, times);
+    rate_limits::write(writes, &keys.network, LimitKind::WrongCodesPerNetwork, times);
 }
 
 /// Removes what was counted at `counted_at`, because that guess was right. The caller has locked the network, and
@@ -60,5 +61,5 @@ pub(crate) fn forgive<'a>(
 ) {
     let mut times = wrong.times;
     times.retain(|&at| at != counted_at);
-    rate_limits::set(writes, &keys.network, LimitKind::WrongCodesFrom, times);
+    rate_limits::write(writes, &keys.network, LimitKind::WrongCodesPerNetwork, times);
 }

@@ -10,8 +10,8 @@ use crate::{
     app::App,
     auth::subject_keys::SubjectKeys,
     domain::{
-        policy::{Policy, RateLimited, Scope, WRONG_PASSWORDS, WRONG_PASSWORDS_HERE},
-        rate_limit::lockout::{ASKED_FOR_A_CODE, Lockout, REMEMBERED},
+        policy::{Policy, RateLimited, Scope, WRONG_PASSWORDS_PER_ADDRESS, WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK},
+        rate_limit::lockout::{CODE_REQUEST_TTL, KNOWN_NETWORK_TTL, Lockout},
     },
     error::Error,
     store::{
@@ -67,7 +67,7 @@ impl FailedAttempts {
     pub(crate) async fn read(connection: &Connection, keys: &SubjectKeys) -> Result<Self, PgError> {
         let (([email_and_network, email], now), ([network], _)) = try_join(
             lockouts::read(connection, [&keys.email_and_network, &keys.email]),
-            rate_limits::used(connection, [(&keys.network, LimitKind::WrongPasswordsFrom)]),
+            rate_limits::times_used(connection, [(&keys.network, LimitKind::WrongPasswordsPerNetwork)]),
         )
         .await?;
         Ok(Self { email, email_and_network, network, now })
@@ -78,13 +78,13 @@ impl AttemptLimits {
     /// Reads what [`PasswordAttempt::reserve_in`] needs. The caller holds the locks of the keys.
     pub(crate) async fn read(connection: &Connection, keys: &SubjectKeys) -> Result<Self, PgError> {
         let key = &keys.email_and_network;
-        let known_by = [(key, LimitKind::LetIn), (key, LimitKind::CodesFrom)];
+        let known_by = [(key, LimitKind::LastLogin), (key, LimitKind::CodesPerNetwork)];
         let (([logins, codes], now), failed) =
-            try_join(rate_limits::used(connection, known_by), FailedAttempts::read(connection, keys)).await?;
+            try_join(rate_limits::times_used(connection, known_by), FailedAttempts::read(connection, keys)).await?;
         // A network that requested a code for this email address within a day is known as well, so that failures from
         // other networks do not lock it out. There can be only as many such networks as an email address gets codes.
-        let network_is_known = logins.last().is_some_and(|&last| now < last + REMEMBERED)
-            || codes.last().is_some_and(|&last| now < last + ASKED_FOR_A_CODE);
+        let network_is_known = logins.last().is_some_and(|&last| now < last + KNOWN_NETWORK_TTL)
+            || codes.last().is_some_and(|&last| now < last + CODE_REQUEST_TTL);
         Ok(Self { failed, network_is_known })
     }
 }
@@ -94,7 +94,8 @@ impl<'k> PasswordAttempt<'k> {
     pub(crate) async fn reserve(app: &App, keys: &'k SubjectKeys) -> Result<Self, Error> {
         let connection = app.store.connection().await?;
         let reading = AttemptLimits::read(&connection, keys);
-        let (transaction, limits) = Transaction::begin(&connection, Commit::Soon, &keys.locks(), reading).await?;
+        let (transaction, limits) =
+            Transaction::begin(&connection, Commit::Asynchronous, &keys.locks(), reading).await?;
         let mut writes = Writes::default();
         let attempt = Self::reserve_in(&app.policy, &mut writes, keys, limits)?;
         transaction.commit(writes).await?;
@@ -115,16 +116,16 @@ impl<'k> PasswordAttempt<'k> {
         let AttemptLimits { failed, network_is_known } = limits;
         let FailedAttempts { mut email, mut email_and_network, network, now } = failed;
         let locked_out = |retry_after| RateLimited { scope: Scope::Account, retry_after };
-        email_and_network.reserve(WRONG_PASSWORDS_HERE, now).map_err(locked_out)?;
+        email_and_network.reserve(WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK, now).map_err(locked_out)?;
         lockouts::write(writes, &keys.email_and_network, email_and_network);
         if !network_is_known {
-            email.reserve(WRONG_PASSWORDS, now).map_err(locked_out)?;
+            email.reserve(WRONG_PASSWORDS_PER_ADDRESS, now).map_err(locked_out)?;
             lockouts::write(writes, &keys.email, email);
-            let network_limit = &policy.wrong_passwords_from;
+            let network_limit = &policy.wrong_passwords_per_network;
             let rate_limited = |retry_after| RateLimited { scope: Scope::Network, retry_after };
             network_limit.check(&network, now).map_err(rate_limited)?;
             let network = network_limit.with(&network, now);
-            rate_limits::set(writes, &keys.network, LimitKind::WrongPasswordsFrom, network);
+            rate_limits::write(writes, &keys.network, LimitKind::WrongPasswordsPerNetwork, network);
         }
         Ok(Self { keys, reserved_at: now, network_is_known })
     }
@@ -133,7 +134,8 @@ impl<'k> PasswordAttempt<'k> {
     pub(crate) async fn settle(self, app: &App, outcome: AttemptOutcome) -> Result<(), Error> {
         let connection = app.store.connection().await?;
         let reading = FailedAttempts::read(&connection, self.keys);
-        let (transaction, failed) = Transaction::begin(&connection, Commit::Soon, &self.keys.locks(), reading).await?;
+        let (transaction, failed) =
+            Transaction::begin(&connection, Commit::Asynchronous, &self.keys.locks(), reading).await?;
         let mut writes = Writes::default();
         self.settle_in(&mut writes, failed, outcome);
         transaction.commit(writes).await?;
@@ -152,16 +154,16 @@ impl<'k> PasswordAttempt<'k> {
             // Only its own failure is removed: an attacker who knows the password of a registration of his own at this
             // email address may still be guessing that of the account.
             AttemptOutcome::NotVerified | AttemptOutcome::Correct => {
-                email_and_network.give_back(WRONG_PASSWORDS_HERE, self.reserved_at);
+                email_and_network.release(WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK, self.reserved_at);
                 lockouts::write(writes, &keys.email_and_network, email_and_network);
             }
             AttemptOutcome::CorrectForAccount => mark_network_known(writes, keys, now),
         }
         if !self.network_is_known {
-            email.give_back(WRONG_PASSWORDS, self.reserved_at);
+            email.release(WRONG_PASSWORDS_PER_ADDRESS, self.reserved_at);
             lockouts::write(writes, &keys.email, email);
             network.retain(|&at| at != self.reserved_at);
-            rate_limits::set(writes, &keys.network, LimitKind::WrongPasswordsFrom, network);
+            rate_limits::write(writes, &keys.network, LimitKind::WrongPasswordsPerNetwork, network);
         }
     }
 
@@ -183,6 +185,6 @@ impl<'k> PasswordAttempt<'k> {
 /// Deletes the failed attempts at this email address from this network, and marks the network as known for it.
 /// The caller has locked the email address, and commits.
 pub(crate) fn mark_network_known<'w>(writes: &mut Writes<'w>, keys: &'w SubjectKeys, now: OffsetDateTime) {
-    lockouts::forget(writes, &keys.email_and_network);
-    rate_limits::set(writes, &keys.email_and_network, LimitKind::LetIn, vec![now]);
+    lockouts::delete(writes, &keys.email_and_network);
+    rate_limits::write(writes, &keys.email_and_network, LimitKind::LastLogin, vec![now]);
 }

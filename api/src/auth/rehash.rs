@@ -26,12 +26,12 @@ pub(crate) async fn rehash_if_outdated(app: &App, user: &User, keys: &SubjectKey
 }
 
 async fn rehash(app: &App, user: &User, keys: &SubjectKeys, password: &Password, recipe: Recipe) -> Result<(), Error> {
-    let proof = app.hash_pool.admit(Priority::Entering)?.prove(password.clone(), recipe).await?;
+    let proof = app.hash_pool.reserve(Priority::High)?.hash(password.clone(), recipe).await?;
     let password_hash = proof.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
     let (transaction, ()) = Transaction::begin(&connection, Commit::Durable, &[&keys.email], ready(Ok(()))).await?;
     let mut writes = Writes::default();
-    users::renew(&mut writes, user, password_hash, app.policy.registration_ttl);
+    users::rehash(&mut writes, user, password_hash, app.policy.registration_ttl);
     transaction.commit(writes).await?;
     Ok(())
 }

@@ -33,7 +33,7 @@ pub(crate) async fn delete_expired(
     connection: &Connection,
 ) -> Result<Deleted, Error> {
     let locking = cleanup_lock::try_acquire(connection);
-    let (transaction, locked_at) = Transaction::begin(connection, Commit::Soon, &[], locking).await?;
+    let (transaction, locked_at) = Transaction::begin(connection, Commit::Asynchronous, &[], locking).await?;
     let Some(now) = locked_at else { return Ok(Deleted::default()) };
     let deletions = Deletions::new(cleanup, now, max_rows.into());
     let counts = transaction.commit(deletions.writes).await?;
@@ -64,11 +64,11 @@ impl Deletions {
         tables.extend(["deliveries", "resets", "password_changes"]);
         for (kind, cutoff) in [
             (LimitKind::Codes, cutoffs.codes),
-            (LimitKind::CodesFrom, cutoffs.codes_from),
-            (LimitKind::RegistrationsFrom, cutoffs.registrations_from),
-            (LimitKind::WrongCodesFrom, cutoffs.wrong_codes_from),
-            (LimitKind::WrongPasswordsFrom, cutoffs.wrong_passwords_from),
-            (LimitKind::LetIn, cutoffs.last_logins),
+            (LimitKind::CodesPerNetwork, cutoffs.codes_per_network),
+            (LimitKind::RegistrationsPerNetwork, cutoffs.registrations_per_network),
+            (LimitKind::WrongCodesPerNetwork, cutoffs.wrong_codes_per_network),
+            (LimitKind::WrongPasswordsPerNetwork, cutoffs.wrong_passwords_per_network),
+            (LimitKind::LastLogin, cutoffs.last_logins),
         ] {
             rate_limits::delete_expired(&mut writes, kind, cutoff, max_rows);
             tables.push("budgets");

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{check_range, parse_on_off, settings::RawSettings};
 use crate::domain::{
-    policy::{Policy, WRONG_CODES_FROM, WRONG_PASSWORDS_FROM},
+    policy::{Policy, WRONG_CODES_PER_NETWORK, WRONG_PASSWORDS_PER_NETWORK},
     rate_limit::{guess_escalation::GuessLimits, reset_escalation::ResetLimits, sliding_window::SlidingWindow},
 };
 
@@ -33,10 +33,13 @@ pub(crate) fn check(settings: &RawSettings) -> Result<Policy> {
         resend_throttle: seconds(settings.resend_throttle_seconds),
         codes: codes(settings.codes_per_hour.into(), settings.codes_per_day.into()),
         // A network may use 3 of 5 codes an hour and 5 of 10 a day, or the same share of other numbers.
-        codes_from: codes((settings.codes_per_hour * 3 / 5).max(1).into(), (settings.codes_per_day / 2).max(1).into()),
-        wrong_codes_from: SlidingWindow::new(&WRONG_CODES_FROM),
-        wrong_passwords_from: SlidingWindow::new(&WRONG_PASSWORDS_FROM),
-        registrations_from: match settings.registrations_per_network_per_hour {
+        codes_per_network: codes(
+            (settings.codes_per_hour * 3 / 5).max(1).into(),
+            (settings.codes_per_day / 2).max(1).into(),
+        ),
+        wrong_codes_per_network: SlidingWindow::new(&WRONG_CODES_PER_NETWORK),
+        wrong_passwords_per_network: SlidingWindow::new(&WRONG_PASSWORDS_PER_NETWORK),
+        registrations_per_network: match settings.registrations_per_network_per_hour {
             0 => None,
             limit => Some(SlidingWindow::new(&[(limit.into(), time::Duration::HOUR)])),
         },

@@ -3,7 +3,7 @@
 use super::policy::FieldError;
 
 /// Parses a code. White space around the digits is ignored; nothing else is allowed beside them.
-pub(crate) fn read(given: &str) -> Result<&str, FieldError> {
+pub(crate) fn parse(given: &str) -> Result<&str, FieldError> {
     let digits = given.trim();
     if digits.is_empty() {
         return Err(FieldError::new("code", "required", "The code from the mail is needed."));
@@ -20,11 +20,11 @@ mod tests {
 
     #[test]
     fn only_white_space_around_a_code_is_ignored() {
-        assert_eq!(read(" 0042\n"), Ok("0042"));
+        assert_eq!(parse(" 0042\n"), Ok("0042"));
         for (given, code) in
             [("", "required"), ("  ", "required"), ("00 42", "invalid"), ("+042", "invalid"), ("٠٠٤٢", "invalid")]
         {
-            assert_eq!(read(given).unwrap_err().code, code, "{given:?}");
+            assert_eq!(parse(given).unwrap_err().code, code, "{given:?}");
         }
     }
 }

@@ -33,7 +33,7 @@ impl EmailAddress {
     }
 
     /// An address from the database, which was parsed before it was stored.
-    pub(crate) fn trusted(stored: String) -> Self {
+    pub(crate) fn from_database(stored: String) -> Self {
         Self(stored)
     }
 

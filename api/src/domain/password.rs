@@ -17,7 +17,7 @@ pub(crate) struct Password(SecretString);
 
 impl Password {
     /// Parses a password to verify; `None` when no account can have it.
-    pub(crate) fn given(given: &str) -> Option<Self> {
+    pub(crate) fn parse(given: &str) -> Option<Self> {
         // The limit comes first: normalising an unbounded input would be too expensive.
         if given.is_empty() || given.len() > MAX_BYTES {
             return None;
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn unicode_forms_of_a_password_are_equal() {
-        let bytes = |given: &str| Password::given(given).unwrap().bytes().to_vec();
+        let bytes = |given: &str| Password::parse(given).unwrap().bytes().to_vec();
         assert_eq!(bytes("caf\u{e9} noir"), bytes("cafe\u{301} noir"));
         assert_ne!(bytes("cafe noir"), bytes("caf\u{e9} noir"));
     }

@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::domain::rate_limit::{
-    guess_escalation::{GuessLimits, STEP},
+    guess_escalation::{GUESSES_PER_STEP, GuessLimits},
     reset_escalation::ResetLimits,
     sliding_window::SlidingWindow,
 };
@@ -46,13 +46,13 @@ pub(crate) struct Policy {
     /// Rate limit: codes per email address.
     pub(crate) codes: SlidingWindow,
     /// Rate limit: codes per email address and network.
-    pub(crate) codes_from: SlidingWindow,
+    pub(crate) codes_per_network: SlidingWindow,
     /// Rate limit: wrong codes per network.
-    pub(crate) wrong_codes_from: SlidingWindow,
+    pub(crate) wrong_codes_per_network: SlidingWindow,
     /// Rate limit: wrong passwords per network.
-    pub(crate) wrong_passwords_from: SlidingWindow,
+    pub(crate) wrong_passwords_per_network: SlidingWindow,
     /// Rate limit: registrations per network; `None` is unlimited.
-    pub(crate) registrations_from: Option<SlidingWindow>,
+    pub(crate) registrations_per_network: Option<SlidingWindow>,
     /// How long a registration can be activated.
     pub(crate) registration_ttl: Duration,
     pub(crate) session_ttl: Duration,
@@ -60,16 +60,16 @@ pub(crate) struct Policy {
 }
 
 /// Lock-out limit: wrong passwords for an email address from one network.
-pub(crate) const WRONG_PASSWORDS_HERE: usize = 5;
+pub(crate) const WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK: usize = 5;
 
 /// Lock-out limit: wrong passwords for an email address from all networks that are not known to it.
-pub(crate) const WRONG_PASSWORDS: usize = 50;
+pub(crate) const WRONG_PASSWORDS_PER_ADDRESS: usize = 50;
 
 /// Rate limit: wrong passwords from one network for all email addresses together, except those to which it is known.
-pub(crate) const WRONG_PASSWORDS_FROM: [(usize, Duration); 1] = [(100, Duration::minutes(15))];
+pub(crate) const WRONG_PASSWORDS_PER_NETWORK: [(usize, Duration); 1] = [(100, Duration::minutes(15))];
 
 /// Rate limit: wrong codes from one network.
-pub(crate) const WRONG_CODES_FROM: [(usize, Duration); 2] = [(10, Duration::minutes(10)), (30, Duration::DAY)];
+pub(crate) const WRONG_CODES_PER_NETWORK: [(usize, Duration); 2] = [(10, Duration::minutes(10)), (30, Duration::DAY)];
 
 /// How long an `Idempotency-Key` is remembered.
 pub(crate) const IDEMPOTENCY_TTL: Duration = Duration::hours(24);
@@ -146,7 +146,7 @@ pub(crate) enum CodeStatus {
 
 impl Code {
     /// The status at `now`.
-    pub(crate) fn standing(&self, now: OffsetDateTime) -> CodeStatus {
+    pub(crate) fn status(&self, now: OffsetDateTime) -> CodeStatus {
         if self.attempts >= self.attempts_allowed {
             return CodeStatus::Exhausted;
         }
@@ -160,14 +160,14 @@ impl Code {
 
     /// Whether the guess is right. The caller must have counted the attempt, and committed that, before. Without the
     /// key of the code no guess is right.
-    pub(crate) fn is(&self, guess: &str, key: Option<&Key>) -> bool {
+    pub(crate) fn matches(&self, guess: &str, key: Option<&Key>) -> bool {
         key.is_some_and(|key| key.verifies(self.id, guess, &self.hash))
     }
 }
 
 impl Policy {
     /// Checks the rate limits of codes: whether one more code may be issued to this email address for this network.
-    pub(crate) fn may_mint(
+    pub(crate) fn check_code_limits(
         &self,
         issued: &IssuedCodes,
         now: OffsetDateTime,
@@ -175,7 +175,7 @@ impl Policy {
     ) -> Result<(), RateLimited> {
         let throttle = if purpose == CodePurpose::Resend { self.throttled_until(issued) } else { None };
         let address_free_at = throttle.into_iter().chain(self.codes.free_at(&issued.all)).max();
-        let network_free_at = self.codes_from.free_at(&issued.here);
+        let network_free_at = self.codes_per_network.free_at(&issued.here);
         let limits = [(Scope::Address, address_free_at), (Scope::Network, network_free_at)];
         let longest = limits.into_iter().filter_map(|(scope, at)| Some((at?, scope))).max_by_key(|&(at, _)| at);
         match longest {
@@ -185,21 +185,30 @@ impl Policy {
     }
 
     /// Checks the rate limit of registrations per network; `registered` are the times of the last ones.
-    pub(crate) fn may_register(&self, registered: &[OffsetDateTime], now: OffsetDateTime) -> Result<(), RateLimited> {
+    pub(crate) fn check_registration_limit(
+        &self,
+        registered: &[OffsetDateTime],
+        now: OffsetDateTime,
+    ) -> Result<(), RateLimited> {
         let rate_limited = |retry_after| RateLimited { scope: Scope::Network, retry_after };
-        self.registrations_from.as_ref().map_or(Ok(()), |limit| limit.check(registered, now).map_err(rate_limited))
+        self.registrations_per_network
+            .as_ref()
+            .map_or(Ok(()), |limit| limit.check(registered, now).map_err(rate_limited))
     }
 
     /// When a resend is allowed after these codes.
     pub(crate) fn resend_at(&self, issued: &IssuedCodes, now: OffsetDateTime) -> OffsetDateTime {
-        let limits =
-            [self.throttled_until(issued), self.codes.free_at(&issued.all), self.codes_from.free_at(&issued.here)];
+        let limits = [
+            self.throttled_until(issued),
+            self.codes.free_at(&issued.all),
+            self.codes_per_network.free_at(&issued.here),
+        ];
         limits.into_iter().flatten().fold(now, OffsetDateTime::max)
     }
 
     /// The issue times that still count, and the one of a code issued at `now`.
-    pub(crate) fn remember(&self, issued: &IssuedCodes, now: OffsetDateTime) -> IssuedCodes {
-        IssuedCodes { all: self.codes.with(&issued.all, now), here: self.codes_from.with(&issued.here, now) }
+    pub(crate) fn record_issued(&self, issued: &IssuedCodes, now: OffsetDateTime) -> IssuedCodes {
+        IssuedCodes { all: self.codes.with(&issued.all, now), here: self.codes_per_network.with(&issued.here, now) }
     }
 
     /// The maximum number of codes that can be issued to an email address in a year.
@@ -213,12 +222,12 @@ impl Policy {
     }
 
     /// Whether the guesses of a registration are used up, over all its codes.
-    pub(crate) fn is_guessed_out(guesses: u32) -> bool {
-        guesses >= STEP
+    pub(crate) fn guesses_exhausted(guesses: u32) -> bool {
+        guesses >= GUESSES_PER_STEP
     }
 
     /// Whether a registration has expired.
-    pub(crate) fn is_over(&self, registered_at: OffsetDateTime, now: OffsetDateTime) -> bool {
+    pub(crate) fn is_expired(&self, registered_at: OffsetDateTime, now: OffsetDateTime) -> bool {
         now >= registered_at + self.registration_ttl
     }
 
@@ -229,7 +238,7 @@ impl Policy {
 
 /// The attempts left for a code: limited by its own, and by those of its registration, which had `guesses` so far.
 pub(crate) fn attempts_left(code: &Code, guesses: u32) -> u8 {
-    let left_of_registration = u8::try_from(STEP.saturating_sub(guesses)).unwrap_or(u8::MAX);
+    let left_of_registration = u8::try_from(GUESSES_PER_STEP.saturating_sub(guesses)).unwrap_or(u8::MAX);
     code.attempts_allowed.saturating_sub(code.attempts).min(left_of_registration)
 }
 

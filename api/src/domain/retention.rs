@@ -6,7 +6,7 @@ use crate::domain::{
     policy::Policy,
     rate_limit::{
         guess_escalation,
-        lockout::{self, ASKED_FOR_A_CODE, REMEMBERED},
+        lockout::{self, CODE_REQUEST_TTL, KNOWN_NETWORK_TTL},
     },
 };
 
@@ -38,10 +38,10 @@ pub(crate) struct Cutoffs {
     pub(crate) password_changes: OffsetDateTime,
     // Rate limits, by the time of the last use.
     pub(crate) codes: OffsetDateTime,
-    pub(crate) codes_from: OffsetDateTime,
-    pub(crate) registrations_from: OffsetDateTime,
-    pub(crate) wrong_codes_from: OffsetDateTime,
-    pub(crate) wrong_passwords_from: OffsetDateTime,
+    pub(crate) codes_per_network: OffsetDateTime,
+    pub(crate) registrations_per_network: OffsetDateTime,
+    pub(crate) wrong_codes_per_network: OffsetDateTime,
+    pub(crate) wrong_passwords_per_network: OffsetDateTime,
     pub(crate) last_logins: OffsetDateTime,
     /// Wrong guesses of an email address: by the last one.
     pub(crate) guesses: OffsetDateTime,
@@ -57,7 +57,7 @@ impl Retention {
         // The receipt of an open registration shows how its mail ended, and a mail on record is not sent again.
         let deliveries = self.deliveries.max(policy.registration_ttl + MAIL_MAX_AGE).max(WARNING_MAX_AGE);
         let registrations_window =
-            policy.registrations_from.as_ref().map_or(Duration::DAY, |limit| limit.longest_window());
+            policy.registrations_per_network.as_ref().map_or(Duration::DAY, |limit| limit.longest_window());
         Cutoffs {
             pending: now - policy.registration_ttl - self.registrations,
             ended: now - self.registrations,
@@ -65,14 +65,14 @@ impl Retention {
             resets: now - self.registrations,
             password_changes: now - WARNING_MAX_AGE,
             codes: now - policy.codes.longest_window().max(policy.resend_throttle),
-            codes_from: now - policy.codes_from.longest_window().max(ASKED_FOR_A_CODE),
-            registrations_from: now - registrations_window,
-            wrong_codes_from: now - policy.wrong_codes_from.longest_window(),
-            wrong_passwords_from: now - policy.wrong_passwords_from.longest_window(),
-            last_logins: now - REMEMBERED,
-            guesses: now - guess_escalation::QUIET,
+            codes_per_network: now - policy.codes_per_network.longest_window().max(CODE_REQUEST_TTL),
+            registrations_per_network: now - registrations_window,
+            wrong_codes_per_network: now - policy.wrong_codes_per_network.longest_window(),
+            wrong_passwords_per_network: now - policy.wrong_passwords_per_network.longest_window(),
+            last_logins: now - KNOWN_NETWORK_TTL,
+            guesses: now - guess_escalation::QUIET_PERIOD,
             guess_hours: now - guess_escalation::INSTANCE_WINDOW,
-            lockouts: now - lockout::LONGEST,
+            lockouts: now - lockout::MAX_LOCK,
         }
     }
 }
@@ -96,10 +96,10 @@ mod tests {
             code_attempts: 3,
             resend_throttle: Duration::MINUTE,
             codes: codes.clone(),
-            codes_from: codes,
-            wrong_codes_from: SlidingWindow::new(&[(10, Duration::minutes(10)), (30, Duration::DAY)]),
-            wrong_passwords_from: SlidingWindow::new(&[(100, Duration::minutes(15))]),
-            registrations_from: Some(SlidingWindow::new(&[(60, Duration::HOUR)])),
+            codes_per_network: codes,
+            wrong_codes_per_network: SlidingWindow::new(&[(10, Duration::minutes(10)), (30, Duration::DAY)]),
+            wrong_passwords_per_network: SlidingWindow::new(&[(100, Duration::minutes(15))]),
+            registrations_per_network: Some(SlidingWindow::new(&[(60, Duration::HOUR)])),
             registration_ttl: Duration::DAY,
             session_ttl: Duration::DAY,
             resets: ResetLimits::new(4),
@@ -132,10 +132,13 @@ mod tests {
     #[test]
     fn rate_limit_rows_outlive_their_longest_window() {
         let cutoffs = RETENTION.cutoffs(&policy(), T0);
-        let one_day = [cutoffs.codes, cutoffs.codes_from, cutoffs.wrong_codes_from, cutoffs.lockouts];
+        let one_day = [cutoffs.codes, cutoffs.codes_per_network, cutoffs.wrong_codes_per_network, cutoffs.lockouts];
         assert_eq!(one_day, [T0 - Duration::DAY; 4]);
-        assert_eq!(cutoffs.wrong_passwords_from, T0 - Duration::minutes(15));
-        assert_eq!((cutoffs.registrations_from, cutoffs.last_logins), (T0 - Duration::HOUR, T0 - Duration::days(90)));
+        assert_eq!(cutoffs.wrong_passwords_per_network, T0 - Duration::minutes(15));
+        assert_eq!(
+            (cutoffs.registrations_per_network, cutoffs.last_logins),
+            (T0 - Duration::HOUR, T0 - Duration::days(90))
+        );
         assert_eq!((cutoffs.guesses, cutoffs.guess_hours), (T0 - Duration::days(365), T0 - Duration::hours(25)));
         let slow =
             Policy { codes: SlidingWindow::new(&[(1, Duration::HOUR)]), resend_throttle: Duration::DAY, ..policy() };

@@ -24,7 +24,7 @@ impl Token {
     }
 
     /// The text of the token, for the response to the login and nothing else.
-    pub(crate) fn spell_out(&self) -> String {
+    pub(crate) fn expose(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0.expose_secret())
     }
 
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn token_has_one_spelling_and_masked_debug_output() {
         let token = Token::new([0xFB; 32]);
-        let text = token.spell_out();
+        let text = token.expose();
         assert_eq!((text.len(), text.as_str()), (43, "-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_s"));
         assert_eq!(Token::parse(text.as_bytes()).unwrap().hash(), token.hash());
         assert_ne!(Token::new([0xFA; 32]).hash(), token.hash());

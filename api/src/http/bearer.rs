@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn bearer_header_is_one_scheme_and_one_token() {
-        let token = Token::new([7; 32]).spell_out();
+        let token = Token::new([7; 32]).expose();
         let with = |before: &str, after: &str| format!("{before}{token}{after}").into_bytes();
         for valid in [with("Bearer ", ""), with("bearer ", ""), with("BEARER   ", "")] {
             assert!(is_token(&[&valid]), "{}", String::from_utf8_lossy(&valid));

@@ -195,7 +195,7 @@ impl From<users::User> for UserBody {
 impl From<login::Session> for SessionBody {
     fn from(session: login::Session) -> Self {
         let expires_at = Timestamp(session.expires_at);
-        Self { token: session.token.spell_out(), token_type: "Bearer".to_owned(), expires_at }
+        Self { token: session.token.expose(), token_type: "Bearer".to_owned(), expires_at }
     }
 }
 

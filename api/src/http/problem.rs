@@ -51,6 +51,7 @@ pub(crate) enum ProblemKind {
 
 /// What all problems of one kind have in common.
 pub(crate) struct ProblemDefinition {
+    kind: ProblemKind,
     pub(crate) status: u16,
     /// The last segment of the problem's `type`.
     pub(crate) slug: &'static str,
@@ -59,156 +60,163 @@ pub(crate) struct ProblemDefinition {
     pub(crate) explanation: &'static str,
 }
 
-impl ProblemKind {
-    /// All problems, in the order of their status.
-    pub(crate) const ALL: [Self; 18] = [
-        Self::MalformedRequest,
-        Self::Unauthenticated,
-        Self::NotActivated,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::AlreadyActive,
-        Self::IdempotencyMismatch,
-        Self::CodeExpired,
-        Self::CodeExhausted,
-        Self::RegistrationClosed,
-        Self::PayloadTooLarge,
-        Self::UnsupportedMediaType,
-        Self::InvalidInput,
-        Self::WrongCode,
-        Self::TooManyRequests,
-        Self::Internal,
-        Self::Overloaded,
-        Self::Unavailable,
-    ];
+/// The table of all problems, in the order of `ProblemKind`.
+///
+/// A title must not contain "; ", which separates problems in the OpenAPI descriptions.
+static PROBLEMS: [ProblemDefinition; 18] = [
+    ProblemDefinition {
+        kind: ProblemKind::MalformedRequest,
+        status: 400,
+        slug: "malformed-request",
+        title: "The request is malformed",
+        explanation: "The body is not the expected JSON, or the path, a header or a parameter cannot be parsed. Compare the \
+                      request with the API reference. The same request fails again.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::Unauthenticated,
+        status: 401,
+        slug: "unauthenticated",
+        title: "The credentials are missing or wrong",
+        explanation: "The response header WWW-Authenticate names what is expected: HTTP Basic with the email address and the \
+                      password, or a bearer token from a log-in. The response is the same whether or not the email address \
+                      is known.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::NotActivated,
+        status: 403,
+        slug: "not-activated",
+        title: "The registration is not activated",
+        explanation: "The password is correct, but the code from the mail has not been entered yet. Activate the \
+                      registration, or request a new code.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::NotFound,
+        status: 404,
+        slug: "not-found",
+        title: "Not found",
+        explanation: "The path does not exist, or nothing exists under the id in it: it may have been deleted after its \
+                      retention time. Check the path and the id.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::MethodNotAllowed,
+        status: 405,
+        slug: "method-not-allowed",
+        title: "The method is not allowed",
+        explanation: "The path exists, but not with this method. The response header Allow lists the methods.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::AlreadyActive,
+        status: 409,
+        slug: "already-active",
+        title: "The account is already active",
+        explanation: "The registration was activated before, so there is nothing left to activate. Log in.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::IdempotencyMismatch,
+        status: 409,
+        slug: "idempotency-mismatch",
+        title: "The Idempotency-Key was used for another request",
+        explanation: "A key stands for one request for 24 hours. Repeat the request unchanged to get its receipt again, or \
+                      use a new key for a new request.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::CodeExpired,
+        status: 410,
+        slug: "code-expired",
+        title: "The code has expired",
+        explanation: "A code is valid for a short time after the mail server accepted the mail. Request a new code.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::CodeExhausted,
+        status: 410,
+        slug: "code-exhausted",
+        title: "The code has no attempts left",
+        explanation: "The code was entered wrong too often and cannot be used any more. Request a new code.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::RegistrationClosed,
+        status: 410,
+        slug: "registration-closed",
+        title: "The registration is closed",
+        explanation: "The registration is too old, another registration of the same email address was activated, or the \
+                      owner of the mailbox reported it. Register again.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::PayloadTooLarge,
+        status: 413,
+        slug: "payload-too-large",
+        title: "The request body is too large",
+        explanation: "A request body has at most 16 KiB. Send a smaller one.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::UnsupportedMediaType,
+        status: 415,
+        slug: "unsupported-media-type",
+        title: "The request body must be JSON",
+        explanation: "Send the body as Content-Type: application/json, without Content-Encoding.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::InvalidInput,
+        status: 422,
+        slug: "invalid-input",
+        title: "The input is invalid",
+        explanation: "The member errors lists every invalid field with a code for programs and a message for people. Correct \
+                      these fields and send the request again.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::WrongCode,
+        status: 422,
+        slug: "wrong-code",
+        title: "The code is wrong",
+        explanation: "The member attempts_left tells how many attempts remain for this code. The newest mail has the code \
+                      that counts.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::TooManyRequests,
+        status: 429,
+        slug: "too-many-requests",
+        title: "Too many requests",
+        explanation: "A rate limit was reached. The member scope tells whether it is the limit of the email address, of your \
+                      network or of the account. Wait for the seconds in Retry-After; an earlier request fails again.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::Internal,
+        status: 500,
+        slug: "internal",
+        title: "Internal server error",
+        explanation: "The service has a bug or a damaged database. Report the request_id to the operator, who finds it in \
+                      the log.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::Overloaded,
+        status: 503,
+        slug: "overloaded",
+        title: "The service is overloaded",
+        explanation: "More requests arrived than the service can process in time. Nothing was changed. Repeat the request \
+                      after the seconds in Retry-After.",
+    },
+    ProblemDefinition {
+        kind: ProblemKind::Unavailable,
+        status: 503,
+        slug: "unavailable",
+        title: "The service is temporarily unavailable",
+        explanation: "A part of the service, such as its database, does not respond. Repeat the request after the seconds in \
+                      Retry-After, with the same Idempotency-Key if it had one.",
+    },
+];
 
-    /// The table of all problems. A title must not contain "; ", which separates problems in the OpenAPI descriptions.
-    pub(crate) fn definition(self) -> ProblemDefinition {
-        let (status, slug, title, explanation) = match self {
-            Self::MalformedRequest => (
-                400,
-                "malformed-request",
-                "The request is malformed",
-                "The body is not the expected JSON, or the path, a header or a parameter cannot be parsed. Compare the \
-                 request with the API reference. The same request fails again.",
-            ),
-            Self::Unauthenticated => (
-                401,
-                "unauthenticated",
-                "The credentials are missing or wrong",
-                "The response header WWW-Authenticate names what is expected: HTTP Basic with the email address and the \
-                 password, or a bearer token from a log-in. The response is the same whether or not the email address \
-                 is known.",
-            ),
-            Self::NotActivated => (
-                403,
-                "not-activated",
-                "The registration is not activated",
-                "The password is correct, but the code from the mail has not been entered yet. Activate the \
-                 registration, or request a new code.",
-            ),
-            Self::NotFound => (
-                404,
-                "not-found",
-                "Not found",
-                "The path does not exist, or nothing exists under the id in it: it may have been deleted after its \
-                 retention time. Check the path and the id.",
-            ),
-            Self::MethodNotAllowed => (
-                405,
-                "method-not-allowed",
-                "The method is not allowed",
-                "The path exists, but not with this method. The response header Allow lists the methods.",
-            ),
-            Self::AlreadyActive => (
-                409,
-                "already-active",
-                "The account is already active",
-                "The registration was activated before, so there is nothing left to activate. Log in.",
-            ),
-            Self::IdempotencyMismatch => (
-                409,
-                "idempotency-mismatch",
-                "The Idempotency-Key was used for another request",
-                "A key stands for one request for 24 hours. Repeat the request unchanged to get its receipt again, or \
-                 use a new key for a new request.",
-            ),
-            Self::CodeExpired => (
-                410,
-                "code-expired",
-                "The code has expired",
-                "A code is valid for a short time after the mail server accepted the mail. Request a new code.",
-            ),
-            Self::CodeExhausted => (
-                410,
-                "code-exhausted",
-                "The code has no attempts left",
-                "The code was entered wrong too often and cannot be used any more. Request a new code.",
-            ),
-            Self::RegistrationClosed => (
-                410,
-                "registration-closed",
-                "The registration is closed",
-                "The registration is too old, another registration of the same email address was activated, or the \
-                 owner of the mailbox reported it. Register again.",
-            ),
-            Self::PayloadTooLarge => (
-                413,
-                "payload-too-large",
-                "The request body is too large",
-                "A request body has at most 16 KiB. Send a smaller one.",
-            ),
-            Self::UnsupportedMediaType => (
-                415,
-                "unsupported-media-type",
-                "The request body must be JSON",
-                "Send the body as Content-Type: application/json, without Content-Encoding.",
-            ),
-            Self::InvalidInput => (
-                422,
-                "invalid-input",
-                "The input is invalid",
-                "The member errors lists every invalid field with a code for programs and a message for people. Correct \
-                 these fields and send the request again.",
-            ),
-            Self::WrongCode => (
-                422,
-                "wrong-code",
-                "The code is wrong",
-                "The member attempts_left tells how many attempts remain for this code. The newest mail has the code \
-                 that counts.",
-            ),
-            Self::TooManyRequests => (
-                429,
-                "too-many-requests",
-                "Too many requests",
-                "A rate limit was reached. The member scope tells whether it is the limit of the email address, of your \
-                 network or of the account. Wait for the seconds in Retry-After; an earlier request fails again.",
-            ),
-            Self::Internal => (
-                500,
-                "internal",
-                "Internal server error",
-                "The service has a bug or a damaged database. Report the request_id to the operator, who finds it in \
-                 the log.",
-            ),
-            Self::Overloaded => (
-                503,
-                "overloaded",
-                "The service is overloaded",
-                "More requests arrived than the service can process in time. Nothing was changed. Repeat the request \
-                 after the seconds in Retry-After.",
-            ),
-            Self::Unavailable => (
-                503,
-                "unavailable",
-                "The service is temporarily unavailable",
-                "A part of the service, such as its database, does not respond. Repeat the request after the seconds in \
-                 Retry-After, with the same Idempotency-Key if it had one.",
-            ),
-        };
-        ProblemDefinition { status, slug, title, explanation }
+impl ProblemKind {
+    /// The row of this problem.
+    pub(crate) fn definition(self) -> &'static ProblemDefinition {
+        let definition = &PROBLEMS[self as usize];
+        debug_assert_eq!(definition.kind, self, "the table is in the order of the enum");
+        definition
     }
+}
+
+/// The problem with this slug.
+pub(crate) fn find(slug: &str) -> Option<&'static ProblemDefinition> {
+    PROBLEMS.iter().find(|definition| definition.slug == slug)
 }
 
 /// An error on its way to the client. The request middleware turns it into a response, because it knows the request id.
@@ -219,7 +227,7 @@ pub(crate) struct Problem {
     /// What happened, then what to do.
     pub(crate) detail: Cow<'static, str>,
     /// Members beyond those of RFC 9457.
-    members: Map<String, Value>,
+    members: Vec<(&'static str, Value)>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// Metric label: which limit was exceeded (`too-many-requests`).
     scope: Option<Scope>,
@@ -240,7 +248,7 @@ impl Problem {
             ProblemKind::Unauthenticated => vec![(header::WWW_AUTHENTICATE, BASIC)],
             _ => vec![],
         };
-        Self { kind, detail: detail.into(), members: Map::new(), headers, scope: None, guessed_code_length: None }
+        Self { kind, detail: detail.into(), members: vec![], headers, scope: None, guessed_code_length: None }
     }
 
     /// A problem that a later attempt may not have: `what_happened`, then when to try again.
@@ -257,8 +265,8 @@ impl Problem {
         Self::new(ProblemKind::Internal, detail)
     }
 
-    fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
-        self.members.insert(member.to_owned(), value.into());
+    fn with(mut self, member: &'static str, value: impl Into<Value>) -> Self {
+        self.members.push((member, value.into()));
         self
     }
 
@@ -272,8 +280,9 @@ impl Problem {
     }
 
     fn body(&self, public_url: &str, request_id: &str) -> Value {
-        let ProblemDefinition { status, slug, title, .. } = self.kind.definition();
-        let mut body = self.members.clone();
+        let &ProblemDefinition { status, slug, title, .. } = self.kind.definition();
+        let mut body: Map<_, _> =
+            self.members.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         body.insert("type".into(), format!("{public_url}/problems/{slug}").into());
         body.insert("title".into(), title.into());
         body.insert("status".into(), status.into());
@@ -302,4 +311,20 @@ fn scope_name(scope: Scope) -> &'static str {
 
 fn try_again_in(seconds: i64) -> String {
     format!("Try again in {seconds} second{}.", if seconds == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_is_in_the_order_of_the_kinds() {
+        for (n, definition) in PROBLEMS.iter().enumerate() {
+            assert_eq!(definition.kind as usize, n, "{}", definition.slug);
+            assert_eq!(find(definition.slug).map(|found| found.kind), Some(definition.kind), "slugs are unique");
+            let texts = [definition.slug, definition.title, definition.explanation];
+            assert!(texts.iter().all(|text| !text.contains(['<', '>', '&', '"'])), "no escaping in HTML: {texts:?}");
+            assert!(definition.explanation.ends_with('.') && !definition.title.contains("; "));
+        }
+    }
 }

@@ -33,7 +33,7 @@ pub type Deliver = Arc<dyn Fn(OutboxMessage) -> BoxFuture<'static, Result<(), De
 pub struct DeliveryError {
     pub why: anyhow::Error,
     /// The back-off: the row may be leased again after this time.
-    pub again_after: Duration,
+    pub retry_after: Duration,
 }
 
 /// The delivery that the relay uses.
@@ -43,5 +43,5 @@ pub struct OutboxDelivery {
     /// Whether it accepts messages now; while it does not, the relay leases nothing.
     pub is_up: Arc<dyn Fn() -> bool + Send + Sync>,
     /// The maximum number of mails in flight. Events have capacity of their own beside them.
-    pub in_hand: usize,
+    pub max_in_flight: usize,
 }

@@ -15,37 +15,43 @@ use crate::{
 };
 
 /// The email address that an event is about, its time, and the trace of the request that caused it.
-pub(crate) struct Occasion<'a> {
+pub(crate) struct EventDetails<'a> {
     pub(crate) email: &'a EmailAddress,
     pub(crate) at: OffsetDateTime,
     pub(crate) traceparent: &'a str,
 }
 
 /// Writes `user.registered`.
-pub(crate) fn registered(app: &App, writes: &mut Writes<'_>, occasion: &Occasion<'_>, registration: Uuid) {
-    insert(app, writes, occasion, EventKind::Registered { registration });
+pub(crate) fn registered(app: &App, writes: &mut Writes<'_>, details: &EventDetails<'_>, registration: Uuid) {
+    insert(app, writes, details, EventKind::Registered { registration });
 }
 
 /// Writes `user.activated`.
-pub(crate) fn activated(app: &App, writes: &mut Writes<'_>, occasion: &Occasion<'_>, user: Uuid, registration: Uuid) {
-    insert(app, writes, occasion, EventKind::Activated { user, registration });
+pub(crate) fn activated(
+    app: &App,
+    writes: &mut Writes<'_>,
+    details: &EventDetails<'_>,
+    user: Uuid,
+    registration: Uuid,
+) {
+    insert(app, writes, details, EventKind::Activated { user, registration });
 }
 
 /// Writes `user.password_changed`.
-pub(crate) fn password_changed(app: &App, writes: &mut Writes<'_>, occasion: &Occasion<'_>, user: Uuid) {
-    insert(app, writes, occasion, EventKind::PasswordChanged { user });
+pub(crate) fn password_changed(app: &App, writes: &mut Writes<'_>, details: &EventDetails<'_>, user: Uuid) {
+    insert(app, writes, details, EventKind::PasswordChanged { user });
 }
 
 /// Writes `user.deleted`. Events about the user that are not published yet lose their email address. The caller has
-/// called `store::outbox::by_index` on `writes`.
-pub(crate) fn deleted<'a>(app: &App, writes: &mut Writes<'a>, occasion: &Occasion<'a>, user: Uuid) {
+/// called `store::outbox::disable_sequential_scans` on `writes`.
+pub(crate) fn deleted<'a>(app: &App, writes: &mut Writes<'a>, details: &EventDetails<'a>, user: Uuid) {
     // Whatever `EVENTS_WITH_EMAIL` is now: it may have had another value when they were written.
-    outbox::remove_email(writes, occasion.email);
-    insert(app, writes, occasion, EventKind::Deleted { user });
+    outbox::remove_email(writes, details.email);
+    insert(app, writes, details, EventKind::Deleted { user });
 }
 
-fn insert(app: &App, writes: &mut Writes<'_>, occasion: &Occasion<'_>, kind: EventKind) {
-    let &Occasion { email, at, traceparent } = occasion;
+fn insert(app: &App, writes: &mut Writes<'_>, details: &EventDetails<'_>, kind: EventKind) {
+    let &EventDetails { email, at, traceparent } = details;
     let email = Some(email).filter(|_| app.events_with_email);
     let event = Event::new(rng::id(), kind, &EventContext { source: &app.public_url, at, traceparent, email });
     outbox::insert(writes, OutboxMessage::Event(event));

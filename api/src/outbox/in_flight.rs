@@ -125,7 +125,7 @@ impl InFlight {
                 None
             }
             Err(failure) => {
-                self.to_retry.push((id, failure.again_after));
+                self.to_retry.push((id, failure.retry_after));
                 Some(failure.why)
             }
         }
@@ -142,7 +142,7 @@ impl InFlight {
     /// `renew_leases`. After their commit the caller calls [`Self::updates_committed`].
     pub(crate) fn updates(&self, lease: Lease, renew_leases: bool) -> Writes<'_> {
         let mut writes = Writes::default();
-        outbox::by_index(&mut writes);
+        outbox::disable_sequential_scans(&mut writes);
         if !self.delivered.is_empty() {
             outbox::delete(&mut writes, &self.delivered);
         }
@@ -169,5 +169,5 @@ impl InFlight {
 }
 
 fn panicked() -> DeliveryError {
-    DeliveryError { why: anyhow!("the delivery panicked (logged above)"), again_after: RETRY_AFTER_PANIC }
+    DeliveryError { why: anyhow!("the delivery panicked (logged above)"), retry_after: RETRY_AFTER_PANIC }
 }

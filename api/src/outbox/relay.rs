@@ -105,7 +105,7 @@ struct Relay {
 
 impl Relay {
     fn capacity(&self) -> Capacity {
-        let OutboxDelivery { is_up, in_hand: max_in_flight, .. } = &self.delivery;
+        let OutboxDelivery { is_up, max_in_flight, .. } = &self.delivery;
         if is_up() {
             Capacity::remaining(self.in_flight.mails(), self.in_flight.events(), *max_in_flight)
         } else {
@@ -157,7 +157,7 @@ impl Relay {
             let connection = self.store.connection().await?;
             let leasing = outbox::lease(&connection, capacity, self.lease);
             let updates = self.in_flight.updates(self.lease, renew_leases);
-            Ok(Transaction::in_one_round_trip(&connection, Commit::Soon, updates, leasing).await?)
+            Ok(Transaction::in_one_round_trip(&connection, Commit::Asynchronous, updates, leasing).await?)
         });
         let leased = exchange.await?;
         self.in_flight.updates_committed(renew_leases);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::{
-    domain::password::{Password, proof::Proof, recipe::Recipe},
+    domain::password::{Password, proof::ComputedHash, recipe::Recipe},
     password_hashing::{Job, Overloaded, Priority, Shared, metrics::RejectReason, now},
 };
 
@@ -24,13 +24,13 @@ impl HashPermit {
 
     /// Queues the password and waits for its hash. Fails if it waits longer than the maximum wait. If the future is
     /// dropped, the password is not hashed, unless a thread has started already.
-    pub(crate) async fn prove(mut self, password: Password, recipe: Recipe) -> Result<Proof, Overloaded> {
+    pub(crate) async fn hash(mut self, password: Password, recipe: Recipe) -> Result<ComputedHash, Overloaded> {
         let (reply, tag) = oneshot::channel();
         self.used = true;
         self.shared.queue().push(Job::new(password, recipe, self.priority, now(), reply));
         self.shared.changed.notify_one();
         let reason = match tag.await {
-            Ok(Ok(tag)) => return Ok(Proof::new(recipe, tag)),
+            Ok(Ok(tag)) => return Ok(ComputedHash::new(recipe, tag)),
             Ok(Err(Overloaded)) => RejectReason::Late,
             Err(_) => RejectReason::Failed,
         };

@@ -28,9 +28,9 @@ const OLD_FRACTION: f64 = 0.875;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Priority {
     /// High: logins, activations, password changes.
-    Entering,
+    High,
     /// Low: new registrations.
-    RegisterRequest,
+    Low,
 }
 
 /// The jobs that wait, and the slots reserved for jobs that are still to come.
@@ -65,8 +65,8 @@ impl Queue {
     /// Reserves a slot, if the estimated wait is well below the maximum wait (see [`ADMISSION_FRACTION`]).
     pub(crate) fn reserve(&mut self, priority: Priority) -> Result<(), Overloaded> {
         let ahead = match priority {
-            Priority::Entering => self.high.len(),
-            Priority::RegisterRequest => self.high.len() + self.low.len(),
+            Priority::High => self.high.len(),
+            Priority::Low => self.high.len() + self.low.len(),
         };
         // This many jobs must be done before a thread is free.
         let before = (ahead + self.busy).saturating_sub(self.threads - 1);
@@ -129,8 +129,8 @@ impl Queue {
 
     fn lane(&mut self, priority: Priority) -> &mut Lane {
         match priority {
-            Priority::Entering => &mut self.high,
-            Priority::RegisterRequest => &mut self.low,
+            Priority::High => &mut self.high,
+            Priority::Low => &mut self.low,
         }
     }
 }

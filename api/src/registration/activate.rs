@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     outbox::{
         delivery::OutboxMessage,
-        events::{self, Occasion},
+        events::{self, EventDetails},
     },
     password_hashing::Priority,
     rng,
@@ -30,13 +30,13 @@ use crate::{
 /// Verifies the password and the code of a registration, and creates the account.
 pub(crate) async fn activate(app: &App, credentials: &Credentials, code: &str) -> Result<User, Error> {
     // Before anything else: an overload must cost nothing.
-    let permit = app.hash_pool.admit(Priority::Entering)?;
+    let permit = app.hash_pool.reserve(Priority::High)?;
     let keys = app.subject_keys(&credentials.email, credentials.network);
     let verified =
         credentials::verify_registration_password(app, credentials, &keys, Purpose::Activate, permit).await?;
     let reserved = code_attempt::reserve(app, credentials, &keys, verified).await?;
     let is_right =
-        |registration: &&Registration| registration.code.is(code, app.code_secrets.get(&registration.code.key_id));
+        |registration: &&Registration| registration.code.matches(code, app.code_secrets.get(&registration.code.key_id));
     match reserved.registrations.iter().find(is_right) {
         Some(registration) => create_account(app, credentials, &keys, registration, reserved.reserved_at).await,
         None => {
@@ -81,17 +81,17 @@ async fn create_account(
     users::insert(&mut writes, &user);
     registrations::activate(&mut writes, &registration, now);
     codes::consume(&mut writes, verified.code.id, now);
-    guesses::forgive(&mut writes, &keys.email);
+    guesses::delete(&mut writes, &keys.email);
     password_attempt::mark_network_known(&mut writes, keys, now);
     let message = Message { kind: MailKind::Activated, id: user.id };
     let envelope = Envelope { message, traceparent: Some(credentials.traceparent.clone()) };
     outbox::insert(&mut writes, OutboxMessage::Mail(envelope));
-    let occasion = Occasion { email: &user.email, at: now, traceparent: &credentials.traceparent };
+    let occasion = EventDetails { email: &user.email, at: now, traceparent: &credentials.traceparent };
     events::activated(app, &mut writes, &occasion, user.id, registration.id);
     network_guesses::forgive(&mut writes, keys, wrong_codes, reserved_at);
     let mut instance_writes = Writes::default();
-    guesses::forgive_for_all(&mut instance_writes, verified.code.length, reserved_at);
-    match transaction.commit_before(writes, instance_writes).await {
+    guesses::subtract_from_totals(&mut instance_writes, verified.code.length, reserved_at);
+    match transaction.commit_then(writes, instance_writes).await {
         Err(error) if store::violates(&error, users::EMAIL_UNIQUE) => return Err(Error::RegistrationClosed),
         // The account exists even if the second transaction failed. All that may be lost is one guess of the limit of
         // the instance.

@@ -18,14 +18,14 @@ use crate::{
     domain::{
         email::EmailAddress,
         mail_suppression,
-        password::proof::Proof,
+        password::proof::ComputedHash,
         policy::{Code, CodePurpose, IssuedCodes, RateLimited},
     },
     outbox::delivery::OutboxMessage,
     rng,
     store::{
         Connection, PgError,
-        guesses::{self, Ledger},
+        guesses::{self, GuessCounts},
         mail_suppressions, outbox,
         rate_limits::{self, LimitKind},
         transaction::Writes,
@@ -55,7 +55,7 @@ pub(crate) struct LimitUsage {
 /// What a new code depends on, read under the lock of the email address.
 pub(crate) struct IssueFacts {
     pub(crate) usage: LimitUsage,
-    ledger: Ledger,
+    ledger: GuessCounts,
     account: Option<User>,
     is_suppressed: bool,
 }
@@ -69,7 +69,7 @@ pub(crate) async fn read_facts(connection: &Connection, request: &CodeRequest<'_
         mail_suppressions::until(connection, &request.keys.email),
     )
     .await?;
-    let is_suppressed = mail_suppression::running(suppressed_until, usage.now).is_some();
+    let is_suppressed = mail_suppression::active_until(suppressed_until, usage.now).is_some();
     Ok(IssueFacts { usage, ledger, account, is_suppressed })
 }
 
@@ -78,21 +78,21 @@ pub(crate) async fn read_usage(connection: &Connection, request: &CodeRequest<'_
     let keys = request.keys;
     let limits = [
         (&keys.email, LimitKind::Codes),
-        (&keys.email_and_network, LimitKind::CodesFrom),
-        (&keys.network, LimitKind::RegistrationsFrom),
+        (&keys.email_and_network, LimitKind::CodesPerNetwork),
+        (&keys.network, LimitKind::RegistrationsPerNetwork),
     ];
-    let ([all, here, registered], now) = rate_limits::used(connection, limits).await?;
+    let ([all, here, registered], now) = rate_limits::times_used(connection, limits).await?;
     Ok(LimitUsage { issued: IssuedCodes { all, here }, registered, now })
 }
 
 /// Checks the limits of the email address and, except for a resend, of the network; a reset counts like a registration.
 pub(crate) fn check_limits(app: &App, usage: &LimitUsage, request: &CodeRequest<'_>) -> Result<(), RateLimited> {
-    let may_issue = app.policy.may_mint(&usage.issued, usage.now, request.purpose);
+    let may_issue = app.policy.check_code_limits(&usage.issued, usage.now, request.purpose);
     if request.purpose == CodePurpose::Resend {
         return may_issue;
     }
     app.rejection_cache.record(&request.keys.email_and_network, may_issue)?;
-    app.rejection_cache.record(&request.keys.network, app.policy.may_register(&usage.registered, usage.now))
+    app.rejection_cache.record(&request.keys.network, app.policy.check_registration_limit(&usage.registered, usage.now))
 }
 
 impl IssueFacts {
@@ -103,8 +103,8 @@ impl IssueFacts {
 
     /// Whether a hash with this recipe may be stored for the email address. Its account may have been rehashed with
     /// another recipe while this hash was computed.
-    pub(crate) fn allows_hash_of(&self, proof: &Proof) -> bool {
-        self.account.as_ref().is_none_or(|account| proof.is_like(&account.password_hash))
+    pub(crate) fn allows_hash_of(&self, proof: &ComputedHash) -> bool {
+        self.account.as_ref().is_none_or(|account| proof.has_same_recipe(&account.password_hash))
     }
 
     /// The account of the email address, if there is one.
@@ -128,9 +128,9 @@ pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, rece
     let now = usage.now;
     let policy = &app.policy;
     let (length, max_age) = match purpose {
-        CodePurpose::Reset => (policy.resets.length(&ledger.record, &ledger.spent, now), policy.reset_max_age()),
+        CodePurpose::Reset => (policy.resets.length(&ledger.record, &ledger.totals, now), policy.reset_max_age()),
         CodePurpose::Registration | CodePurpose::Resend => {
-            (policy.guesses.length(&ledger.record, &ledger.spent, now), policy.code_max_age)
+            (policy.guesses.length(&ledger.record, &ledger.totals, now), policy.code_max_age)
         }
     };
     let id = rng::id();
@@ -153,7 +153,7 @@ pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, rece
         deadline: now + max_age,
         sent_at: None,
         expires_at: None,
-        resend_at: policy.resend_at(&policy.remember(&usage.issued, now), now),
+        resend_at: policy.resend_at(&policy.record_issued(&usage.issued, now), now),
     }
 }
 
@@ -164,12 +164,12 @@ pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, rece
 pub(crate) fn write<'a>(app: &App, writes: &mut Writes<'a>, request: &CodeRequest<'a>, facts: &IssueFacts, code: Uuid) {
     let LimitUsage { issued, registered, now } = &facts.usage;
     let (policy, keys) = (&app.policy, request.keys);
-    let IssuedCodes { all, here } = policy.remember(issued, *now);
-    rate_limits::set(writes, &keys.email, LimitKind::Codes, all);
-    rate_limits::set(writes, &keys.email_and_network, LimitKind::CodesFrom, here);
-    let network_limit = policy.registrations_from.as_ref().filter(|_| request.purpose != CodePurpose::Resend);
+    let IssuedCodes { all, here } = policy.record_issued(issued, *now);
+    rate_limits::write(writes, &keys.email, LimitKind::Codes, all);
+    rate_limits::write(writes, &keys.email_and_network, LimitKind::CodesPerNetwork, here);
+    let network_limit = policy.registrations_per_network.as_ref().filter(|_| request.purpose != CodePurpose::Resend);
     if let Some(limit) = network_limit {
-        rate_limits::set(writes, &keys.network, LimitKind::RegistrationsFrom, limit.with(registered, *now));
+        rate_limits::write(writes, &keys.network, LimitKind::RegistrationsPerNetwork, limit.with(registered, *now));
     }
     let kind = match (request.purpose, facts.account.is_some()) {
         (CodePurpose::Reset, true) => MailKind::ResetCode,

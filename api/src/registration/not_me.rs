@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    domain::mail_suppression::{self, MUTED_FOR},
+    domain::mail_suppression::{self, SUPPRESSION_PERIOD},
     error::Error,
     store::{
         guesses, mail_suppressions,
@@ -36,7 +36,7 @@ pub(crate) async fn read_status(app: &App, code: Uuid) -> Result<SuppressionStat
     let connection = app.store.connection().await?;
     let registration = registrations::of_code(&connection, code).await?.ok_or(Error::NotFound)?;
     let until = mail_suppressions::until(&connection, &app.email_key(&registration.email)).await?;
-    let muted_until = mail_suppression::running(until, registration.now);
+    let muted_until = mail_suppression::active_until(until, registration.now);
     Ok(SuppressionStatus { language: registration.language, muted_until })
 }
 
@@ -55,12 +55,12 @@ pub(crate) async fn change(app: &App, code: Uuid, action: Action) -> Result<Supp
     // The registration may have been deleted while this request waited for the lock.
     let registration = registration.ok_or(Error::NotFound)?;
     let now = ledger.now;
-    let running_until = mail_suppression::running(until, now);
+    let running_until = mail_suppression::active_until(until, now);
     let mut writes = Writes::default();
     let muted_until = match (action, running_until) {
         (Action::Mute, None) => {
-            if let Some(record) = mail_suppression::told(&app.policy.guesses, &ledger.record, now) {
-                guesses::count(&mut writes, &email_key, &record, now);
+            if let Some(record) = mail_suppression::escalated_record(&app.policy.guesses, &ledger.record, now) {
+                guesses::write(&mut writes, &email_key, &record, now);
             }
             Some(mute(&mut writes, &registration, &email_key, now))
         }
@@ -82,7 +82,7 @@ fn mute<'a>(
     email_key: &'a [u8; 32],
     now: OffsetDateTime,
 ) -> OffsetDateTime {
-    let until = now + MUTED_FOR;
+    let until = now + SUPPRESSION_PERIOD;
     registrations::close_open_of(writes, &registration.email, now);
     mail_suppressions::set(writes, email_key, until);
     until

@@ -9,7 +9,7 @@ use crate::{
     domain::policy::{CodeStatus, Policy, attempts_left},
     error::Error,
     store::{
-        guesses::{self, Ledger},
+        guesses::{self, GuessCounts},
         registrations::{self, Registration},
     },
 };
@@ -62,8 +62,8 @@ pub(crate) async fn read_all(app: &App, ids: &[Uuid]) -> Result<Vec<Receipt>, Er
     Ok(pairs.map(|(registration, ledger)| with_required_length(app, registration, ledger)).collect())
 }
 
-fn with_required_length(app: &App, registration: &Registration, ledger: &Ledger) -> Receipt {
-    let required_length = app.policy.guesses.length(&ledger.record, &ledger.spent, ledger.now);
+fn with_required_length(app: &App, registration: &Registration, ledger: &GuessCounts) -> Receipt {
+    let required_length = app.policy.guesses.length(&ledger.record, &ledger.totals, ledger.now);
     let mut receipt = of(registration, &app.policy);
     // While longer codes are required, a shorter one is rejected.
     let is_pending = matches!(receipt.status, RegistrationStatus::Queued | RegistrationStatus::Sent);
@@ -99,8 +99,8 @@ fn status(registration: &Registration, policy: &Policy) -> RegistrationStatus {
     if registration.activated_at.is_some() {
         return RegistrationStatus::Activated;
     }
-    let has_expired = policy.is_over(registration.created_at, registration.now);
-    if registration.closed_at.is_some() || has_expired || Policy::is_guessed_out(registration.guesses) {
+    let has_expired = policy.is_expired(registration.created_at, registration.now);
+    if registration.closed_at.is_some() || has_expired || Policy::guesses_exhausted(registration.guesses) {
         return RegistrationStatus::Closed;
     }
     if registration.undeliverable {

@@ -14,11 +14,11 @@ use crate::{
     domain::{
         email::EmailAddress,
         network::Network,
-        password::{Password, proof::Proof, recipe::Recipe},
+        password::{Password, proof::ComputedHash, recipe::Recipe},
         policy::{CodePurpose, IDEMPOTENCY_TTL},
     },
     error::Error,
-    outbox::events::{self, Occasion},
+    outbox::events::{self, EventDetails},
     password_hashing::{HashPermit, Priority},
     registration::{
         issue_code::{self, CodeRequest},
@@ -54,13 +54,13 @@ enum Precheck {
 /// idempotency key.
 pub(crate) async fn register(app: &App, request: &RegisterRequest) -> Result<Receipt, Error> {
     // Before anything else: an overload must cost nothing.
-    let permit = app.hash_pool.admit(Priority::RegisterRequest)?;
+    let permit = app.hash_pool.reserve(Priority::Low)?;
     let keys = app.subject_keys(&request.email, request.network);
     let recipe = match precheck(app, request, &keys).await? {
         Precheck::New(recipe) => recipe,
         Precheck::Retry(original) => return Box::pin(retry(app, request, &keys, &original, permit)).await,
     };
-    let proof = permit.prove(request.password.clone(), recipe).await?;
+    let proof = permit.hash(request.password.clone(), recipe).await?;
     match insert(app, request, &keys, &proof).await? {
         Some(receipt) => Ok(receipt),
         // A concurrent request with the same idempotency key committed first, so this one is the retry.
@@ -115,7 +115,7 @@ async fn retry(
 ) -> Result<Receipt, Error> {
     let attempt = PasswordAttempt::reserve(app, keys).await?;
     let recipe = app.recipe(&request.email, std::iter::once(&original.password_hash));
-    let proof = match permit.prove(request.password.clone(), recipe).await {
+    let proof = match permit.hash(request.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
             attempt.settle(app, AttemptOutcome::NotVerified).await?;
@@ -135,7 +135,12 @@ async fn retry(
 }
 
 /// Returns the receipt of the original request, without a second mail, if email address and password are the same.
-fn replay(app: &App, request: &RegisterRequest, original: &Registration, proof: &Proof) -> Result<Receipt, Error> {
+fn replay(
+    app: &App,
+    request: &RegisterRequest,
+    original: &Registration,
+    proof: &ComputedHash,
+) -> Result<Receipt, Error> {
     if original.email == request.email && proof.matches(&original.password_hash) {
         app.metrics.registration_replayed();
         Ok(receipt::of(original, &app.policy))
@@ -150,7 +155,7 @@ async fn insert(
     app: &App,
     request: &RegisterRequest,
     keys: &SubjectKeys,
-    proof: &Proof,
+    proof: &ComputedHash,
 ) -> Result<Option<Receipt>, Error> {
     let code_request = code_request(request, keys);
     let idempotency_key = request.idempotency_key.as_deref();
@@ -158,7 +163,7 @@ async fn insert(
     let password_hash = proof.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
     // Requests of one network are serialised here, but only where networks have a limit.
-    let network_lock = app.policy.registrations_from.as_ref().map(|_| &keys.network);
+    let network_lock = app.policy.registrations_per_network.as_ref().map(|_| &keys.network);
     let locks: Vec<_> = std::iter::once(&keys.email).chain(network_lock).collect();
     let reading = issue_code::read_facts(&connection, &code_request);
     let (transaction, facts) = Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
@@ -171,9 +176,9 @@ async fn insert(
 
     let mut writes = Writes::default();
     if let Some(key) = idempotency_key {
-        registrations::forget_key(&mut writes, key, now - IDEMPOTENCY_TTL);
+        registrations::clear_expired_key(&mut writes, key, now - IDEMPOTENCY_TTL);
     }
-    let new = registrations::New {
+    let new = registrations::NewRegistration {
         id,
         email: &request.email,
         password_hash: &password_hash,
@@ -183,7 +188,7 @@ async fn insert(
     registrations::insert(&mut writes, &new, now);
     codes::insert(&mut writes, &code, app.policy.code_ttl, now);
     issue_code::write(app, &mut writes, &code_request, &facts, code.id);
-    let occasion = Occasion { email: &request.email, at: now, traceparent: &request.traceparent };
+    let occasion = EventDetails { email: &request.email, at: now, traceparent: &request.traceparent };
     events::registered(app, &mut writes, &occasion, id);
     shared::fault_points::point("register-before-commit");
     match transaction.commit(writes).await {

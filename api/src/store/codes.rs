@@ -15,7 +15,7 @@ const COUNT_ATTEMPT: &str =
     "UPDATE codes SET attempts = attempts + 1 WHERE id = ANY($1) AND attempts < attempts_allowed";
 const CONSUME: &str = "UPDATE codes SET consumed_at = $2 WHERE id = $1";
 // An unsent code gets a deadline that has passed; a code that was sent expires.
-const KILL_SHORTER: &str = "UPDATE codes c SET deadline = LEAST(c.deadline, $3), \
+const EXPIRE_SHORTER: &str = "UPDATE codes c SET deadline = LEAST(c.deadline, $3), \
     expires_at = CASE WHEN c.sent_at IS NOT NULL THEN LEAST(c.expires_at, $3) END \
     FROM registrations r WHERE r.id = c.registration_id AND r.email = $1 AND r.activated_at IS NULL \
     AND r.closed_at IS NULL AND c.superseded_at IS NULL AND c.length < $2 AND c.deadline > $3 \
@@ -27,7 +27,7 @@ const IS_LATE: &str = "SELECT EXISTS (SELECT FROM codes c WHERE c.sent_at IS NUL
     AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = c.id))";
 
 /// The statements to prepare on every connection.
-pub(crate) const ALL: &[&str] = &[SUPERSEDE, INSERT, COUNT_ATTEMPT, CONSUME, KILL_SHORTER, IS_LATE];
+pub(crate) const ALL: &[&str] = &[SUPERSEDE, INSERT, COUNT_ATTEMPT, CONSUME, EXPIRE_SHORTER, IS_LATE];
 
 /// Inserts the current code of a registration. The caller supersedes the previous one.
 pub(crate) fn insert<'a>(writes: &mut Writes<'a>, code: &'a Code, ttl: Duration, now: OffsetDateTime) {
@@ -64,8 +64,8 @@ pub(crate) fn consume(writes: &mut Writes<'_>, code: Uuid, now: OffsetDateTime) 
 }
 
 /// Expires the codes of an email address that are shorter than its codes must be now.
-pub(crate) fn kill_shorter<'a>(writes: &mut Writes<'a>, email: &'a EmailAddress, length: u8, now: OffsetDateTime) {
-    writes.push(KILL_SHORTER, [Box::new(email.as_str()), Box::new(i16::from(length)), Box::new(now)]);
+pub(crate) fn expire_shorter<'a>(writes: &mut Writes<'a>, email: &'a EmailAddress, length: u8, now: OffsetDateTime) {
+    writes.push(EXPIRE_SHORTER, [Box::new(email.as_str()), Box::new(i16::from(length)), Box::new(now)]);
 }
 
 /// Whether a code that is not expired has waited longer than this for a mail server, without a delivery record.

@@ -36,29 +36,29 @@ const DELETE_EXPIRED_HOURS: &str = "DELETE FROM guesses_by_hour WHERE ctid = ANY
 pub(crate) const ALL: &[&str] = &[READ, READ_ALL, WRITE, ADD_TO_TOTALS, DELETE, DELETE_EXPIRED, DELETE_EXPIRED_HOURS];
 
 /// The wrong guesses that concern one email address.
-pub(crate) struct Ledger {
+pub(crate) struct GuessCounts {
     pub(crate) record: GuessRecord,
     /// The instance totals.
-    pub(crate) spent: Vec<GuessTotals>,
+    pub(crate) totals: Vec<GuessTotals>,
     /// The time of the database.
     pub(crate) now: OffsetDateTime,
 }
 
 /// Reads the guesses of one subject key, and the instance totals.
-pub(crate) async fn read(client: &impl GenericClient, subject: &[u8; 32]) -> Result<Ledger, PgError> {
+pub(crate) async fn read(client: &impl GenericClient, subject: &[u8; 32]) -> Result<GuessCounts, PgError> {
     let statement = client.prepare_cached(READ).await?;
     let row = client.query_one(&statement, &[&subject.as_slice(), &INSTANCE_WINDOW.as_seconds_f64()]).await?;
     Ok(row.into())
 }
 
 /// Reads the guesses of many subject keys, in their order.
-pub(crate) async fn read_all(client: &impl GenericClient, subjects: &[[u8; 32]]) -> Result<Vec<Ledger>, PgError> {
+pub(crate) async fn read_all(client: &impl GenericClient, subjects: &[[u8; 32]]) -> Result<Vec<GuessCounts>, PgError> {
     let subjects: Vec<_> = subjects.iter().map(<[u8; 32]>::as_slice).collect();
     let rows = super::rows(client, READ_ALL, &[&subjects, &INSTANCE_WINDOW.as_seconds_f64()]).await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-impl From<Row> for Ledger {
+impl From<Row> for GuessCounts {
     fn from(row: Row) -> Self {
         let lengths: Vec<i16> = row.get("lengths");
         let wrong_by_length: Vec<i64> = row.get("wrong_by_length");
@@ -66,7 +66,7 @@ impl From<Row> for Ledger {
         let wrong = wrong.and_then(|wrong| u32::try_from(wrong).ok()).unwrap_or(0);
         Self {
             record: GuessRecord { wrong, last_at: row.get("last_at") },
-            spent: lengths
+            totals: lengths
                 .into_iter()
                 .zip(wrong_by_length)
                 .map(|(length, wrong)| GuessTotals {
@@ -80,28 +80,28 @@ impl From<Row> for Ledger {
 }
 
 /// Writes the guess record of a subject key. The caller holds the lock of the email address.
-pub(crate) fn count<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], record: &GuessRecord, now: OffsetDateTime) {
+pub(crate) fn write<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], record: &GuessRecord, now: OffsetDateTime) {
     let wrong = i32::try_from(record.wrong).unwrap_or(i32::MAX);
     writes.push(WRITE, [Box::new(subject.as_slice()), Box::new(wrong), Box::new(now)]);
 }
 
 /// Deletes the guess record of a subject key.
-pub(crate) fn forgive<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32]) {
+pub(crate) fn delete<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32]) {
     writes.push(DELETE, [Box::new(subject.as_slice())]);
 }
 
 /// Adds guesses at codes of these lengths to the instance totals. The totals were read before without a lock: when a
 /// limit is reached, as many more requests may pass as there are database connections.
-pub(crate) fn count_for_all(writes: &mut Writes<'_>, lengths: &[u8], now: OffsetDateTime) {
-    add_to_totals(writes, lengths, 1, now);
+pub(crate) fn add_to_totals(writes: &mut Writes<'_>, lengths: &[u8], now: OffsetDateTime) {
+    change_totals(writes, lengths, 1, now);
 }
 
 /// Removes a guess at a code of this length, counted at `now`, from the instance totals, because it was right.
-pub(crate) fn forgive_for_all(writes: &mut Writes<'_>, length: u8, now: OffsetDateTime) {
-    add_to_totals(writes, &[length], -1, now);
+pub(crate) fn subtract_from_totals(writes: &mut Writes<'_>, length: u8, now: OffsetDateTime) {
+    change_totals(writes, &[length], -1, now);
 }
 
-fn add_to_totals(writes: &mut Writes<'_>, lengths: &[u8], each: i64, now: OffsetDateTime) {
+fn change_totals(writes: &mut Writes<'_>, lengths: &[u8], each: i64, now: OffsetDateTime) {
     let lengths: Vec<_> = lengths.iter().copied().map(i16::from).collect();
     writes.push(ADD_TO_TOTALS, [Box::new(now), Box::new(lengths), Box::new(each)]);
 }

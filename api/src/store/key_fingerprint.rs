@@ -12,7 +12,7 @@ pub(crate) const ALL: &[&str] = &[INSERT_IF_ABSENT, READ];
 
 /// Whether this sample was made with the same key as all subject keys in the database. The first call stores the
 /// sample.
-pub(crate) async fn are_made_like(connection: &Connection, sample: &[u8; 32]) -> Result<bool, PgError> {
+pub(crate) async fn matches(connection: &Connection, sample: &[u8; 32]) -> Result<bool, PgError> {
     super::execute(connection, INSERT_IF_ABSENT, &[&sample.as_slice()]).await?;
     let stored = super::row(connection, READ, &[]).await?;
     Ok(stored.is_some_and(|row| row.get::<_, &[u8]>(0) == sample))

@@ -44,7 +44,7 @@ pub(crate) async fn read(
 /// Writes or, if it is empty, deletes a lock-out. The caller holds the lock of the email address.
 pub(crate) fn write<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], lockout: Lockout) {
     if lockout == Lockout::default() {
-        return forget(writes, subject);
+        return delete(writes, subject);
     }
     let Lockout { failures, locks, until } = lockout;
     let locks = i16::try_from(locks).unwrap_or(i16::MAX);
@@ -52,7 +52,7 @@ pub(crate) fn write<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], lockout:
 }
 
 /// Deletes the lock-out of a subject key.
-pub(crate) fn forget<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32]) {
+pub(crate) fn delete<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32]) {
     writes.push(DELETE, [Box::new(subject.as_slice())]);
 }
 

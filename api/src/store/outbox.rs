@@ -18,7 +18,7 @@ use crate::{
 const INSERT: &str = "INSERT INTO outbox (id, message, traceparent) VALUES ($1, $2, $3)";
 // Plans are made while the table is empty, and kept: without this they would read all of it, however many rows wait
 // later.
-const BY_INDEX: &str = "SET LOCAL enable_seqscan = off";
+const DISABLE_SEQUENTIAL_SCANS: &str = "SET LOCAL enable_seqscan = off";
 // SKIP LOCKED lets any number of relays work side by side; an expired lease is that of a crashed relay. Mails and
 // events have an index each. That of mails is ordered by age: their back-off lasts seconds only. That of events is
 // ordered by `due_at`: there may be many in back-off, and those are not read. now(), because an index cannot be
@@ -48,7 +48,7 @@ const INSERT_IF_ABSENT: &str = "INSERT INTO outbox (id, message) SELECT * FROM u
 // their subject is deleted. Their ids stay on record, like those of all messages. Arrays, so that the index is searched
 // for these ids: the planner may have statistics from when the outbox was empty, and would join from there, through all
 // rows that wait. OFFSET 0 makes Postgres look up the codes of one registration after the other, for the same reason.
-const DROP_OF: &str = "WITH affected (ids) AS (SELECT ARRAY (SELECT c.id FROM registrations r CROSS JOIN LATERAL \
+const DROP_MAILS_OF: &str = "WITH affected (ids) AS (SELECT ARRAY (SELECT c.id FROM registrations r CROSS JOIN LATERAL \
     (SELECT id FROM codes WHERE registration_id = r.id OFFSET 0) AS c WHERE r.email = $1 \
     UNION ALL SELECT code_id FROM resets WHERE email = $1 UNION ALL SELECT id FROM password_changes WHERE user_id = $2 \
     UNION ALL SELECT $2::uuid)), \
@@ -62,22 +62,22 @@ const DROP_OF: &str = "WITH affected (ids) AS (SELECT ARRAY (SELECT c.id FROM re
 // email address.
 const REMOVE_EMAIL: &str =
     "UPDATE outbox SET message = message #- '{data,email}' WHERE message #>> '{data,email}' = $1";
-const STATE: &str = "SELECT count(*), count(*) FILTER (WHERE leased_until > clock_timestamp()), \
+const BACKLOG: &str = "SELECT count(*), count(*) FILTER (WHERE leased_until > clock_timestamp()), \
     floor(EXTRACT(EPOCH FROM clock_timestamp() - min(created_at)))::bigint FROM outbox";
 
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[
     INSERT,
-    BY_INDEX,
+    DISABLE_SEQUENTIAL_SCANS,
     LEASE_MAILS,
     LEASE_EVENTS,
     RENEW,
     RELEASE,
     DELETE,
     INSERT_IF_ABSENT,
-    DROP_OF,
+    DROP_MAILS_OF,
     REMOVE_EMAIL,
-    STATE,
+    BACKLOG,
 ];
 
 /// A leased row; the error says why its message cannot be read.
@@ -137,8 +137,8 @@ fn read_event(row: &Row) -> Result<OutboxMessage, &'static str> {
 }
 
 /// Disables sequential scans for this transaction, so that the following statements use the indexes.
-pub(crate) fn by_index(writes: &mut Writes<'_>) {
-    writes.push(BY_INDEX, []);
+pub(crate) fn disable_sequential_scans(writes: &mut Writes<'_>) {
+    writes.push(DISABLE_SEQUENTIAL_SCANS, []);
 }
 
 /// Renews the leases of those rows that the relay still holds.
@@ -165,17 +165,17 @@ pub(crate) async fn insert_if_absent(connection: &Connection, messages: &[Messag
 }
 
 /// Drops all mails about an email address and its account that are not leased, and records them as dropped.
-pub(crate) fn drop_of<'a>(writes: &mut Writes<'a>, email: &'a EmailAddress, user: Uuid) {
-    writes.push(DROP_OF, [Box::new(email.as_str()), Box::new(user)]);
+pub(crate) fn drop_mails_of<'a>(writes: &mut Writes<'a>, email: &'a EmailAddress, user: Uuid) {
+    writes.push(DROP_MAILS_OF, [Box::new(email.as_str()), Box::new(user)]);
 }
 
-/// Removes an email address from the events in the outbox. The caller has called [`by_index`] on `writes`.
+/// Removes an email address from the events in the outbox. The caller has called [`disable_sequential_scans`] on `writes`.
 pub(crate) fn remove_email<'a>(writes: &mut Writes<'a>, email: &'a EmailAddress) {
     writes.push(REMOVE_EMAIL, [Box::new(email.as_str())]);
 }
 
 /// The backlog of the outbox.
-pub(crate) struct State {
+pub(crate) struct Backlog {
     /// All rows.
     pub(crate) waiting: i64,
     /// Rows in flight, or in back-off after a failed delivery.
@@ -184,7 +184,7 @@ pub(crate) struct State {
 }
 
 /// Reads the backlog of the outbox.
-pub(crate) async fn state(connection: &Connection) -> Result<State, PgError> {
-    let row = connection.query_one(STATE, &[]).await?;
-    Ok(State { waiting: row.get(0), leased: row.get(1), oldest_seconds: row.get(2) })
+pub(crate) async fn backlog(connection: &Connection) -> Result<Backlog, PgError> {
+    let row = connection.query_one(BACKLOG, &[]).await?;
+    Ok(Backlog { waiting: row.get(0), leased: row.get(1), oldest_seconds: row.get(2) })
 }

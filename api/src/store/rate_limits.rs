@@ -35,15 +35,15 @@ pub(crate) enum LimitKind {
     /// Codes per email address.
     Codes,
     /// Codes per email address and network.
-    CodesFrom,
+    CodesPerNetwork,
     /// Registrations per network.
-    RegistrationsFrom,
+    RegistrationsPerNetwork,
     /// Wrong codes per network.
-    WrongCodesFrom,
+    WrongCodesPerNetwork,
     /// Wrong passwords per network.
-    WrongPasswordsFrom,
+    WrongPasswordsPerNetwork,
     /// No limit: the last login to an account from a network.
-    LetIn,
+    LastLogin,
 }
 
 impl LimitKind {
@@ -51,17 +51,17 @@ impl LimitKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Codes => "codes",
-            Self::CodesFrom => "codes-from",
-            Self::RegistrationsFrom => "registrations-from",
-            Self::WrongCodesFrom => "wrong-codes-from",
-            Self::WrongPasswordsFrom => "wrong-passwords-from",
-            Self::LetIn => "let-in",
+            Self::CodesPerNetwork => "codes-from",
+            Self::RegistrationsPerNetwork => "registrations-from",
+            Self::WrongCodesPerNetwork => "wrong-codes-from",
+            Self::WrongPasswordsPerNetwork => "wrong-passwords-from",
+            Self::LastLogin => "let-in",
         }
     }
 }
 
 /// The times at which each of these limits was used, oldest first, and the time of the database.
-pub(crate) async fn used<const N: usize>(
+pub(crate) async fn times_used<const N: usize>(
     client: &impl GenericClient,
     limits: [(&[u8; 32], LimitKind); N],
 ) -> Result<([Vec<OffsetDateTime>; N], OffsetDateTime), PgError> {
@@ -74,7 +74,7 @@ pub(crate) async fn used<const N: usize>(
 }
 
 /// Writes the times of use. The caller holds the lock of the subject, or of the email address that it belongs to.
-pub(crate) fn set<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], kind: LimitKind, used: Vec<OffsetDateTime>) {
+pub(crate) fn write<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], kind: LimitKind, used: Vec<OffsetDateTime>) {
     writes.push(WRITE, [Box::new(subject.as_slice()), Box::new(kind.name()), Box::new(used)]);
 }
 

@@ -98,7 +98,7 @@ pub(crate) struct Registration {
 
 impl Registration {
     /// A registration that has just been inserted.
-    pub(crate) fn new(new: &New<'_>, code: Code, now: OffsetDateTime) -> Self {
+    pub(crate) fn new(new: &NewRegistration<'_>, code: Code, now: OffsetDateTime) -> Self {
         Self {
             id: new.id,
             email: new.email.clone(),
@@ -121,7 +121,7 @@ impl From<Row> for Registration {
         let outcome: Option<&str> = row.get("outcome");
         Self {
             id: row.get("id"),
-            email: EmailAddress::trusted(row.get("email")),
+            email: EmailAddress::from_database(row.get("email")),
             password_hash: row.get("password_hash"),
             language: Language::of_tag(row.get("language")),
             created_at: row.get("created_at"),
@@ -167,7 +167,7 @@ pub(crate) async fn by_key(client: &impl GenericClient, key: &str) -> Result<Opt
 }
 
 /// The data of a new registration.
-pub(crate) struct New<'a> {
+pub(crate) struct NewRegistration<'a> {
     pub(crate) id: Uuid,
     pub(crate) email: &'a EmailAddress,
     pub(crate) password_hash: &'a str,
@@ -176,7 +176,7 @@ pub(crate) struct New<'a> {
 }
 
 /// Inserts a registration. The caller also inserts its code.
-pub(crate) fn insert<'a>(writes: &mut Writes<'a>, new: &New<'a>, now: OffsetDateTime) {
+pub(crate) fn insert<'a>(writes: &mut Writes<'a>, new: &NewRegistration<'a>, now: OffsetDateTime) {
     let values: [Value<'a>; 6] = [
         Box::new(new.id),
         Box::new(new.email.as_str()),
@@ -189,7 +189,7 @@ pub(crate) fn insert<'a>(writes: &mut Writes<'a>, new: &New<'a>, now: OffsetDate
 }
 
 /// Releases an idempotency key whose registration was created at `before` or earlier.
-pub(crate) fn forget_key<'a>(writes: &mut Writes<'a>, key: &'a str, before: OffsetDateTime) {
+pub(crate) fn clear_expired_key<'a>(writes: &mut Writes<'a>, key: &'a str, before: OffsetDateTime) {
     writes.push(CLEAR_EXPIRED_KEY, [Box::new(key), Box::new(before)]);
 }
 

@@ -66,7 +66,7 @@ impl From<Row> for Reset {
         let outcome: Option<&str> = row.get("outcome");
         Self {
             id: row.get("id"),
-            email: EmailAddress::trusted(row.get("email")),
+            email: EmailAddress::from_database(row.get("email")),
             user: row.get("user_id"),
             language: Language::of_tag(row.get("language")),
             created_at: row.get("created_at"),
@@ -117,7 +117,7 @@ pub(crate) fn count_attempt(writes: &mut Writes<'_>, id: Uuid) {
 }
 
 /// Gives back a counted attempt that failed through no fault of the client.
-pub(crate) fn give_back(writes: &mut Writes<'_>, id: Uuid) {
+pub(crate) fn return_attempt(writes: &mut Writes<'_>, id: Uuid) {
     writes.push(GIVE_BACK, [Box::new(id)]);
 }
 

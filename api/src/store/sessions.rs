@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::session::{self, TokenHash};
 
-const HOLDER: &str = "SELECT u.id, u.email, u.password_hash, u.activated_at, u.language, s.expires_at, clock_timestamp() AS now \
+const USER_OF: &str = "SELECT u.id, u.email, u.password_hash, u.activated_at, u.language, s.expires_at, clock_timestamp() AS now \
     FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.token_hash = $1";
 const END: &str = "DELETE FROM sessions WHERE token_hash = $1 RETURNING expires_at, clock_timestamp() AS now";
 const END_ALL_BUT_NEWEST: &str = "DELETE FROM sessions WHERE user_id = $1 AND token_hash NOT IN \
@@ -22,14 +22,14 @@ const DELETE_EXPIRED: &str = "DELETE FROM sessions WHERE ctid = ANY(ARRAY( \
     SELECT ctid FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
 /// The statements to prepare on every connection.
-pub(crate) const ALL: &[&str] = &[HOLDER, END, END_ALL_BUT_NEWEST, END_ALL_OTHERS, INSERT, DELETE_EXPIRED];
+pub(crate) const ALL: &[&str] = &[USER_OF, END, END_ALL_BUT_NEWEST, END_ALL_OTHERS, INSERT, DELETE_EXPIRED];
 
 /// The user of a valid session, and the time of the database.
-pub(crate) async fn holder(
+pub(crate) async fn user_of(
     connection: &Connection,
     token: &TokenHash,
 ) -> Result<Option<(User, OffsetDateTime)>, PgError> {
-    let row = super::row(connection, HOLDER, &[&token.as_slice()]).await?;
+    let row = super::row(connection, USER_OF, &[&token.as_slice()]).await?;
     Ok(row.filter(is_alive).map(|row| (users::from_row(&row), row.get("now"))))
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn end(connection: &Connection, token: &TokenHash) -> Result<bo
 }
 
 /// Ends all sessions of a user except the `newest` ones. The caller holds the lock of the email address.
-pub(crate) fn end_all_but(writes: &mut Writes<'_>, user: Uuid, newest: usize) {
+pub(crate) fn end_all_but_newest(writes: &mut Writes<'_>, user: Uuid, newest: usize) {
     writes.push(END_ALL_BUT_NEWEST, [Box::new(user), Box::new(i64::try_from(newest).unwrap_or(i64::MAX))]);
 }
 

@@ -24,7 +24,7 @@ pub(crate) enum Commit {
     Durable,
     /// Asynchronous: the commit does not wait for the disk. A crash of Postgres may undo those of the last half second,
     /// so no response may depend on it.
-    Soon,
+    Asynchronous,
 }
 
 /// A transaction. Dropping it rolls it back unless it was committed.
@@ -85,7 +85,7 @@ impl<'a> Transaction<'a> {
 
     /// Executes the statements and commits. Returns the number of affected rows of each statement.
     pub(crate) async fn commit(self, writes: Writes<'_>) -> Result<Vec<u64>, PgError> {
-        Ok(self.commit_before(writes, Writes::default()).await?.0)
+        Ok(self.commit_then(writes, Writes::default()).await?.0)
     }
 
     /// Executes the statements, reads, and commits. For data that only accepted requests need, so that rejected ones do
@@ -108,7 +108,7 @@ impl<'a> Transaction<'a> {
     /// Commits, and executes a second transaction right behind it: for hot rows that many requests write, which must
     /// not stay locked while a commit waits for the disk. Returns when both have ended: the affected rows of the first,
     /// and the result of the second.
-    pub(crate) async fn commit_before(
+    pub(crate) async fn commit_then(
         mut self,
         writes: Writes<'_>,
         next: Writes<'_>,
@@ -117,7 +117,7 @@ impl<'a> Transaction<'a> {
         let writing = writes.prepare(connection).await?;
         let next = async {
             if next.len() > 0 {
-                Transaction::in_one_round_trip(connection, Commit::Soon, next, ready(Ok(()))).await?;
+                Transaction::in_one_round_trip(connection, Commit::Asynchronous, next, ready(Ok(()))).await?;
             }
             Ok(())
         };
@@ -174,7 +174,7 @@ impl Commit {
     fn begin(self) -> &'static str {
         match self {
             Self::Durable => "BEGIN",
-            Self::Soon => "BEGIN; SET LOCAL synchronous_commit = off",
+            Self::Asynchronous => "BEGIN; SET LOCAL synchronous_commit = off",
         }
     }
 }

@@ -49,7 +49,7 @@ pub(crate) async fn by_email(client: &impl GenericClient, email: &EmailAddress) 
 pub(super) fn from_row(row: &Row) -> User {
     User {
         id: row.get("id"),
-        email: EmailAddress::trusted(row.get("email")),
+        email: EmailAddress::from_database(row.get("email")),
         password_hash: row.get("password_hash"),
         activated_at: row.get("activated_at"),
         language: Language::of_tag(row.get("language")),
@@ -71,7 +71,7 @@ pub(crate) fn insert<'a>(writes: &mut Writes<'a>, user: &'a User) {
 /// Replaces the password hash by another one of the same password (a rehash with new parameters), unless it was changed
 /// meanwhile or a registration of the email address is open. Registrations are open for `open_for` after their
 /// creation.
-pub(crate) fn renew<'a>(writes: &mut Writes<'a>, user: &'a User, new_hash: String, open_for: Duration) {
+pub(crate) fn rehash<'a>(writes: &mut Writes<'a>, user: &'a User, new_hash: String, open_for: Duration) {
     let (old_hash, seconds) = (&user.password_hash, open_for.as_seconds_f64());
     writes.push(REHASH, [Box::new(user.id), Box::new(old_hash), Box::new(new_hash), Box::new(seconds)]);
 }

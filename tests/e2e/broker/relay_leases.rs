@@ -48,7 +48,7 @@ impl Relay {
                     deliveries.send_modify(|count| *count += 1);
                     Box::pin(async move {
                         failures.acquire().await.unwrap().forget();
-                        Err(DeliveryError { why: anyhow!("the test wants it so"), again_after: Duration::ZERO })
+                        Err(DeliveryError { why: anyhow!("the test wants it so"), retry_after: Duration::ZERO })
                     })
                 })
             },
@@ -56,7 +56,7 @@ impl Relay {
                 let is_up = Arc::clone(&is_up);
                 Arc::new(move || is_up.load(Ordering::Relaxed))
             },
-            in_hand: 10,
+            max_in_flight: 10,
         };
         let database = shared::postgres::pool(&stack.database.url.clone().into(), 2).unwrap();
         let config = api::Config::load_from(stack.variables(&[])).unwrap();

@@ -14,14 +14,14 @@ const MIN_PIECE_LENGTH: usize = 8;
 
 impl Password {
     /// Parses and validates a new password. `email` is its owner's, if known; otherwise the caller calls
-    /// [`Self::check_not_of`] later.
-    pub(crate) fn choose(given: &str, email: Option<&EmailAddress>, min_length: usize) -> Result<Self, FieldError> {
+    /// [`Self::check_not_derived_from`] later.
+    pub(crate) fn parse_new(given: &str, email: Option<&EmailAddress>, min_length: usize) -> Result<Self, FieldError> {
         let error = |code, message: &str| Err(FieldError::new("password", code, message));
         if given.is_empty() {
             return error("required", "A password is needed.");
         }
-        // Everything below works on a length that `given` has bounded.
-        let Some(password) = Self::given(given) else {
+        // Everything below works on a length that `parse` has bounded.
+        let Some(password) = Self::parse(given) else {
             let message = format!("A password has at most {MAX_CHARACTERS} characters and {MAX_BYTES} bytes.");
             return error("too-long", &message);
         };
@@ -34,7 +34,7 @@ impl Password {
         }
         let folded = password.folded();
         if let Some(email) = email {
-            password.check_not_of(email)?;
+            password.check_not_derived_from(email)?;
         }
         if common_passwords::contains(&folded) || is_word_with_digits(&folded, SERVICE) {
             return error("too-common", "This is one of the most common passwords. Choose another one.");
@@ -42,9 +42,9 @@ impl Password {
         Ok(password)
     }
 
-    /// Rejects a password that is derived from its owner's email address. For callers of [`Self::choose`] that learn
+    /// Rejects a password that is derived from its owner's email address. For callers of [`Self::parse_new`] that learn
     /// the address only later.
-    pub(crate) fn check_not_of(&self, email: &EmailAddress) -> Result<(), FieldError> {
+    pub(crate) fn check_not_derived_from(&self, email: &EmailAddress) -> Result<(), FieldError> {
         if is_of_address(&self.folded(), email) {
             let message = "The password must not be the e-mail address or a part of it. Choose another one.";
             return Err(FieldError::new("password", "is-address", message));
@@ -79,7 +79,7 @@ mod tests {
 
     fn choose(given: &str, email: &str) -> Result<(), &'static str> {
         let email = EmailAddress::parse(email).unwrap();
-        Password::choose(given, Some(&email), 8).map(drop).map_err(|error| error.code)
+        Password::parse_new(given, Some(&email), 8).map(drop).map_err(|error| error.code)
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn other_rules_apply_without_an_email_address() {
-        let code = |given| Password::choose(given, None, 8).map(drop).map_err(|error| error.code);
+        let code = |given| Password::parse_new(given, None, 8).map(drop).map_err(|error| error.code);
         assert_eq!((code("ada.lovelace"), code("password")), (Ok(()), Err("too-common")));
     }
 }

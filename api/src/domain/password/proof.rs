@@ -14,12 +14,12 @@ use super::recipe::Recipe;
 pub(crate) type Tag = [u8; 32];
 
 /// A computed password hash: its tag, and the recipe (parameters and salt) that it was made with.
-pub(crate) struct Proof {
+pub(crate) struct ComputedHash {
     recipe: Recipe,
     tag: Tag,
 }
 
-impl Proof {
+impl ComputedHash {
     pub(crate) fn new(recipe: Recipe, tag: Tag) -> Self {
         Self { recipe, tag }
     }
@@ -32,7 +32,7 @@ impl Proof {
     }
 
     /// Whether the stored hash was made with the same recipe, whatever its password.
-    pub(crate) fn is_like(&self, stored: &str) -> bool {
+    pub(crate) fn has_same_recipe(&self, stored: &str) -> bool {
         Recipe::of(stored).is_none_or(|recipe| recipe == self.recipe)
     }
 
@@ -50,9 +50,9 @@ impl Proof {
     }
 }
 
-impl fmt::Debug for Proof {
+impl fmt::Debug for ComputedHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Proof(…)")
+        f.write_str("ComputedHash(…)")
     }
 }
 
@@ -61,8 +61,8 @@ mod tests {
     use super::*;
     use crate::domain::password::recipe::Costs;
 
-    fn proof(tag: u8, salt: u8) -> Proof {
-        Proof::new(Recipe { costs: Costs { memory_kib: 19_456, passes: 2 }, salt: [salt; 16] }, [tag; 32])
+    fn proof(tag: u8, salt: u8) -> ComputedHash {
+        ComputedHash::new(Recipe { costs: Costs { memory_kib: 19_456, passes: 2 }, salt: [salt; 16] }, [tag; 32])
     }
 
     #[test]

@@ -4,13 +4,13 @@
 use time::{Duration, OffsetDateTime};
 
 /// After this many wrong guesses an email address gets longer codes, and a registration is closed.
-pub(crate) const STEP: u32 = 9;
+pub(crate) const GUESSES_PER_STEP: u32 = 9;
 
-/// Without escalation: the maximum number of wrong guesses for an email address, until it is quiet for [`QUIET`].
+/// Without escalation: the maximum number of wrong guesses for an email address, until it is quiet for [`QUIET_PERIOD`].
 pub(crate) const MAX_GUESSES_WITHOUT_ESCALATION: u32 = 15;
 
 /// The wrong guesses of an email address expire when there was none for this time.
-pub(crate) const QUIET: Duration = Duration::days(365);
+pub(crate) const QUIET_PERIOD: Duration = Duration::days(365);
 
 /// The window of the instance totals: the current hour and 24 whole ones, so never less than a day.
 pub(crate) const INSTANCE_WINDOW: Duration = Duration::hours(25);
@@ -47,7 +47,7 @@ pub(crate) struct GuessTotals {
 impl GuessRecord {
     /// The wrong guesses that count at `now`.
     pub(crate) fn wrong_at(&self, now: OffsetDateTime) -> u32 {
-        if self.last_at.is_some_and(|last| now < last + QUIET) { self.wrong } else { 0 }
+        if self.last_at.is_some_and(|last| now < last + QUIET_PERIOD) { self.wrong } else { 0 }
     }
 
     /// The record with `less` fewer wrong guesses, because they turned out to be right.
@@ -79,24 +79,24 @@ impl GuessLimits {
 
     /// How many codes one more guess may be compared with, each comparison counting as a guess. 0 means that the email
     /// address accepts no more guesses.
-    pub(crate) fn room(&self, record: &GuessRecord, now: OffsetDateTime) -> u32 {
+    pub(crate) fn guesses_left(&self, record: &GuessRecord, now: OffsetDateTime) -> u32 {
         let wrong = record.wrong_at(now);
         if !self.escalates {
             return MAX_GUESSES_WITHOUT_ESCALATION.saturating_sub(wrong);
         }
-        if self.step(wrong) + 1 < self.ladder.len() { STEP - wrong % STEP } else { u32::MAX }
+        if self.step(wrong) + 1 < self.ladder.len() { GUESSES_PER_STEP - wrong % GUESSES_PER_STEP } else { u32::MAX }
     }
 
     /// An upper bound of the probability that an attacker without access to the mailbox guesses a code of one given
     /// email address within a year, when `codes` codes can be issued in that time and each allows `attempts` guesses.
-    pub(crate) fn bound(&self, codes: u32, attempts: u8) -> f64 {
+    pub(crate) fn probability_bound(&self, codes: u32, attempts: u8) -> f64 {
         let probability = |length: u8| 0.1_f64.powi(length.into());
         let guesses = f64::from(codes) * f64::from(attempts);
         if !self.escalates {
             return guesses.min(MAX_GUESSES_WITHOUT_ESCALATION.into()) * probability(self.ladder[0]);
         }
         let (last, before) = (self.ladder[self.ladder.len() - 1], &self.ladder[..self.ladder.len() - 1]);
-        let before_last = before.iter().map(|&length| f64::from(STEP) * probability(length)).sum::<f64>();
+        let before_last = before.iter().map(|&length| f64::from(GUESSES_PER_STEP) * probability(length)).sum::<f64>();
         before_last + guesses * probability(last)
     }
 
@@ -111,20 +111,20 @@ impl GuessLimits {
         match self.ladder.len() {
             _ if !self.escalates => Some(MAX_GUESSES_WITHOUT_ESCALATION),
             1 => None,
-            _ => Some(STEP),
+            _ => Some(GUESSES_PER_STEP),
         }
     }
 
     /// The maximum of wrong guesses over all email addresses within [`INSTANCE_WINDOW`], for each code length that has
     /// a limit.
-    pub(crate) fn instance_budgets(&self) -> impl Iterator<Item = (u8, u32)> {
+    pub(crate) fn instance_limits(&self) -> impl Iterator<Item = (u8, u32)> {
         let before_last = &self.ladder[..self.ladder.len() - 1];
         before_last.iter().filter_map(|&length| Some((length, instance_limit(length)?)))
     }
 
     /// The index in the ladder after this many wrong guesses.
     fn step(&self, wrong: u32) -> usize {
-        usize::try_from(wrong / STEP).unwrap_or(usize::MAX).min(self.ladder.len() - 1)
+        usize::try_from(wrong / GUESSES_PER_STEP).unwrap_or(usize::MAX).min(self.ladder.len() - 1)
     }
 }
 

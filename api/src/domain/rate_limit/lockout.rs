@@ -19,25 +19,25 @@ pub(crate) const WINDOW: Duration = Duration::minutes(15);
 
 /// How long a network is known to an account after a login from it. The account-wide lock-out does not apply to known
 /// networks, so an attacker elsewhere cannot lock the owner out.
-pub(crate) const REMEMBERED: Duration = Duration::days(90);
+pub(crate) const KNOWN_NETWORK_TTL: Duration = Duration::days(90);
 
 /// How long a network is known to an email address after it requested a code for it.
-pub(crate) const ASKED_FOR_A_CODE: Duration = Duration::DAY;
+pub(crate) const CODE_REQUEST_TTL: Duration = Duration::DAY;
 
 /// The length of the first lock; each further one is twice as long.
-pub(crate) const FIRST: Duration = Duration::minutes(15);
+pub(crate) const FIRST_LOCK: Duration = Duration::minutes(15);
 
 /// The maximum length of a lock. After this time without a lock or a failure, the record expires.
-pub(crate) const LONGEST: Duration = Duration::DAY;
+pub(crate) const MAX_LOCK: Duration = Duration::DAY;
 
 impl Lockout {
-    /// Reserves a password attempt: it counts as a failure until [`Self::give_back`] says that the password was right.
+    /// Reserves a password attempt: it counts as a failure until [`Self::release`] says that the password was right.
     /// An error says how long the client has to wait.
     pub(crate) fn reserve(&mut self, limit: usize, now: OffsetDateTime) -> Result<(), Duration> {
         if let Some(until) = self.until.filter(|&until| now < until) {
             return Err(until - now);
         }
-        if self.last_activity().is_some_and(|last| now >= last + LONGEST) {
+        if self.last_activity().is_some_and(|last| now >= last + MAX_LOCK) {
             *self = Self::default();
         }
         // Failures before the last lock have led to it, and do not count again.
@@ -45,15 +45,15 @@ impl Lockout {
         self.failures.retain(|&at| now < at + WINDOW && last_lock_end.is_none_or(|until| until <= at));
         self.failures.push(now);
         if self.failures.len() >= limit {
-            let length = FIRST * 2_i32.pow(u32::from(self.locks).min(10));
-            self.until = Some(now + length.min(LONGEST));
+            let length = FIRST_LOCK * 2_i32.pow(u32::from(self.locks).min(10));
+            self.until = Some(now + length.min(MAX_LOCK));
             self.locks = self.locks.saturating_add(1);
         }
         Ok(())
     }
 
     /// Removes the failure that was reserved at `at`, because the password was right. A lock that it led to is lifted.
-    pub(crate) fn give_back(&mut self, limit: usize, at: OffsetDateTime) {
+    pub(crate) fn release(&mut self, limit: usize, at: OffsetDateTime) {
         let Some(index) = self.failures.iter().position(|&failure| failure == at) else { return };
         self.failures.remove(index);
         if self.until.is_some_and(|until| at < until) && self.failures.len() < limit {
@@ -109,7 +109,7 @@ mod tests {
     fn a_row_with_locks_always_keeps_a_time() {
         let mut lockout = Lockout { failures: vec![T0], locks: 1, until: None };
         lockout.reserve(5, minutes(20)).unwrap();
-        lockout.give_back(5, minutes(20));
+        lockout.release(5, minutes(20));
         assert_eq!((lockout.locks, lockout.last_activity()), (1, Some(minutes(20))));
     }
 
@@ -140,7 +140,7 @@ mod tests {
             lockout.reserve(5, minutes(minute)).unwrap();
         }
         assert!(lockout.reserve(5, minutes(5)).is_err(), "a reserved attempt counts until it is known to be right");
-        lockout.give_back(5, minutes(2));
+        lockout.release(5, minutes(2));
         assert_eq!((lockout.failures.len(), lockout.locks, lockout.until), (4, 0, None));
         lockout.reserve(5, minutes(5)).unwrap();
         assert_eq!(lockout.until, Some(minutes(20)));
@@ -165,14 +165,14 @@ mod tests {
             lockout.reserve(5, minutes(minute)).unwrap();
         }
         assert_eq!((lockout.locks, lockout.until), (2, Some(minutes(54))));
-        lockout.give_back(5, minutes(24));
+        lockout.release(5, minutes(24));
         assert_eq!((lockout.locks, lockout.failures.len()), (1, 4));
         lockout.reserve(5, minutes(25)).unwrap();
         assert_eq!((lockout.locks, lockout.until), (2, Some(minutes(55))), "the other four still count");
         let mut lockout = Lockout::default();
         assert_eq!(fail_until_locked(&mut lockout, 0), (5, 15));
         lockout.reserve(5, minutes(20)).unwrap();
-        lockout.give_back(5, minutes(20));
+        lockout.release(5, minutes(20));
         assert_eq!((lockout.locks, lockout.until), (1, Some(minutes(15))), "an expired lock stays on record");
     }
 
@@ -182,7 +182,7 @@ mod tests {
         let allowed: Vec<_> =
             (0..9).map(|n| T0 + Duration::seconds(n)).filter(|&at| lockout.reserve(5, at).is_ok()).collect();
         assert_eq!(allowed.len(), 5);
-        allowed.iter().rev().for_each(|&at| lockout.give_back(5, at));
+        allowed.iter().rev().for_each(|&at| lockout.release(5, at));
         assert_eq!(lockout, Lockout::default());
     }
 }

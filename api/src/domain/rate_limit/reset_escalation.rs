@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::domain::{
     policy::Policy,
-    rate_limit::guess_escalation::{GuessRecord, GuessTotals, STEP},
+    rate_limit::guess_escalation::{GUESSES_PER_STEP, GuessRecord, GuessTotals},
 };
 
 /// The minimum length of a reset code: unlike an activation, a reset requires no password beside it.
@@ -16,7 +16,7 @@ const LONGEST: u8 = 10;
 
 /// The instance limit: with so many wrong guesses within a day at codes of the usual length, over all email addresses
 /// together, all new reset codes have the longest length.
-pub(crate) const BY_EVERYBODY: u32 = 2_000;
+pub(crate) const INSTANCE_LIMIT: u32 = 2_000;
 
 /// The escalation rules for one setting of `CODE_LENGTH`: reset codes are never shorter than the first code of a
 /// registration.
@@ -37,29 +37,29 @@ impl ResetLimits {
     pub(crate) fn length(&self, record: &GuessRecord, totals: &[GuessTotals], now: OffsetDateTime) -> u8 {
         let shorter = totals.iter().filter(|total| (self.usual..LONGEST).contains(&total.length));
         let instance_total: u32 = shorter.fold(0, |sum, total| sum.saturating_add(total.wrong));
-        let escalates = record.wrong_at(now) >= STEP || instance_total >= BY_EVERYBODY;
+        let escalates = record.wrong_at(now) >= GUESSES_PER_STEP || instance_total >= INSTANCE_LIMIT;
         if escalates { LONGEST } else { self.usual }
     }
 
     /// An upper bound of the probability that an attacker without access to the mailbox takes over one given account
     /// within a year, when `codes` codes can be issued in that time, `alive` of them valid at once, and each allows
     /// `attempts` guesses.
-    pub(crate) fn bound(&self, codes: u32, alive: u32, attempts: u8) -> f64 {
+    pub(crate) fn probability_bound(&self, codes: u32, alive: u32, attempts: u8) -> f64 {
         let probability = |length: u8| 0.1_f64.powi(length.into());
         let guesses = |codes: u32| f64::from(codes) * f64::from(attempts);
         // After the last wrong guess before the escalation, the codes of the usual length that are valid can still be
         // guessed.
-        let usual = (f64::from(STEP) + guesses(alive)).min(guesses(codes));
+        let usual = (f64::from(GUESSES_PER_STEP) + guesses(alive)).min(guesses(codes));
         usual * probability(self.usual) + guesses(codes) * probability(LONGEST)
     }
 
     /// The length of a code without escalation.
-    pub(crate) fn usual(&self) -> u8 {
+    pub(crate) fn base_length(&self) -> u8 {
         self.usual
     }
 
     /// The length of a code after escalation.
-    pub(crate) fn longest(&self) -> u8 {
+    pub(crate) fn max_length(&self) -> u8 {
         LONGEST
     }
 }
@@ -78,15 +78,15 @@ impl Policy {
 
     /// An upper bound of the probability that an attacker without access to the mailbox takes over one given account in
     /// a year.
-    pub(crate) fn reset_bound(&self) -> f64 {
-        self.resets.bound(self.codes_a_year(), self.resets_alive(), self.code_attempts)
+    pub(crate) fn reset_probability_bound(&self) -> f64 {
+        self.resets.probability_bound(self.codes_a_year(), self.resets_alive(), self.code_attempts)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::rate_limit::guess_escalation::QUIET;
+    use crate::domain::rate_limit::guess_escalation::QUIET_PERIOD;
     use time::macros::datetime;
 
     const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
@@ -103,8 +103,8 @@ mod tests {
     fn ninth_wrong_guess_makes_reset_codes_longest() {
         let length = |guesses| ResetLimits::new(4).length(&wrong(guesses), &[], T0);
         assert_eq!([0, 8, 9, 1_000].map(length), [8, 8, 10, 10]);
-        assert_eq!(ResetLimits::new(4).length(&wrong(9), &[], T0 + QUIET - Duration::SECOND), 10);
-        assert_eq!(ResetLimits::new(4).length(&wrong(9), &[], T0 + QUIET), 8);
+        assert_eq!(ResetLimits::new(4).length(&wrong(9), &[], T0 + QUIET_PERIOD - Duration::SECOND), 10);
+        assert_eq!(ResetLimits::new(4).length(&wrong(9), &[], T0 + QUIET_PERIOD), 8);
     }
 
     #[test]
@@ -118,15 +118,15 @@ mod tests {
 
     #[test]
     fn reset_code_is_never_shorter_than_registration_code() {
-        assert_eq!([4, 8, 9, 10].map(|length| ResetLimits::new(length).usual()), [8, 8, 9, 10]);
+        assert_eq!([4, 8, 9, 10].map(|length| ResetLimits::new(length).base_length()), [8, 8, 9, 10]);
     }
 
     #[test]
     fn probability_bound_matches_the_documented_numbers() {
         // 9 guesses and 5 codes of 3 attempts at 8 digits, and all codes of a year at 10 digits.
-        let bound = ResetLimits::new(4).bound(3_650, 5, 3);
+        let bound = ResetLimits::new(4).probability_bound(3_650, 5, 3);
         assert!((bound - (24e-8 + 10_950e-10)).abs() < 1e-15, "{bound}");
-        let few = ResetLimits::new(4).bound(1, 1, 3);
+        let few = ResetLimits::new(4).probability_bound(1, 1, 3);
         assert!((few - (3e-8 + 3e-10)).abs() < 1e-15, "{few}");
     }
 }

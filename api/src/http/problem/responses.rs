@@ -64,7 +64,7 @@ impl<R: OperationProblems> ApiResponse for OperationProblem<R> {
     fn meta() -> MetaResponses {
         let mut responses: Vec<MetaResponse> = Vec::new();
         for kind in R::KINDS {
-            let ProblemDefinition { status, slug, title, .. } = kind.definition();
+            let &ProblemDefinition { status, slug, title, .. } = kind.definition();
             match responses.iter_mut().find(|response| response.status == Some(status)) {
                 Some(response) => {
                     response.description = leak(format!("{}; `{slug}`: {title}", response.description));

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    domain::mail_suppression::MUTED_FOR,
+    domain::mail_suppression::SUPPRESSION_PERIOD,
     error::Error,
     http::{
         csp, language,
@@ -46,7 +46,7 @@ async fn show(app: Arc<App>, request: Request) -> Result<Response> {
         Ok(code) => not_me::read_status(&app, code).await,
         Err(error) => Err(error),
     };
-    let ask = NotMe::Ask { days: MUTED_FOR.whole_days() };
+    let ask = NotMe::Ask { days: SUPPRESSION_PERIOD.whole_days() };
     respond(&app, &request, status, ask)
 }
 

@@ -106,7 +106,7 @@ impl Passwords {
     ) -> Result<PasswordChanged, OperationProblem<ResetProblems>> {
         let password = self.choose_password(&body.password, "password");
         let receipt = parse_receipt(&body.receipt);
-        let code = code::read(body.code.text());
+        let code = code::parse(body.code.text());
         let (receipt, code, password) = match (receipt, code, password) {
             (Ok(receipt), Ok(code), Ok(password)) => (receipt, code.to_owned(), password),
             (receipt, code, password) => return Err(invalid([receipt.err(), code.err(), password.err()]).into()),
@@ -129,7 +129,7 @@ impl Passwords {
     ) -> Result<PasswordChanged, OperationProblem<ChangeProblems>> {
         let new = self.choose_password(&body.new_password, "new_password").map_err(Error::from)?;
         // What cannot be a password of any account is rejected without hashing it.
-        let old = Password::given(body.password.text()).ok_or(Error::WrongPassword)?;
+        let old = Password::parse(body.password.text()).ok_or(Error::WrongPassword)?;
         let network = context.network;
         let traceparent = context.traceparent();
         change_password::change(&self.app, &ChangePassword { token, old, new, network, traceparent }).await?;
@@ -140,7 +140,7 @@ impl Passwords {
 impl Passwords {
     /// Validates a new password. Whether it equals the email address is checked later, where the address is known.
     fn choose_password(&self, input: &TextField, field: &'static str) -> Result<Password, FieldError> {
-        let password = Password::choose(input.text(), None, self.app.policy.password_min_length);
+        let password = Password::parse_new(input.text(), None, self.app.policy.password_min_length);
         password.map_err(|error| FieldError { field, ..error })
     }
 }

@@ -8,8 +8,11 @@ use time::Duration;
 use crate::{
     app::App,
     domain::{
-        mail_suppression::MUTED_FOR,
-        policy::{IDEMPOTENCY_TTL, Policy, SESSIONS_PER_USER, WRONG_PASSWORDS, WRONG_PASSWORDS_HERE},
+        mail_suppression::SUPPRESSION_PERIOD,
+        policy::{
+            IDEMPOTENCY_TTL, Policy, SESSIONS_PER_USER, WRONG_PASSWORDS_PER_ADDRESS,
+            WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK,
+        },
         rate_limit::{guess_escalation, lockout, reset_escalation, sliding_window::SlidingWindow},
     },
 };
@@ -40,55 +43,58 @@ fn policy_body(policy: &Policy) -> PolicyBody {
             attempts: policy.code_attempts,
             resend_after: policy.resend_throttle.whole_seconds(),
             per_address: windows(&policy.codes),
-            per_address_and_network: windows(&policy.codes_from),
+            per_address_and_network: windows(&policy.codes_per_network),
         },
         reset: reset_policy(policy),
         wrong_codes: wrong_code_limits(policy),
         wrong_passwords: WrongPasswordLimits {
-            per_address_and_network: WRONG_PASSWORDS_HERE,
-            per_address: WRONG_PASSWORDS,
-            per_network: windows(&policy.wrong_passwords_from),
+            per_address_and_network: WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK,
+            per_address: WRONG_PASSWORDS_PER_ADDRESS,
+            per_network: windows(&policy.wrong_passwords_per_network),
             within: lockout::WINDOW.whole_seconds(),
-            entered_counts_for: lockout::REMEMBERED.whole_seconds(),
-            asked_counts_for: lockout::ASKED_FOR_A_CODE.whole_seconds(),
-            first_lock: lockout::FIRST.whole_seconds(),
-            longest_lock: lockout::LONGEST.whole_seconds(),
+            entered_counts_for: lockout::KNOWN_NETWORK_TTL.whole_seconds(),
+            asked_counts_for: lockout::CODE_REQUEST_TTL.whole_seconds(),
+            first_lock: lockout::FIRST_LOCK.whole_seconds(),
+            longest_lock: lockout::MAX_LOCK.whole_seconds(),
         },
-        registrations_per_network: policy.registrations_from.as_ref().map(windows),
+        registrations_per_network: policy.registrations_per_network.as_ref().map(windows),
         registration_lifetime: policy.registration_ttl.whole_seconds(),
-        muted_for: MUTED_FOR.whole_seconds(),
+        muted_for: SUPPRESSION_PERIOD.whole_seconds(),
         sessions: SessionPolicy { lifetime: policy.session_ttl.whole_seconds(), per_user: SESSIONS_PER_USER },
         password_min_length: policy.password_min_length,
         idempotency_lifetime: IDEMPOTENCY_TTL.whole_seconds(),
         guess_bound: GuessBound {
-            one_address_one_year: policy.guesses.bound(codes_per_year, policy.code_attempts),
+            one_address_one_year: policy.guesses.probability_bound(codes_per_year, policy.code_attempts),
             codes: codes_per_year,
         },
     }
 }
 
 fn reset_policy(policy: &Policy) -> ResetPolicy {
-    let usual = policy.resets.usual();
-    let longest = policy.resets.longest();
+    let usual = policy.resets.base_length();
+    let longest = policy.resets.max_length();
     ResetPolicy {
         lengths: if usual < longest { vec![usual, longest] } else { vec![longest] },
         lifetime: policy.reset_ttl.whole_seconds(),
         longest_lifetime: policy.reset_max_age().whole_seconds(),
         attempts: policy.code_attempts,
-        longer_after: guess_escalation::STEP,
-        by_everybody: LimitByLength { length: usual, limit: reset_escalation::BY_EVERYBODY },
-        guess_bound: GuessBound { one_address_one_year: policy.reset_bound(), codes: policy.codes_a_year() },
+        longer_after: guess_escalation::GUESSES_PER_STEP,
+        by_everybody: LimitByLength { length: usual, limit: reset_escalation::INSTANCE_LIMIT },
+        guess_bound: GuessBound {
+            one_address_one_year: policy.reset_probability_bound(),
+            codes: policy.codes_a_year(),
+        },
     }
 }
 
 fn wrong_code_limits(policy: &Policy) -> WrongCodeLimits {
     let by_length = |(length, limit)| LimitByLength { length, limit };
     WrongCodeLimits {
-        per_registration: guess_escalation::STEP,
+        per_registration: guess_escalation::GUESSES_PER_STEP,
         per_address: policy.guesses.per_address(),
-        forgotten_after: guess_escalation::QUIET.whole_seconds(),
-        per_network: windows(&policy.wrong_codes_from),
-        by_everybody: policy.guesses.instance_budgets().map(by_length).collect(),
+        forgotten_after: guess_escalation::QUIET_PERIOD.whole_seconds(),
+        per_network: windows(&policy.wrong_codes_per_network),
+        by_everybody: policy.guesses.instance_limits().map(by_length).collect(),
     }
 }
 

@@ -92,7 +92,7 @@ impl Users {
         let idempotency_key = idempotency_key(headers)?;
         let email = EmailAddress::parse(body.email.text());
         let min_length = self.app.policy.password_min_length;
-        let password = Password::choose(body.password.text(), email.as_ref().ok(), min_length);
+        let password = Password::parse_new(body.password.text(), email.as_ref().ok(), min_length);
         let (email, password) = both(email, password)?;
         let request = RegisterRequest {
             email,
@@ -142,7 +142,7 @@ impl Users {
         basic: Basic,
         body: Json<ActivateBody>,
     ) -> Result<Json<UserBody>, OperationProblem<ActivateProblems>> {
-        let (code, registration) = both(code::read(body.code.text()), parse_registration(body.registration.as_ref()))?;
+        let (code, registration) = both(code::parse(body.code.text()), parse_registration(body.registration.as_ref()))?;
         let credentials = credentials(basic, registration, context)?;
         Ok(Json(activate::activate(&self.app, &credentials, code).await?.into()))
     }
@@ -177,7 +177,7 @@ pub(crate) fn credentials(
     let email = EmailAddress::parse(&basic.username);
     // Wrapped first, so that the password is wiped from memory on every path.
     let password = SecretString::from(basic.password);
-    let password = Password::given(password.expose_secret()).ok_or(Error::Unauthenticated)?;
+    let password = Password::parse(password.expose_secret()).ok_or(Error::Unauthenticated)?;
     let email = email.map_err(|_| Error::Unauthenticated)?;
     Ok(Credentials { email, password, registration, network: context.network, traceparent: context.traceparent() })
 }

@@ -55,10 +55,10 @@ proptest! {
 fn stored_hash_is_a_standard_phc_string() {
     use argon2::password_hash::PasswordVerifier;
 
-    use crate::domain::password::proof::Proof;
+    use crate::domain::password::proof::ComputedHash;
     let recipe = Recipe { costs: Costs { memory_kib: 19_456, passes: 2 }, salt: [1; 16] };
     let tag = Engine::new(EngineKind::Fast, recipe.costs).hash(b"correct horse", &recipe).unwrap();
-    let stored = Proof::new(recipe, tag).to_stored().unwrap();
+    let stored = ComputedHash::new(recipe, tag).to_stored().unwrap();
     assert!(Argon2::default().verify_password(b"correct horse", stored.as_str()).is_ok());
     assert!(Argon2::default().verify_password(b"correct horsf", stored.as_str()).is_err());
 }

@@ -23,8 +23,8 @@ fn every_nine_wrong_guesses_make_codes_longer() {
 #[test]
 fn wrong_guesses_expire_after_a_quiet_year() {
     let guesses = GuessLimits::new(4, true);
-    assert_eq!(guesses.length(&wrong(9), &[], T0 + QUIET - Duration::SECOND), 6);
-    assert_eq!(guesses.length(&wrong(9), &[], T0 + QUIET), 4);
+    assert_eq!(guesses.length(&wrong(9), &[], T0 + QUIET_PERIOD - Duration::SECOND), 6);
+    assert_eq!(guesses.length(&wrong(9), &[], T0 + QUIET_PERIOD), 4);
     assert_eq!(GuessRecord::default().wrong_at(T0), 0);
 }
 
@@ -39,7 +39,7 @@ fn instance_limit_makes_all_codes_longer() {
 
 #[test]
 fn comparisons_per_guess_end_with_the_step() {
-    let room = |guesses| GuessLimits::new(4, true).room(&wrong(guesses), T0);
+    let room = |guesses| GuessLimits::new(4, true).guesses_left(&wrong(guesses), T0);
     assert_eq!([0, 1, 8, 9, 17].map(room), [9, 8, 1, 9, 1]);
     assert_eq!(room(18), u32::MAX);
 }
@@ -47,9 +47,9 @@ fn comparisons_per_guess_end_with_the_step() {
 #[test]
 fn without_escalation_guesses_are_limited_to_fifteen() {
     let limits = GuessLimits::new(4, false);
-    assert_eq!([0, 14, 15, 16].map(|guesses| limits.room(&wrong(guesses), T0)), [15, 1, 0, 0]);
+    assert_eq!([0, 14, 15, 16].map(|guesses| limits.guesses_left(&wrong(guesses), T0)), [15, 1, 0, 0]);
     assert_eq!(limits.length(&wrong(15), &[GuessTotals { length: 4, wrong: 1_000 }], T0), 4);
-    assert_eq!(limits.room(&wrong(15), T0 + QUIET), 15);
+    assert_eq!(limits.guesses_left(&wrong(15), T0 + QUIET_PERIOD), 15);
 }
 
 #[test]
@@ -57,15 +57,15 @@ fn a_longer_initial_code_has_fewer_steps() {
     let ladder = |length| GuessLimits::new(length, true).ladder().to_vec();
     assert_eq!((ladder(4), ladder(5), ladder(6)), (vec![4, 6, 8], vec![5, 6, 8], vec![6, 8]));
     assert_eq!((ladder(7), ladder(8), ladder(10)), (vec![7, 8], vec![8], vec![10]));
-    let limits: Vec<_> = GuessLimits::new(4, true).instance_budgets().collect();
+    let limits: Vec<_> = GuessLimits::new(4, true).instance_limits().collect();
     assert_eq!(limits, [(4, 200), (6, 2_000)]);
 }
 
 #[test]
 fn probability_bound_matches_the_documented_numbers() {
     // 9 guesses at 4 digits, 9 at 6, and for the rest of the year 10 mails a day at 8: a little more than 0.09 %.
-    let bound = GuessLimits::new(4, true).bound(3_650, 3);
+    let bound = GuessLimits::new(4, true).probability_bound(3_650, 3);
     assert!((bound - (9e-4 + 9e-6 + 1.095e-4)).abs() < 1e-12, "{bound}");
-    let strict = GuessLimits::new(4, false).bound(3_650, 3);
+    let strict = GuessLimits::new(4, false).probability_bound(3_650, 3);
     assert!((strict - 15e-4).abs() < 1e-12, "{strict}");
 }

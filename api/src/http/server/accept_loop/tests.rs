@@ -56,7 +56,7 @@ impl Client {
     }
 
     /// Whether the connection ends, by end of file or an error, without a response.
-    async fn is_closed_without_response(mut self) -> bool {
+    async fn closed_without_response(mut self) -> bool {
         let _ = self.0.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
         self.0.read(&mut [0]).await.map_or(true, |bytes| bytes == 0)
     }
@@ -95,11 +95,11 @@ async fn one_network_cannot_use_all_connections() {
     let mut second = server.client_at(1).await;
     first.get().await;
     second.get().await;
-    assert!(server.client_at(1).await.is_closed_without_response().await);
+    assert!(server.client_at(1).await.closed_without_response().await);
     server.client_at(2).await.get().await;
     drop(first);
     // Its permit is released as soon as the server has noticed the disconnect.
-    while server.client_at(1).await.is_closed_without_response().await {}
+    while server.client_at(1).await.closed_without_response().await {}
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn drain_does_not_wait_for_idle_connections() {
     server.serving.await.unwrap();
     assert!(TcpStream::connect(server.addr).await.is_err(), "the listener is still open");
     for client in [idle, half_head, silent, other_silent, not_accepted] {
-        assert!(client.is_closed_without_response().await);
+        assert!(client.closed_without_response().await);
     }
 }
 
