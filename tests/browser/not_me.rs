@@ -17,7 +17,7 @@ async fn the_button_behind_the_link_of_a_mail_closes_the_registration() {
     assert_eq!(browser.text("h1").await, "Was this not you?");
     browser.is_for_everybody("the question").await;
     browser.click("button").await;
-    browser.reads("h1", "It is noted: this was not you").await;
+    browser.reads("h1", "The sign-up is closed").await;
     browser.is_for_everybody("the answer").await;
     assert_eq!(stack.client.receipt(&registration).await["status"], "closed");
     browser.close().await;

@@ -29,8 +29,8 @@ async fn who_forgot_a_password_reads_a_code_and_has_another_one() {
     assert!(asked["requested_at"].is_string() && asked["resend_at"].is_string() && asked.get("sent_at").is_none());
 
     let mail = stack.mail_server.nth_mail_to(ADA, 3).await;
-    assert_eq!((mail.subject.as_str(), mail.code().len()), ("Your code for a new password", 8));
-    assert!(mail.text.contains("good for 10 minutes") && !mail.raw.contains(&receipt), "{}", mail.text);
+    assert_eq!((mail.subject.as_str(), mail.code().len()), ("Your password reset code", 8));
+    assert!(mail.text.contains("valid for 10 minutes") && !mail.raw.contains(&receipt), "{}", mail.text);
     let sent = stack.client.reset_receipt_when(&receipt, "sent").await;
     let time = |name: &str| OffsetDateTime::parse(sent[name].as_str().unwrap(), &Rfc3339).unwrap();
     assert_eq!(time("expires_at") - time("sent_at"), Duration::minutes(10));

@@ -28,7 +28,7 @@ async fn s_06_new_pending_and_active_addresses_forget_alike() {
         let mail = stack.mail_server.nth_mail_to(email, mails + 1).await;
         let has_code = mail.text.lines().any(|line| line.len() == 8 && line.bytes().all(|byte| byte.is_ascii_digit()));
         assert_eq!(has_code, mails == 2, "{}", mail.text);
-        assert_eq!(mail.subject == "No account at this address", mails < 2, "{}", mail.subject);
+        assert_eq!(mail.subject == "No account for this email address", mails < 2, "{}", mail.subject);
         let wrong = if has_code { other_than(&mail.code()) } else { "00000000".to_owned() };
         for _ in 0..4 {
             story.push(shape(&stack.client.reset(&receipt, &wrong).await));
@@ -67,7 +67,7 @@ async fn a_mail_about_a_password_is_in_the_language_of_its_reader() {
     let stack = Stack::start().await;
     stack.account(ADA).await;
     for (email, nth, language, subject) in [
-        (ADA, 3, "en", "Your code for a new password"),
+        (ADA, 3, "en", "Your password reset code"),
         ("unknown@example.com", 1, "fr", "Aucun compte à cette adresse"),
     ] {
         let request =

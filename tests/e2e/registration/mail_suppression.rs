@@ -26,7 +26,7 @@ const MUTED: &str = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' A
 async fn denied(stack: &Stack, email: &str) -> String {
     stack.sign_up(email).await;
     let link = link(&stack.mail_server.mail_to(email).await);
-    assert_eq!(page(&press(&stack.client, &link, "").await), (200, "It is noted: this was not you"));
+    assert_eq!(page(&press(&stack.client, &link, "").await), (200, "The sign-up is closed"));
     link
 }
 
@@ -115,7 +115,7 @@ async fn a_mute_that_has_ended_is_none() {
     stack.client.register(ADA).await;
     stack.mail_server.nth_mail_to(ADA, 2).await;
     assert_eq!(stack.database.count("SELECT count(*) FROM mutes").await, 1);
-    assert_eq!(page(&press(&stack.client, &link, "").await), (200, "It is noted: this was not you"));
+    assert_eq!(page(&press(&stack.client, &link, "").await), (200, "The sign-up is closed"));
     let left = "SELECT extract(day FROM max(until) - clock_timestamp())::bigint FROM mutes";
     assert_eq!(stack.database.count(left).await, 29, "and a whole month more");
 }

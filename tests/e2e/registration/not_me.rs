@@ -67,7 +67,7 @@ async fn following_the_link_changes_nothing_and_its_button_closes_the_registrati
     assert_eq!(dump(&stack, &[]).await, before, "a scanner follows links");
 
     let said = press(&stack.client, &link, "").await;
-    assert_eq!(page(&said), (200, "It is noted: this was not you"));
+    assert_eq!(page(&said), (200, "The sign-up is closed"));
     for closed in [&registration, &other] {
         assert_eq!(stack.client.receipt(closed).await["status"], "closed", "who has the mailbox speaks for all of it");
     }
@@ -78,7 +78,7 @@ async fn following_the_link_changes_nothing_and_its_button_closes_the_registrati
     assert_eq!(stack.client.activate(ADA, &code).await.problem(), (401, "unauthenticated".into()), "nothing is open");
     let after = dump(&stack, &["budgets", "lockouts"]).await;
     for again in [press(&stack.client, &link, "").await, stack.client.get(&link).await] {
-        assert_eq!((page(&again), &again.text), ((200, "It is noted: this was not you"), &said.text));
+        assert_eq!((page(&again), &again.text), ((200, "The sign-up is closed"), &said.text));
     }
     assert_eq!(dump(&stack, &["budgets", "lockouts"]).await, after, "said twice is said once");
 }
@@ -116,7 +116,7 @@ async fn a_link_that_is_forged_and_one_whose_registration_is_gone_are_outdated_a
     stack.database.execute("DELETE FROM registrations", &[]).await;
     seen.extend([stack.client.get(&link).await, press(&stack.client, &link, "").await]);
     for answer in &seen {
-        assert_eq!(page(answer), (404, "This link is no longer good"));
+        assert_eq!(page(answer), (404, "This link is not valid"));
         let names = |answer: &Answer| answer.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!((&answer.text, names(answer)), (&seen[0].text, names(&seen[0])));
     }
@@ -140,8 +140,8 @@ async fn it_is_good_when_its_code_is_dead_or_its_key_is_old() {
     for link in [&first, &second] {
         assert_eq!(page(&rotated.client.get(link).await), (200, "Was this not you?"));
     }
-    assert_eq!(page(&press(&rotated.client, &first, "").await), (200, "It is noted: this was not you"));
-    assert_eq!(page(&stack.client.get(&second).await), (200, "It is noted: this was not you"));
+    assert_eq!(page(&press(&rotated.client, &first, "").await), (200, "The sign-up is closed"));
+    assert_eq!(page(&stack.client.get(&second).await), (200, "The sign-up is closed"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,9 +153,9 @@ async fn the_page_is_in_the_language_of_the_mail_and_without_one_in_that_of_the_
     stack.client.register_reading("fr", ADA, "her own password").await;
     let link = link(&stack.mail_server.mail_to(ADA).await);
     assert_eq!(page(&ask("en", "GET", &link).await), (200, "Ce n’était pas vous&nbsp;?"));
-    assert_eq!(page(&ask("en", "POST", &link).await), (200, "C’est noté&nbsp;: ce n’était pas vous"));
-    assert_eq!(page(&ask("fr", "GET", "/not-me/x").await), (404, "Ce lien n’est plus valable"));
-    assert_eq!(page(&ask("qaa", "GET", "/not-me/x").await), (404, "This link is no longer good"));
+    assert_eq!(page(&ask("en", "POST", &link).await), (200, "L’inscription est close"));
+    assert_eq!(page(&ask("fr", "GET", "/not-me/x").await), (404, "Ce lien n’est pas valable"));
+    assert_eq!(page(&ask("qaa", "GET", "/not-me/x").await), (404, "This link is not valid"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
