@@ -66,10 +66,9 @@ async fn s_06_they_forget_alike_while_mail_cannot_be_delivered() {
 async fn a_mail_about_a_password_is_in_the_language_of_its_reader() {
     let stack = Stack::start().await;
     stack.account(ADA).await;
-    for (email, nth, language, subject) in [
-        (ADA, 3, "en", "Your password reset code"),
-        ("unknown@example.com", 1, "fr", "Aucun compte à cette adresse"),
-    ] {
+    for (email, nth, language, subject) in
+        [(ADA, 3, "en", "Your password reset code"), ("unknown@example.com", 1, "fr", "Aucun compte à cette adresse")]
+    {
         let request =
             stack.client.request("POST", "/v1/users/password/forgot").header("Accept-Language", "fr-CA, en;q=0.5");
         assert_eq!(send(request.json(&json!({ "email": email }))).await.status, 202);

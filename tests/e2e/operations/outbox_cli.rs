@@ -152,7 +152,10 @@ async fn what_was_on_its_way_about_passwords_is_mailed_once() {
     assert_eq!(api.client.reset_receipt(&closed).await["status"], "queued");
     let mut subjects: Vec<_> = stack.mail_server.mails().into_iter().skip(2).map(|mail| mail.subject).collect();
     subjects.sort();
-    assert_eq!(subjects, ["No account for this email address", "Your password reset code", "Your password was changed"]);
+    assert_eq!(
+        subjects,
+        ["No account for this email address", "Your password reset code", "Your password was changed"]
+    );
 }
 
 /// More than one batch, many of them with the same deadline; and codes of a key that is not here.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use thirtyfour::WebDriver;
 
-use crate::{
+use super::{
     driver::{Driver, Form},
-    evidence, watch,
+    evidence, page_monitor,
 };
 use support::database::finish;
 
@@ -91,7 +91,7 @@ impl Browser {
     }
 
     pub(crate) async fn complaints(&self, expected: &[&str]) -> Vec<String> {
-        watch::complaints(&self.web, &self.base, expected).await
+        page_monitor::complaints(&self.web, &self.base, expected).await
     }
 
     pub(crate) async fn quit(mut self) {

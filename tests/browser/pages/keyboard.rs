@@ -2,7 +2,7 @@
 
 use thirtyfour::Key;
 
-use crate::views::{ADA, page};
+use crate::harness::views::{ADA, page};
 use support::client::PASSWORD;
 
 const VALUES: &str = "[...document.querySelectorAll('#boxes input')].map(box => box.value || '_').join('')";

@@ -2,7 +2,7 @@
 
 use thirtyfour::{By, Key, TypingData, WebElement};
 
-use crate::browser::Browser;
+use super::browser::Browser;
 
 impl Browser {
     /// Waits until somebody could click it, or type there.

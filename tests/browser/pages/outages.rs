@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{
+use crate::harness::{
     browser::Browser,
     views::{ADA, page, wrong},
 };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::{
+use crate::harness::{
     browser::Browser,
     views::{ADA, page},
 };

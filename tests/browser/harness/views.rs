@@ -1,6 +1,6 @@
 //! The views of the page (`GET /`), and what is the same in all tests of it.
 
-use crate::browser::Browser;
+use super::browser::Browser;
 use support::{client::PASSWORD, stack::Stack};
 
 pub(crate) const ADA: &str = "ada@example.com";

@@ -1,6 +1,6 @@
 //! Limits, and what the page says of them.
 
-use crate::views::{ADA, page, page_with};
+use crate::harness::views::{ADA, page, page_with};
 use support::client::PASSWORD;
 
 const BOB: &str = "bob@example.com";

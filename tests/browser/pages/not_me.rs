@@ -1,6 +1,6 @@
 //! The page behind the link of a mail, and its button.
 
-use crate::browser::Browser;
+use crate::harness::browser::Browser;
 use support::stack::Stack;
 
 const ADA: &str = "ada@example.com";

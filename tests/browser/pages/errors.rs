@@ -1,6 +1,6 @@
 //! What goes wrong on the way in: the page says it, and what to do next.
 
-use crate::views::{ADA, page, page_with, wrong};
+use crate::harness::views::{ADA, page, page_with, wrong};
 use support::{
     client::PASSWORD,
     fake_smtp::behaviour::{Behaviour, Stage},

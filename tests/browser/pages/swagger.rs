@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::browser::Browser;
+use crate::harness::browser::Browser;
 use support::{client::PASSWORD, stack::Stack};
 
 const ADA: &str = "ada@example.com";

@@ -1,6 +1,6 @@
 //! The page in the language of the browser, or in the one that was asked for.
 
-use crate::{browser::Browser, driver::Form, views::ADA};
+use crate::harness::{browser::Browser, driver::Form, views::ADA};
 use support::stack::Stack;
 
 const LANGUAGE: &str = "document.documentElement.lang";

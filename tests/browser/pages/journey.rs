@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::views::{ADA, page};
+use crate::harness::views::{ADA, page};
 use support::client::PASSWORD;
 
 #[tokio::test(flavor = "multi_thread")]

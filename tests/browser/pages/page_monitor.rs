@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::browser::Browser;
+use crate::harness::browser::Browser;
 use support::stack::Stack;
 
 #[tokio::test(flavor = "multi_thread")]
