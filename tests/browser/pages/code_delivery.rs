@@ -1,4 +1,4 @@
-//! What is seen between the sign-up and the mail, and while the minute runs.
+//! The code view between the sign-up and the delivery of the mail, and while the code is valid.
 
 use serde_json::{Value, json};
 
@@ -11,14 +11,16 @@ use support::{
     stack::Stack,
 };
 
-const LEFT: &str = "Number(document.querySelector('#ring').dataset.left)";
-const RUNS: &str = "document.querySelector('#ring').checkVisibility()";
-/// How often the receipt was asked for.
-const ASKED: &str =
-    "performance.getEntriesByType('resource').filter(at => /registrations.[-0-9a-f]+$/.test(at.name)).length";
+/// The seconds that the code is still valid, as the countdown shows them.
+const SECONDS_LEFT: &str = "Number(document.querySelector('#ring').dataset.left)";
+/// Whether the countdown is visible.
+const COUNTDOWN_VISIBLE: &str = "document.querySelector('#ring').checkVisibility()";
+/// How often the page polled the receipt.
+const POLL_COUNT: &str =
+    "performance.getEntriesByType('resource').filter(entry => /registrations.[-0-9a-f]+$/.test(entry.name)).length";
 
-/// Signed up while nobody mails.
-async fn without_a_worker(script: Option<&str>) -> (Stack, Browser) {
+/// Signs up while no worker is running, so that no mail is sent. The script runs before those of the page.
+async fn sign_up_without_worker(script: Option<&str>) -> (Stack, Browser) {
     let mut stack = Stack::prepare(&[]).await;
     stack.client = stack.start_api(&[]).await.client.clone();
     let browser = Browser::start(stack.client.base()).await;
@@ -28,110 +30,111 @@ async fn without_a_worker(script: Option<&str>) -> (Stack, Browser) {
     browser.goto("/").await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    browser.says("#delivery", "on-its-way").await;
-    assert_eq!(browser.evaluate(RUNS).await, false, "the minute has not begun");
+    browser.wait_for_word("#delivery", "on-its-way").await;
+    assert_eq!(browser.evaluate(COUNTDOWN_VISIBLE).await, false, "the countdown started before the mail was delivered");
     (stack, browser)
 }
 
-async fn the_mail_leaves(stack: &Stack, browser: &Browser) {
+/// Starts a worker and waits until the page shows that the mail was delivered.
+async fn deliver_mail(stack: &Stack, browser: &Browser) {
     stack.start_worker(&[]).await;
     stack.mail_server.mail_to(ADA).await;
-    browser.until(RUNS).await;
-    browser.says("#delivery", "handed").await;
+    browser.until(COUNTDOWN_VISIBLE).await;
+    browser.wait_for_word("#delivery", "handed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_minute_begins_when_the_mail_has_left_and_the_page_hears_of_it() {
-    let (stack, browser) = without_a_worker(None).await;
-    the_mail_leaves(&stack, &browser).await;
-    assert_eq!(browser.evaluate(ASKED).await, 0, "it was told");
-    let left = browser.evaluate(LEFT).await.as_f64().unwrap();
+async fn countdown_starts_when_the_mail_is_delivered() {
+    let (stack, browser) = sign_up_without_worker(None).await;
+    deliver_mail(&stack, &browser).await;
+    assert_eq!(browser.evaluate(POLL_COUNT).await, 0, "the page must receive an event instead of polling");
+    let left = browser.evaluate(SECONDS_LEFT).await.as_f64().unwrap();
     assert!((1.0..=60.0).contains(&left), "{left}");
-    browser.until(&format!("{LEFT} < {left}")).await;
+    browser.until(&format!("{SECONDS_LEFT} < {left}")).await;
 
-    // It is the service's minute, not the browser's.
+    // The remaining time comes from the service, not from the browser: ageing the database shortens it.
     stack.database.age(30).await;
     browser.web.refresh().await.unwrap();
     browser.view("code").await;
-    browser.until(RUNS).await;
-    let left = browser.evaluate(LEFT).await.as_f64().unwrap();
+    browser.until(COUNTDOWN_VISIBLE).await;
+    let left = browser.evaluate(SECONDS_LEFT).await.as_f64().unwrap();
     assert!(left <= 30.0, "{left}");
     browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_for_long_is_told_that_it_takes_longer_than_it_should() {
-    let (stack, browser) = without_a_worker(None).await;
+async fn delayed_mail_is_reported_as_late() {
+    let (stack, browser) = sign_up_without_worker(None).await;
     stack.database.age(25).await;
     browser.web.refresh().await.unwrap();
     browser.view("code").await;
-    browser.says("#delivery", "late").await;
-    the_mail_leaves(&stack, &browser).await;
+    browser.wait_for_word("#delivery", "late").await;
+    deliver_mail(&stack, &browser).await;
     browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_gives_a_code_before_any_was_mailed_has_lost_no_try() {
-    let (stack, browser) = without_a_worker(None).await;
+async fn code_entered_before_delivery_costs_no_attempt() {
+    let (stack, browser) = sign_up_without_worker(None).await;
     browser.enter("#boxes", "1234").await;
-    browser.complains("not-sent").await;
-    the_mail_leaves(&stack, &browser).await;
-    browser.reads("#tries", "3").await;
+    browser.wait_for_problem("not-sent").await;
+    deliver_mail(&stack, &browser).await;
+    browser.wait_for_text("#tries", "3").await;
     browser.close_after(&["422"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_that_cannot_listen_asks() {
-    let (stack, browser) = without_a_worker(Some("delete window.EventSource")).await;
+async fn page_polls_without_event_source() {
+    let (stack, browser) = sign_up_without_worker(Some("delete window.EventSource")).await;
     assert_eq!(browser.evaluate("typeof EventSource").await, "undefined");
-    the_mail_leaves(&stack, &browser).await;
-    assert_ne!(browser.evaluate(ASKED).await, 0);
+    deliver_mail(&stack, &browser).await;
+    assert_ne!(browser.evaluate(POLL_COUNT).await, 0);
     browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_is_open_and_silent_is_not_waited_for() {
+async fn page_polls_when_the_event_stream_is_silent() {
     let silent = "window.EventSource = class extends EventTarget { readyState = 1; close() {} }";
-    let (stack, browser) = without_a_worker(Some(silent)).await;
-    the_mail_leaves(&stack, &browser).await;
+    let (stack, browser) = sign_up_without_worker(Some(silent)).await;
+    deliver_mail(&stack, &browser).await;
     browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mail_server_that_says_later_is_waited_for() {
+async fn temporary_mail_server_error_does_not_start_the_countdown() {
     let (stack, browser) = page().await;
-    // It is tried again after a second, and then after five: long enough to look in between.
+    // The worker retries after 1 s and then after 5 s, which leaves time to look at the page in between.
     stack.mail_server.script(ADA, [Behaviour::Reply { at: Stage::Rcpt, code: 451 }; 2]);
     browser.sign_up(ADA).await;
     browser.view("code").await;
     stack.mail_server.nth_attempt(ADA, 1).await;
-    assert_eq!(browser.evaluate(RUNS).await, false, "refused for now is not delivered");
+    assert_eq!(browser.evaluate(COUNTDOWN_VISIBLE).await, false, "a temporary rejection is not a delivery");
     stack.mail_server.mail_to(ADA).await;
-    browser.until(RUNS).await;
+    browser.until(COUNTDOWN_VISIBLE).await;
     browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_code_is_to_be_had_when_it_is_time_and_the_first_one_is_dead() {
+async fn resent_code_invalidates_the_first_code() {
     let (stack, browser) = page_with(&[("RESEND_THROTTLE_SECONDS", "2")]).await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
     let first = stack.mail_server.mail_to(ADA).await.code();
-    // Allowed by itself, when what it says has come.
+    // The page enables the button by itself at the announced time.
     browser.until("!document.querySelector('#resend').disabled").await;
     browser.click("#resend").await;
     let second = stack.mail_server.nth_mail_to(ADA, 2).await.code();
-    browser.until(RUNS).await;
+    browser.until(COUNTDOWN_VISIBLE).await;
     let stale = if first == second { wrong(&second) } else { first };
     browser.enter("#boxes", &stale).await;
-    browser.reads("#tries", "2").await;
+    browser.wait_for_text("#tries", "2").await;
     browser.enter("#boxes", &second).await;
     browser.view("welcome").await;
     browser.close_after(&["422"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_may_not_have_another_code_yet_reads_when() {
+async fn resend_button_shows_when_it_is_available() {
     let (stack, browser) = page().await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
