@@ -15,8 +15,8 @@ struct LanguageRange<'a> {
 
 /// The supported language with the greatest weight.
 ///
-/// Of several with the same weight, the one whose range comes first wins, and a range that names the language wins over `*`.
-/// Without an acceptable language it is the fallback. Malformed ranges are ignored.
+/// Of several with the same weight, the one whose range comes first wins, and a range that names the language wins over
+/// `*`. Without an acceptable language it is the fallback. Malformed ranges are ignored.
 pub fn preferred(accept_language: &str) -> Language {
     let ranges: Vec<_> = accept_language.split(',').take(MAX_RANGES).filter_map(LanguageRange::parse).collect();
     let preference_of = |language: &Language| preference(&ranges, *language);

@@ -1,7 +1,7 @@
 //! Localised texts of mails and pages. Problem details are read by programs and are always in English.
 //!
-//! Both processes need this crate: the API negotiates a user's language, stores it and renders the pages; the worker renders
-//! the mails.
+//! Both processes need this crate: the API negotiates a user's language, stores it and renders the pages; the worker
+//! renders the mails.
 
 #[macro_use]
 mod locales;
@@ -39,7 +39,8 @@ impl Language {
     /// Used when a user's language is unknown or not supported.
     pub const FALLBACK: Self = Self::ALL[0];
 
-    /// Parses a stored tag. A tag that this version does not know (a newer version may have stored it) gives the fallback.
+    /// Parses a stored tag. A tag that this version does not know (a newer version may have stored it) gives the
+    /// fallback.
     pub fn of_tag(tag: &str) -> Self {
         Self::ALL.iter().copied().find(|language| language.tag() == tag).unwrap_or(Self::FALLBACK)
     }

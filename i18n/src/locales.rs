@@ -1,8 +1,8 @@
 //! The list of supported languages: each has one line here and a folder in `templates/`. The enum and the templates of
 //! every language are generated from this list.
 
-/// Calls `$generate!` with one line for each language: its name, its tag (as in `Accept-Language`, in lower case) and the
-/// top-level templates of its folder. The first language is the fallback.
+/// Calls `$generate!` with one line for each language: its name, its tag (as in `Accept-Language`, in lower case) and
+/// the top-level templates of its folder. The first language is the fallback.
 macro_rules! for_each_language {
     ($generate:ident) => {
         $generate! {

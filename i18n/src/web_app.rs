@@ -1,7 +1,7 @@
 //! Renders the web app in each language.
 //!
-//! All languages share the frame `templates/web_app_layout.html`. The file of a language sets a variable for each text; a
-//! missing text does not compile.
+//! All languages share the frame `templates/web_app_layout.html`. The file of a language sets a variable for each text;
+//! a missing text does not compile.
 
 use askama::{Result, Template};
 

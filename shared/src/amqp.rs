@@ -1,7 +1,7 @@
 //! Connections to RabbitMQ. A connection or an attempt that is dropped leaves no thread and no task behind.
 //!
-//! `topology` declares the exchanges and queues, `confirms` publishes with publisher confirms, and `copy` builds the properties
-//! of a message that is published again.
+//! `topology` declares the exchanges and queues, `confirms` publishes with publisher confirms, and `copy` builds the
+//! properties of a message that is published again.
 
 pub mod confirms;
 pub mod copy;
@@ -43,8 +43,9 @@ pub struct Link {
 
 /// A second handle of the socket of a connection, which shuts the socket down on drop.
 ///
-/// lapin reads from the socket in a thread of its own. While the broker sends nothing, that thread would outlive a connection
-/// attempt that was dropped, and a connection that waits for the response to its close. It ends when the socket is shut down.
+/// lapin reads from the socket in a thread of its own. While the broker sends nothing, that thread would outlive a
+/// connection attempt that was dropped, and a connection that waits for the response to its close. It ends when the
+/// socket is shut down.
 struct Socket(TcpStream);
 
 impl Drop for Socket {
@@ -66,8 +67,8 @@ pub async fn connect(url: &SecretString, name: &str) -> Result<Link> {
     connect_to_any(url::parse(url)?, name).await
 }
 
-/// Connects with small frames, for connections that only publish small messages: lapin allocates a buffer of 64 frames, which
-/// is 8 MiB with the default frame size.
+/// Connects with small frames, for connections that only publish small messages: lapin allocates a buffer of 64 frames,
+/// which is 8 MiB with the default frame size.
 pub async fn connect_to_publish(url: &SecretString, name: &str) -> Result<Link> {
     let mut hosts = url::parse(url)?;
     for host in &mut hosts {
@@ -77,7 +78,8 @@ pub async fn connect_to_publish(url: &SecretString, name: &str) -> Result<Link> 
 }
 
 async fn connect_to_any(mut hosts: Vec<AMQPUri>, name: &str) -> Result<Link> {
-    // Clients start at different hosts, so that they are spread over the cluster, and a dead host delays only some of them.
+    // Clients start at different hosts, so that they are spread over the cluster, and a dead host delays only some of
+    // them.
     let first = RandomState::new().hash_one(name) as usize % hosts.len();
     hosts.rotate_left(first);
     connect_in_order(&hosts, name, CONNECT_TIMEOUT).await
@@ -103,7 +105,8 @@ async fn open(host: &AMQPUri, name: &str) -> Result<Link> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let runtime = lapin::runtime::default_runtime()?;
     let address = (host.authority.host.clone(), host.authority.port);
-    // We connect before lapin starts its thread, because a second handle could not interrupt that thread while it connects.
+    // We connect before lapin starts its thread, because a second handle could not interrupt that thread while it
+    // connects.
     let mut stream = AsyncTcpStream::connect(&runtime, runtime.to_socket_addrs(address)).await?;
     let AsyncTcpStream::Plain(plain) = &stream else { return Err(anyhow!("not a socket")) };
     let socket = Socket(plain.get_ref().as_fd().try_clone_to_owned()?.into());

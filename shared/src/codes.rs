@@ -21,8 +21,8 @@ pub const MUTED: &str = "muted";
 
 /// The key ring of `CODE_SECRETS`, newest key first.
 ///
-/// The row of a code names the key that the code was derived with, so a new key can be added in front while codes of the
-/// old one are still valid.
+/// The row of a code names the key that the code was derived with, so a new key can be added in front while codes of
+/// the old one are still valid.
 #[derive(Debug)]
 pub struct CodeSecrets(pub(crate) Vec<Key>);
 
@@ -106,7 +106,8 @@ impl Key {
         self.verifier(code, digits).ct_eq(verifier).into()
     }
 
-    /// A keyed hash that identifies a value in the database without revealing it. `kind` separates values of different kinds.
+    /// A keyed hash that identifies a value in the database without revealing it. `kind` separates values of different
+    /// kinds.
     pub fn pseudonym(&self, kind: &str, value: &str) -> [u8; 32] {
         self.mac("vestibule/pseudonym/1", &[kind.as_bytes(), &[0], value.as_bytes()])
     }
@@ -179,7 +180,8 @@ mod tests {
         assert!(!ring.oldest().verifies(id, "0042", &verifier));
     }
 
-    /// A chi-squared test over the four digit positions of 20 000 codes; codes of every length keep their leading zeros.
+    /// A chi-squared test over the four digit positions of 20 000 codes; codes of every length keep their leading
+    /// zeros.
     #[test]
     fn s_29_digits_are_uniform_and_keep_their_leading_zeros() {
         let ring = ring();

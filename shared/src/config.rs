@@ -6,8 +6,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
-/// Reads the settings from the environment. Each setting named in `secrets` can also be set as `X_FILE`, the path of a file
-/// that contains the value.
+/// Reads the settings from the environment. Each setting named in `secrets` can also be set as `X_FILE`, the path of a
+/// file that contains the value.
 pub fn load<T: DeserializeOwned>(secrets: &[&str]) -> Result<T> {
     // Variables that are not UTF-8 are ignored; if one of them is a required setting, it is reported as not set.
     let variables =
@@ -15,8 +15,8 @@ pub fn load<T: DeserializeOwned>(secrets: &[&str]) -> Result<T> {
     load_from(variables, secrets)
 }
 
-/// Reads the settings from these variables. An empty value counts as not set, because Docker compose passes empty values for
-/// unset variables.
+/// Reads the settings from these variables. An empty value counts as not set, because Docker compose passes empty
+/// values for unset variables.
 pub fn load_from<T: DeserializeOwned>(
     variables: impl IntoIterator<Item = (String, String)>,
     secrets: &[&str],

@@ -1,4 +1,5 @@
-//! Fault points: named points in the code at which a test kills the process. Without the feature `fault-points` they do nothing.
+//! Fault points: named points in the code at which a test kills the process. Without the feature `fault-points` they do
+//! nothing.
 //!
 //! With `FAIL_AT=name`, a process kills itself with SIGKILL when it reaches the fault point `name`, before the next
 //! instruction; with `FAIL_AT=name:3`, when it reaches it for the third time.

@@ -6,7 +6,8 @@ use uuid::Uuid;
 /// The version of the format that this code writes, and the only one that it reads.
 const VERSION: u64 = 1;
 
-/// A request to send one mail. It contains no email address and no code, only the kind of the mail and the id of its subject.
+/// A request to send one mail. It contains no email address and no code, only the kind of the mail and the id of its
+/// subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Message {
     pub kind: MailKind,
@@ -16,7 +17,8 @@ pub struct Message {
 
 macro_rules! mail_kinds {
     ($($(#[$doc:meta])+ $kind:ident = $name:literal,)+) => {
-        /// The kinds of mail. This table is the only list of them: names on the wire, parsing and metric labels derive from it.
+        /// The kinds of mail. This table is the only list of them: names on the wire, parsing and metric labels derive
+        /// from it.
         ///
         /// All kinds use the same queue, whose routing key is [`ROUTING_KEY`](crate::amqp::topology::ROUTING_KEY).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,22 +41,24 @@ macro_rules! mail_kinds {
 }
 
 mail_kinds! {
-    /// The code that activates an account. Caused by a registration or a resend; the id is that of the code. The worker drops
-    /// it if the rest of its lifetime is too short, or if the code is superseded or its registration closed or activated.
+    /// The code that activates an account. Caused by a registration or a resend; the id is that of the code. The worker
+    /// drops it if the rest of its lifetime is too short, or if the code is superseded or its registration closed or
+    /// activated.
     SendCode = "send-code",
-    /// Tells the owner of an account that a client registered their email address. Caused by a registration or a resend;
-    /// the id is that of a decoy code, and the mail is dropped under the same conditions as `SendCode`.
+    /// Tells the owner of an account that a client registered their email address. Caused by a registration or a
+    /// resend; the id is that of a decoy code, and the mail is dropped under the same conditions as `SendCode`.
     AlreadyRegistered = "already-registered",
-    /// Confirms that an account is active. Caused by an activation; the id is that of the user. Dropped after its deadline.
+    /// Confirms that an account is active. Caused by an activation; the id is that of the user. Dropped after its
+    /// deadline.
     Activated = "activated",
-    /// The code that sets a new password. Caused by a forgotten password; the id is that of the reset code. Dropped if the rest
-    /// of its lifetime is too short, or if the code is superseded, used or closed.
+    /// The code that sets a new password. Caused by a forgotten password; the id is that of the reset code. Dropped if
+    /// the rest of its lifetime is too short, or if the code is superseded, used or closed.
     ResetCode = "reset-code",
-    /// Tells the owner of an email address that it has no account. Caused by a forgotten password for an unknown address; the
-    /// id is that of a decoy reset code, and the mail is dropped under the same conditions as `ResetCode`.
+    /// Tells the owner of an email address that it has no account. Caused by a forgotten password for an unknown
+    /// address; the id is that of a decoy reset code, and the mail is dropped under the same conditions as `ResetCode`.
     NoAccount = "no-account",
-    /// Warns that a password was changed. Caused by a password change or reset; the id is that of the change. Dropped after
-    /// its deadline.
+    /// Warns that a password was changed. Caused by a password change or reset; the id is that of the change. Dropped
+    /// after its deadline.
     PasswordChanged = "password-changed",
 }
 

@@ -1,5 +1,5 @@
-//! Token of the not-me link in a code mail, by which the owner of an email address reports that they did not sign up. The
-//! worker creates the token, the API verifies it.
+//! Token of the not-me link in a code mail, by which the owner of an email address reports that they did not sign up.
+//! The worker creates the token, the API verifies it.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq;
@@ -12,8 +12,8 @@ pub const PATH: &str = "/not-me/";
 
 const ID_BYTES: usize = 16;
 
-/// A token that identifies a code and proves that its mail was read; it authorises nothing else. It has 256 bits, of which
-/// 128 cannot be guessed.
+/// A token that identifies a code and proves that its mail was read; it authorises nothing else. It has 256 bits, of
+/// which 128 cannot be guessed.
 pub fn token(key: &Key, code: Uuid) -> String {
     BASE64_URL_SAFE_NO_PAD.encode([*code.as_bytes(), proof(key, code)].concat())
 }

@@ -17,8 +17,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::{Client, Config, config::SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// The connection pool of a process. A task that holds a connection must not wait for a second one: the pool may have only
-/// one, so that would be a deadlock.
+/// The connection pool of a process. A task that holds a connection must not wait for a second one: the pool may have
+/// only one, so that would be a deadlock.
 pub type Pool = deadpool_postgres::Pool;
 
 mod embedded {
@@ -66,9 +66,9 @@ fn hosts(url: &SecretString) -> Result<Hosts> {
 
 /// Checks a connection before the pool hands it out again.
 ///
-/// One round trip detects a connection that broke while it was idle, and one on which an abandoned query still waits for a
-/// server that does not respond. A connection that was used within the last 500 ms is not checked, to save the round trip
-/// under load.
+/// One round trip detects a connection that broke while it was idle, and one on which an abandoned query still waits
+/// for a server that does not respond. A connection that was used within the last 500 ms is not checked, to save the
+/// round trip under load.
 async fn verify(client: &ClientWrapper, metrics: &Metrics) -> Result<(), HookError> {
     if metrics.last_used() < Duration::from_millis(500) {
         return Ok(());
@@ -130,8 +130,8 @@ fn parse(url: &SecretString) -> Result<(Config, MakeRustlsConnect)> {
     let format = "postgres://user:password@host/database?sslmode=…, disable or require";
     let invalid = |_| anyhow!("DATABASE_URL is not a Postgres URL ({format})");
     let mut config: Config = url.parse().map_err(invalid)?;
-    // TLS is used only with sslmode=require, and then the certificate is verified. "prefer", the default, would either skip
-    // the verification or fail on the self-signed certificate of a Debian server.
+    // TLS is used only with sslmode=require, and then the certificate is verified. "prefer", the default, would either
+    // skip the verification or fail on the self-signed certificate of a Debian server.
     if config.get_ssl_mode() != SslMode::Require {
         config.ssl_mode(SslMode::Disable);
     }

@@ -1,4 +1,5 @@
-//! The tasks of a process, and its graceful shutdown: a signal cancels a token, the tasks drain, and a deadline bounds the drain.
+//! The tasks of a process, and its graceful shutdown: a signal cancels a token, the tasks drain, and a deadline bounds
+//! the drain.
 
 use std::{future::Future, time::Duration};
 
@@ -50,8 +51,8 @@ impl Tasks {
         self.running.spawn(async move { (name, task.await) });
     }
 
-    /// Waits until all tasks have ended. A task that fails, or ends before the stop token is cancelled, cancels the token; the
-    /// error is that of the first such task.
+    /// Waits until all tasks have ended. A task that fails, or ends before the stop token is cancelled, cancels the
+    /// token; the error is that of the first such task.
     pub async fn run(mut self) -> Result<()> {
         let mut first_failure = None;
         let mut timed_out = std::pin::pin!(drain_timeout(self.stop.clone()));
@@ -76,8 +77,8 @@ impl Tasks {
     }
 }
 
-/// Completes when the drain timeout has passed after cancellation. Tasks have drain timeouts of their own that are a little
-/// shorter, so that this one is the last resort.
+/// Completes when the drain timeout has passed after cancellation. Tasks have drain timeouts of their own that are a
+/// little shorter, so that this one is the last resort.
 async fn drain_timeout(stop: CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(DRAIN).await;

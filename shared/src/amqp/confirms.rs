@@ -1,8 +1,9 @@
 //! A channel with publisher confirms that several tasks can use at once.
 //!
-//! lapin first assigns a delivery number to a message and then hands the message to the connection. If two tasks interleave
-//! between these steps, the messages are sent in the other order and each receives the confirm of the other, so that a message
-//! that the broker rejected or never received is taken for delivered. A lock around both steps prevents this.
+//! lapin first assigns a delivery number to a message and then hands the message to the connection. If two tasks
+//! interleave between these steps, the messages are sent in the other order and each receives the confirm of the other,
+//! so that a message that the broker rejected or never received is taken for delivered. A lock around both steps
+//! prevents this.
 
 use std::{
     future::poll_fn,

@@ -32,7 +32,8 @@ async fn wait_until_cleaned_up(tasks_before: usize) {
     assert!(ended.is_ok(), "threads and tasks should be {:?}, and are {:?}", (0, tasks_before), threads_and_tasks());
 }
 
-/// Starts a broker that accepts connections, sends each reply when its four trigger bytes have arrived, and then is silent.
+/// Starts a broker that accepts connections, sends each reply when its four trigger bytes have arrived, and then is
+/// silent.
 async fn scripted_broker(replies: Vec<([u8; 4], Vec<u8>)>) -> AMQPUri {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("amqp://u:p@{}/%2f?heartbeat=1", listener.local_addr().unwrap());

@@ -15,8 +15,8 @@ pub const RETRY_SECONDS: [u32; 4] = [1, 5, 15, 60];
 
 /// How often a message may be redelivered after a consumer crash before it is parked.
 ///
-/// The limit is high because the deadline of a mail also ends redelivery, and leaves a record. It is set explicitly because
-/// RabbitMQ 4 otherwise uses a limit of 20 and would park messages that can still be delivered.
+/// The limit is high because the deadline of a mail also ends redelivery, and leaves a record. It is set explicitly
+/// because RabbitMQ 4 otherwise uses a limit of 20 and would park messages that can still be delivered.
 const DELIVERY_LIMIT: i32 = 10_000;
 
 /// The AMQP reply code for declaring an existing queue with different arguments.
@@ -58,7 +58,8 @@ impl Topology {
         declare_exchange(channel, &self.exchange, ExchangeKind::Direct).await?;
         self.declare_parked(connection).await?;
 
-        // A message that repeatedly crashes its consumer is dead-lettered to the parked queue through the default exchange.
+        // A message that repeatedly crashes its consumer is dead-lettered to the parked queue through the default
+        // exchange.
         let mut arguments = dead_letter_to("", &self.parked);
         arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
         self.declare_queue(channel, &self.queue, arguments).await?;
@@ -75,16 +76,16 @@ impl Topology {
         Ok(())
     }
 
-    /// Declares the exchange of account events. Uses a channel of its own, because the broker closes the channel if the user may
-    /// not declare the exchange; mails do not need it.
+    /// Declares the exchange of account events. Uses a channel of its own, because the broker closes the channel if the
+    /// user may not declare the exchange; mails do not need it.
     pub async fn declare_events(&self, connection: &Connection) -> Result<()> {
         let channel = connection.create_channel().await?;
         declare_exchange(&channel, &self.events, ExchangeKind::Topic).await?;
         Ok(channel.close(200, "bye".into()).await?)
     }
 
-    /// Declares the parked queue. An existing queue without the delivery limit, declared by an older version, is used as it is;
-    /// the broker closes the channel in that case, so this uses a channel of its own.
+    /// Declares the parked queue. An existing queue without the delivery limit, declared by an older version, is used
+    /// as it is; the broker closes the channel in that case, so this uses a channel of its own.
     async fn declare_parked(&self, connection: &Connection) -> Result<()> {
         let channel = connection.create_channel().await?;
         let mut arguments = FieldTable::default();
@@ -120,8 +121,8 @@ fn exists_with_other_arguments(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == PRECONDITION_FAILED)
 }
 
-/// Arguments of a queue that dead-letters at least once. The default, at most once, loses messages while the target queue is
-/// unavailable.
+/// Arguments of a queue that dead-letters at least once. The default, at most once, loses messages while the target
+/// queue is unavailable.
 fn dead_letter_to(exchange: &str, routing_key: &str) -> FieldTable {
     let mut arguments = FieldTable::default();
     for (name, value) in [

@@ -15,8 +15,8 @@ pub fn check(url: &SecretString, production: bool) -> Result<()> {
     Ok(())
 }
 
-/// Splits a URL such as `amqp://user:password@one:5672,two/%2f` into one for each host. The error does not contain the URL,
-/// because it contains a password.
+/// Splits a URL such as `amqp://user:password@one:5672,two/%2f` into one for each host. The error does not contain the
+/// URL, because it contains a password.
 pub(super) fn parse(url: &SecretString) -> Result<Vec<AMQPUri>> {
     let invalid =
         || "AMQP_URL is not like amqp://user:password@host:5672/%2f, or with host:5672,host:5672 of one cluster";
@@ -30,7 +30,8 @@ pub(super) fn parse(url: &SecretString) -> Result<Vec<AMQPUri>> {
         if let Some((v6, _)) = host.strip_prefix('[').and_then(|host| host.split_once(']')) {
             v6.clone_into(&mut uri.authority.host);
         }
-        // Heartbeats detect a broker that vanished without closing the connection: every 10 s unless the URL sets another value.
+        // Heartbeats detect a broker that vanished without closing the connection: every 10 s unless the URL sets
+        // another value.
         uri.query.heartbeat.get_or_insert(10);
         Ok(uri)
     };

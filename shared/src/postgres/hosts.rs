@@ -1,7 +1,8 @@
 //! Connects to a database with several hosts, such as a primary and its standby.
 //!
-//! The hosts are tried in turn, and each has a share of the connect timeout, so that an unresponsive host does not block the
-//! next one. (The driver also tries hosts in turn, but waits for ever for one that accepts the connection and sends nothing.)
+//! The hosts are tried in turn, and each has a share of the connect timeout, so that an unresponsive host does not
+//! block the next one. (The driver also tries hosts in turn, but waits for ever for one that accepts the connection and
+//! sends nothing.)
 
 use std::{
     future::{Future, pending},
@@ -15,8 +16,8 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Splits a URL with several hosts into one URL for each host. A URL that does not name its hosts before the path is returned
-/// as it is, for the driver to interpret.
+/// Splits a URL with several hosts into one URL for each host. A URL that does not name its hosts before the path is
+/// returned as it is, for the driver to interpret.
 pub(super) fn split(url: &str) -> Vec<String> {
     let whole = || vec![url.to_owned()];
     let Some((scheme, rest)) = url.split_once("://") else { return whole() };

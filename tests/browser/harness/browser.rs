@@ -58,7 +58,8 @@ impl Browser {
         answer["result"]["value"].clone()
     }
 
-    /// Waits until a JavaScript expression in the page is true, also across navigations. The browser polls it, not the test.
+    /// Waits until a JavaScript expression in the page is true, also across navigations. The browser polls it, not the
+    /// test.
     pub(crate) async fn until(&self, expression: &str) {
         let script = format!(
             "new Promise(done => {{
@@ -88,7 +89,8 @@ impl Browser {
         self.close_after(&[]).await;
     }
 
-    /// Like [`Browser::close`], but ignores network errors that contain one of these words: "422", "ERR_CONNECTION_REFUSED".
+    /// Like [`Browser::close`], but ignores network errors that contain one of these words: "422",
+    /// "ERR_CONNECTION_REFUSED".
     pub(crate) async fn close_after(self, expected: &[&str]) {
         let complaints = self.complaints(expected).await;
         assert!(complaints.is_empty(), "{complaints:#?}");

@@ -12,8 +12,8 @@ fn output_directory() -> PathBuf {
     target.and_then(|folder| folder.parent()).unwrap_or(&std::env::temp_dir()).join("browser")
 }
 
-/// Saves a screenshot and the source of the page. It asks the driver over HTTP, because the runtime of the failed test, and
-/// its WebDriver client with it, has ended.
+/// Saves a screenshot and the source of the page. It asks the driver over HTTP, because the runtime of the failed test,
+/// and its WebDriver client with it, has ended.
 #[expect(clippy::print_stderr, reason = "the developer who reads the failure needs the paths")]
 pub(crate) async fn save(session: &str, test: &str) {
     let folder = output_directory();

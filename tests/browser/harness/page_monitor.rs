@@ -5,8 +5,8 @@ use thirtyfour::{BrowserLogEntry, WebDriver};
 
 /// A description of everything that the pages did and must not do; empty if there is nothing.
 ///
-/// The browser also logs a response of 4xx or 5xx, and an unreachable server, as an error of the page: network errors that
-/// contain one of the words of `expected` are ignored.
+/// The browser also logs a response of 4xx or 5xx, and an unreachable server, as an error of the page: network errors
+/// that contain one of the words of `expected` are ignored.
 pub(crate) async fn complaints(driver: &WebDriver, base: &str, expected: &[&str]) -> Vec<String> {
     let console = driver.get_log("browser").await.unwrap();
     let mut complaints: Vec<_> = console.iter().filter_map(|entry| complaint(entry, expected)).collect();

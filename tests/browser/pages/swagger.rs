@@ -9,7 +9,8 @@ const ADA: &str = "ada@example.com";
 /// The pages come from the framework and name no icon, so the browser asks for the default one.
 const NO_ICON: &[&str] = &["/favicon.ico"];
 
-/// Executes an operation with "Try it out", with this body or the example, and returns the status and the response body.
+/// Executes an operation with "Try it out", with this body or the example, and returns the status and the response
+/// body.
 async fn try_out(browser: &Browser, operation: &str, body: Option<Value>) -> (String, Value) {
     let block = format!("[id^='operations-'][id$='-{operation}']");
     browser.click(&format!("{block} .opblock-summary-control")).await;

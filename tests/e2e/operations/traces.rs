@@ -33,7 +33,7 @@ fn start(program: &str, stack: &Stack, collector: &Collector) -> Process {
 }
 
 fn client(api: &mut Process) -> Client {
-    api.wait_for("traces are sent");
+    api.wait_for("exporting traces");
     Client::new(format!("http://{}", api.address("api")))
 }
 
@@ -114,7 +114,7 @@ async fn one_trace_leads_from_the_request_through_both_processes_to_the_mail_ser
     assert!(collector.trace(theirs).is_empty());
     assert!(collector.heads().iter().all(|head| head.starts_with("POST /v1/traces HTTP/1.1") && head.contains(KEY)));
     let said = [api.terminate(), worker.terminate()];
-    assert!(said.iter().all(|(code, log)| *code == Some(0) && log.contains("traces are sent") && !log.contains(KEY)));
+    assert!(said.iter().all(|(code, log)| *code == Some(0) && log.contains("exporting traces") && !log.contains(KEY)));
     let bytes = collector.bytes();
     let text = String::from_utf8_lossy(&bytes);
     let secrets = [ADA, "canary", PASSWORD, &token, &path["/not-me/".len()..]];
@@ -146,18 +146,18 @@ async fn a_collector_that_is_away_refuses_or_hangs_costs_nothing_but_the_traces(
     let (refuses, hangs) =
         (Collector::start(CollectorBehaviour::Refuses).await, Collector::start(CollectorBehaviour::SaysNothing).await);
     for (url, why) in [
-        ("http://127.0.0.1:1".to_owned(), "no connection"),
-        (refuses.url(), "it answers 503"),
-        (hangs.url(), "no answer in time"),
+        ("http://127.0.0.1:1".to_owned(), "cannot connect"),
+        (refuses.url(), "responded with status 503"),
+        (hangs.url(), "timed out"),
     ] {
         let home = Home::new();
         let mut running = home.start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)]);
         running.sign_up_and_activate(ADA).await;
-        let line = running.process.wait_for("traces are lost");
+        let line = running.process.wait_for("trace export failed");
         assert!(line.contains(why) && line.contains("WARN"), "{line}");
         running.sign_up("bob@example.com").await;
         let log = running.stop();
-        assert_eq!(log.matches("traces are lost").count(), 1, "once an outage: {log}");
+        assert_eq!(log.matches("trace export failed").count(), 1, "once an outage: {log}");
     }
 }
 
