@@ -7,15 +7,6 @@ use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram,
 
 use crate::delivery::outcome::{Done, Outcome};
 
-const KINDS: [MailKind; 6] = [
-    MailKind::SendCode,
-    MailKind::AlreadyRegistered,
-    MailKind::Activated,
-    MailKind::ResetCode,
-    MailKind::NoAccount,
-    MailKind::PasswordChanged,
-];
-
 /// Why mails are dropped (`judge.rs`, `handle.rs`).
 const REASONS: [&str; 5] = ["expired", "superseded", "registration over", "gone", "muted"];
 
@@ -30,11 +21,11 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(all: &Registry) -> Self {
         let outcomes = ["delivered", "dropped", "undeliverable", "retried", "postponed"];
-        let each = KINDS.into_iter().flat_map(|kind| outcomes.map(|outcome| [word(kind), outcome]));
+        let each = MailKind::ALL.iter().flat_map(|kind| outcomes.map(|outcome| [kind.name(), outcome]));
         Self {
             messages: all.family(names::MESSAGES).with(each.chain([["-", "parked"]])),
             dropped: all.family(names::MAILS_DROPPED).with(REASONS.map(|why| [why])),
-            delivery_seconds: all.family(names::DELIVERY_SECONDS).with(KINDS.map(|kind| [word(kind)])),
+            delivery_seconds: all.family(names::DELIVERY_SECONDS).with(MailKind::ALL.iter().map(|kind| [kind.name()])),
             in_hand: all.one(names::IN_HAND),
             postgres_errors: all.family(names::POSTGRES_ERRORS).of(["worker"]),
         }
@@ -55,21 +46,10 @@ impl Metrics {
             Outcome::Park(_) => "parked",
             Outcome::GiveBack => "given_back",
         };
-        self.messages.count([kind.map_or("-", word), told]);
+        self.messages.count([kind.map_or("-", MailKind::name), told]);
     }
 
     pub(crate) fn delivered(&self, kind: MailKind, age: Duration) {
-        self.delivery_seconds.of([word(kind)]).observe(age);
-    }
-}
-
-fn word(kind: MailKind) -> &'static str {
-    match kind {
-        MailKind::SendCode => "send-code",
-        MailKind::AlreadyRegistered => "already-registered",
-        MailKind::Activated => "activated",
-        MailKind::ResetCode => "reset-code",
-        MailKind::NoAccount => "no-account",
-        MailKind::PasswordChanged => "password-changed",
+        self.delivery_seconds.of([kind.name()]).observe(age);
     }
 }
