@@ -36,7 +36,7 @@ test-browser: ## Drive the pages in a real Chromium, which is installed if need 
 	scripts/test-browser
 
 screenshots: ## Take the pictures of the README again
-	SCREENSHOTS=docs/images scripts/test-browser pictures
+	SCREENSHOTS=docs/images scripts/test-browser screenshots
 
 test-faults: ## Kill, cut off and stall everything under load; FULL=1 takes most of an hour
 	@scripts/test-faults

@@ -1,4 +1,4 @@
-//! What an operator sees of a running process: its log, its traces, what it counts, and the listener that tells how it is.
+//! What an operator sees of a running process: logs, traces, metrics and health checks.
 
 pub mod health;
 pub mod log;

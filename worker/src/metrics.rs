@@ -7,15 +7,6 @@ use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram,
 
 use crate::delivery::outcome::{Completion, Outcome};
 
-const KINDS: [MailKind; 6] = [
-    MailKind::SendCode,
-    MailKind::AlreadyRegistered,
-    MailKind::Activated,
-    MailKind::ResetCode,
-    MailKind::NoAccount,
-    MailKind::PasswordChanged,
-];
-
 /// Why mails are dropped: the reasons in `delivery/decision.rs` and `delivery/handler.rs`.
 const DROP_REASONS: [&str; 5] = ["expired", "superseded", "registration over", "gone", "muted"];
 
@@ -36,11 +27,13 @@ impl Metrics {
     /// Registers the metrics; the usual label values are reported as 0 from the start.
     pub(crate) fn new(registry: &Registry) -> Self {
         let outcomes = ["delivered", "dropped", "undeliverable", "retried", "postponed"];
-        let labels = KINDS.into_iter().flat_map(|kind| outcomes.map(|outcome| [kind_label(kind), outcome]));
+        let labels = MailKind::ALL.iter().flat_map(|kind| outcomes.map(|outcome| [kind.name(), outcome]));
         Self {
             messages: registry.family(names::MESSAGES).with(labels.chain([[UNKNOWN_KIND, "parked"]])),
             dropped: registry.family(names::MAILS_DROPPED).with(DROP_REASONS.map(|reason| [reason])),
-            delivery_seconds: registry.family(names::DELIVERY_SECONDS).with(KINDS.map(|kind| [kind_label(kind)])),
+            delivery_seconds: registry
+                .family(names::DELIVERY_SECONDS)
+                .with(MailKind::ALL.iter().map(|kind| [kind.name()])),
             in_flight: registry.one(names::IN_HAND),
             postgres_errors: registry.family(names::POSTGRES_ERRORS).of(["worker"]),
         }
@@ -61,22 +54,11 @@ impl Metrics {
             Outcome::Park(_) => "parked",
             Outcome::Requeue => "given_back",
         };
-        self.messages.count([kind.map_or(UNKNOWN_KIND, kind_label), outcome_label]);
+        self.messages.count([kind.map_or(UNKNOWN_KIND, MailKind::name), outcome_label]);
     }
 
     /// Observes the time from the request to the recorded delivery of a mail.
     pub(crate) fn observe_delivery_age(&self, kind: MailKind, age: Duration) {
-        self.delivery_seconds.of([kind_label(kind)]).observe(age);
-    }
-}
-
-fn kind_label(kind: MailKind) -> &'static str {
-    match kind {
-        MailKind::SendCode => "send-code",
-        MailKind::AlreadyRegistered => "already-registered",
-        MailKind::Activated => "activated",
-        MailKind::ResetCode => "reset-code",
-        MailKind::NoAccount => "no-account",
-        MailKind::PasswordChanged => "password-changed",
+        self.delivery_seconds.of([kind.name()]).observe(age);
     }
 }

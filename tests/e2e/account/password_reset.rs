@@ -33,8 +33,8 @@ async fn reset_code_sets_a_password_and_ends_sessions() {
     );
 
     let mail = stack.mail_server.nth_mail_to(ADA, 3).await;
-    assert_eq!((mail.subject.as_str(), mail.code().len()), ("Your code for a new password", 8));
-    assert!(mail.text.contains("good for 10 minutes") && !mail.raw.contains(&receipt), "{}", mail.text);
+    assert_eq!((mail.subject.as_str(), mail.code().len()), ("Your password reset code", 8));
+    assert!(mail.text.contains("valid for 10 minutes") && !mail.raw.contains(&receipt), "{}", mail.text);
     let sent = stack.client.wait_for_reset_receipt(&receipt, "sent").await;
     let time = |name: &str| OffsetDateTime::parse(sent[name].as_str().unwrap(), &Rfc3339).unwrap();
     assert_eq!(time("expires_at") - time("sent_at"), Duration::minutes(10));

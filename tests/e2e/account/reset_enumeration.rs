@@ -30,7 +30,7 @@ async fn s_06_forgot_password_responds_alike_for_all_addresses() {
         let mail = stack.mail_server.nth_mail_to(email, mails + 1).await;
         let has_code = mail.text.lines().any(|line| line.len() == 8 && line.bytes().all(|byte| byte.is_ascii_digit()));
         assert_eq!(has_code, mails == 2, "{}", mail.text);
-        assert_eq!(mail.subject == "No account at this address", mails < 2, "{}", mail.subject);
+        assert_eq!(mail.subject == "No account for this email address", mails < 2, "{}", mail.subject);
         let wrong = if has_code { different_code(&mail.code()) } else { "00000000".to_owned() };
         for _ in 0..4 {
             responses.push(without_ids_and_dates(&stack.client.reset(&receipt, &wrong).await));
@@ -71,10 +71,9 @@ async fn s_06_forgot_password_responds_alike_while_mail_is_undeliverable() {
 async fn reset_mail_uses_the_owners_or_requesters_language() {
     let stack = Stack::start().await;
     stack.create_account(ADA).await;
-    for (email, nth, language, subject) in [
-        (ADA, 3, "en", "Your code for a new password"),
-        ("unknown@example.com", 1, "fr", "Aucun compte à cette adresse"),
-    ] {
+    for (email, nth, language, subject) in
+        [(ADA, 3, "en", "Your password reset code"), ("unknown@example.com", 1, "fr", "Aucun compte à cette adresse")]
+    {
         let request =
             stack.client.request("POST", "/v1/users/password/forgot").header("Accept-Language", "fr-CA, en;q=0.5");
         assert_eq!(send(request.json(&json!({ "email": email }))).await.status, 202);

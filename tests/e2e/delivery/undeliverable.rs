@@ -185,7 +185,7 @@ async fn undeliverable_password_mails_are_requeued() {
     let code = mails.iter().find(|mail| mail.subject.contains("code")).unwrap().code();
     stack.client.wait_for_reset_receipt(&receipt, "sent").await;
     assert_eq!(stack.client.reset(&receipt, &code).await.status, 204);
-    assert_eq!(stack.mail_server.mail_to("bob@example.com").await.subject, "No account at this address");
+    assert_eq!(stack.mail_server.mail_to("bob@example.com").await.subject, "No account for this email address");
 }
 
 /// Its receipt becomes `sent` as for any other address, but no mail is sent (I-15).

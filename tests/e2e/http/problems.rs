@@ -170,7 +170,7 @@ async fn every_problem_type_leads_to_its_page() {
     let problem_type = unknown_path.json()["type"].as_str().unwrap().to_owned();
     let path = &problem_type[problem_type.find("/problems/").unwrap()..];
     let page = client.get(path).await;
-    assert_eq!((page.status, &*page.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
     assert!(page.text.contains("<h1>Not found</h1>"), "{}", page.text);
     assert!(page.header("content-security-policy").contains("default-src 'none'"));
     assert_eq!(client.get("/problems/no-such-problem").await.problem(), (404, "not-found".into()));
@@ -180,5 +180,5 @@ async fn every_problem_type_leads_to_its_page() {
 async fn favicon_is_an_image() {
     let (_stack, client) = start_api().await;
     let icon = client.get("/favicon.ico").await;
-    assert_eq!((icon.status, &*icon.header("content-type")), (200, "image/svg+xml"));
+    assert_eq!((icon.status, icon.header("content-type")), (200, "image/svg+xml"));
 }

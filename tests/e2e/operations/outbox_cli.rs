@@ -181,7 +181,10 @@ async fn lost_password_mails_are_reemitted_once() {
     assert_eq!(api.client.reset_receipt(&closed).await["status"], "queued");
     let mut subjects: Vec<_> = stack.mail_server.mails().into_iter().skip(2).map(|mail| mail.subject).collect();
     subjects.sort();
-    assert_eq!(subjects, ["No account at this address", "Your code for a new password", "Your password was changed"]);
+    assert_eq!(
+        subjects,
+        ["No account for this email address", "Your password reset code", "Your password was changed"]
+    );
 }
 
 /// More codes than one batch has, many with the same deadline, and some of a code secret that this process does not

@@ -33,7 +33,7 @@ fn start(program: &str, stack: &Stack, collector: &OtlpCollector) -> Process {
 }
 
 fn client(api: &mut Process) -> Client {
-    api.wait_for("traces are sent");
+    api.wait_for("exporting traces");
     Client::new(format!("http://{}", api.address("api")))
 }
 
@@ -118,7 +118,7 @@ async fn one_trace_spans_both_processes_without_secrets() {
     assert!(collector.trace(client_trace).is_empty());
     assert!(collector.heads().iter().all(|head| head.starts_with("POST /v1/traces HTTP/1.1") && head.contains(KEY)));
     let logs = [api.terminate(), worker.terminate()];
-    assert!(logs.iter().all(|(code, log)| *code == Some(0) && log.contains("traces are sent") && !log.contains(KEY)));
+    assert!(logs.iter().all(|(code, log)| *code == Some(0) && log.contains("exporting traces") && !log.contains(KEY)));
     let bytes = collector.bytes();
     let text = String::from_utf8_lossy(&bytes);
     let secrets = [ADA, "canary", PASSWORD, &token, &path["/not-me/".len()..]];
@@ -157,18 +157,18 @@ async fn failing_collector_costs_only_the_traces() {
     let refuses = OtlpCollector::start(CollectorBehaviour::Rejects).await;
     let hangs = OtlpCollector::start(CollectorBehaviour::NeverResponds).await;
     for (url, why) in [
-        ("http://127.0.0.1:1".to_owned(), "no connection"),
-        (refuses.url(), "it answers 503"),
-        (hangs.url(), "no answer in time"),
+        ("http://127.0.0.1:1".to_owned(), "cannot connect"),
+        (refuses.url(), "responded with status 503"),
+        (hangs.url(), "timed out"),
     ] {
         let home = StandaloneFolder::new();
         let mut running = home.start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)]);
         running.sign_up_and_activate(ADA).await;
-        let line = running.process.wait_for("traces are lost");
+        let line = running.process.wait_for("trace export failed");
         assert!(line.contains(why) && line.contains("WARN"), "{line}");
         running.sign_up("bob@example.com").await;
         let log = running.stop();
-        assert_eq!(log.matches("traces are lost").count(), 1, "logged once per outage: {log}");
+        assert_eq!(log.matches("trace export failed").count(), 1, "logged once per outage: {log}");
     }
 }
 

@@ -47,7 +47,7 @@ async fn all_mails_use_the_language_of_the_registration() {
     stack.client.wait_for_receipt(&registered.registration(), "sent").await;
     assert_eq!(stack.client.activate(ADA, &second.code()).await.status, 200);
     let welcome = stack.mail_server.nth_mail_to(ADA, 3).await;
-    assert_eq!(subject_and_language(&welcome), ("Votre compte est prêt", "fr"));
+    assert_eq!(subject_and_language(&welcome), ("Votre compte est actif", "fr"));
     assert_eq!(stack.database.count("SELECT count(*) FROM users WHERE language = 'fr'").await, 1);
 }
 
@@ -127,7 +127,7 @@ async fn unknown_stored_language_falls_back_to_english() {
     assert_eq!(subject_and_language(&mail), ("Your sign-up code", "en"));
     api.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(api.client.activate(ADA, &mail.code()).await.status, 200);
-    assert_eq!(subject_and_language(&stack.mail_server.nth_mail_to(ADA, 2).await), ("Your account is ready", "en"));
+    assert_eq!(subject_and_language(&stack.mail_server.nth_mail_to(ADA, 2).await), ("Your account is active", "en"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

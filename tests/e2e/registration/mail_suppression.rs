@@ -27,10 +27,7 @@ const MUTED: &str = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' A
 async fn register_and_mute(stack: &Stack, email: &str) -> String {
     stack.sign_up(email).await;
     let link = not_me_path(&stack.mail_server.mail_to(email).await);
-    assert_eq!(
-        status_and_headline(&submit_not_me(&stack.client, &link, "").await),
-        (200, "It is noted: this was not you")
-    );
+    assert_eq!(status_and_headline(&submit_not_me(&stack.client, &link, "").await), (200, "The sign-up is closed"));
     link
 }
 
@@ -130,10 +127,7 @@ async fn expired_mute_has_no_effect_before_cleanup() {
     stack.client.register(ADA).await;
     stack.mail_server.nth_mail_to(ADA, 2).await;
     assert_eq!(stack.database.count("SELECT count(*) FROM mutes").await, 1);
-    assert_eq!(
-        status_and_headline(&submit_not_me(&stack.client, &link, "").await),
-        (200, "It is noted: this was not you")
-    );
+    assert_eq!(status_and_headline(&submit_not_me(&stack.client, &link, "").await), (200, "The sign-up is closed"));
     let left = "SELECT extract(day FROM max(until) - clock_timestamp())::bigint FROM mutes";
     assert_eq!(stack.database.count(left).await, 29, "the new mute lasts another 30 days");
 }

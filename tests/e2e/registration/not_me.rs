@@ -71,7 +71,7 @@ async fn link_changes_nothing_and_button_closes_registrations() {
     assert_eq!(dump(&stack, &[]).await, before, "GET and HEAD change nothing");
 
     let pressed = submit_not_me(&stack.client, &link, "").await;
-    assert_eq!(status_and_headline(&pressed), (200, "It is noted: this was not you"));
+    assert_eq!(status_and_headline(&pressed), (200, "The sign-up is closed"));
     for closed in [&registration, &other] {
         assert_eq!(
             stack.client.receipt(closed).await["status"],
@@ -90,10 +90,7 @@ async fn link_changes_nothing_and_button_closes_registrations() {
     );
     let after = dump(&stack, &["budgets", "lockouts"]).await;
     for repeated in [submit_not_me(&stack.client, &link, "").await, stack.client.get(&link).await] {
-        assert_eq!(
-            (status_and_headline(&repeated), &repeated.text),
-            ((200, "It is noted: this was not you"), &pressed.text)
-        );
+        assert_eq!((status_and_headline(&repeated), &repeated.text), ((200, "The sign-up is closed"), &pressed.text));
     }
     assert_eq!(dump(&stack, &["budgets", "lockouts"]).await, after, "a repeated press changes nothing");
 }
@@ -131,7 +128,7 @@ async fn forged_and_outdated_links_respond_alike() {
     stack.database.execute("DELETE FROM registrations", &[]).await;
     answers.extend([stack.client.get(&link).await, submit_not_me(&stack.client, &link, "").await]);
     for answer in &answers {
-        assert_eq!(status_and_headline(answer), (404, "This link is no longer good"));
+        assert_eq!(status_and_headline(answer), (404, "This link is not valid"));
         let names = |answer: &Answer| answer.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!((&answer.text, names(answer)), (&answers[0].text, names(&answers[0])));
     }
@@ -155,11 +152,8 @@ async fn link_outlives_its_code_and_secret_rotation() {
     for link in [&first, &second] {
         assert_eq!(status_and_headline(&rotated.client.get(link).await), (200, "Was this not you?"));
     }
-    assert_eq!(
-        status_and_headline(&submit_not_me(&rotated.client, &first, "").await),
-        (200, "It is noted: this was not you")
-    );
-    assert_eq!(status_and_headline(&stack.client.get(&second).await), (200, "It is noted: this was not you"));
+    assert_eq!(status_and_headline(&submit_not_me(&rotated.client, &first, "").await), (200, "The sign-up is closed"));
+    assert_eq!(status_and_headline(&stack.client.get(&second).await), (200, "The sign-up is closed"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,7 +170,7 @@ async fn page_uses_the_mails_language_or_the_browsers() {
         (200, "C’est noté&nbsp;: ce n’était pas vous")
     );
     assert_eq!(status_and_headline(&request("fr", "GET", "/not-me/x").await), (404, "Ce lien n’est plus valable"));
-    assert_eq!(status_and_headline(&request("qaa", "GET", "/not-me/x").await), (404, "This link is no longer good"));
+    assert_eq!(status_and_headline(&request("qaa", "GET", "/not-me/x").await), (404, "This link is not valid"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,8 @@
-//! The network, the service or a part of it is away, and comes back.
+//! Outages of the network, of the service and of its database, and the recovery from them.
 
 use serde_json::json;
 
-use crate::{
+use crate::harness::{
     browser::Browser,
     views::{ADA, page, wrong},
 };
@@ -11,33 +11,36 @@ use support::{
     stack::Stack,
 };
 
-async fn offline(browser: &Browser, is: bool) {
-    let conditions = json!({ "offline": is, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+/// Disconnects the browser from the network, or connects it again.
+async fn set_offline(browser: &Browser, is_offline: bool) {
+    let conditions = json!({ "offline": is_offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
     browser.devtools("Network.enable", json!({})).await;
     browser.devtools("Network.emulateNetworkConditions", conditions).await;
 }
 
-const SHOWN: &str = "document.querySelector('#offline').checkVisibility()";
-const GONE: &str = "!document.querySelector('#offline').checkVisibility()";
+/// Whether the offline banner is visible.
+const BANNER_VISIBLE: &str = "document.querySelector('#offline').checkVisibility()";
+/// Whether the offline banner is hidden.
+const BANNER_HIDDEN: &str = "!document.querySelector('#offline').checkVisibility()";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_without_a_network_says_so_and_goes_on_when_it_is_back() {
+async fn offline_browser_shows_a_banner_and_recovers() {
     let (stack, browser) = page().await;
-    assert_eq!(browser.evaluate(GONE).await, true);
-    offline(&browser, true).await;
-    browser.until(SHOWN).await;
+    assert_eq!(browser.evaluate(BANNER_HIDDEN).await, true);
+    set_offline(&browser, true).await;
+    browser.until(BANNER_VISIBLE).await;
     browser.sign_up(ADA).await;
-    browser.complains("unreachable").await;
+    browser.wait_for_problem("unreachable").await;
     browser.view("sign-up").await;
-    offline(&browser, false).await;
-    browser.until(GONE).await;
+    set_offline(&browser, false).await;
+    browser.until(BANNER_HIDDEN).await;
     browser.sign_up_and_activate(&stack, ADA).await;
     assert_eq!(stack.database.count("SELECT count(*) FROM registrations").await, 1);
     browser.close_after(&["ERR_INTERNET_DISCONNECTED"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_goes_away_while_the_code_is_awaited_is_waited_for() {
+async fn code_entry_survives_an_outage_of_the_service() {
     let stack = Stack::start().await;
     let (proxy, base) = Proxy::in_front_of(stack.client.base()).await;
     let browser = Browser::start(&base).await;
@@ -48,9 +51,9 @@ async fn a_service_that_goes_away_while_the_code_is_awaited_is_waited_for() {
     browser.until("document.querySelector('#ring:not([hidden])')").await;
     proxy.set(ProxyMode::Closed);
     browser.enter("#boxes", &wrong(&code)).await;
-    browser.until(SHOWN).await;
+    browser.until(BANNER_VISIBLE).await;
     proxy.set(ProxyMode::Open);
-    browser.until(GONE).await;
+    browser.until(BANNER_HIDDEN).await;
     browser.enter("#boxes", &code).await;
     browser.view("welcome").await;
     assert_eq!(browser.text("#profile-email").await, ADA);
@@ -58,7 +61,7 @@ async fn a_service_that_goes_away_while_the_code_is_awaited_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_without_its_database_says_that_nothing_was_done() {
+async fn database_outage_is_reported_as_busy() {
     let mut stack = Stack::prepare(&[]).await;
     let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
     stack.client = stack.start_api(&[("DATABASE_URL", &url)]).await.client.clone();
@@ -67,7 +70,7 @@ async fn a_service_without_its_database_says_that_nothing_was_done() {
     browser.goto("/").await;
     proxy.set(ProxyMode::Closed);
     browser.sign_up(ADA).await;
-    browser.complains("busy").await;
+    browser.wait_for_problem("busy").await;
     browser.view("sign-up").await;
     proxy.set(ProxyMode::Open);
     browser.sign_up_and_activate(&stack, ADA).await;
@@ -75,7 +78,7 @@ async fn a_service_without_its_database_says_that_nothing_was_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_is_loaded_again_in_an_outage_forgets_no_sign_up() {
+async fn reload_during_an_outage_keeps_the_registration() {
     let mut stack = Stack::prepare(&[]).await;
     let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
     stack.client = stack.start_api(&[("DATABASE_URL", &url)]).await.client.clone();
@@ -85,25 +88,25 @@ async fn a_page_that_is_loaded_again_in_an_outage_forgets_no_sign_up() {
     browser.view("code").await;
     proxy.set(ProxyMode::Closed);
     browser.web.refresh().await.unwrap();
-    browser.complains("busy").await;
+    browser.wait_for_problem("busy").await;
     proxy.set(ProxyMode::Open);
     browser.view("code").await;
     browser.close_after(&["503"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_in_and_cannot_be_shown_it_is_told_to_log_in() {
+async fn activation_without_a_profile_leads_to_sign_in() {
     let (stack, browser) = page().await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
     let code = stack.mail_server.mail_to(ADA).await.code();
     browser.until("document.querySelector('#ring:not([hidden])')").await;
-    let away = "{ const real = window.fetch;
+    let profile_fails = "{ const real = window.fetch;
         window.fetch = (path, ...rest) => path.endsWith('/me') ? Promise.reject(new TypeError()) : real(path, ...rest); }";
-    browser.evaluate(away).await;
+    browser.evaluate(profile_fails).await;
     browser.enter("#boxes", &code).await;
     browser.view("log-in").await;
-    browser.says("#status", "activated-log-in").await;
-    browser.complains("unreachable").await;
+    browser.wait_for_word("#status", "activated-log-in").await;
+    browser.wait_for_problem("unreachable").await;
     browser.close().await;
 }

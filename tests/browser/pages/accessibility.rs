@@ -1,52 +1,54 @@
-//! How the page looks, to whom it may concern: narrow and wide, dark and light, moving or not, and to axe-core.
+//! Accessibility and appearance: axe-core on every view, small and large screens, light and dark mode, reduced motion.
 
 use serde_json::{Value, json};
 
-use crate::{
+use crate::harness::{
     browser::Browser,
     views::{ADA, page, wrong},
 };
 use support::client::PASSWORD;
 
-/// WCAG 2.0 to 2.2, A and AA.
+/// WCAG 2.0 to 2.2, levels A and AA.
 const RULES: [&str; 5] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 
 impl Browser {
+    /// Sets the size of the viewport.
     pub(crate) async fn resize(&self, width: u32, height: u32) {
         let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
         self.devtools("Emulation.setDeviceMetricsOverride", screen).await;
     }
 
+    /// Emulates media features such as `prefers-color-scheme`.
     pub(crate) async fn prefers(&self, preferences: &[(&str, &str)]) {
         let features: Vec<_> =
             preferences.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
-    /// Nothing keeps anybody out, wherever they look from.
-    pub(crate) async fn is_for_everybody(&self, view: &str) {
+    /// Asserts that the page fits the screen and passes axe-core, on small and large screens, in light and dark mode.
+    pub(crate) async fn is_accessible(&self, view: &str) {
         for (width, height, scheme) in
             [(1280, 900, "light"), (320, 568, "dark"), (320, 568, "light"), (1280, 900, "dark")]
         {
             self.resize(width, height).await;
-            // What fades in would be judged half way.
+            // axe-core would judge elements that are still fading in.
             self.prefers(&[("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]).await;
-            let sideways = "document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth";
-            assert_eq!(self.evaluate(sideways).await, 0, "{view} is wider than {width}");
+            let overflow = "document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth";
+            assert_eq!(self.evaluate(overflow).await, 0, "{view} is wider than {width} pixels");
             self.passes_axe(&format!("{view}, {scheme}, {width}")).await;
         }
     }
 
-    async fn passes_axe(&self, what: &str) {
+    async fn passes_axe(&self, context: &str) {
         if self.evaluate("typeof axe").await == "undefined" {
             let path = std::env::var("AXE").expect("AXE is not set: run the tests with `make test-browser`");
             let source = std::fs::read_to_string(path).unwrap();
             self.evaluate(&format!("{{ {source}\n }}; 0")).await;
         }
         let options = json!({ "runOnly": RULES, "resultTypes": ["violations"] });
-        let found = self.evaluate(&format!("axe.run(document, {options}).then(found => found.violations)")).await;
-        let found: Vec<String> = found.as_array().unwrap().iter().flat_map(violations).collect();
-        assert!(found.is_empty(), "{what}:\n{}", found.join("\n"));
+        let result = self.evaluate(&format!("axe.run(document, {options}).then(result => result.violations)")).await;
+        let found: Vec<String> = result.as_array().unwrap().iter().flat_map(violations).collect();
+        assert!(found.is_empty(), "{context}:\n{}", found.join("\n"));
     }
 }
 
@@ -56,52 +58,52 @@ fn violations(rule: &Value) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_way_in_is_for_everybody() {
+async fn sign_up_views_are_accessible() {
     let (stack, browser) = page().await;
-    browser.is_for_everybody("sign-up").await;
+    browser.is_accessible("sign-up").await;
     browser.click("#sign-up-go").await;
     browser.until("document.querySelector('#email-error').innerText").await;
-    browser.is_for_everybody("sign-up with faults").await;
+    browser.is_accessible("sign-up with errors").await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
     let code = stack.mail_server.mail_to(ADA).await.code();
     browser.until("document.querySelector('#ring').checkVisibility()").await;
-    browser.is_for_everybody("code").await;
+    browser.is_accessible("code").await;
     browser.enter("#boxes", &wrong(&code)).await;
-    browser.reads("#tries", "2").await;
-    browser.is_for_everybody("code that was wrong").await;
+    browser.wait_for_text("#tries", "2").await;
+    browser.is_accessible("code after a wrong code").await;
     browser.close_after(&["422"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_inside_is_for_everybody() {
+async fn account_views_are_accessible() {
     let (stack, browser) = page().await;
     stack.sign_up_and_activate(ADA).await;
     browser.goto("/?lang=fr").await;
     browser.click("#to-log-in").await;
     browser.view("log-in").await;
-    browser.is_for_everybody("log-in").await;
+    browser.is_accessible("log-in").await;
     browser.click("#to-forgot").await;
     browser.view("forgot").await;
-    browser.is_for_everybody("forgot").await;
+    browser.is_accessible("forgot").await;
     browser.fill("#forgot-email", ADA).await;
     browser.click("#forgot-go").await;
     browser.view("reset").await;
     stack.mail_server.nth_mail_to(ADA, 3).await;
-    browser.is_for_everybody("reset").await;
+    browser.is_accessible("reset").await;
     browser.goto("/?lang=fr").await;
     browser.click("#to-log-in").await;
     browser.log_in(ADA, PASSWORD).await;
     browser.view("welcome").await;
-    browser.is_for_everybody("welcome").await;
+    browser.is_accessible("welcome").await;
     browser.click("#delete").await;
     browser.until("document.querySelector('#confirm-delete').open").await;
-    browser.is_for_everybody("the question whether to delete").await;
+    browser.is_accessible("deletion dialog").await;
     browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_wants_nothing_to_move_sees_nothing_move() {
+async fn reduced_motion_stops_all_animations() {
     let (stack, browser) = page().await;
     browser.prefers(&[("prefers-reduced-motion", "reduce")]).await;
     browser.goto("/").await;
@@ -116,7 +118,7 @@ async fn who_wants_nothing_to_move_sees_nothing_move() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dark_is_dark_and_light_is_light() {
+async fn colour_scheme_follows_the_preference() {
     let (_stack, browser) = page().await;
     let sum =
         "getComputedStyle(document.body).backgroundColor.match(/[0-9.]+/g).slice(0, 3).reduce((a, b) => a + +b, 0)";

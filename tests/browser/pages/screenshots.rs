@@ -1,36 +1,37 @@
-//! The pictures of the README (`make screenshots`). Without a folder for them they are taken and let go.
+//! The screenshots of the README (`make screenshots`). They are saved only if SCREENSHOTS names a directory.
 
 use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::{
+use crate::harness::{
     browser::Browser,
     views::{ADA, page},
 };
 use support::{client::PASSWORD, stack::Stack};
 
+/// Takes a screenshot of the current view.
 async fn take(browser: &Browser, name: &str) {
     browser.devtools("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await;
     browser.evaluate("scrollTo(0, 0)").await;
-    // What is still moving would be taken half way.
+    // Wait for running animations to end.
     browser.until("document.getAnimations().every(moves => moves.playState !== 'running')").await;
-    let picture = browser.web.screenshot_as_png().await.unwrap();
+    let png = browser.web.screenshot_as_png().await.unwrap();
     if let Some(folder) = std::env::var_os("SCREENSHOTS").map(PathBuf::from) {
-        std::fs::write(folder.join(name).with_extension("png"), picture).unwrap();
+        std::fs::write(folder.join(name).with_extension("png"), png).unwrap();
     }
 }
 
-async fn wait_for_the_ring(stack: &Stack, browser: &Browser) -> String {
+/// Waits until the countdown has visibly progressed, and returns the code.
+async fn wait_for_countdown(stack: &Stack, browser: &Browser) -> String {
     browser.view("code").await;
     let code = stack.mail_server.mail_to(ADA).await.code();
-    // So that the ring is seen to run.
     browser.until("Number(document.querySelector('#ring:not([hidden])').dataset.left) < 57").await;
     code
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_signing_up_of_the_code_and_of_being_in() {
+async fn screenshots_of_sign_up_code_and_account() {
     let (stack, browser) = page().await;
     browser.resize(1100, 800).await;
     browser.prefers(&[("prefers-color-scheme", "light"), ("prefers-reduced-motion", "reduce")]).await;
@@ -38,7 +39,7 @@ async fn of_signing_up_of_the_code_and_of_being_in() {
     browser.fill("#password", PASSWORD).await;
     take(&browser, "sign-up").await;
     browser.click("#sign-up-go").await;
-    let code = wait_for_the_ring(&stack, &browser).await;
+    let code = wait_for_countdown(&stack, &browser).await;
     browser.enter("#boxes", &code[..2]).await;
     take(&browser, "code").await;
     browser.press(&code[2..]).await;
@@ -48,13 +49,13 @@ async fn of_signing_up_of_the_code_and_of_being_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_telephone_at_night_in_french() {
+async fn screenshot_of_a_phone_in_dark_mode_in_french() {
     let (stack, browser) = page().await;
     browser.resize(390, 844).await;
     browser.prefers(&[("prefers-color-scheme", "dark"), ("prefers-reduced-motion", "reduce")]).await;
     browser.goto("/?lang=fr").await;
     browser.sign_up(ADA).await;
-    wait_for_the_ring(&stack, &browser).await;
+    wait_for_countdown(&stack, &browser).await;
     take(&browser, "code-fr-dark").await;
     browser.close().await;
 }

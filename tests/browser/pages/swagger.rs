@@ -1,15 +1,16 @@
-//! The Swagger page, by clicks and typing: what the README says to do there.
+//! The Swagger page, operated as the README describes.
 
 use serde_json::{Value, json};
 
-use crate::browser::Browser;
+use crate::harness::browser::Browser;
 use support::{client::PASSWORD, stack::Stack};
 
 const ADA: &str = "ada@example.com";
-/// These pages are the framework's, and name none.
+/// The pages come from the framework and name no icon, so the browser asks for the default one.
 const NO_ICON: &[&str] = &["/favicon.ico"];
 
-/// Status and body of what an operation answers, tried out with this body, or with the example.
+/// Executes an operation with "Try it out", with this body or the example, and returns the status and the response
+/// body.
 async fn try_out(browser: &Browser, operation: &str, body: Option<Value>) -> (String, Value) {
     let block = format!("[id^='operations-'][id$='-{operation}']");
     browser.click(&format!("{block} .opblock-summary-control")).await;
@@ -28,7 +29,7 @@ async fn try_out(browser: &Browser, operation: &str, body: Option<Value>) -> (St
     (status.split_whitespace().next().unwrap().to_owned(), body)
 }
 
-/// Fills in one kind of credentials, by the ids that the page gives their fields.
+/// Fills in one kind of credentials; `fields` are the selectors of the input fields and their values.
 async fn authorize(browser: &Browser, fields: &[(&str, &str)]) {
     browser.click(".auth-wrapper > .authorize").await;
     for (field, text) in fields {
@@ -36,13 +37,13 @@ async fn authorize(browser: &Browser, fields: &[(&str, &str)]) {
     }
     let container = format!(".auth-container:has({})", fields[0].0);
     browser.click(&format!("{container} .authorize")).await;
-    // What was typed is taken away when it is taken.
+    // The page removes the fields when it has accepted the credentials.
     browser.until(&format!("!document.querySelector('{}')", fields[0].0)).await;
     browser.click(".auth-container .btn-done").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_clicks_through_the_swagger_page_signs_up_and_is_somebody() {
+async fn swagger_page_completes_the_journey() {
     let stack = Stack::start().await;
     let browser = Browser::start(stack.client.base()).await;
     browser.goto("/docs").await;
@@ -63,10 +64,10 @@ async fn whoever_clicks_through_the_swagger_page_signs_up_and_is_somebody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_other_page_of_the_spec_shows_it_too() {
+async fn scalar_page_shows_the_specification() {
     let stack = Stack::start().await;
     let browser = Browser::start(stack.client.base()).await;
     browser.goto("/docs/scalar").await;
-    browser.reads("body", "Register").await;
+    browser.wait_for_text("body", "Register").await;
     browser.close_after(NO_ICON).await;
 }

@@ -1,12 +1,12 @@
-//! What happens elsewhere, on another device or in another tab, and what happens twice.
+//! Events from other devices and tabs, page reloads, repeated clicks and the browser history.
 
 use serde_json::json;
 
-use crate::views::{ADA, page};
+use crate::harness::views::{ADA, page};
 use support::client::{PASSWORD, send};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_in_on_another_device_is_told_to_log_in_here() {
+async fn activation_on_another_device_leads_to_sign_in() {
     let (stack, browser) = page().await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
@@ -15,12 +15,12 @@ async fn who_comes_in_on_another_device_is_told_to_log_in_here() {
     stack.client.wait_for_receipt(registration.as_str().unwrap(), "sent").await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
     browser.view("log-in").await;
-    browser.complains("already-active").await;
+    browser.wait_for_problem("already-active").await;
     browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sign_up_that_its_address_disowned_is_over_here_as_well() {
+async fn disowned_registration_closes_the_code_view() {
     let (stack, browser) = page().await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
@@ -28,26 +28,26 @@ async fn a_sign_up_that_its_address_disowned_is_over_here_as_well() {
     let token = mail.text.lines().find_map(|line| line.strip_prefix("http://localhost:8000/not-me/")).unwrap();
     assert_eq!(send(stack.client.request("POST", &format!("/not-me/{token}"))).await.status, 200);
     browser.view("sign-up").await;
-    browser.complains("closed").await;
+    browser.wait_for_problem("closed").await;
     browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_is_over_is_said_to_be() {
+async fn expired_session_is_reported() {
     let (stack, browser) = page().await;
     browser.sign_up_and_activate(&stack, ADA).await;
     stack.database.age(86_401).await;
     browser.click("#delete").await;
     browser.click("#delete-go").await;
     browser.view("log-in").await;
-    browser.complains("session-over").await;
+    browser.wait_for_problem("session-over").await;
     browser.log_in(ADA, PASSWORD).await;
     browser.view("welcome").await;
     browser.close_after(&["401"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_was_loaded_again_asks_for_the_password_and_goes_on() {
+async fn reloaded_code_view_asks_for_the_password_again() {
     let (stack, browser) = page().await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
@@ -66,7 +66,7 @@ async fn a_page_that_was_loaded_again_asks_for_the_password_and_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_pressed_twice_is_done_once() {
+async fn repeated_clicks_register_once() {
     let (stack, browser) = page().await;
     browser.fill("#email", ADA).await;
     browser.fill("#password", PASSWORD).await;
@@ -77,7 +77,7 @@ async fn what_is_pressed_twice_is_done_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn going_back_goes_to_the_view_before() {
+async fn back_and_forward_navigate_between_views() {
     let (_stack, browser) = page().await;
     browser.click("#to-log-in").await;
     browser.view("log-in").await;
@@ -95,7 +95,7 @@ async fn going_back_goes_to_the_view_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn going_back_from_the_inside_is_no_trap() {
+async fn back_from_the_account_view_leaves_the_page() {
     let (stack, browser) = page().await;
     browser.sign_up_and_activate(&stack, ADA).await;
     for _ in ["the code", "the sign-up"] {
@@ -109,7 +109,7 @@ async fn going_back_from_the_inside_is_no_trap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_logs_in_instead_waits_for_no_code_any_more() {
+async fn sign_in_forgets_the_pending_registration() {
     let (stack, browser) = page().await;
     stack.sign_up_and_activate(ADA).await;
     browser.sign_up("bob@example.com").await;
