@@ -108,7 +108,7 @@ impl Config {
 /// Rejects the login of .env.example.
 fn reject_example_login(url: &SecretString) -> Result<()> {
     if url.expose_secret().contains("://vestibule:vestibule@") {
-        bail!("DATABASE_URL holds a login that is public, the one of .env.example: use your own in production");
+        bail!("DATABASE_URL has a well-known login: in production, set a user and a password of your own");
     }
     Ok(())
 }

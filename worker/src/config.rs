@@ -152,7 +152,7 @@ impl Config {
 /// Rejects the user and password of .env.example, which are public.
 fn reject_default_login(url: &SecretString) -> Result<()> {
     if url.expose_secret().contains("://vestibule:vestibule@") {
-        bail!("DATABASE_URL holds a login that is public (.env.example): use your own user and password in production");
+        bail!("DATABASE_URL has a well-known login: in production, set a user and a password of your own");
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ fn production_rejects_the_example_logins() {
     for login in [broker, database] {
         assert!(load(&[login]).is_ok());
         let error = load(&[login, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
-        assert!(error.starts_with(&format!("{} holds a login", login.0)), "{error}");
+        assert!(error.starts_with(&format!("{} has a well-known login", login.0)), "{error}");
     }
 }
 

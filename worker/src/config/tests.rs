@@ -30,9 +30,9 @@ fn production_rejects_the_example_code_secret() {
 #[test]
 fn production_rejects_public_logins_and_plain_text_passwords() {
     for (setting, message) in [
-        (("AMQP_URL", "amqp://guest:guest@h"), "AMQP_URL holds a login"),
-        (("AMQP_URL", "AMQP://h"), "AMQP_URL holds a login"),
-        (("DATABASE_URL", "postgres://vestibule:vestibule@h/x"), "DATABASE_URL holds a login"),
+        (("AMQP_URL", "amqp://guest:guest@h"), "AMQP_URL has a well-known login"),
+        (("AMQP_URL", "AMQP://h"), "AMQP_URL has a well-known login"),
+        (("DATABASE_URL", "postgres://vestibule:vestibule@h/x"), "DATABASE_URL has a well-known login"),
         (("SMTP_URL", "smtp://u:hunter2@mail.example.com"), "SMTP_URL sends user and password"),
     ] {
         assert!(load(&[setting]).is_ok());
