@@ -11,7 +11,7 @@ use crate::{
     domain::{email::EmailAddress, network::TrustedProxies, password::recipe::Recipe, policy::Policy},
     error::Error,
     metrics::Metrics,
-    outbox::delivery::OutboxDelivery,
+    outbox::{delivery::OutboxDelivery, events::EventWriter},
     password_hashing::HashPool,
     registration::receipt_watch::Subscribers,
     store::{Store, key_fingerprint},
@@ -29,8 +29,7 @@ pub(crate) struct App {
     pub(crate) relay_wakeup: Arc<Notify>,
     pub(crate) delivery: OutboxDelivery,
     pub(crate) public_url: String,
-    /// Whether events for other services contain email addresses.
-    pub(crate) events_with_email: bool,
+    pub(crate) events: EventWriter,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) metrics: Metrics,
     pub(crate) subscribers: Arc<Subscribers>,

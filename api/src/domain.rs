@@ -5,6 +5,8 @@ pub(crate) mod code;
 pub(crate) mod email;
 pub(crate) mod mail_suppression;
 pub(crate) mod network;
+pub(crate) mod outbox_capacity;
+pub(crate) mod outbox_message;
 pub(crate) mod password;
 pub(crate) mod policy;
 pub(crate) mod rate_limit;

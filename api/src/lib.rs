@@ -8,7 +8,6 @@ mod cli;
 mod config;
 mod domain;
 mod error;
-mod health;
 mod http;
 mod metrics;
 mod outbox;
@@ -20,9 +19,10 @@ mod store;
 
 pub use cli::{Command, Tool, USAGE, answer};
 pub use config::Config;
+pub use domain::outbox_message::OutboxMessage;
 #[cfg(any(test, fuzzing))]
 pub use http::fuzzing;
-pub use outbox::delivery::{Deliver, DeliveryError, OutboxDelivery, OutboxMessage};
+pub use outbox::delivery::{Deliver, DeliveryError, OutboxDelivery};
 pub use server::{CONNECTIONS, Services, broker, run, run_on};
 
 /// All SQL statements of this crate, for the test that prepares each of them.

@@ -1,5 +1,7 @@
 //! Wiring of the API: builds the shared state and starts all tasks of the process.
 
+pub(crate) mod health;
+
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -20,9 +22,9 @@ use crate::{
     auth::rejection_cache::RejectionCache,
     cleanup::{self, Cleanup},
     config::Config,
-    health, http,
+    http,
     metrics::Metrics,
-    outbox::{delivery::OutboxDelivery, rabbitmq::Publisher, relay},
+    outbox::{delivery::OutboxDelivery, events::EventWriter, rabbitmq::Publisher, relay},
     password_hashing::{HashMetrics, HashPool},
     registration::receipt_watch::{self, Subscribers},
     store::Store,
@@ -101,8 +103,8 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
         rejection_cache: RejectionCache::new(),
         relay_wakeup: Arc::default(),
         delivery: delivery.clone(),
+        events: EventWriter { source: config.public_url.clone(), with_email: config.events_with_email },
         public_url: config.public_url,
-        events_with_email: config.events_with_email,
         trusted_proxies: config.trusted_proxies,
         metrics: metrics.clone(),
         subscribers: Arc::new(Subscribers::new(max_subscriptions, Arc::clone(&metrics.streams))),

@@ -9,7 +9,6 @@ pub(crate) mod key_fingerprint;
 pub(crate) mod lockouts;
 pub(crate) mod mail_suppressions;
 pub(crate) mod outbox;
-pub(crate) mod outbox_stats;
 pub(crate) mod password_changes;
 pub(crate) mod passwords;
 pub(crate) mod rate_limits;
@@ -98,7 +97,7 @@ pub(crate) fn statements() -> Vec<&'static str> {
         sessions::ALL,
         cleanup_lock::ALL,
         users::ALL,
-        outbox_stats::ALL,
+        crate::store::outbox::stats::ALL,
     ]
     .concat()
 }

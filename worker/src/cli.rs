@@ -1,14 +1,11 @@
 //! Command line of the worker: parses a command, runs it and formats its output.
 
-mod output;
-
 use anyhow::Result;
-pub(crate) use output::{CommandOutput, escape_unprintable, format_table, format_time, mask_email};
 use shared::postgres;
 
 use crate::{
     Config,
-    dead_letters::{parked, undeliverable},
+    dead_letters::{Action, Selection, parked, undeliverable},
     store::Store,
 };
 
@@ -58,22 +55,6 @@ pub struct Tool {
 enum DeadLetterKind {
     Parked,
     Undeliverable,
-}
-
-/// What a command does with dead letters. An ID is not checked yet: it is as the operator typed it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    List,
-    Show(String),
-    Requeue(Selection),
-    Drop(String),
-}
-
-/// Which dead letters are requeued.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Selection {
-    All,
-    Id(String),
 }
 
 impl Command {

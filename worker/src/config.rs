@@ -6,14 +6,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use shared::amqp::topology::Topology;
-use shared::{codes::CodeSecrets, config::needed, postgres::Pool};
+use shared::{codes::CodeSecrets, config::needed};
 
-use crate::{
-    delivery::{email::Sender, handler::Handler, message_builder::MessageBuilder, pending_records::PendingRecords},
-    health::WorkerHealth,
-    smtp::{config::SmtpConfig, pool::SmtpPool},
-    store::Store,
-};
+use crate::{delivery::email::Sender, smtp::config::SmtpConfig};
 
 /// The secret settings: each may also be given as `X_FILE`, the path of a file with the value.
 const SECRETS: [&str; 4] = ["DATABASE_URL", "AMQP_URL", "SMTP_URL", "CODE_SECRETS"];
@@ -89,19 +84,6 @@ impl Config {
     /// Returns `AMQP_URL`, or an error if it is not set.
     pub(crate) fn amqp_url(&self) -> Result<SecretString> {
         needed("AMQP_URL", self.amqp_url.clone())
-    }
-
-    /// Creates the handler that delivers messages with these settings.
-    pub(crate) fn handler(self, database: Pool, health: Arc<WorkerHealth>) -> Handler {
-        let message_builder =
-            MessageBuilder { code_secrets: self.code_secrets, sender: self.sender, public_url: self.public_url };
-        Handler {
-            store: Store::new(database),
-            message_builder,
-            smtp_pool: SmtpPool::new(self.smtp, self.concurrency, Arc::clone(&health.smtp)),
-            pending_records: PendingRecords::default(),
-            health,
-        }
     }
 
     fn from_settings(settings: Settings) -> Result<Self> {

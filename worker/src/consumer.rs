@@ -1,9 +1,7 @@
 //! RabbitMQ consumer: processes up to `prefetch` messages concurrently, reconnects after failures, drains on shutdown.
 
 mod ack;
-pub(crate) mod broker_status;
 mod connection;
-pub(crate) mod headers;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -1,5 +1,7 @@
 //! Health checks and gauges of the worker: Postgres, the broker, the mail server and the queue lengths.
 
+pub(crate) mod broker_status;
+
 use std::sync::Arc;
 
 use shared::postgres::{self, Pool, PoolUsage};
@@ -8,12 +10,8 @@ use shared::telemetry::{
     metrics::{Family, Number, Registry, names},
 };
 
-use crate::{
-    consumer::broker_status::{BrokerStatus, QueueLengths},
-    metrics::Metrics,
-    smtp::health::SmtpHealth,
-    store::Store,
-};
+use crate::{metrics::Metrics, smtp::health::SmtpHealth, store::Store};
+use broker_status::{BrokerStatus, QueueLengths};
 
 /// The metrics of one worker and the state that its health check reports.
 pub struct WorkerHealth {

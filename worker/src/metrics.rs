@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use shared::messages::MailKind;
 use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram, names};
 
-use crate::delivery::outcome::{Completion, Outcome};
+use crate::domain::outcome::{Completion, Outcome};
 
 /// Why mails are dropped: the reasons in `delivery/decision.rs` and `delivery/handler.rs`.
 const DROP_REASONS: [&str; 5] = ["expired", "superseded", "registration over", "gone", "muted"];

@@ -14,7 +14,7 @@ use tokio_postgres::Row;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::delivery::decision::{CodeFacts, Facts, warning_deadline, welcome_deadline};
+use crate::domain::decision::{CodeFacts, Facts, warning_deadline, welcome_deadline};
 
 // Selects the facts about a message in one round trip, and in one row even if the message refers to nothing. The row
 // also says whether the server accepts writes: a read-only server, a standby for example, could not record what was

@@ -4,7 +4,7 @@ use crate::{
     app::App,
     domain::session::Token,
     error::Error,
-    outbox::events::{self, EventDetails},
+    outbox::events::EventDetails,
     store::{
         outbox, registrations, resets, sessions,
         transaction::{Commit, Transaction, Writes},
@@ -35,7 +35,7 @@ pub(crate) async fn delete(app: &App, token: &Token, traceparent: &str) -> Resul
     registrations::delete_of(&mut writes, &user.email);
     resets::delete_of(&mut writes, &user.email);
     users::delete(&mut writes, user.id);
-    events::deleted(app, &mut writes, &EventDetails { email: &user.email, at: now, traceparent }, user.id);
+    app.events.deleted(&mut writes, &EventDetails { email: &user.email, at: now, traceparent }, user.id);
     transaction.commit(writes).await?;
     app.wake_relay();
     Ok(())

@@ -5,10 +5,8 @@ use time::OffsetDateTime;
 
 use crate::{
     app::App,
-    outbox::{
-        delivery::OutboxMessage,
-        events::{self, EventDetails},
-    },
+    domain::outbox_message::OutboxMessage,
+    outbox::events::EventDetails,
     rng,
     store::{
         outbox, password_changes, resets,
@@ -33,6 +31,6 @@ pub(crate) fn set_password<'a>(app: &App, writes: &mut Writes<'a>, user: &'a Use
     let message = Message { kind: MailKind::PasswordChanged, id: rng::id() };
     password_changes::insert(writes, message.id, user.id, changed_at);
     let occasion = EventDetails { email: &user.email, at: changed_at, traceparent: &traceparent };
-    events::password_changed(app, writes, &occasion, user.id);
+    app.events.password_changed(writes, &occasion, user.id);
     outbox::insert(writes, OutboxMessage::Mail(Envelope { message, traceparent: Some(traceparent) }));
 }

@@ -9,7 +9,8 @@ use tokio::{task::JoinSet, time::Instant};
 use uuid::Uuid;
 
 use crate::{
-    outbox::delivery::{Deliver, DeliveryError, OutboxMessage},
+    domain::outbox_message::OutboxMessage,
+    outbox::delivery::{Deliver, DeliveryError},
     store::{
         outbox::{self, Lease},
         transaction::Writes,

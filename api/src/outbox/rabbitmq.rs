@@ -24,7 +24,8 @@ use uuid::Uuid;
 
 use crate::{
     domain::cloud_event::Event,
-    outbox::delivery::{Deliver, DeliveryError, OutboxMessage},
+    domain::outbox_message::OutboxMessage,
+    outbox::delivery::{Deliver, DeliveryError},
 };
 use connection::ActiveConnection;
 

@@ -9,9 +9,10 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    domain::outbox_capacity::Capacity,
     error::Error,
     metrics::Metrics,
-    outbox::{capacity::Capacity, delivery::OutboxDelivery, event_poll::EventPoll, in_flight::InFlight},
+    outbox::{delivery::OutboxDelivery, event_poll::EventPoll, in_flight::InFlight},
     rng,
     store::{
         Store,

@@ -12,11 +12,9 @@ use crate::{
         network_guesses, password_attempt,
         subject_keys::SubjectKeys,
     },
+    domain::outbox_message::OutboxMessage,
     error::Error,
-    outbox::{
-        delivery::OutboxMessage,
-        events::{self, EventDetails},
-    },
+    outbox::events::EventDetails,
     password_hashing::Priority,
     rng,
     store::{
@@ -87,7 +85,7 @@ async fn create_account(
     let envelope = Envelope { message, traceparent: Some(credentials.traceparent.clone()) };
     outbox::insert(&mut writes, OutboxMessage::Mail(envelope));
     let occasion = EventDetails { email: &user.email, at: now, traceparent: &credentials.traceparent };
-    events::activated(app, &mut writes, &occasion, user.id, registration.id);
+    app.events.activated(&mut writes, &occasion, user.id, registration.id);
     network_guesses::forgive(&mut writes, keys, wrong_codes, reserved_at);
     let mut instance_writes = Writes::default();
     guesses::subtract_from_totals(&mut instance_writes, verified.code.length, reserved_at);

@@ -15,13 +15,13 @@ use uuid::Uuid;
 use crate::{
     app::App,
     auth::subject_keys::SubjectKeys,
+    domain::outbox_message::OutboxMessage,
     domain::{
         email::EmailAddress,
         mail_suppression,
         password::proof::ComputedHash,
         policy::{Code, CodePurpose, IssuedCodes, RateLimited},
     },
-    outbox::delivery::OutboxMessage,
     rng,
     store::{
         Connection, PgError,

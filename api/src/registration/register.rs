@@ -18,7 +18,7 @@ use crate::{
         policy::{CodePurpose, IDEMPOTENCY_TTL},
     },
     error::Error,
-    outbox::events::{self, EventDetails},
+    outbox::events::EventDetails,
     password_hashing::{HashPermit, Priority},
     registration::{
         issue_code::{self, CodeRequest},
@@ -189,7 +189,7 @@ async fn insert(
     codes::insert(&mut writes, &code, app.policy.code_ttl, now);
     issue_code::write(app, &mut writes, &code_request, &facts, code.id);
     let occasion = EventDetails { email: &request.email, at: now, traceparent: &request.traceparent };
-    events::registered(app, &mut writes, &occasion, id);
+    app.events.registered(&mut writes, &occasion, id);
     shared::fault_points::point("register-before-commit");
     match transaction.commit(writes).await {
         Err(error) if store::violates(&error, registrations::IDEMPOTENCY_KEY_UNIQUE) => return Ok(None),

@@ -1,6 +1,8 @@
 //! The outbox table: rows are inserted in the transaction that makes them true, leased by relays, and deleted when
 //! delivered.
 
+pub(crate) mod stats;
+
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,8 +13,8 @@ use uuid::Uuid;
 
 use super::{Connection, transaction::Writes};
 use crate::{
-    domain::{cloud_event::Event, email::EmailAddress},
-    outbox::{capacity::Capacity, delivery::OutboxMessage},
+    domain::outbox_message::OutboxMessage,
+    domain::{cloud_event::Event, email::EmailAddress, outbox_capacity::Capacity},
 };
 
 const INSERT: &str = "INSERT INTO outbox (id, message, traceparent) VALUES ($1, $2, $3)";

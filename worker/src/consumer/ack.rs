@@ -13,11 +13,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    consumer::headers::{ATTEMPTS, PARKED_AT, PARKED_REASON},
-    delivery::{
-        handler::{POSTPONE_SECONDS, retry_delay_seconds},
-        outcome::Outcome,
-    },
+    delivery::handler::{POSTPONE_SECONDS, retry_delay_seconds},
+    domain::outcome::Outcome,
+    message_headers::{ATTEMPTS, PARKED_AT, PARKED_REASON},
 };
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);

@@ -18,7 +18,10 @@ use self::{
     message::{ParkedMessage, Summary},
     queue::{MAX_MESSAGES, ParkedQueue},
 };
-use crate::cli::{Action, CommandOutput, Selection, format_table};
+use crate::dead_letters::{
+    Action, Selection,
+    output::{CommandOutput, format_table},
+};
 
 /// Runs a `worker parked` command.
 pub(crate) async fn run(url: &SecretString, topology: &Topology, action: &Action) -> Result<CommandOutput> {

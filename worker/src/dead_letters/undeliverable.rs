@@ -12,8 +12,11 @@ use shared::{
 use uuid::Uuid;
 
 use crate::{
-    cli::{Action, CommandOutput, Selection, escape_unprintable, format_table, format_time, mask_email},
-    delivery::decision::{Decision, Facts},
+    dead_letters::{
+        Action, Selection,
+        output::{CommandOutput, escape_unprintable, format_table, format_time, mask_email},
+    },
+    domain::decision::{Decision, Facts},
     store::{
         SourceTable, Store,
         undeliverable::{self, RequeueResult, UndeliverableMail},

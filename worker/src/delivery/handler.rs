@@ -12,10 +12,12 @@ use uuid::Uuid;
 
 use crate::{
     delivery::{
-        decision::Decision,
         message_builder::{BuildError, MessageBuilder},
-        outcome::{Completion, Outcome},
         pending_records::PendingRecords,
+    },
+    domain::{
+        decision::Decision,
+        outcome::{Completion, Outcome},
     },
     health::WorkerHealth,
     smtp::{

@@ -2,21 +2,18 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use shared::messages::Envelope;
 use shared::telemetry::traces::spans;
-use shared::{messages::Envelope, postgres::Pool};
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    Config, WorkerHealth,
-    delivery::{
-        handler::{Handler, POSTPONE_SECONDS, retry_delay_seconds},
-        outcome::Outcome,
-    },
+    delivery::handler::{Handler, POSTPONE_SECONDS, retry_delay_seconds},
+    domain::outcome::Outcome,
 };
 
 /// A worker that receives messages by function call instead of from a queue.
@@ -34,9 +31,8 @@ pub struct RetryLater {
 }
 
 impl InProcessDelivery {
-    /// Creates a delivery that sends over at most `WORKER_CONCURRENCY` SMTP connections.
-    pub fn new(config: Config, database: Pool, health: Arc<WorkerHealth>) -> Self {
-        Self { handler: config.handler(database, health), attempts: Mutex::default() }
+    pub(crate) fn new(handler: Handler) -> Self {
+        Self { handler, attempts: Mutex::default() }
     }
 
     /// Makes one delivery attempt; `Ok` means that the outcome is recorded. May be called any number of times

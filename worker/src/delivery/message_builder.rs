@@ -11,10 +11,8 @@ use shared::{
 use uuid::Uuid;
 
 use crate::{
-    delivery::{
-        decision::{CodeFacts, Facts},
-        email::{self, OutgoingMail, Sender},
-    },
+    delivery::email::{self, OutgoingMail, Sender},
+    domain::decision::{CodeFacts, Facts},
     smtp::Email,
 };
 

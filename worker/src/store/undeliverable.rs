@@ -7,7 +7,7 @@ use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
 
 use super::{SourceTable, Store, facts_from_row};
-use crate::delivery::decision::Facts;
+use crate::domain::decision::Facts;
 
 macro_rules! undeliverable_query {
     ($rest:literal) => {

@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::{
-    cli::{escape_unprintable, format_time},
-    consumer::headers::{PARKED_AT, PARKED_REASON},
+    dead_letters::output::{escape_unprintable, format_time},
+    message_headers::{PARKED_AT, PARKED_REASON},
 };
 
 const MAX_ID_BYTES: usize = 64;

@@ -11,7 +11,7 @@ use shared::telemetry::{
 use crate::{
     app::App,
     error::Error,
-    store::{outbox_stats, schema},
+    store::{outbox::stats, schema},
 };
 
 /// The gauges that are set only when the metrics are scraped.
@@ -72,7 +72,7 @@ impl Gauges {
         self.pool_connections.set(["in_use"], in_use);
         self.pool_connections.set(["idle"], idle);
         self.pool_waiting.set(waiting);
-        let query = async { Ok::<_, Error>(outbox_stats::waiting(&app.store.connection().await?).await?) };
+        let query = async { Ok::<_, Error>(stats::waiting(&app.store.connection().await?).await?) };
         let Some(Ok((mails, events))) = soon(query).await else {
             // No value is better than an outdated one.
             self.outbox_messages.forget();

@@ -2,7 +2,7 @@
 
 use futures_util::future::try_join;
 
-use super::{Connection, PgError};
+use crate::store::{Connection, PgError};
 
 // Counting stops at 10 000 rows, where it would begin to be expensive. Mails are read in the order of their age, so the
 // oldest is among those that are counted; events in the order of `due_at`, and of very many the oldest may be in
