@@ -182,7 +182,7 @@ async fn second_signal_exits_without_waiting() {
     // A later request was answered, so the server has read the head of the first one.
     post(&addr, "/v1/users", "", "{}");
     api.send_sigterm();
-    api.wait_for("stopping");
+    api.wait_for("signal received; draining");
     api.send_sigterm();
     let (code, log) = api.wait_for_exit();
     assert_eq!(code, Some(130), "{log}");

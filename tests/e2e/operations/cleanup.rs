@@ -49,10 +49,10 @@ async fn only_one_process_cleans_up_at_a_time() {
     let stack = Stack::without_broker().await;
     let database = &stack.database;
     // Sequences are visible to other transactions at once, and are not rolled back.
-    let watching = "CREATE SEQUENCE batches; CREATE SEQUENCE overlaps;
+    let watching = "CREATE SEQUENCE batches; CREATE SEQUENCE overlapping;
         CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             PERFORM nextval('batches');
-            IF NOT pg_try_advisory_xact_lock(7, 7) THEN PERFORM nextval('overlaps'); END IF;
+            IF NOT pg_try_advisory_xact_lock(7, 7) THEN PERFORM nextval('overlapping'); END IF;
             PERFORM pg_sleep(1.2);
             RETURN NULL; END $$;
         CREATE TRIGGER watch BEFORE DELETE ON deliveries FOR EACH STATEMENT EXECUTE FUNCTION watch()";
@@ -60,7 +60,7 @@ async fn only_one_process_cleans_up_at_a_time() {
     // A batch takes longer than the pause between rounds: without the lock, two would overlap.
     let _apis = [stack.start_api(&[CLEANING]).await, stack.start_api(&[CLEANING]).await];
     database.wait_for_count("SELECT (last_value > 4)::integer::bigint FROM batches, pg_sleep(0.05)", 1).await;
-    assert_eq!(database.count("SELECT is_called::integer::bigint FROM overlaps").await, 0);
+    assert_eq!(database.count("SELECT is_called::integer::bigint FROM overlapping").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

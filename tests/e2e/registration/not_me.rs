@@ -167,7 +167,7 @@ async fn page_uses_the_mails_language_or_the_browsers() {
     assert_eq!(status_and_headline(&request("en", "GET", &link).await), (200, "Ce n’était pas vous&nbsp;?"));
     assert_eq!(
         status_and_headline(&request("en", "POST", &link).await),
-        (200, "C’est noté&nbsp;: ce n’était pas vous")
+        (200, "L’inscription est close")
     );
     assert_eq!(status_and_headline(&request("fr", "GET", "/not-me/x").await), (404, "Ce lien n’est plus valable"));
     assert_eq!(status_and_headline(&request("qaa", "GET", "/not-me/x").await), (404, "This link is not valid"));
@@ -189,7 +189,7 @@ async fn invalid_request_is_a_problem_and_outage_a_page() {
 
     proxy.set(ProxyMode::Closed);
     for answer in [stack.client.get(&link).await, submit_not_me(&stack.client, &link, "").await] {
-        assert_eq!(status_and_headline(&answer), (503, "Please try again in a moment"));
+        assert_eq!(status_and_headline(&answer), (503, "Temporarily unavailable"));
         assert!(!answer.header("retry-after").is_empty());
     }
     assert_eq!(status_and_headline(&stack.client.get("/not-me/x").await).0, 404, "a malformed token needs no database");
