@@ -45,6 +45,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// The environment variables that have settings, for the test that compares them with `.env.example`.
+    pub fn variables() -> Vec<String> {
+        RawSettings::FIELDS.iter().map(|field| field.to_uppercase()).collect()
+    }
+
     /// Loads the settings of the API as a separate process, which needs a broker.
     pub fn load() -> Result<Self> {
         let config = Self::check(shared::config::load(&SECRETS)?)?;

@@ -34,6 +34,35 @@ pub fn load_from<T: DeserializeOwned>(
     envy::from_iter(variables).map_err(|error| anyhow!("{error}"))
 }
 
+/// Declares the settings of a process, each with its type and default in one place.
+///
+/// Makes a struct that `load` can read, its `Default`, and `FIELDS`, the names of its fields.
+#[macro_export]
+macro_rules! settings {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis struct $name:ident { $($(#[$field_attribute:meta])* $field:ident: $type:ty = $default:expr,)+ }
+    ) => {
+        $(#[$attribute])*
+        #[derive(serde::Deserialize)]
+        #[serde(default)]
+        $visibility struct $name {
+            $($(#[$field_attribute])* pub(crate) $field: $type,)+
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)+ }
+            }
+        }
+
+        impl $name {
+            /// The fields. The environment variables have the same names in upper case.
+            pub(crate) const FIELDS: &'static [&'static str] = &[$(stringify!($field)),+];
+        }
+    };
+}
+
 /// Fails if a required setting is not set.
 pub fn needed(name: &str, value: SecretString) -> Result<SecretString> {
     if value.expose_secret().is_empty() {

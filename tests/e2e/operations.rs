@@ -12,5 +12,6 @@ pub(crate) mod readiness;
 pub(crate) mod round_trips;
 pub(crate) mod schema;
 pub(crate) mod secret_leaks;
+pub(crate) mod settings;
 pub(crate) mod traces;
 pub(crate) mod worker_process;

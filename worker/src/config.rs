@@ -4,7 +4,6 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use shared::amqp::topology::Topology;
 use shared::{codes::CodeSecrets, config::needed};
 
@@ -13,41 +12,22 @@ use crate::{delivery::email::Sender, smtp::config::SmtpConfig};
 /// The secret settings: each may also be given as `X_FILE`, the path of a file with the value.
 const SECRETS: [&str; 4] = ["DATABASE_URL", "AMQP_URL", "SMTP_URL", "CODE_SECRETS"];
 
-/// The settings as they are in the environment: each field is named like its variable. A missing variable has its
-/// documented default.
-#[derive(Deserialize)]
-#[serde(default)]
-struct Settings {
-    database_url: SecretString,
-    amqp_url: SecretString,
-    smtp_url: SecretString,
-    code_secrets: SecretString,
-    environment: String,
-    ops_addr: String,
-    public_url: String,
-    mail_from: String,
-    worker_concurrency: u16,
-    amqp_prefix: String,
-    migrate_on_start: bool,
-    log_format: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            database_url: SecretString::default(),
-            amqp_url: SecretString::default(),
-            smtp_url: SecretString::default(),
-            code_secrets: SecretString::default(),
-            environment: "development".into(),
-            ops_addr: "0.0.0.0:9090".into(),
-            public_url: "http://localhost:8000".into(),
-            mail_from: "Vestibule <no-reply@example.com>".into(),
-            worker_concurrency: 8,
-            amqp_prefix: "vestibule".into(),
-            migrate_on_start: true,
-            log_format: "text".into(),
-        }
+shared::settings! {
+    /// The settings as they are in the environment: each field is named like its variable. A missing variable has its
+    /// documented default.
+    pub(crate) struct Settings {
+        database_url: SecretString = SecretString::default(),
+        amqp_url: SecretString = SecretString::default(),
+        smtp_url: SecretString = SecretString::default(),
+        code_secrets: SecretString = SecretString::default(),
+        environment: String = "development".into(),
+        ops_addr: String = "0.0.0.0:9090".into(),
+        public_url: String = "http://localhost:8000".into(),
+        mail_from: String = "Vestibule <no-reply@example.com>".into(),
+        worker_concurrency: u16 = 8,
+        amqp_prefix: String = "vestibule".into(),
+        migrate_on_start: bool = true,
+        log_format: String = "text".into(),
     }
 }
 
@@ -69,6 +49,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// The environment variables that have settings, for the test that compares them with `.env.example`.
+    pub fn variables() -> Vec<String> {
+        Settings::FIELDS.iter().map(|field| field.to_uppercase()).collect()
+    }
+
     /// Loads the settings of a worker in its own process, which needs `AMQP_URL`, from the environment.
     pub fn load() -> Result<Self> {
         let config = Self::from_settings(shared::config::load(&SECRETS)?)?;

@@ -21,10 +21,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use self::{
-    layer::SpanLayer,
-    settings::{RawSettings, Settings},
-};
+pub(crate) use self::settings::RawSettings;
+use self::{layer::SpanLayer, settings::Settings};
 
 /// The capacity of the export queue. Spans that end while it is full are dropped, so that tracing never blocks.
 const QUEUE_CAPACITY: usize = 4_096;

@@ -4,7 +4,6 @@ use anyhow::{Context, Result, anyhow, bail};
 use percent_encoding::percent_decode_str;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use url::Url;
 
 use super::{
@@ -23,19 +22,19 @@ pub(super) struct Settings {
     pub(super) sampling: SamplingRatio,
 }
 
-/// The settings as they are in the environment; the fields have the names of the variables.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawSettings {
-    otel_sdk_disabled: bool,
-    otel_exporter_otlp_endpoint: String,
-    otel_exporter_otlp_protocol: String,
-    otel_exporter_otlp_headers: SecretString,
-    otel_exporter_otlp_certificate: String,
-    otel_service_name: String,
-    otel_resource_attributes: String,
-    otel_traces_sampler: String,
-    otel_traces_sampler_arg: Option<f64>,
+crate::settings! {
+    /// The settings as they are in the environment; the fields have the names of the variables.
+    pub(crate) struct RawSettings {
+        otel_sdk_disabled: bool = false,
+        otel_exporter_otlp_endpoint: String = String::new(),
+        otel_exporter_otlp_protocol: String = String::new(),
+        otel_exporter_otlp_headers: SecretString = SecretString::default(),
+        otel_exporter_otlp_certificate: String = String::new(),
+        otel_service_name: String = String::new(),
+        otel_resource_attributes: String = String::new(),
+        otel_traces_sampler: String = String::new(),
+        otel_traces_sampler_arg: Option<f64> = None,
+    }
 }
 
 /// The fraction of traces that are recorded. It is decided by the trace id, so that both processes record the same
