@@ -21,13 +21,15 @@ FROM toolchain AS build
 COPY . .
 # The version reported by the metrics.
 ARG VESTIBULE_VERSION=
+# `ci` compiles in a third of the time, without optimisation.
+ARG PROFILE=release
 # The cache mount outlives this checkout, and cargo compares timestamps: an older file of another checkout must not count
 # as already compiled. The touch therefore invalidates all workspace crates; only dependencies come from the cache.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,id=vestibule-cargo \
     --mount=type=cache,target=/target,id=vestibule-target,sharing=locked \
     find . -type f -exec touch {} + \
- && CARGO_TARGET_DIR=/target cargo build --release --locked -p api -p worker \
- && install -D -t /out /target/release/api /target/release/worker
+ && CARGO_TARGET_DIR=/target cargo build --profile "$PROFILE" --locked -p api -p worker \
+ && install -D -t /out "/target/$PROFILE/api" "/target/$PROFILE/worker"
 
 
 FROM debian:trixie-slim AS release

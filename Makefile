@@ -3,9 +3,14 @@
 # .env if it exists, else the example.
 env_file := $(firstword $(wildcard .env) .env.example)
 compose  := docker compose --env-file $(env_file)
+# All tests but those of the suites `browser` and `faults`, which have scripts of their own. With all features, so that every
+# suite uses the same build.
+not_special := --lib --bins --test e2e --test command_line --test metrics_documented --test tracing_disabled
+# Tests mostly wait for servers, not for a processor.
+threads := $(shell echo $$((2 * $$(nproc) + 1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs run test test-browser screenshots test-faults test-security test-coverage test-compose test-schema check-deploy fuzz lint layers deny audit migrate migration bench clean
+.PHONY: help up down logs run test test-browser screenshots test-faults test-all test-security test-coverage test-compose test-schema check-deploy fuzz lint layers deny audit migrate migration bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,20 +29,23 @@ logs: ## Follow the log; s=api for one service
 	$(compose) logs --follow $(s)
 
 test: ## Run all tests, on private servers unless DATABASE_URL and AMQP_URL are set; BROWSER=no skips Chromium
-	scripts/with-servers cargo test --workspace
+	scripts/with-servers cargo test --workspace --all-features $(not_special) -- --test-threads=$(threads)
 	@[ "$(BROWSER)" = no ] || scripts/test-browser --if-possible
 
 test-browser: ## Run the browser tests in Chromium (installed if missing)
 	scripts/test-browser
 
 screenshots: ## Recreate the screenshots of the README
-	SCREENSHOTS=docs/images scripts/test-browser pictures
+	SCREENSHOTS=docs/images scripts/test-browser screenshots
 
 test-faults: ## Kill, disconnect and stall processes and servers under load; FULL=1 takes most of an hour
 	@scripts/test-faults
 
+test-all: ## Run the long forms of all suites (scripts/test-all PART runs one of its parts)
+	scripts/test-all
+
 test-security: ## Run only the tests of the numbered attacks (S-01 to S-29)
-	scripts/with-servers cargo test --workspace -- $(foreach n,01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29,s_$(n)_)
+	scripts/with-servers cargo test --workspace --all-features $(not_special) -- $(foreach n,01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29,s_$(n)_)
 
 test-coverage: ## Run all tests and report line coverage (requires cargo-llvm-cov)
 	@command -v cargo-llvm-cov >/dev/null || { echo "cargo-llvm-cov is missing: cargo install cargo-llvm-cov"; exit 1; }
@@ -59,6 +67,7 @@ fuzz: ## Run each fuzz target for a minute, or for TIME=seconds
 lint: ## Check formatting and run clippy with warnings as errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps --document-private-items
 	scripts/common-passwords --check
 
 layers: ## Check the dependency rules between folders and crates

@@ -1,4 +1,4 @@
-//! Accounts: sessions, password changes and deletion.
+//! Accounts: login and sessions, password changes and resets, account deletion.
 
 pub(crate) mod change_password;
 pub(crate) mod delete_account;

@@ -1,4 +1,4 @@
-//! The state that every request shares.
+//! The state that all requests share.
 
 use std::sync::Arc;
 
@@ -11,56 +11,60 @@ use crate::{
     domain::{email::EmailAddress, network::TrustedProxies, password::recipe::Recipe, policy::Policy},
     error::Error,
     metrics::Metrics,
-    outbox::delivery::OutboxDelivery,
+    outbox::{delivery::OutboxDelivery, events::EventWriter},
     password_hashing::HashPool,
     registration::receipt_watch::Subscribers,
     store::{Store, key_fingerprint},
 };
 
-/// What every request shares.
+/// The state that all requests share.
 pub(crate) struct App {
     pub(crate) store: Store,
-    pub(crate) ring: CodeSecrets,
+    /// `CODE_SECRETS`: the newest makes codes, the oldest keys subjects.
+    pub(crate) code_secrets: CodeSecrets,
     pub(crate) policy: Policy,
-    pub(crate) hashes: HashPool,
-    pub(crate) rejections: RejectionCache,
-    pub(crate) wake: Arc<Notify>,
+    pub(crate) hash_pool: HashPool,
+    pub(crate) rejection_cache: RejectionCache,
+    /// Wakes the outbox relay.
+    pub(crate) relay_wakeup: Arc<Notify>,
     pub(crate) delivery: OutboxDelivery,
     pub(crate) public_url: String,
-    /// Whether other services are told addresses.
-    pub(crate) events_with_email: bool,
+    pub(crate) events: EventWriter,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) metrics: Metrics,
     pub(crate) subscribers: Arc<Subscribers>,
 }
 
 impl App {
-    /// SubjectKeys are for ever: with another key every limit would begin anew, and nobody would notice.
-    pub(crate) async fn check_names(&self) -> Result<()> {
+    /// Checks that subject keys are made with the secret that this database was first used with. With another one, all
+    /// limits would silently start from zero.
+    pub(crate) async fn check_key_fingerprint(&self) -> Result<()> {
         let connection = self.store.connection().await?;
-        let sample = self.ring.oldest().pseudonym("sample", "");
-        let same = key_fingerprint::are_made_like(&connection, &sample).await.map_err(Error::from)?;
+        let sample = self.code_secrets.oldest().pseudonym("sample", "");
+        let is_same = key_fingerprint::matches(&connection, &sample).await.map_err(Error::from)?;
         anyhow::ensure!(
-            same,
-            "CODE_SECRETS: its last key is not the one that this database was begun with, and that keys addresses \
-             in every limit: put it back as the last one"
+            is_same,
+            "CODE_SECRETS: its last key is not the one that this database was first used with, under which all rate \
+             limits are stored; put that key back as the last one"
         );
         Ok(())
     }
 
-    /// The recipe for an address: that of the first of its hashes, so that all have the same one.
+    /// The recipe (parameters and salt) that passwords of an email address are hashed with: that of the first of its
+    /// stored hashes, so that one hash can be compared with all of them.
     pub(crate) fn recipe<'a>(&self, email: &EmailAddress, mut hashes: impl Iterator<Item = &'a String>) -> Recipe {
         hashes.find_map(|hash| Recipe::of(hash)).unwrap_or_else(|| self.first_recipe(email))
     }
 
-    /// The recipe for an address that has no hash yet. Its salt is as good as random to whoever lacks
-    /// the secret, and two first registrations at once get the same.
+    /// The recipe for an email address that has no hash yet. Its salt is derived from the address, so that two
+    /// concurrent first registrations get the same; without the secret it cannot be told from a random one.
     pub(crate) fn first_recipe(&self, email: &EmailAddress) -> Recipe {
-        let name = self.ring.oldest().pseudonym("salt", email.as_str());
-        Recipe { costs: self.hashes.costs(), salt: std::array::from_fn(|i| name[i]) }
+        let key = self.code_secrets.oldest().pseudonym("salt", email.as_str());
+        Recipe { costs: self.hash_pool.costs(), salt: std::array::from_fn(|i| key[i]) }
     }
 
+    /// Makes the relay look at the outbox now. To be called after a commit that wrote to it.
     pub(crate) fn wake_relay(&self) {
-        self.wake.notify_one();
+        self.relay_wakeup.notify_one();
     }
 }

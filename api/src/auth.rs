@@ -1,6 +1,7 @@
-//! Authentication and its rate limits: credentials, password attempts and code attempts.
+//! Authentication and its rate limits: passwords, codes, and the keys that limits are stored under.
 
 pub(crate) mod code_attempt;
+pub(crate) mod code_status;
 pub(crate) mod credentials;
 pub(crate) mod network_guesses;
 pub(crate) mod password_attempt;

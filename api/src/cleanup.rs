@@ -1,4 +1,5 @@
-//! Removes what is over, a little at a time. Nothing waits for it, and no rule misses what it takes.
+//! The cleanup job: deletes expired rows in small batches. No rule depends on when a row is deleted, and requests do
+//! not wait for the job.
 
 mod batch;
 
@@ -7,7 +8,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use tokio_util::sync::CancellationToken;
 
-use self::batch::Removed;
+use self::batch::Deleted;
 use crate::{
     domain::{policy::Policy, retention::Retention},
     error::Error,
@@ -15,80 +16,82 @@ use crate::{
     store::Store,
 };
 
-/// How often it is done, and by which rules.
+/// The settings of the job.
 pub(crate) struct Cleanup {
-    pub(crate) every: Duration,
+    /// The interval from one run to the next.
+    pub(crate) interval: Duration,
     pub(crate) retention: Retention,
     pub(crate) policy: Policy,
     pub(crate) metrics: Metrics,
 }
 
-/// Rows of one kind that are taken at once: whoever wants one of them back waits no longer than for these.
-const ROWS: u16 = 200;
+/// The maximum batch size: rows that each statement deletes. A request that needs one of them waits no longer than for
+/// one batch.
+const MAX_ROWS: u16 = 200;
 
-/// Others come between two batches.
-const BREATH: Duration = Duration::from_millis(100);
+/// The pause between two batches, for requests.
+const PAUSE_BETWEEN_BATCHES: Duration = Duration::from_millis(100);
 
-/// So many in a row, then it says what it did.
-const MOST_BATCHES: u32 = 300;
+/// After this many batches in a row, the job logs what it deleted.
+const MAX_BATCHES_PER_ROUND: u32 = 300;
 
-/// A database that says nothing is one that is away.
+/// A database that does not answer within this time counts as unavailable.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// Runs until told to stop. What it is at then is rolled back, and left to others.
-pub(crate) async fn run(store: Store, work: Cleanup, stop: CancellationToken) -> anyhow::Result<()> {
-    let work_on = async {
-        let (mut pause, mut failing, mut rows) = (work.every, false, ROWS);
-        loop {
-            tokio::time::sleep(pause).await;
-            let (removed, ended) = work.round(&store, rows).await;
-            // What takes too long may have too much hanging on it: so much of it, then, that it can be done.
-            rows = if ended.is_ok() { ROWS.min(rows * 2) } else { 1.max(rows / 2) };
-            removed.count(&work.metrics.removed);
-            let told = removed.told();
-            if !told.is_empty() {
-                tracing::info!(rows = told, "removed what was over");
-            }
-            pause = if ended.is_ok() && removed.may_be_more { BREATH } else { work.every };
-            let failed = std::mem::replace(&mut failing, ended.is_err());
-            if ended.is_err() {
-                work.metrics.postgres_errors.add(1);
-            }
-            if let Err(error) = ended
-                && !failed
-            {
-                // Once an outage.
-                tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "what is over stays for now");
-            }
-        }
-    };
+/// Runs until `stop`. The batch in progress is then rolled back; this or another process deletes its rows later.
+pub(crate) async fn run(store: Store, cleanup: Cleanup, stop: CancellationToken) -> anyhow::Result<()> {
     tokio::select! {
-        () = work_on => Ok(()),
+        () = run_rounds(&store, &cleanup) => Ok(()),
         () = stop.cancelled() => Ok(()),
     }
 }
 
-impl Cleanup {
-    /// Batch after batch, as long as they are full.
-    async fn round(&self, store: &Store, rows: u16) -> (Removed, Result<(), Error>) {
-        let mut all = Removed::default();
-        for _ in 0..MOST_BATCHES {
-            match self.batch(store, rows).await {
-                Ok(batch) => all.add(batch),
-                Err(error) => return (all, Err(error)),
+async fn run_rounds(store: &Store, cleanup: &Cleanup) {
+    let mut pause = cleanup.interval;
+    let mut failing = false;
+    let mut max_rows = MAX_ROWS;
+    loop {
+        tokio::time::sleep(pause).await;
+        let (deleted, result) = cleanup.round(store, max_rows).await;
+        // A batch that times out may delete too many dependent rows: halve it until it succeeds, then grow again.
+        max_rows = if result.is_ok() { MAX_ROWS.min(max_rows * 2) } else { 1.max(max_rows / 2) };
+        deleted.count(&cleanup.metrics.removed);
+        if !deleted.is_empty() {
+            tracing::info!(rows = deleted.summary(), "deleted expired rows");
+        }
+        pause = if result.is_ok() && deleted.may_be_more { PAUSE_BETWEEN_BATCHES } else { cleanup.interval };
+        let failed_before = std::mem::replace(&mut failing, result.is_err());
+        if let Err(error) = result {
+            cleanup.metrics.postgres_errors.add(1);
+            // Once per outage.
+            if !failed_before {
+                tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "cleanup failed; retrying later");
             }
-            if !all.may_be_more {
+        }
+    }
+}
+
+impl Cleanup {
+    /// Deletes batch after batch while they are full. On an error, returns what was deleted before it, too.
+    async fn round(&self, store: &Store, max_rows: u16) -> (Deleted, Result<(), Error>) {
+        let mut total = Deleted::default();
+        for _ in 0..MAX_BATCHES_PER_ROUND {
+            match self.batch(store, max_rows).await {
+                Ok(batch) => total.add(batch),
+                Err(error) => return (total, Err(error)),
+            }
+            if !total.may_be_more {
                 break;
             }
-            tokio::time::sleep(BREATH).await;
+            tokio::time::sleep(PAUSE_BETWEEN_BATCHES).await;
         }
-        (all, Ok(()))
+        (total, Ok(()))
     }
 
-    async fn batch(&self, store: &Store, rows: u16) -> Result<Removed, Error> {
-        // The connection is anybody's between two batches.
-        let work = async { batch::remove(self, rows, &store.connection().await?).await };
-        let late = |_| Error::Unavailable(anyhow!("Postgres did not answer within {DATABASE_TIMEOUT:?}"));
-        tokio::time::timeout(DATABASE_TIMEOUT, work).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
+    async fn batch(&self, store: &Store, max_rows: u16) -> Result<Deleted, Error> {
+        // The connection is returned to the pool between two batches.
+        let work = async { batch::delete_expired(self, max_rows, &store.connection().await?).await };
+        let timed_out = |_| Error::Unavailable(anyhow!("Postgres did not answer within {DATABASE_TIMEOUT:?}"));
+        tokio::time::timeout(DATABASE_TIMEOUT, work).await.unwrap_or_else(|elapsed| Err(timed_out(elapsed)))
     }
 }

@@ -1,4 +1,4 @@
-//! The commands of the API's process: what can be asked for, and what is answered.
+//! The command line of `api`: the commands, and the operator tools with their output.
 
 use anyhow::Result;
 use serde_json::json;
@@ -10,24 +10,25 @@ use crate::{
     store::{Store, outbox},
 };
 
+/// What `api help` prints.
 pub const USAGE: &str = "\
-api                     serve
-api migrate             bring the schema up to date, and nothing else
-api health              ask the API on this machine whether it is ready
-api outbox              how many messages wait to be handed to the broker, and how long the oldest has waited
-api outbox reemit       after a queue was deleted, or a broker lost its data: have every mail that is still of
-                        use, and of which nobody knows how it ended, written into the outbox again
-api help                this
+api                     run the server
+api migrate             migrate the database schema, and exit
+api health              check whether the API on this machine is ready
+api outbox              show how many messages wait for the broker, and the age of the oldest
+api outbox reemit       after a queue was deleted or the broker lost its data: write every mail that is still
+                        useful and has no recorded outcome into the outbox again
+api help                print this help
 
-With --json the answer of a tool is one JSON document. A tool ends with 0, with 1 if it could not do what it
-was asked to, and with 2 if it did not understand.
+With --json a tool prints one JSON document. The exit status is 0 on success, 1 if the tool failed, and 2 if
+the command line was not understood.
 
-reemit cannot see what is in the queue. Of a message that is still there, there will be two: the second is
-found on record, and nothing is mailed; but if two workers take both at the same moment, the mail goes out
+reemit cannot see what is in the queue. A message that is still there is duplicated. Usually the worker finds
+the recorded outcome of the first and mails nothing; but if two workers process both at once, the mail goes out
 twice, with the same Message-ID and the same code.
 ";
 
-/// What a process is started for.
+/// What the process was started to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     Serve,
@@ -37,6 +38,7 @@ pub enum Command {
     Tool(Tool),
 }
 
+/// An operator tool, and whether it prints JSON.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Tool {
     task: Task,
@@ -50,9 +52,9 @@ enum Task {
 }
 
 impl Command {
-    /// From the words after the program's name; `None` if nobody knows what they mean.
-    pub fn parse(words: impl IntoIterator<Item = String>) -> Option<Self> {
-        let (options, words): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| word == "--json");
+    /// Parses the arguments after the program's name; `None` if they are no known command.
+    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Option<Self> {
+        let (options, words): (Vec<_>, Vec<_>) = arguments.into_iter().partition(|argument| argument == "--json");
         let json = !options.is_empty();
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         Some(match words.as_slice() {
@@ -67,14 +69,19 @@ impl Command {
     }
 }
 
-/// Does what is asked for. The answer ends with a line break; an error is a sentence for the operator.
+/// Runs a tool and returns its output, which ends with a line break. An error is a message for the operator.
 pub async fn answer(config: Config, tool: Tool) -> Result<String> {
     let store = Store::new(postgres::pool(&config.database_url, 1)?);
     let (text, json) = match tool.task {
         Task::Outbox => {
-            let outbox::State { waiting, leased, oldest_seconds } = outbox::state(&store.connection().await?).await?;
+            let outbox::Backlog { waiting, leased, oldest_seconds } =
+                outbox::backlog(&store.connection().await?).await?;
             let text = match oldest_seconds {
-                Some(age) => format!("{waiting} wait, {leased} of them in a relay's hand; the oldest for {age} s.\n"),
+                Some(age) => {
+                    format!(
+                        "{waiting} message(s) waiting, {leased} of them leased by a relay; the oldest for {age} s.\n"
+                    )
+                }
                 None => "Nothing waits in the outbox.\n".to_owned(),
             };
             (text, json!({ "waiting": waiting, "leased": leased, "oldest_seconds": oldest_seconds }))
@@ -85,8 +92,10 @@ pub async fn answer(config: Config, tool: Tool) -> Result<String> {
                 "{codes} code(s), {welcomes} welcome(s) and {warnings} warning(s) were written into the outbox again.\n"
             );
             if unreadable > 0 {
-                let why = "left out: CODE_SECRETS lack the key that made their codes";
-                text.push_str(&format!("{unreadable} were {why}.\n"));
+                text.push_str(&format!(
+                    "{unreadable} code(s) were skipped: CODE_SECRETS lacks the key that made them; add it and run this \
+                     again.\n"
+                ));
             }
             (text, json!({ "codes": codes, "welcomes": welcomes, "warnings": warnings, "unreadable": unreadable }))
         }
@@ -103,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_of_the_usage_is_understood() {
+    fn every_documented_command_is_parsed() {
         let commands = [("", Command::Serve), ("migrate", Command::Migrate), ("health", Command::Health)];
         let tool = |task, json| Command::Tool(Tool { task, json });
         let tools = [
@@ -119,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_understands_is_nothing() {
+    fn unknown_commands_are_rejected() {
         for line in ["serve", "--json", "migrate --json", "outbox purge", "outbox reemit all"] {
             assert_eq!(parse(line), None, "{line}");
         }

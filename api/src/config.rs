@@ -1,4 +1,5 @@
-//! The settings of the API, from its environment.
+//! The configuration of the API, from environment variables. An invalid setting prevents the start; its error names the
+//! setting, the problem and the fix.
 
 mod hashing;
 mod limits;
@@ -13,18 +14,19 @@ use secrecy::{ExposeSecret, SecretString};
 use shared::amqp::topology::Topology;
 use shared::{codes::CodeSecrets, config::needed};
 
-use self::settings::Settings;
+use self::settings::RawSettings;
 use crate::{
     domain::{network::TrustedProxies, policy::Policy, retention::Retention},
     http::Transport,
 };
 
+/// Settings whose values must not appear in errors; each can also be read from a file.
 const SECRETS: [&str; 3] = ["DATABASE_URL", "AMQP_URL", "CODE_SECRETS"];
 
-/// What the settings mean, checked.
+/// The validated settings.
 pub struct Config {
     pub database_url: SecretString,
-    /// Empty where another outlet takes the broker's place.
+    /// Empty if the outbox is delivered without a broker.
     amqp_url: SecretString,
     pub api_addr: SocketAddr,
     pub ops_addr: SocketAddr,
@@ -33,7 +35,7 @@ pub struct Config {
     pub(crate) ring: CodeSecrets,
     pub(crate) policy: Policy,
     pub(crate) retention: Retention,
-    pub(crate) cleaning_every: Duration,
+    pub(crate) cleanup_interval: Duration,
     pub(crate) topology: Topology,
     pub(crate) public_url: String,
     pub(crate) events_with_email: bool,
@@ -43,29 +45,36 @@ pub struct Config {
 }
 
 impl Config {
-    /// For the process of its own.
+    /// The environment variables that have settings, for the test that compares them with `.env.example`.
+    pub fn variables() -> Vec<String> {
+        RawSettings::FIELDS.iter().map(|field| field.to_uppercase()).collect()
+    }
+
+    /// Loads the settings of the API as a separate process, which needs a broker.
     pub fn load() -> Result<Self> {
         let config = Self::check(shared::config::load(&SECRETS)?)?;
         config.amqp_url()?;
         Ok(config)
     }
 
+    /// Loads the settings from these variables; `AMQP_URL` may be missing.
     pub fn load_from(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         Self::check(shared::config::load_from(variables, &SECRETS)?)
     }
 
+    /// `AMQP_URL`, or an error if it is not set.
     pub(crate) fn amqp_url(&self) -> Result<SecretString> {
         needed("AMQP_URL", self.amqp_url.clone())
     }
 
-    fn check(settings: Settings) -> Result<Self> {
+    fn check(settings: RawSettings) -> Result<Self> {
         let policy = limits::check(&settings)?;
         let production = match settings.environment.as_str() {
             "production" => true,
             "development" => false,
-            _ => bail!("ENVIRONMENT must be development or production"),
+            other => bail!("ENVIRONMENT is '{other}': it must be development or production"),
         };
-        let (retention, cleaning_every) = retention::check(&settings)?;
+        let (retention, cleanup_interval) = retention::check(&settings)?;
         let hashing = hashing::check(&settings, production)?;
         let transport = transport::check(&settings, production)?;
         if !settings.amqp_url.expose_secret().is_empty() {
@@ -75,21 +84,21 @@ impl Config {
         let ring = CodeSecrets::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
         if production {
             if ring.has_example() {
-                bail!("CODE_SECRETS holds the secret of .env.example, which everybody knows: make one of your own");
+                bail!("CODE_SECRETS holds the secret of .env.example, which is public: generate your own");
             }
-            refuse_known_login(&settings.database_url)?;
+            reject_example_login(&settings.database_url)?;
         }
         Ok(Self {
             database_url: needed("DATABASE_URL", settings.database_url)?,
             amqp_url: settings.amqp_url,
-            api_addr: address("API_ADDR", &settings.api_addr)?,
-            ops_addr: address("OPS_ADDR", &settings.ops_addr)?,
+            api_addr: socket_address("API_ADDR", &settings.api_addr)?,
+            ops_addr: socket_address("OPS_ADDR", &settings.ops_addr)?,
             migrate_on_start: settings.migrate_on_start,
             log_format: settings.log_format,
             ring,
             policy,
             retention,
-            cleaning_every,
+            cleanup_interval,
             topology: Topology::new(&settings.amqp_prefix),
             public_url: public_url(&settings.public_url)?,
             events_with_email: settings.events_with_email,
@@ -101,27 +110,29 @@ impl Config {
     }
 }
 
-/// The login of .env.example is none.
-fn refuse_known_login(url: &SecretString) -> Result<()> {
+/// Rejects the login of .env.example.
+fn reject_example_login(url: &SecretString) -> Result<()> {
     if url.expose_secret().contains("://vestibule:vestibule@") {
-        bail!("DATABASE_URL holds a login that everybody knows: production wants one of your own");
+        bail!("DATABASE_URL has a well-known login: in production, set a user and a password of your own");
     }
     Ok(())
 }
 
-fn within(name: &str, value: u32, least: u32, most: u32) -> Result<()> {
-    if (least..=most).contains(&value) { Ok(()) } else { bail!("{name} is {value}: it must be {least} to {most}") }
+/// Checks the range of a number.
+fn check_range(name: &str, value: u32, min: u32, max: u32) -> Result<()> {
+    if (min..=max).contains(&value) { Ok(()) } else { bail!("{name} is {value}: it must be {min} to {max}") }
 }
 
-fn on(name: &str, value: &str) -> Result<bool> {
+/// Parses a switch.
+fn parse_on_off(name: &str, value: &str) -> Result<bool> {
     match value {
         "on" => Ok(true),
         "off" => Ok(false),
-        _ => bail!("{name} must be on or off"),
+        _ => bail!("{name} is '{value}': it must be on or off"),
     }
 }
 
-fn address(name: &str, value: &str) -> Result<SocketAddr> {
+fn socket_address(name: &str, value: &str) -> Result<SocketAddr> {
     value.parse().with_context(|| format!("{name} is '{value}': it must be an address and a port, like 0.0.0.0:8000"))
 }
 

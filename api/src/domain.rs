@@ -1,10 +1,12 @@
-//! The rules, pure: no I/O, and time and chance come as arguments.
+//! Business rules, pure: no I/O; time and randomness are arguments.
 
 pub(crate) mod cloud_event;
 pub(crate) mod code;
 pub(crate) mod email;
 pub(crate) mod mail_suppression;
 pub(crate) mod network;
+pub(crate) mod outbox_capacity;
+pub(crate) mod outbox_message;
 pub(crate) mod password;
 pub(crate) mod policy;
 pub(crate) mod rate_limit;

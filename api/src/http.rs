@@ -1,8 +1,7 @@
-//! The HTTP surface: which path leads where.
+//! The HTTP surface of the API: routes, middleware, the server below them, problem documents and the web app.
 
 mod bearer;
 mod cached_page;
-mod caller;
 mod csp;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -10,7 +9,9 @@ mod json;
 mod language;
 mod metric_labels;
 pub(crate) mod middleware;
+pub(crate) mod paths;
 mod problem;
+mod request_context;
 mod route_table;
 pub(crate) mod routes;
 pub(crate) mod server;
@@ -30,19 +31,36 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     http::{
-        middleware::{cors::Origins, security_headers::Headers},
-        server::{accept_loop::Server, connection_limit::ConnectionLimit, tls::Tls},
+        middleware::{
+            cors::{self, AllowedOrigins},
+            request::RequestMiddleware,
+            security_headers::SecurityHeaders,
+        },
+        route_table::RouteTable,
+        routes::{
+            docs::DocsPages, health::Health, not_me, passwords::Passwords, policy::Policies, problems,
+            registration_events::RegistrationEvents, sessions::Sessions, users::Users,
+        },
+        server::{
+            accept_loop::{self, Server},
+            connection_limit::ConnectionLimit,
+            tls::Tls,
+        },
     },
 };
 
-/// What is set about the way to us, not about what happens here.
+/// Settings of the HTTP server and of the pages it serves.
 pub(crate) struct Transport {
+    /// Whether the OpenAPI document and its pages are served.
     pub(crate) docs: bool,
     pub(crate) max_connections: usize,
-    pub(crate) origins: Origins,
+    /// Origins of web pages that may call the API from a browser (CORS).
+    pub(crate) origins: AllowedOrigins,
+    /// `None`: plain HTTP.
     pub(crate) tls: Option<Tls>,
 }
 
+/// Serves HTTP on `listener` until `stop` is cancelled and the open connections have drained.
 pub(crate) async fn serve(
     app: Arc<App>,
     transport: Transport,
@@ -51,59 +69,66 @@ pub(crate) async fn serve(
 ) -> Result<()> {
     let Transport { docs, max_connections, origins, tls } = transport;
     let proxies = app.trusted_proxies.clone();
-    // Many may come through a proxy, and from this machine comes whoever runs it.
-    let counts = move |address: IpAddr| !address.to_canonical().is_loopback() && !proxies.trust(address);
-    let house = Server {
-        open: Arc::clone(&app.metrics.connections),
+    // Exempt from the limit per network: a trusted proxy carries many clients, and loopback connections come from the
+    // operator.
+    let is_limited = move |address: IpAddr| !address.to_canonical().is_loopback() && !proxies.trust(address);
+    let server = Server {
+        open_connections: Arc::clone(&app.metrics.connections),
         endpoint: Arc::new(endpoint(app, docs, origins)?),
-        places: ConnectionLimit::new(max_connections, counts),
+        connection_limit: ConnectionLimit::new(max_connections, is_limited),
         tls: tls.clone(),
     };
-    let certificate = async {
+    let reload_certificate = async {
         match &tls {
-            Some(tls) => tls.keep_up().await,
+            Some(tls) => tls.reload_on_change().await,
             None => std::future::pending().await,
         }
     };
     tokio::select! {
-        () = crate::http::server::accept_loop::run(listener, house, stop) => Ok(()),
-        never = certificate => match never {},
+        () = accept_loop::run(listener, server, stop) => Ok(()),
+        never = reload_certificate => match never {},
     }
 }
 
-/// From the outside in: headers for browsers; the edge; preflights; the paths.
-fn endpoint(app: Arc<App>, with_docs: bool, origins: Origins) -> Result<impl Endpoint + 'static> {
-    let headers = Headers::new(&app.public_url);
-    let (of_app, not_me) = (Arc::clone(&app), crate::http::routes::not_me::page(Arc::clone(&app)));
+/// Builds the endpoint, from the outside in: CORS and security headers, request middleware, CORS preflights, routes.
+fn endpoint(app: Arc<App>, with_docs: bool, origins: AllowedOrigins) -> Result<impl Endpoint + 'static> {
+    let security_headers = SecurityHeaders::new(&app.public_url);
+    let not_me_page = not_me::page(Arc::clone(&app));
     let web_app = Arc::new(web_app::page(app.policy.password_min_length, with_docs));
-    let service = move || service(&of_app);
-    let pages = crate::http::routes::docs::Pages::of(&service(), &app)?;
-    let edge = crate::http::middleware::request::RequestMiddleware::new(
-        app,
-        route_table::Routes::new(pages.spec(), with_docs),
-    );
-    let routes = Route::new().nest("/", service()).at(crate::http::routes::not_me::PATTERN, not_me);
-    let routes = if with_docs { pages.add_to(routes, service) } else { routes };
-    let asked = origins.clone();
+    let service = {
+        let app = Arc::clone(&app);
+        move || service(&app)
+    };
+    let docs = DocsPages::new(&service(), &app)?;
+    let request_middleware = RequestMiddleware::new(app, RouteTable::new(docs.spec(), with_docs));
+
+    let routes = Route::new()
+        .nest("/", service())
+        .at(paths::NOT_ME_ROUTE, not_me_page)
+        .at(paths::PROBLEM_ROUTE, problems::page())
+        .at(paths::FAVICON, web_app::favicon());
+    let routes = if with_docs { docs.add_to(routes, service) } else { routes };
+    let preflight_origins = origins.clone();
     let routes = routes.with(NormalizePath::new(TrailingSlash::Trim)).around(move |inner, request| {
-        // What is nested at `/` takes that, too.
-        let web_app = (request.uri().path() == "/").then(|| Arc::clone(&web_app));
-        let preflight = asked.preflight(&request);
+        // Not a route of its own: the service that is nested at `/` also matches exactly `/`.
+        let web_app = (request.uri().path() == paths::WEB_APP).then(|| Arc::clone(&web_app));
+        let preflight = preflight_origins.preflight(&request);
         async move {
             match (preflight, web_app) {
-                (Some(answer), _) => Ok(answer),
+                (Some(response), _) => Ok(response),
                 (None, Some(web_app)) => web_app.call(request).await,
                 (None, None) => inner.call(request).await.map(IntoResponse::into_response),
             }
         }
     });
     Ok(routes.around(move |inner, request| {
-        let (edge, origin) = (edge.clone(), origins.of(&request));
+        let request_middleware = request_middleware.clone();
+        let origin = origins.allowed_origin(&request);
         async move {
-            let mut response = edge.pass(inner, request).await;
-            headers.complete(&mut response);
+            let mut response = request_middleware.handle(inner, request).await;
+            security_headers.add_to(&mut response);
             if let Some(origin) = origin {
-                crate::http::middleware::cors::open(&mut response, origin);
+                cors::allow(&mut response, origin);
             }
             Ok(response)
         }
@@ -112,16 +137,18 @@ fn endpoint(app: Arc<App>, with_docs: bool, origins: Origins) -> Result<impl End
 
 fn service(app: &Arc<App>) -> OpenApiService<impl OpenApi + use<>, ()> {
     let apis = (
-        crate::http::routes::users::Users { app: Arc::clone(app) },
-        crate::http::routes::registration_events::RegistrationEvents { app: Arc::clone(app) },
-        crate::http::routes::sessions::Sessions { app: Arc::clone(app) },
-        crate::http::routes::passwords::Passwords { app: Arc::clone(app) },
-        crate::http::routes::policy::Policies { app: Arc::clone(app) },
-        crate::http::routes::health::Health::new(app),
+        Users { app: Arc::clone(app) },
+        RegistrationEvents { app: Arc::clone(app) },
+        Sessions { app: Arc::clone(app) },
+        Passwords { app: Arc::clone(app) },
+        Policies { app: Arc::clone(app) },
+        Health::new(app),
     );
-    // Relative, so that the page works under whatever name it was reached.
+    // A relative server URL, so that the docs pages work under any host name.
     OpenApiService::new(apis, "Vestibule", env!("CARGO_PKG_VERSION")).server("/").description(DESCRIPTION)
 }
 
-const DESCRIPTION: &str = "People register with e-mail and password, get a code by mail, and activate with HTTP Basic \
-and that code within one minute; then they log in and have a token. Every error is `application/problem+json` (RFC 9457).";
+/// The description in the OpenAPI document.
+const DESCRIPTION: &str = "Sign-up service. Users register with an email address and a password, receive a code by \
+mail, and activate the account with HTTP Basic and that code within one minute; then they log in and receive a bearer \
+token. Every error is an `application/problem+json` document (RFC 9457).";

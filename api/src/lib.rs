@@ -1,4 +1,4 @@
-//! The API: HTTP in front, Postgres behind it, and an outbox to RabbitMQ.
+//! The HTTP API: registration and accounts, with all state in Postgres and an outbox that is delivered to RabbitMQ.
 
 mod account;
 mod app;
@@ -8,7 +8,6 @@ mod cli;
 mod config;
 mod domain;
 mod error;
-mod health;
 mod http;
 mod metrics;
 mod outbox;
@@ -20,12 +19,13 @@ mod store;
 
 pub use cli::{Command, Tool, USAGE, answer};
 pub use config::Config;
+pub use domain::outbox_message::OutboxMessage;
 #[cfg(any(test, fuzzing))]
 pub use http::fuzzing;
-pub use outbox::delivery::{Deliver, DeliveryError, OutboxDelivery, OutboxMessage};
+pub use outbox::delivery::{Deliver, DeliveryError, OutboxDelivery};
 pub use server::{CONNECTIONS, Services, broker, run, run_on};
 
-/// Every statement that this crate sends, for the test that prepares them all.
+/// All SQL statements of this crate, for the test that prepares each of them.
 pub fn statements() -> Vec<&'static str> {
     store::statements()
 }

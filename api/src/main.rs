@@ -1,4 +1,4 @@
-//! The API's process, and the tools that are run beside it: `api help` lists them.
+//! The `api` binary: the server and the operator tools. `api help` lists them.
 
 use std::{io::Write, process::ExitCode};
 
@@ -9,25 +9,26 @@ use shared::{postgres, shutdown};
 use tokio::net::TcpListener;
 
 fn main() -> ExitCode {
-    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
-    let Some(command) = Command::parse(words) else {
-        say(api::USAGE);
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let Some(command) = Command::parse(arguments) else {
+        print_error(api::USAGE);
         return ExitCode::from(2);
     };
-    let ended = match tokio::runtime::Runtime::new() {
+    let result = match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
-            let ended = runtime.block_on(run(command));
-            // A name server that does not answer must not hold up the end: look-ups cannot be cancelled.
+            let result = runtime.block_on(run(command));
+            // Does not wait for DNS look-ups, which cannot be cancelled: an unresponsive name server must not delay
+            // the exit.
             runtime.shutdown_background();
-            ended
+            result
         }
         Err(error) => Err(error.into()),
     };
-    match ended {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The log may not have started yet, and then this is all there is to see.
-            say(&format!("api: {error:#}\n"));
+            // Logging may not have started yet, and then this is the only output.
+            print_error(&format!("api: {error:#}\n"));
             ExitCode::FAILURE
         }
     }
@@ -57,24 +58,26 @@ async fn serve(config: Config) -> Result<()> {
     let listener = listen("API_ADDR", config.api_addr).await?;
     let ops = listen("OPS_ADDR", config.ops_addr).await?;
     tracing::info!(api = %listener.local_addr()?, ops = %ops.local_addr()?, "listening");
-    let ended = api::run(config, listener, ops, stop).await;
+    let result = api::run(config, listener, ops, stop).await;
     if let Some(traces) = traces {
         traces.end().await;
     }
-    ended?;
+    result?;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// An answer; who hangs up before its end (`| head`) has seen enough.
-fn print(answer: &str) -> Result<()> {
-    match std::io::stdout().write_all(answer.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write the answer"),
+/// Prints the output of a command. A reader that closes the pipe early (`| head`) is no error.
+fn print(output: &str) -> Result<()> {
+    match std::io::stdout().write_all(output.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
         _ => Ok(()),
     }
 }
 
-#[expect(clippy::print_stderr, reason = "what is no answer, of a process that may have no log")]
-fn say(words: &str) {
-    eprint!("{words}");
+#[expect(clippy::print_stderr, reason = "the process may not log yet")]
+fn print_error(text: &str) {
+    eprint!("{text}");
 }

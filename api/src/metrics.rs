@@ -1,4 +1,4 @@
-//! What the API counts: each thing at the outermost place where its outcome is known.
+//! The metrics of the API. Each event is counted once, at the outermost place that knows its outcome.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,12 +6,13 @@ use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram,
 
 use crate::domain::policy::CodePurpose;
 
-/// What a code is for.
+/// The values of the label `purpose`: what a code is for.
 const ACTIVATE: &str = "activate";
 const RESET: &str = "reset";
 
-const RESETTING: &str = "/v1/users/password/reset";
+const RESET_PATH: &str = "/v1/users/password/reset";
 
+/// Handles to all metrics that the API counts itself. The gauges that are read on demand are in `health`.
 #[derive(Clone)]
 pub(crate) struct Metrics {
     requests: Arc<Family<3>>,
@@ -21,17 +22,21 @@ pub(crate) struct Metrics {
     activations: Arc<Family<1>>,
     logins: Arc<Family<1>>,
     resets: Arc<Family<1>>,
-    minted: Arc<Family<2>>,
+    codes_issued: Arc<Family<2>>,
     wrong_guesses: Arc<Family<2>>,
-    limiter_hits: Arc<Family<1>>,
+    rate_limit_hits: Arc<Family<1>>,
+    /// Open client connections.
     pub(crate) connections: Arc<Number>,
+    /// Open event streams of receipts.
     pub(crate) streams: Arc<Number>,
+    /// Messages that the relay has published, or failed to.
     pub(crate) published: Arc<Family<2>>,
+    /// Rows that the cleanup has deleted.
     pub(crate) removed: Arc<Family<1>>,
     pub(crate) postgres_errors: Arc<Number>,
 }
 
-/// A request with its answer, as far as it may be told.
+/// The labels of a finished request. They contain nothing that identifies a client.
 pub(crate) struct ResponseLabels {
     pub(crate) method: &'static str,
     pub(crate) pattern: &'static str,
@@ -40,73 +45,75 @@ pub(crate) struct ResponseLabels {
     pub(crate) took: Duration,
 }
 
-/// What a problem says about itself to who counts.
+/// The labels of a problem response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProblemLabels {
     pub(crate) slug: &'static str,
-    /// Whose limit it was, of "too many".
+    /// Which limit was hit, for `too-many-requests`.
     pub(crate) scope: Option<&'static str>,
-    /// How long the code was, if this was a guess that counts.
+    /// The length of the code, if this was a wrong guess that was counted.
     pub(crate) guessed: Option<u8>,
 }
 
 impl Metrics {
-    pub(crate) fn new(all: &Registry) -> Self {
+    /// Registers the metrics. Series whose label values are known in advance start at zero.
+    pub(crate) fn new(registry: &Registry) -> Self {
         let accepted = [["accepted"]];
         Self {
-            requests: all.family(names::HTTP_REQUESTS),
-            seconds: all.family(names::HTTP_SECONDS),
-            registrations: all.family(names::REGISTRATIONS).with([["accepted"], ["repeated"]]),
-            resends: all.family(names::RESENDS).with(accepted),
-            activations: all.family(names::ACTIVATIONS).with(accepted),
-            logins: all.family(names::LOGINS).with(accepted),
-            resets: all.family(names::PASSWORD_RESETS).with([["asked"], ["changed"]]),
-            minted: all.family(names::CODES_MINTED),
-            wrong_guesses: all.family(names::WRONG_GUESSES),
-            limiter_hits: all.family(names::LIMITER_HITS).with([["address"], ["network"], ["account"]]),
-            connections: all.one(names::CONNECTIONS_OPEN),
-            streams: all.one(names::STREAMS_OPEN),
-            published: all.family(names::OUTBOX_PUBLISHED).with([
+            requests: registry.family(names::HTTP_REQUESTS),
+            seconds: registry.family(names::HTTP_SECONDS),
+            registrations: registry.family(names::REGISTRATIONS).with([["accepted"], ["repeated"]]),
+            resends: registry.family(names::RESENDS).with(accepted),
+            activations: registry.family(names::ACTIVATIONS).with(accepted),
+            logins: registry.family(names::LOGINS).with(accepted),
+            resets: registry.family(names::PASSWORD_RESETS).with([["asked"], ["changed"]]),
+            codes_issued: registry.family(names::CODES_MINTED),
+            wrong_guesses: registry.family(names::WRONG_GUESSES),
+            rate_limit_hits: registry.family(names::LIMITER_HITS).with([["address"], ["network"], ["account"]]),
+            connections: registry.one(names::CONNECTIONS_OPEN),
+            streams: registry.one(names::STREAMS_OPEN),
+            published: registry.family(names::OUTBOX_PUBLISHED).with([
                 ["mail", "done"],
                 ["mail", "failed"],
                 ["event", "done"],
                 ["event", "failed"],
             ]),
-            removed: all.family(names::HOUSEKEEPING_ROWS),
-            postgres_errors: all.family(names::POSTGRES_ERRORS).of(["api"]),
+            removed: registry.family(names::HOUSEKEEPING_ROWS),
+            postgres_errors: registry.family(names::POSTGRES_ERRORS).of(["api"]),
         }
     }
 
-    /// At the edge, once for each request.
-    pub(crate) fn answered(&self, ResponseLabels { method, pattern, status, problem, took }: ResponseLabels) {
+    /// Records a response. Called once for each request, by the outermost middleware.
+    pub(crate) fn record_response(&self, ResponseLabels { method, pattern, status, problem, took }: ResponseLabels) {
         self.requests.count([method, pattern, status]);
         self.seconds.of([pattern]).observe(took);
         if let Some(problem) = &problem {
-            self.refused(problem, if pattern == RESETTING { RESET } else { ACTIVATE });
+            self.record_problem(problem, if pattern == RESET_PATH { RESET } else { ACTIVATE });
         }
-        let (outcomes, done) = match (method, pattern) {
-            // Those that mint a code say so themselves.
+        let (outcomes, success) = match (method, pattern) {
+            // Successes that issue a code are counted by `code_issued`.
             ("POST", "/v1/users") => (&self.registrations, None),
             ("POST", "/v1/users/resend") => (&self.resends, None),
             ("POST", "/v1/users/password/forgot") => (&self.resets, None),
             ("POST", "/v1/users/activate") => (&self.activations, Some("accepted")),
             ("POST", "/v1/users/login") => (&self.logins, Some("accepted")),
-            ("POST", RESETTING) => (&self.resets, Some("changed")),
+            ("POST", RESET_PATH) => (&self.resets, Some("changed")),
             _ => return,
         };
-        if let Some(outcome) = problem.map(|problem| problem.slug).or(done.filter(|_| status.starts_with('2'))) {
+        if let Some(outcome) = problem.map(|problem| problem.slug).or(success.filter(|_| status.starts_with('2'))) {
             outcomes.count([outcome]);
         }
     }
 
-    /// The client was gone before there was an answer: how long that took is no time of ours.
-    pub(crate) fn given_up(&self, method: &'static str, pattern: &'static str, status: &'static str) {
+    /// Records a request whose client disconnected before the response. Its duration says nothing about this service,
+    /// so it is not observed.
+    pub(crate) fn record_client_gone(&self, method: &'static str, pattern: &'static str, status: &'static str) {
         self.requests.count([method, pattern, status]);
     }
 
-    fn refused(&self, problem: &ProblemLabels, purpose: &'static str) {
+    fn record_problem(&self, problem: &ProblemLabels, purpose: &'static str) {
         if let Some(scope) = problem.scope {
-            self.limiter_hits.count([scope]);
+            self.rate_limit_hits.count([scope]);
         }
         if let Some(length) = problem.guessed {
             self.wrong_guesses.count([purpose, digits(length)]);
@@ -116,23 +123,24 @@ impl Metrics {
         }
     }
 
-    /// When it is committed.
-    pub(crate) fn minted(&self, wanted: CodePurpose, length: u8) {
-        let (outcomes, outcome, purpose) = match wanted {
+    /// Counts an issued code, and the request that succeeded by it. To be called after the commit.
+    pub(crate) fn code_issued(&self, purpose: CodePurpose, length: u8) {
+        let (outcomes, outcome, label) = match purpose {
             CodePurpose::Registration => (&self.registrations, "accepted", ACTIVATE),
             CodePurpose::Resend => (&self.resends, "accepted", ACTIVATE),
             CodePurpose::Reset => (&self.resets, "asked", RESET),
         };
         outcomes.count([outcome]);
-        self.minted.count([purpose, digits(length)]);
+        self.codes_issued.count([label, digits(length)]);
     }
 
-    pub(crate) fn repeated(&self) {
+    /// Counts a registration that was answered with the receipt of an earlier request with the same idempotency key.
+    pub(crate) fn registration_replayed(&self) {
         self.registrations.count(["repeated"]);
     }
 }
 
-/// The length of a code.
+/// The length of a code as a label value.
 fn digits(length: u8) -> &'static str {
     const ALL: [&str; 11] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10"];
     ALL.get(usize::from(length)).unwrap_or(&"more")

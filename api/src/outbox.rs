@@ -1,6 +1,6 @@
-//! The outbox: events, the relay that publishes rows, and the connection to RabbitMQ.
+//! The transactional outbox: writes events, leases rows, publishes them to RabbitMQ with publisher confirms, and
+//! re-emits messages that were lost.
 
-pub(crate) mod capacity;
 pub(crate) mod delivery;
 pub(crate) mod event_poll;
 pub(crate) mod events;

@@ -1,8 +1,10 @@
-//! The threads that hash passwords: as many as cores, each with its own memory, and a queue that no
-//! password waits in for longer than it is worth.
+//! The thread pool that hashes passwords: one thread per core, each with its own memory, and a queue with two
+//! priorities and a maximum wait. Requests that would exceed the maximum wait are rejected at once.
 
 mod engine;
 mod job;
+mod metrics;
+mod permit;
 mod queue;
 
 use std::{
@@ -26,85 +28,89 @@ pub(crate) use permit::HashPermit;
 pub(crate) use queue::Priority;
 use queue::Queue;
 
-/// The pool is full: the password was not hashed.
+/// The password was not hashed: the pool is overloaded, or hashing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overloaded;
 
-/// What the pool is made of.
+/// The settings of the pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HashSettings {
     pub(crate) engine: EngineKind,
-    /// Of a new hash.
+    /// The costs of new hashes.
     pub(crate) costs: Costs,
     pub(crate) threads: usize,
+    /// The maximum time that a password waits for a thread.
     pub(crate) max_wait: Duration,
 }
 
+/// A handle of the pool. The threads end when the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct HashPool {
     shared: Arc<Shared>,
-    /// The threads end when the last of these goes.
-    _handle: Arc<Handle>,
+    _close_on_drop: Arc<CloseOnDrop>,
 }
 
-struct Handle(Arc<Shared>);
+struct CloseOnDrop(Arc<Shared>);
 
+/// What the threads share.
 pub(crate) struct Shared {
     settings: HashSettings,
-    counts: HashMetrics,
+    metrics: HashMetrics,
     queue: Mutex<Queue>,
+    /// Notified when a job is pushed or the queue is closed.
     changed: Condvar,
 }
 
 impl HashPool {
-    /// Fails when the engine does not compute what it must.
-    pub(crate) fn start(settings: HashSettings, counts: HashMetrics) -> anyhow::Result<Self> {
+    /// Starts the threads. Fails when an engine computes wrong hashes.
+    pub(crate) fn start(settings: HashSettings, metrics: HashMetrics) -> anyhow::Result<Self> {
         engine::check(settings.costs)?;
         let mut first = Engine::new(settings.engine, settings.costs);
-        let pace = warm(&mut first, settings.costs)?;
+        let hash_time = warm_up(&mut first, settings.costs)?;
         let others = (1..settings.threads).map(|_| Engine::new(settings.engine, settings.costs));
-        let queue = Mutex::new(Queue::new(settings.threads, settings.max_wait, pace));
-        let shared = Arc::new(Shared { settings, counts, queue, changed: Condvar::new() });
+        let queue = Mutex::new(Queue::new(settings.threads, settings.max_wait, hash_time));
+        let shared = Arc::new(Shared { settings, metrics, queue, changed: Condvar::new() });
         for (n, engine) in std::iter::once(first).chain(others).enumerate() {
-            let (shared, alive) = (Arc::clone(&shared), shared.counts.threads.hold());
-            let thread = std::thread::Builder::new().name(format!("hash-{n}"));
+            let thread_shared = Arc::clone(&shared);
+            let alive = shared.metrics.threads.hold();
             let work = move || {
                 let _alive = alive;
-                shared.work(engine);
+                thread_shared.work(engine);
             };
-            thread.spawn(work).context("cannot start the hash threads")?;
+            std::thread::Builder::new().name(format!("hash-{n}")).spawn(work).context("cannot start a hash thread")?;
         }
-        Ok(Self { _handle: Arc::new(Handle(Arc::clone(&shared))), shared })
+        Ok(Self { _close_on_drop: Arc::new(CloseOnDrop(Arc::clone(&shared))), shared })
     }
 
-    /// The costs of a new hash.
+    /// The costs of new hashes.
     pub(crate) fn costs(&self) -> Costs {
         self.shared.settings.costs
     }
 
-    /// Takes a place in the queue, or is told at once that there is none.
-    pub(crate) fn admit(&self, errand: Priority) -> Result<HashPermit, Overloaded> {
-        let promised = self.shared.queue().promise(errand);
-        promised.inspect_err(|_| self.shared.counts.refused(RejectReason::Full))?;
-        Ok(HashPermit::new(Arc::clone(&self.shared), errand))
+    /// Reserves a slot in the queue, or rejects at once if the estimated wait is too long.
+    pub(crate) fn reserve(&self, priority: Priority) -> Result<HashPermit, Overloaded> {
+        let reserved = self.shared.queue().reserve(priority);
+        reserved.inspect_err(|_| self.shared.metrics.rejected(RejectReason::Full))?;
+        Ok(HashPermit::new(Arc::clone(&self.shared), priority))
     }
 
-    /// Whether its threads live, and get on with what waits. One that is merely full is well: to send people elsewhere
-    /// for it would only fill the next one, and what needs no hash is answered here as ever.
-    pub(crate) fn is_well(&self) -> bool {
-        let Shared { counts, settings, .. } = &*self.shared;
-        counts.threads.get() == i64::try_from(settings.threads).unwrap_or(i64::MAX)
+    /// Whether all threads are alive and the queue makes progress. A full queue is healthy: to take this process out of
+    /// the load balancer would only fill the queue of the next one, and requests without a hash are still answered
+    /// here.
+    pub(crate) fn is_healthy(&self) -> bool {
+        let Shared { metrics, settings, .. } = &*self.shared;
+        metrics.threads.get() == i64::try_from(settings.threads).unwrap_or(i64::MAX)
             && !self.shared.queue().is_stuck(now())
     }
 
-    /// For who looks at the metrics.
-    pub(crate) fn see(&self) {
-        let waiting = self.shared.queue().len();
-        self.shared.counts.waiting.set(waiting);
+    /// Updates the metric of the queue length, before the metrics are read.
+    pub(crate) fn update_metrics(&self) {
+        let queue_length = self.shared.queue().len();
+        self.shared.metrics.queue_length.set(queue_length);
     }
 }
 
-impl Drop for Handle {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.queue().closed = true;
         self.0.changed.notify_all();
@@ -113,12 +119,12 @@ impl Drop for Handle {
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        // The queue is whole between any two lines of ours, so a panic elsewhere spoils nothing.
+        // No code that holds the lock leaves the queue inconsistent, so a poisoned lock is safe to use.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a password. `None` when there will be none any more.
-    fn next(&self) -> Option<Job> {
+    /// Waits for a job. `None` when the pool is closed and the queue is empty.
+    fn next_job(&self) -> Option<Job> {
         let mut queue = self.queue();
         loop {
             if let Some(job) = queue.pop(now()) {
@@ -131,23 +137,25 @@ impl Shared {
         }
     }
 
+    /// The loop of a hash thread.
     fn work(&self, mut engine: Engine) {
         let HashSettings { engine: kind, costs, .. } = self.settings;
-        // So that the first password does not pay for the memory. What is wrong with it will be told then.
-        let _ = warm(&mut engine, costs);
-        while let Some(mut job) = self.next() {
-            let (begun, span) = (now(), job.begin());
-            // A panic must not cost the pool a thread: it would run dry without a word.
+        // So that the first password does not wait for the memory. An error would occur again with that password.
+        let _ = warm_up(&mut engine, costs);
+        while let Some(mut job) = self.next_job() {
+            let started_at = now();
+            let span = job.start();
+            // A panic must not end the thread: the pool would shrink silently.
             let hashed = catch_unwind(AssertUnwindSafe(|| hash(&mut engine, &job, costs)));
             drop(span);
-            let took = now() - begun;
+            let took = now() - started_at;
             self.queue().done(matches!(hashed, Ok(Ok(_))).then_some(took));
             match hashed {
                 Ok(Ok(tag)) => {
-                    self.counts.hashed(job.waited(begun), took);
-                    let _ = job.answer.send(Ok(tag));
+                    self.metrics.hashed(job.waited(started_at), took);
+                    let _ = job.reply.send(Ok(tag));
                 }
-                // Nobody answers, and that says it.
+                // Dropping `reply` reports the failure.
                 Ok(Err(Overloaded)) => {}
                 Err(_) => engine = Engine::new(kind, costs),
             }
@@ -155,32 +163,32 @@ impl Shared {
     }
 }
 
-/// Returns how long a hash of these costs takes.
-fn warm(engine: &mut Engine, costs: Costs) -> anyhow::Result<Duration> {
-    let begun = now();
+/// Hashes once, so that the memory is allocated; returns how long a hash with these costs takes.
+fn warm_up(engine: &mut Engine, costs: Costs) -> anyhow::Result<Duration> {
+    let started_at = now();
     engine.hash(b"vestibule", &Recipe { costs, salt: [0; 16] })?;
-    Ok(now() - begun)
+    Ok(now() - started_at)
 }
 
+/// Hashes the password of a job. Takes at least as long as a hash with `costs`.
 fn hash(engine: &mut Engine, job: &Job, costs: Costs) -> Result<Tag, Overloaded> {
     let failed = |error| {
-        tracing::error!(error = format!("{error:#}"), "a password could not be hashed");
+        tracing::error!(error = format!("{error:#}"), "password hash failed");
         Overloaded
     };
     let tag = engine.hash(job.password.bytes(), &job.recipe).map_err(failed)?;
-    // A hash from before the costs were raised takes as long as a new one: whose it is must not show.
-    if let Some(rest) = job.recipe.costs.short_of(costs) {
-        engine.hash(job.password.bytes(), &Recipe { costs: rest, ..job.recipe }).map_err(failed)?;
+    // A hash from before the costs were raised must take as long as a new one: the response time would reveal that the
+    // email address has an account.
+    if let Some(padding) = job.recipe.costs.padding_to(costs) {
+        engine.hash(job.password.bytes(), &Recipe { costs: padding, ..job.recipe }).map_err(failed)?;
     }
     Ok(tag)
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long work has waited is this pool's own business")]
+#[expect(clippy::disallowed_methods, reason = "the pool measures how long its own jobs wait and take")]
 fn now() -> Instant {
     Instant::now()
 }
 
-mod metrics;
-mod permit;
 #[cfg(test)]
 mod tests;

@@ -1,26 +1,26 @@
-//! The one place where chance enters.
+//! The only source of randomness of the API.
 
 use std::ops::RangeInclusive;
 
 use rand::{Rng, RngExt};
 use uuid::Uuid;
 
-/// An id that nobody can guess: a registration's is the right to read its receipt.
+/// A random id that cannot be guessed: the id of a registration gives access to its receipt.
 pub(crate) fn id() -> Uuid {
     uuid::Builder::from_random_bytes(rng().random()).into_uuid()
 }
 
-/// Bits that nobody can guess, for a token.
+/// 256 random bits that cannot be guessed, for a session token.
 pub(crate) fn bits() -> [u8; 32] {
     rng().random()
 }
 
-/// One of these, each as likely as the others.
-pub(crate) fn one_of(range: RangeInclusive<i64>) -> i64 {
+/// A uniformly distributed number of the range.
+pub(crate) fn in_range(range: RangeInclusive<i64>) -> i64 {
     rng().random_range(range)
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the place")]
+#[expect(clippy::disallowed_methods, reason = "the only place that uses the global rng")]
 fn rng() -> impl Rng {
     rand::rng()
 }

@@ -1,4 +1,6 @@
-//! Wiring: builds the state and starts the parts of the process.
+//! Wiring of the API: builds the shared state and starts all tasks of the process.
+
+pub(crate) mod health;
 
 use std::sync::Arc;
 
@@ -20,30 +22,33 @@ use crate::{
     auth::rejection_cache::RejectionCache,
     cleanup::{self, Cleanup},
     config::Config,
-    health, http,
+    http,
     metrics::Metrics,
-    outbox::{delivery::OutboxDelivery, rabbitmq::Publisher, relay},
+    outbox::{delivery::OutboxDelivery, events::EventWriter, rabbitmq::Publisher, relay},
     password_hashing::{HashMetrics, HashPool},
     registration::receipt_watch::{self, Subscribers},
     store::Store,
 };
 
-/// Connections to Postgres: hashing is what takes time, and it holds none.
+/// The size of the Postgres connection pool. Few are enough: a request holds no connection while its password is
+/// hashed, which is what takes time.
 pub const CONNECTIONS: usize = 16;
 
+/// How many published messages may wait for a confirm of the broker.
 const CONFIRMS_IN_FLIGHT: usize = 1_000;
 
-/// What the API stands on. Other parts of the same process may stand on it too.
+/// The services that the API runs on. Other components of the same process may share them.
 pub struct Services {
     pub database: Pool,
     pub delivery: OutboxDelivery,
+    /// The listener of the ops server (health and metrics).
     pub ops: TcpListener,
     pub metrics: Registry,
-    /// Those other parts, for who asks on `ops`.
+    /// Other components of the process that the ops server reports on.
     pub others: Vec<Component>,
 }
 
-/// The API as a process of its own, with RabbitMQ behind its outbox, until `stop`.
+/// Runs the API as a process of its own, with its outbox delivered to RabbitMQ, until `stop` is cancelled.
 pub async fn run(config: Config, listener: TcpListener, ops: TcpListener, stop: CancellationToken) -> Result<()> {
     let database = postgres::pool(&config.database_url, CONNECTIONS)?;
     if config.migrate_on_start {
@@ -53,60 +58,69 @@ pub async fn run(config: Config, listener: TcpListener, ops: TcpListener, stop: 
             () = stop.cancelled() => return Ok(()),
         }
     }
-    let (mut parts, metrics) = (Tasks::new(stop.clone()), Registry::default());
-    let delivery = broker(&config, &metrics, &mut parts, stop.clone())?;
+    let mut tasks = Tasks::new(stop.clone());
+    let metrics = Registry::default();
+    let delivery = broker(&config, &metrics, &mut tasks, stop.clone())?;
     let services = Services { database, delivery, ops, metrics, others: vec![] };
-    parts.start("the API", run_on(services, config, listener, stop));
-    parts.run().await
+    tasks.start("the API", run_on(services, config, listener, stop));
+    tasks.run().await
 }
 
-/// RabbitMQ as an delivery, with the part that keeps the connection to it.
+/// Creates an outbox delivery to RabbitMQ, and starts the task that keeps its connection.
 pub fn broker(
     config: &Config,
     metrics: &Registry,
-    parts: &mut Tasks,
+    tasks: &mut Tasks,
     stop: CancellationToken,
 ) -> Result<OutboxDelivery> {
     let publisher = Publisher::new(config.topology.clone(), metrics);
-    parts.start("the publisher", publisher.clone().supervise(config.amqp_url()?, stop));
+    tasks.start("the publisher", publisher.clone().supervise(config.amqp_url()?, stop));
     let broker = publisher.clone();
     Ok(OutboxDelivery {
         deliver: publisher.delivery(),
         is_up: Arc::new(move || broker.is_up()),
-        in_hand: CONFIRMS_IN_FLIGHT,
+        max_in_flight: CONFIRMS_IN_FLIGHT,
     })
 }
 
-/// The API on any services, with any delivery behind its outbox, until `stop`.
+/// Runs the API on the given services until `stop` is cancelled.
 pub async fn run_on(services: Services, config: Config, listener: TcpListener, stop: CancellationToken) -> Result<()> {
     let Services { database, delivery, ops, metrics: registry, others } = services;
     let metrics = Metrics::new(&registry);
-    let Config { cleaning_every: every, retention, .. } = config;
-    let housekeeping = Cleanup { every, retention, policy: config.policy.clone(), metrics: metrics.clone() };
+    let cleanup = Cleanup {
+        interval: config.cleanup_interval,
+        retention: config.retention,
+        policy: config.policy.clone(),
+        metrics: metrics.clone(),
+    };
+    // Part of the connections only, so that other requests are still served.
+    let max_subscriptions = config.transport.max_connections / 4;
     let app = Arc::new(App {
         store: Store::new(database),
-        ring: config.ring,
+        code_secrets: config.ring,
         policy: config.policy,
-        hashes: HashPool::start(config.hashing, HashMetrics::new(&registry))?,
-        rejections: RejectionCache::new(),
-        wake: Arc::default(),
+        hash_pool: HashPool::start(config.hashing, HashMetrics::new(&registry))?,
+        rejection_cache: RejectionCache::new(),
+        relay_wakeup: Arc::default(),
         delivery: delivery.clone(),
+        events: EventWriter { source: config.public_url.clone(), with_email: config.events_with_email },
         public_url: config.public_url,
-        events_with_email: config.events_with_email,
         trusted_proxies: config.trusted_proxies,
         metrics: metrics.clone(),
-        // Others need connections, too.
-        subscribers: Arc::new(Subscribers::new(config.transport.max_connections / 4, Arc::clone(&metrics.streams))),
+        subscribers: Arc::new(Subscribers::new(max_subscriptions, Arc::clone(&metrics.streams))),
     });
-    app.check_names().await?;
-    let reporter =
-        HealthReporter::new(registry.clone(), std::iter::once(health::part(&app, &registry)).chain(others).collect());
-    tracing::info!("ready: {}", app.public_url);
-    let mut parts = Tasks::new(stop.clone());
-    parts.start("the relay", relay::run(app.store.clone(), delivery, (Arc::clone(&app.wake), metrics), stop.clone()));
-    parts.start("housekeeping", cleanup::run(app.store.clone(), housekeeping, stop.clone()));
-    parts.start("the subscribers", receipt_watch::run(Arc::clone(&app), stop.clone()));
-    parts.start("the operator's listener", ops_server::serve(ops, reporter, stop.clone()));
-    parts.start("the HTTP server", http::serve(app, config.transport, listener, stop));
-    parts.run().await
+    app.check_key_fingerprint().await?;
+    let components = std::iter::once(health::component(&app, &registry)).chain(others).collect();
+    let reporter = HealthReporter::new(registry.clone(), components);
+    tracing::info!(url = %app.public_url, "ready");
+    let mut tasks = Tasks::new(stop.clone());
+    tasks.start(
+        "the relay",
+        relay::run(app.store.clone(), delivery, Arc::clone(&app.relay_wakeup), metrics, stop.clone()),
+    );
+    tasks.start("the cleanup", cleanup::run(app.store.clone(), cleanup, stop.clone()));
+    tasks.start("the receipt watch", receipt_watch::run(Arc::clone(&app), stop.clone()));
+    tasks.start("the ops server", ops_server::serve(ops, reporter, stop.clone()));
+    tasks.start("the HTTP server", http::serve(app, config.transport, listener, stop));
+    tasks.run().await
 }

@@ -1,4 +1,5 @@
-//! The way to the database. One table, one file below; statements are constants, rules are elsewhere.
+//! SQL storage in Postgres: the connection pool, prepared statements and error mapping. Each table has one file;
+//! statements are constants, and business rules are in `domain`.
 
 pub(crate) mod cleanup_lock;
 pub(crate) mod codes;
@@ -8,7 +9,6 @@ pub(crate) mod key_fingerprint;
 pub(crate) mod lockouts;
 pub(crate) mod mail_suppressions;
 pub(crate) mod outbox;
-pub(crate) mod outbox_stats;
 pub(crate) mod password_changes;
 pub(crate) mod passwords;
 pub(crate) mod rate_limits;
@@ -28,50 +28,55 @@ use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use crate::error::Error;
 
+/// A connection from the pool.
 pub(crate) type Connection = Object;
+/// An error of Postgres, or of the connection to it.
 pub(crate) type PgError = tokio_postgres::Error;
 
+/// The connection pool.
 #[derive(Clone)]
 pub(crate) struct Store {
     pool: Pool,
-    /// How many a connection must have prepared.
-    statements: usize,
+    /// The number of statements that a connection must have prepared.
+    statement_count: usize,
 }
 
 impl Store {
     pub(crate) fn new(pool: Pool) -> Self {
-        Self { pool, statements: statements().len() }
+        Self { pool, statement_count: statements().len() }
     }
 
+    /// Takes a connection from the pool, with all statements prepared. Waits while all connections are in use.
     pub(crate) async fn connection(&self) -> Result<Connection, Error> {
         let connection = self.pool.get().await.map_err(|error| match error {
-            // Whatever it says to who comes in: nothing was asked yet.
+            // Whatever error the server reports at login counts as unavailable: nothing was executed yet.
             PoolError::Backend(error) => match error.into() {
-                Error::Internal(said) => Error::Unavailable(said.context("no connection to Postgres")),
-                passing => passing,
+                Error::Internal(cause) => Error::Unavailable(cause.context("no connection to Postgres")),
+                transient => transient,
             },
             other => Error::Unavailable(anyhow!(other).context("no connection to Postgres")),
         })?;
-        // Fewer, too, where the first time was cut short.
-        if connection.statement_cache.size() < self.statements {
-            Box::pin(prepare(&connection)).await?;
+        // Also true when an earlier preparation was interrupted.
+        if connection.statement_cache.size() < self.statement_count {
+            Box::pin(prepare_all(&connection)).await?;
         }
         Ok(connection)
     }
 
+    /// The numbers of connections, for the metrics.
     pub(crate) fn usage(&self) -> PoolUsage {
         usage(&self.pool)
     }
 }
 
-/// All statements, once for each connection: one that must be prepared first would be overtaken by those that
-/// are sent with it.
-async fn prepare(connection: &Connection) -> Result<(), PgError> {
+/// Prepares all statements, once per connection. In a pipeline, a statement that still has to be prepared would be
+/// overtaken by those that are sent with it.
+async fn prepare_all(connection: &Connection) -> Result<(), PgError> {
     try_join_all(statements().into_iter().map(|sql| connection.prepare_cached(sql))).await?;
     Ok(())
 }
 
-/// Every statement of this crate, for the test that prepares them all.
+/// Every statement of this crate.
 pub(crate) fn statements() -> Vec<&'static str> {
     [
         &[transaction::LOCK],
@@ -87,30 +92,32 @@ pub(crate) fn statements() -> Vec<&'static str> {
         password_changes::ALL,
         passwords::ALL,
         registrations::ALL,
-        registrations::over::ALL,
         resets::ALL,
         schema::ALL,
         sessions::ALL,
         cleanup_lock::ALL,
         users::ALL,
-        outbox_stats::ALL,
+        crate::store::outbox::stats::ALL,
     ]
     .concat()
 }
 
+/// Executes a prepared statement and returns its rows.
 async fn rows(client: &impl GenericClient, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, PgError> {
     client.query(&client.prepare_cached(sql).await?, values).await
 }
 
+/// Executes a prepared statement that returns at most one row.
 async fn row(client: &impl GenericClient, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, PgError> {
     client.query_opt(&client.prepare_cached(sql).await?, values).await
 }
 
+/// Executes a prepared statement and returns the number of affected rows.
 async fn execute(client: &impl GenericClient, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, PgError> {
     client.execute(&client.prepare_cached(sql).await?, values).await
 }
 
-/// Whether this error is the violation of that constraint.
+/// Whether the error is a violation of this constraint.
 pub(crate) fn violates(error: &PgError, constraint: &str) -> bool {
     error.as_db_error().is_some_and(|error| error.constraint() == Some(constraint))
 }
@@ -118,20 +125,21 @@ pub(crate) fn violates(error: &PgError, constraint: &str) -> bool {
 impl From<PgError> for Error {
     fn from(error: PgError) -> Self {
         match error.as_db_error() {
-            // Without its details: those repeat the values of the row.
-            Some(said) => {
-                let brief = anyhow!("Postgres: {} {}: {}", said.severity(), said.code().code(), said.message());
-                if is_passing(said.code()) { Self::Unavailable(brief) } else { Self::Internal(brief) }
+            // Without the details of the error: they repeat the values of the row.
+            Some(error) => {
+                let brief = anyhow!("Postgres: {} {}: {}", error.severity(), error.code().code(), error.message());
+                if is_transient(error.code()) { Self::Unavailable(brief) } else { Self::Internal(brief) }
             }
-            // No answer from a server at all: it is gone, or the way to it is.
+            // No response from a server: it is down, or the connection is broken.
             None => Self::Unavailable(anyhow!(error).context("Postgres")),
         }
     }
 }
 
-/// What a server says when it is starting, stopping, full, a standby, or too slow just now.
-fn is_passing(state: &SqlState) -> bool {
-    let passing = [
+/// Whether the error is temporary: the server is starting, stopping, out of resources, a standby, or too slow at the
+/// moment.
+fn is_transient(state: &SqlState) -> bool {
+    let transient = [
         SqlState::READ_ONLY_SQL_TRANSACTION,
         SqlState::LOCK_NOT_AVAILABLE,
         SqlState::QUERY_CANCELED,
@@ -139,5 +147,5 @@ fn is_passing(state: &SqlState) -> bool {
         SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
     ];
     let class = &state.code()[..2];
-    passing.contains(state) || ["08", "53"].contains(&class) || state.code().starts_with("57P0")
+    transient.contains(state) || ["08", "53"].contains(&class) || state.code().starts_with("57P0")
 }

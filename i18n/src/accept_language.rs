@@ -1,37 +1,49 @@
-//! Which of our languages somebody likes best, going by what their browser says (RFC 9110, 12.5.4).
+//! Language negotiation: selects a supported language for an `Accept-Language` header (RFC 9110, 12.5.4).
 
 use crate::Language;
 
-/// Browsers send a handful. What comes after so many is not looked at.
-const MOST_RANGES: usize = 32;
+/// Browsers send a handful of language ranges; further ones are ignored, to bound the work for one request.
+const MAX_RANGES: usize = 32;
 
-/// One of the list: `fr-CA;q=0.8`.
-struct Range<'a> {
-    /// A tag or the beginning of one, or `*`, which is for all that are not named.
+/// One language range of the header: `fr-CA;q=0.8`.
+struct LanguageRange<'a> {
+    /// A tag, a prefix of one, or `*`, which matches every language that no other range matches.
     tag: &'a str,
-    /// In thousandths; with 0 it is not wanted.
+    /// The quality value in thousandths; 0 excludes the language.
     weight: u16,
 }
 
-/// The one with the greatest weight; of several such, the one that is named first, and a named one before those that
-/// are only not excluded. The fallback if none is wanted; what cannot be read is as if it were not there.
+/// The supported language with the greatest weight.
+///
+/// Of several with the same weight, the one whose range comes first wins, and a range that names the language wins over
+/// `*`. Without an acceptable language it is the fallback. Malformed ranges are ignored.
 pub fn preferred(accept_language: &str) -> Language {
-    let ranges: Vec<_> = accept_language.split(',').take(MOST_RANGES).filter_map(Range::parse).collect();
-    let liked = |language: &Language| liking(&ranges, *language);
-    // The last one of those that are equal is what `max_by_key` finds, hence backwards.
-    let best = Language::ALL.iter().copied().rev().filter(|language| liked(language).0 > 0).max_by_key(liked);
+    let ranges: Vec<_> = accept_language.split(',').take(MAX_RANGES).filter_map(LanguageRange::parse).collect();
+    let preference_of = |language: &Language| preference(&ranges, *language);
+    // `max_by_key` returns the last of several equal elements, hence `rev`.
+    let acceptable = Language::ALL.iter().copied().rev().filter(|language| preference_of(language).weight > 0);
+    let best = acceptable.max_by_key(preference_of);
     best.unwrap_or(Language::FALLBACK)
 }
 
-/// What is greater is liked better: the weight, and how many ranges stand behind the one that names it.
-fn liking(ranges: &[Range<'_>], language: Language) -> (u16, usize) {
-    let naming = ranges.iter().rev().enumerate().filter(|(_, range)| range.names(language.tag()));
-    let named = naming.map(|(behind, range)| (range.weight, behind + 1)).max();
-    let any = || ranges.iter().filter(|range| range.tag == "*").map(|range| (range.weight, 0)).max();
-    named.or_else(any).unwrap_or_default()
+/// How much the client prefers a language; a greater value wins.
+#[derive(Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Preference {
+    weight: u16,
+    /// Greater for a range that comes earlier in the header, 0 for `*`.
+    rank: usize,
 }
 
-impl<'a> Range<'a> {
+fn preference(ranges: &[LanguageRange<'_>], language: Language) -> Preference {
+    let matching = ranges.iter().rev().enumerate().filter(|(_, range)| range.matches(language.tag()));
+    let named = matching.map(|(following, range)| Preference { weight: range.weight, rank: following + 1 }).max();
+    let wildcards = ranges.iter().filter(|range| range.tag == "*");
+    let wildcard = || wildcards.map(|range| Preference { weight: range.weight, rank: 0 }).max();
+    named.or_else(wildcard).unwrap_or_default()
+}
+
+impl<'a> LanguageRange<'a> {
+    /// Parses one element of the header, or returns `None` if it is malformed.
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(|part| part.trim_matches([' ', '\t']));
         let tag = parts.next().filter(|tag| *tag == "*" || is_tag(tag))?;
@@ -39,10 +51,10 @@ impl<'a> Range<'a> {
         parts.next().is_none().then_some(Self { tag, weight })
     }
 
-    /// French is what to give to whoever wants that of Canada; and if we had only that, whoever wants any French.
-    fn names(&self, tag: &str) -> bool {
-        let subtags = self.tag.split('-').zip(tag.split('-'));
-        subtags.into_iter().all(|(wanted, ours)| wanted.eq_ignore_ascii_case(ours))
+    /// Whether the range or the tag is a prefix of the other: `fr-CA` matches `fr`, and `fr` would match `fr-CA`.
+    fn matches(&self, tag: &str) -> bool {
+        let mut subtags = self.tag.split('-').zip(tag.split('-'));
+        subtags.all(|(requested, supported)| requested.eq_ignore_ascii_case(supported))
     }
 }
 
@@ -50,7 +62,7 @@ fn is_tag(text: &str) -> bool {
     text.split('-').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// `q=` and a number from 0 to 1 with at most three digits behind the point.
+/// Parses `q=` and a number from 0 to 1 with at most three decimals, into thousandths.
 fn weight(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
     let (whole, digits) = value.split_once('.').unwrap_or((value, ""));
@@ -70,16 +82,16 @@ mod tests {
     use super::*;
     use Language::{English, French};
 
-    /// `qaa` is set aside for private use: whatever is added here, it stays a language that nobody speaks.
-    fn all(cases: &[(&str, Language)]) {
+    /// The cases use `qaa`, which is reserved for private use: it stays unsupported whichever languages are added.
+    fn assert_preferred(cases: &[(&str, Language)]) {
         for (header, expected) in cases {
             assert_eq!(preferred(header), *expected, "{header:?}");
         }
     }
 
     #[test]
-    fn the_greatest_weight_wins() {
-        all(&[
+    fn greatest_weight_wins() {
+        assert_preferred(&[
             ("fr", French),
             ("en", English),
             ("fr-CA, en;q=0.5", French),
@@ -95,8 +107,8 @@ mod tests {
     }
 
     #[test]
-    fn of_equals_the_first_wins_and_a_named_one_before_any() {
-        all(&[
+    fn equal_weights_prefer_the_first_and_a_named_range() {
+        assert_preferred(&[
             ("fr, en", French),
             ("en, fr", English),
             ("qaa, en;q=0.5, fr;q=0.5", English),
@@ -110,8 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_wanted_is_not_given_unless_there_is_nothing_else() {
-        all(&[
+    fn excluded_languages_are_used_only_as_the_fallback() {
+        assert_preferred(&[
             ("fr;q=0", English),
             ("fr;q=0.000, en;q=0.001", English),
             ("en;q=0, fr;q=0.1", French),
@@ -122,8 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_as_if_it_were_not_there() {
-        for odd in [
+    fn malformed_ranges_are_ignored() {
+        for malformed in [
             "",
             ",",
             ";",
@@ -150,19 +162,27 @@ mod tests {
             "français",
             "\"fr\"",
         ] {
-            all(&[(odd, English), (&format!("{odd}, en;q=0.1"), English), (&format!("{odd}, fr;q=0.1"), French)]);
+            assert_preferred(&[
+                (malformed, English),
+                (&format!("{malformed}, en;q=0.1"), English),
+                (&format!("{malformed}, fr;q=0.1"), French),
+            ]);
         }
     }
 
     #[test]
-    fn only_so_many_are_looked_at() {
+    fn ranges_after_the_maximum_are_ignored() {
         let after = |others: usize| format!("{}fr", "qaa,".repeat(others));
-        all(&[(&after(MOST_RANGES - 1), French), (&after(MOST_RANGES), English), (&after(100_000), English)]);
+        assert_preferred(&[
+            (&after(MAX_RANGES - 1), French),
+            (&after(MAX_RANGES), English),
+            (&after(100_000), English),
+        ]);
     }
 
     proptest! {
         #[test]
-        fn whatever_is_named_after_it_the_first_without_a_doubt_is_spoken(rest in "([enfr*;,=.q01é -]|en|fr|;q=){0,40}") {
+        fn first_range_without_a_weight_wins_over_any_rest(rest in "([enfr*;,=.q01é -]|en|fr|;q=){0,40}") {
             for language in Language::ALL {
                 prop_assert_eq!(preferred(&format!("{},{rest}", language.tag())), *language);
             }

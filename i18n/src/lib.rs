@@ -1,6 +1,7 @@
-//! What the service says to people, in each of their languages; problem details are for programs, and stay English.
+//! Localised texts of mails and pages. Problem details are read by programs and are always in English.
 //!
-//! Both processes need it: the API understands what somebody reads and keeps it, the worker writes in it.
+//! Both processes need this crate: the API negotiates a user's language, stores it and renders the pages; the worker
+//! renders the mails.
 
 #[macro_use]
 mod locales;
@@ -12,14 +13,17 @@ pub mod web_app;
 
 macro_rules! languages {
     ($($name:ident $tag:literal $text:literal $html:literal $not_me:literal $web_app:literal,)+) => {
+        /// A language that the service supports.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Language {
             $($name,)+
         }
 
         impl Language {
+            /// Every supported language; the first one is the fallback.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
+            /// The language tag in lower case, as in `Accept-Language`, the `lang` attribute and the database.
             pub fn tag(self) -> &'static str {
                 match self {
                     $(Self::$name => $tag,)+
@@ -32,10 +36,11 @@ macro_rules! languages {
 for_each_language!(languages);
 
 impl Language {
-    /// What is spoken when nothing is known of somebody.
+    /// Used when a user's language is unknown or not supported.
     pub const FALLBACK: Self = Self::ALL[0];
 
-    /// The language that was stored. One of a newer version is not known here: then it is the fallback.
+    /// Parses a stored tag. A tag that this version does not know (a newer version may have stored it) gives the
+    /// fallback.
     pub fn of_tag(tag: &str) -> Self {
         Self::ALL.iter().copied().find(|language| language.tag() == tag).unwrap_or(Self::FALLBACK)
     }
@@ -46,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_stored_is_read_again_and_what_is_unknown_is_english() {
+    fn every_tag_round_trips_and_unknown_tags_give_the_fallback() {
         for language in Language::ALL {
             assert_eq!(Language::of_tag(language.tag()), *language);
         }
@@ -56,11 +61,11 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_in_lower_case_and_its_own() {
-        for (n, language) in Language::ALL.iter().enumerate() {
+    fn tags_are_unique_and_lower_case() {
+        for (index, language) in Language::ALL.iter().enumerate() {
             let tag = language.tag();
             assert!(!tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{tag}");
-            assert_eq!(Language::ALL.iter().position(|other| other.tag() == tag), Some(n), "{tag}");
+            assert_eq!(Language::ALL.iter().position(|other| other.tag() == tag), Some(index), "{tag}");
         }
     }
 }

@@ -1,10 +1,12 @@
-//! How long something lives, taken apart so that each language can say it in its own words.
+//! The lifetime of a code, split into units so that each language can format it.
 
+/// A duration in whole seconds that templates format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
     seconds: u32,
 }
 
+/// A unit of time in a formatted duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     Hour,
@@ -13,11 +15,12 @@ pub enum Unit {
 }
 
 impl Lifetime {
+    /// A lifetime of this many seconds.
     pub fn of_seconds(seconds: u32) -> Self {
         Self { seconds }
     }
 
-    /// The largest unit first, and none of which there is nothing.
+    /// The parts of the duration, largest unit first, without units whose number is 0.
     pub fn parts(self) -> impl Iterator<Item = (u32, Unit)> {
         let Self { seconds } = self;
         let parts = [(seconds / 3600, Unit::Hour), (seconds / 60 % 60, Unit::Minute), (seconds % 60, Unit::Second)];

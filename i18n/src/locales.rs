@@ -1,8 +1,8 @@
-//! The languages: each has one line here and a folder in `templates/`. Whatever is to be there for each of them is
-//! generated from this list.
+//! The list of supported languages: each has one line here and a folder in `templates/`. The enum and the templates of
+//! every language are generated from this list.
 
-/// Name, tag (as in `Accept-Language`, in lower case), and the entrances to its folder. The first one is spoken to
-/// whoever wants none of them.
+/// Calls `$generate!` with one line for each language: its name, its tag (as in `Accept-Language`, in lower case) and
+/// the top-level templates of its folder. The first language is the fallback.
 macro_rules! for_each_language {
     ($generate:ident) => {
         $generate! {

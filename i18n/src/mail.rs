@@ -1,4 +1,4 @@
-//! The mails: what there is to tell, and its words in each language. Text and HTML of a mail say the same.
+//! Renders the subject, text part and HTML part of every mail in each language. Both parts have the same content.
 
 use askama::{Result, Template};
 
@@ -7,39 +7,48 @@ use crate::{
     lifetime::{Lifetime, Unit},
 };
 
-/// What a mail has to say. Each language has words for all of them, or it does not compile.
+/// The kind and the content of a mail. A language that lacks the template of a kind does not compile.
 #[derive(Clone, Copy, Debug)]
 pub enum Mail<'a> {
-    /// With the link for whom it was not.
+    /// The code that activates a new account.
     Code {
         digits: &'a str,
+        /// How long the code is valid after the mail server accepted the mail.
         lifetime: Lifetime,
+        /// URL of the page where the owner of the address reports that they did not sign up.
         not_me: &'a str,
     },
+    /// A sign-up for an email address that already has an account.
     AlreadyRegistered,
+    /// The account was activated.
     Activated,
+    /// The code that sets a new password.
     ResetCode {
         digits: &'a str,
+        /// How long the code is valid after the mail server accepted the mail.
         lifetime: Lifetime,
     },
-    /// Somebody asked for another password where there is no account.
+    /// A new password was requested for an email address that has no account.
     NoAccount,
+    /// The password of the account was changed.
     PasswordChanged,
 }
 
-/// The words of one mail.
+/// A rendered mail.
 #[derive(Debug)]
 pub struct Words {
-    /// Never with a code in it: subjects stand on lock screens and in the logs of mail servers.
+    /// Never contains a code: subjects are shown on lock screens and written to the logs of mail servers.
     pub subject: String,
+    /// The plain-text part; a code is alone on its line.
     pub text: String,
+    /// The HTML part.
     pub html: String,
 }
 
-/// The templates of a language are types of their own, because askama reads each template when its type is compiled.
+// askama compiles a template into the type that names it, so each language gets its own types.
 macro_rules! words {
     ($($language:ident $tag:literal $text:literal $html:literal $not_me:literal $web_app:literal,)+) => {
-        /// `service` is what the service calls itself, `url` where it is found.
+        /// Renders a mail. `service` is the display name of the service, `url` its public URL.
         pub fn words(language: Language, mail: Mail<'_>, service: &str, url: &str) -> Result<Words> {
             match language {
                 $(Language::$language => {

@@ -1,35 +1,40 @@
-//! The pages for people who come by a link in a mail, in each language.
+//! Renders the pages that links in mails lead to, in each language.
 
 use askama::{Result, Template};
 
 use crate::Language;
 
-/// What the page behind the link "this was not me" has to say.
+/// The state that the not-me page shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotMe {
-    /// Nothing was done yet: a button, and for how many days it holds.
+    /// Nothing was done yet: shows the button that closes the sign-up and suppresses sign-up mails.
     Ask {
+        /// How long mails are suppressed after the button is pressed.
         days: i64,
     },
-    Muted {
-        until: Day,
-    },
+    /// The sign-up is closed and sign-up mails are suppressed; shows the button that allows them again.
+    Muted { until: Day },
+    /// The suppression was lifted: the owner of the address can sign up again.
     Lifted,
-    /// The link is wrong, or what it spoke of is gone: nobody is told which.
+    /// The link is invalid, or the code that it names no longer exists; the page does not reveal which.
     Outdated,
+    /// The request failed on the server side and nothing was changed.
     Away,
 }
 
+/// A calendar date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Day {
+    /// From 1 to 31.
     pub day: u8,
+    /// From 1 to 12.
     pub month: u8,
     pub year: i32,
 }
 
 macro_rules! not_me {
     ($($language:ident $tag:literal $text:literal $html:literal $not_me:literal $web_app:literal,)+) => {
-        /// `url` is where the service is found.
+        /// Renders the not-me page. `url` is the public URL of the service.
         pub fn not_me(language: Language, page: NotMe, url: &str) -> Result<String> {
             match language {
                 $(Language::$language => {

@@ -1,58 +1,66 @@
-//! The page that greets people, in each language. Its frame is one for all (`templates/web_app_layout.html`); a language's own
-//! file gives each of its words a name, and one that is missing does not compile.
+//! Renders the web app in each language.
+//!
+//! All languages share the frame `templates/web_app_layout.html`. The file of a language sets a variable for each text;
+//! a missing text does not compile.
 
 use askama::{Result, Template};
 
 use crate::Language;
 
-/// What the frame is filled with besides words.
+/// The parameters of the page besides its texts.
 #[derive(Clone, Copy)]
 pub struct WebApp<'a> {
+    /// The style sheet, inlined.
     pub style: &'a str,
+    /// The script, inlined as a module.
     pub script: &'a str,
+    /// The minimum length of a password, in characters.
     pub password_min_length: usize,
-    /// Whether there is a page for who writes programs.
+    /// Whether the API documentation is served at `/docs`.
     pub docs: bool,
 }
 
-/// What is asked of the file of a language.
+/// The part of a language's template that is rendered.
 #[derive(Clone, Copy)]
 enum Part<'a> {
-    /// How the language calls itself.
+    /// The language's name in that language.
     Name,
+    /// The whole page.
     Page(WebApp<'a>),
 }
 
-/// How a page names another one, or itself.
-struct Choice {
+/// A link of the language menu.
+struct LanguageLink {
     tag: &'static str,
     name: String,
-    is_this: bool,
+    /// Whether this is the language of the page.
+    is_current: bool,
 }
 
+/// Renders the web app in this language, with links to the other languages.
 pub fn render_page(language: Language, web_app: WebApp<'_>) -> Result<String> {
-    let choice = |other: &Language| {
+    let link = |other: &Language| {
         let name = render(*other, Part::Name, &[])?;
-        Ok(Choice { tag: other.tag(), name, is_this: *other == language })
+        Ok(LanguageLink { tag: other.tag(), name, is_current: *other == language })
     };
-    let choices = Language::ALL.iter().map(choice).collect::<Result<Vec<_>>>()?;
-    render(language, Part::Page(web_app), &choices)
+    let links = Language::ALL.iter().map(link).collect::<Result<Vec<_>>>()?;
+    render(language, Part::Page(web_app), &links)
 }
 
 macro_rules! web_app {
     ($($language:ident $tag:literal $text:literal $html:literal $not_me:literal $web_app:literal,)+) => {
-        fn render(language: Language, part: Part<'_>, choices: &[Choice]) -> Result<String> {
+        fn render(language: Language, part: Part<'_>, language_links: &[LanguageLink]) -> Result<String> {
             match language {
                 $(Language::$language => {
                     #[derive(Template)]
                     #[template(path = $web_app)]
                     struct Page<'a> {
                         part: Part<'a>,
-                        choices: &'a [Choice],
+                        language_links: &'a [LanguageLink],
                         tag: &'static str,
                     }
 
-                    Page { part, choices, tag: $tag }.render()
+                    Page { part, language_links, tag: $tag }.render()
                 })+
             }
         }

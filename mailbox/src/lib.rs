@@ -6,6 +6,13 @@ mod mail;
 mod smtp;
 mod web;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing {
+    //! Entry points of the fuzzers in `fuzz/`.
+
+    pub use crate::smtp::fuzzing::session;
+}
+
 use std::{
     collections::BTreeMap,
     path::Path,

@@ -1,7 +1,7 @@
 //! Takes in mail by SMTP: who may connect, for how long, and when a mail is ours.
 
-#[cfg(test)]
-mod fuzzing;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod session;
 mod wire;
 

@@ -1,7 +1,7 @@
-//! The way to RabbitMQ: opens connections, and leaves nothing behind of those that are given up.
+//! Connections to RabbitMQ. A connection or an attempt that is dropped leaves no thread and no task behind.
 //!
-//! With the names and declarations in `topology`, this is what both processes must agree on about the broker;
-//! `confirms` publishes, `copy` says how a message is published again.
+//! `topology` declares the exchanges and queues, `confirms` publishes with publisher confirms, and `copy` builds the
+//! properties of a message that is published again.
 
 pub mod confirms;
 pub mod copy;
@@ -26,91 +26,99 @@ use lapin::{
 use secrecy::SecretString;
 use tokio::time::{Instant, timeout};
 
-/// For all hosts together.
+/// The timeout of a connection attempt, for all hosts together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long an orderly close may take before the socket is shut down.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A message of ours, with all that is said about it, is below 1 KiB.
-const SMALL_FRAME: u32 = 16 * 1024;
+/// The frame size of publishing connections, in bytes. A message of ours with its properties is smaller than 1 KiB.
+const PUBLISH_FRAME_SIZE: u32 = 16 * 1024;
 
-/// A connection that is never mended: whoever holds it replaces it when anything goes wrong.
+/// A connection without automatic recovery: the caller replaces it after any error.
 pub struct Link {
     pub connection: Connection,
     _socket: Socket,
 }
 
-/// A second handle of a connection's socket. lapin reads from the first one in a thread of its own, and
-/// while the other side is silent, that thread outlives an attempt that was dropped, and a connection that
-/// waits for its goodbye to be answered. What ends it is the end of what it reads.
+/// A second handle of the socket of a connection, which shuts the socket down on drop.
+///
+/// lapin reads from the socket in a thread of its own. While the broker sends nothing, that thread would outlive a
+/// connection attempt that was dropped, and a connection that waits for the response to its close. It ends when the
+/// socket is shut down.
 struct Socket(TcpStream);
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // It fails on one that is closed already.
+        // Fails if the socket is already closed.
         let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 
 impl Link {
+    /// Closes the connection; waits at most 500 ms for the response of the broker.
     pub async fn close(self) {
         let _ = timeout(CLOSE_TIMEOUT, self.connection.close(200, "bye".into())).await;
     }
 }
 
+/// Connects to one of the hosts of `AMQP_URL`. `name` is shown in the management interface of RabbitMQ.
 pub async fn connect(url: &SecretString, name: &str) -> Result<Link> {
     connect_to_any(url::parse(url)?, name).await
 }
 
-/// For who only publishes messages of ours, and is sent nothing else: lapin keeps room for 64 frames, which at
-/// their usual size is 8 MiB.
+/// Connects with small frames, for connections that only publish small messages: lapin allocates a buffer of 64 frames,
+/// which is 8 MiB with the default frame size.
 pub async fn connect_to_publish(url: &SecretString, name: &str) -> Result<Link> {
     let mut hosts = url::parse(url)?;
     for host in &mut hosts {
-        host.query.frame_max.get_or_insert(SMALL_FRAME);
+        host.query.frame_max.get_or_insert(PUBLISH_FRAME_SIZE);
     }
     connect_to_any(hosts, name).await
 }
 
 async fn connect_to_any(mut hosts: Vec<AMQPUri>, name: &str) -> Result<Link> {
-    // Beginning anywhere, clients spread, and a host that is dead delays only those that come upon it.
+    // Clients start at different hosts, so that they are spread over the cluster, and a dead host delays only some of
+    // them.
     let first = RandomState::new().hash_one(name) as usize % hosts.len();
     hosts.rotate_left(first);
-    connect_to_one(&hosts, name, CONNECT_TIMEOUT).await
+    connect_in_order(&hosts, name, CONNECT_TIMEOUT).await
 }
 
-/// Tries each once, in turn; each may take its share of the time that is left.
-async fn connect_to_one(hosts: &[AMQPUri], name: &str, within: Duration) -> Result<Link> {
-    let until = Instant::now() + within;
-    let mut last = anyhow!("AMQP_URL names no host");
-    for (host, left) in hosts.iter().zip((1..=hosts.len() as u32).rev()) {
-        let share = (until - Instant::now()) / left;
-        match timeout(share, open(host, name)).await {
+/// Tries each host once, in order. Each may take an equal part of the remaining time.
+async fn connect_in_order(hosts: &[AMQPUri], name: &str, connect_timeout: Duration) -> Result<Link> {
+    let deadline = Instant::now() + connect_timeout;
+    let mut last_error = anyhow!("AMQP_URL names no host");
+    for (host, remaining_hosts) in hosts.iter().zip((1..=hosts.len() as u32).rev()) {
+        let timeout_per_host = (deadline - Instant::now()) / remaining_hosts;
+        match timeout(timeout_per_host, open(host, name)).await {
             Ok(Ok(link)) => return Ok(link),
-            Ok(Err(error)) => last = error.context("cannot connect to AMQP_URL"),
-            Err(late) => last = anyhow!(late).context("the broker at AMQP_URL did not answer in time"),
+            Ok(Err(error)) => last_error = error.context("cannot connect to AMQP_URL"),
+            Err(elapsed) => last_error = anyhow!(elapsed).context("the broker at AMQP_URL did not respond in time"),
         }
     }
-    Err(last)
+    Err(last_error)
 }
 
+/// Opens a TCP or TLS connection and hands it to lapin.
 async fn open(host: &AMQPUri, name: &str) -> Result<Link> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let runtime = lapin::runtime::default_runtime()?;
-    let addr = (host.authority.host.clone(), host.authority.port);
-    // Before lapin starts its thread: no second handle would end that one's waiting for TCP and TLS.
-    let mut stream = AsyncTcpStream::connect(&runtime, runtime.to_socket_addrs(addr)).await?;
+    let address = (host.authority.host.clone(), host.authority.port);
+    // We connect before lapin starts its thread, because a second handle could not interrupt that thread while it
+    // connects.
+    let mut stream = AsyncTcpStream::connect(&runtime, runtime.to_socket_addrs(address)).await?;
     let AsyncTcpStream::Plain(plain) = &stream else { return Err(anyhow!("not a socket")) };
     let socket = Socket(plain.get_ref().as_fd().try_clone_to_owned()?.into());
     if host.scheme == AMQPScheme::AMQPS {
         stream = stream.into_tls(&host.authority.host, TLSConfig::default()).await?;
     }
     let stream = Mutex::new(Some(stream));
-    let once = async move |_, _| {
+    let connect_once = async move |_, _| {
         let stream = stream.lock().ok().and_then(|mut stream| stream.take());
-        stream.ok_or_else(|| std::io::Error::other("a connection is not mended").into())
+        stream.ok_or_else(|| std::io::Error::other("a connection is not recovered").into())
     };
-    let connection = Connection::connector(host.clone(), runtime, once, properties).await?;
+    let connection = Connection::connector(host.clone(), runtime, connect_once, properties).await?;
     Ok(Link { connection, _socket: socket })
 }
 

@@ -1,4 +1,4 @@
-//! Codes are derived, never stored: the digits of a code follow from its id and a secret.
+//! Derivation and verification of codes. Codes are never stored: the digits follow from the id of a code and a secret.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -9,29 +9,33 @@ use uuid::Uuid;
 
 const MIN_SECRET_BYTES: usize = 32;
 
-/// The secret of `.env.example`, which everybody knows.
-const EXAMPLE: &[u8] = b"example-secret-do-not-use-in-prod";
+/// The secret of `.env.example`, which is public.
+const EXAMPLE_SECRET: &[u8] = b"example-secret-do-not-use-in-prod";
 
-/// In the place of digits for the code of an address that has an account: nobody can type it, and whoever
-/// has the key can tell that it is the key.
+/// Used in place of the digits for the code of an email address that already has an account. It cannot be entered as a
+/// code, and a process that has the key recognises the verifier of a decoy.
 pub const DECOY: &str = "decoy";
 
-/// The same for a code that nobody is mailed, for the address is muted.
+/// Like [`DECOY`], for a code that is not mailed because sign-up mails to its email address are suppressed.
 pub const MUTED: &str = "muted";
 
-/// The secrets of `CODE_SECRETS`, newest first. A code's row names the key it was made with, so that
-/// a new key can be put in front while codes of the old one still live.
+/// The key ring of `CODE_SECRETS`, newest key first.
+///
+/// The row of a code names the key that the code was derived with, so a new key can be added in front while codes of
+/// the old one are still valid.
 #[derive(Debug)]
 pub struct CodeSecrets(pub(crate) Vec<Key>);
 
+/// One secret of the key ring, with its id.
 #[derive(Debug)]
 pub struct Key {
+    /// Stored in the database with everything that was derived with this key.
     pub id: String,
     secret: SecretSlice<u8>,
 }
 
 impl CodeSecrets {
-    /// Reads `id:base64,id:base64`. The error never repeats what was given.
+    /// Parses `id:base64,id:base64`. The error never contains the value.
     pub fn parse(list: &str) -> Result<Self, String> {
         let keys = list.split(',').map(Key::parse).collect::<Result<Vec<_>, _>>()?;
         let distinct: std::collections::HashSet<_> = keys.iter().map(|key| &key.id).collect();
@@ -41,21 +45,22 @@ impl CodeSecrets {
         Ok(Self(keys))
     }
 
-    /// Whether one of them is the secret of `.env.example`.
+    /// Whether the ring contains the public secret of `.env.example`.
     pub fn has_example(&self) -> bool {
-        self.0.iter().any(|key| key.secret.expose_secret() == EXAMPLE)
+        self.0.iter().any(|key| key.secret.expose_secret() == EXAMPLE_SECRET)
     }
 
-    /// Makes the codes of today.
+    /// The key for new codes.
     pub fn newest(&self) -> &Key {
         &self.0[0]
     }
 
-    /// Names things for long: it stays the same when a newer key is put in front.
+    /// The key for long-lived pseudonyms: it stays the same when a newer key is added in front.
     pub fn oldest(&self) -> &Key {
         &self.0[self.0.len() - 1]
     }
 
+    /// The key with this id, if it is still in the ring.
     pub fn get(&self, id: &str) -> Option<&Key> {
         self.0.iter().find(|key| key.id == id)
     }
@@ -75,10 +80,10 @@ impl Key {
         Ok(Self { id: id.to_owned(), secret: secret.into() })
     }
 
-    /// The digits of a code, each of the 10^length possibilities equally likely.
+    /// The digits of a code, uniformly distributed over the 10^`length` possibilities.
     pub fn digits(&self, code: Uuid, length: u8) -> SecretString {
         let possibilities = 10_u64.pow(u32::from(length));
-        // Draws at or above the largest multiple would favour the small numbers: draw again.
+        // A draw at or above the largest multiple of `possibilities` would favour small numbers: draw again.
         let fair_below = u64::MAX - u64::MAX % possibilities;
         let mut draw_number = 0_u32;
         loop {
@@ -91,20 +96,23 @@ impl Key {
         }
     }
 
-    /// What Postgres holds to recognise the digits of this code.
+    /// The keyed hash that Postgres stores to verify the digits of this code.
     pub fn verifier(&self, code: Uuid, digits: &str) -> [u8; 32] {
         self.mac("vestibule/verifier/1", &[code.as_bytes(), digits.as_bytes()])
     }
 
+    /// Whether these are the digits of the code with this verifier; compares in constant time.
     pub fn verifies(&self, code: Uuid, digits: &str, verifier: &[u8]) -> bool {
         self.verifier(code, digits).ct_eq(verifier).into()
     }
 
-    /// A name for something that must be recognised but not be readable in the database.
-    pub fn pseudonym(&self, of: &str, what: &str) -> [u8; 32] {
-        self.mac("vestibule/pseudonym/1", &[of.as_bytes(), &[0], what.as_bytes()])
+    /// A keyed hash that identifies a value in the database without revealing it. `kind` separates values of different
+    /// kinds.
+    pub fn pseudonym(&self, kind: &str, value: &str) -> [u8; 32] {
+        self.mac("vestibule/pseudonym/1", &[kind.as_bytes(), &[0], value.as_bytes()])
     }
 
+    /// HMAC-SHA-256 of the parts, separated by purpose. Callers with variable-length parts must delimit them.
     pub(crate) fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
         // HMAC takes keys of any length; the constructor cannot fail.
         #[expect(clippy::expect_used, reason = "an HMAC key may have any length")]
@@ -129,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn the_ring_is_newest_first() {
+    fn ring_is_ordered_newest_first() {
         assert_eq!((ring().newest().id.as_str(), ring().oldest().id.as_str()), ("b", "a"));
         assert!(ring().get("a").is_some() && ring().get("c").is_none());
     }
 
     #[test]
-    fn bad_secrets_are_refused_without_being_repeated() {
+    fn invalid_secrets_are_rejected_without_being_repeated() {
         for (list, why) in [
             ("", "it must be a list of id:base64"),
             ("a:%%%", "the secret 'a' is not base64"),
@@ -148,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_is_recognised() {
+    fn example_secret_is_recognised() {
         let settings = include_str!("../../.env.example");
         let example = settings.lines().find_map(|line| line.strip_prefix("CODE_SECRETS=")).unwrap();
         assert!(CodeSecrets::parse(example).unwrap().has_example() && !ring().has_example());
@@ -163,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verifier_knows_its_own_digits_only() {
+    fn verifier_matches_only_its_own_digits() {
         let (ring, id) = (ring(), Uuid::from_u128(1));
         let verifier = ring.newest().verifier(id, "0042");
         assert!(ring.newest().verifies(id, "0042", &verifier));
@@ -172,21 +180,22 @@ mod tests {
         assert!(!ring.oldest().verifies(id, "0042", &verifier));
     }
 
-    /// Chi-squared over the four digit places of 20 000 codes, and every length keeps its zeros.
+    /// A chi-squared test over the four digit positions of 20 000 codes; codes of every length keep their leading
+    /// zeros.
     #[test]
     fn s_29_digits_are_uniform_and_keep_their_leading_zeros() {
         let ring = ring();
-        let mut seen = [[0_u32; 10]; 4];
+        let mut counts = [[0_u32; 10]; 4];
         for n in 0..20_000_u128 {
             let digits = ring.newest().digits(Uuid::from_u128(n), 4);
             assert_eq!(digits.expose_secret().len(), 4);
-            for (place, digit) in digits.expose_secret().bytes().enumerate() {
-                seen[place][usize::from(digit - b'0')] += 1;
+            for (position, digit) in digits.expose_secret().bytes().enumerate() {
+                counts[position][usize::from(digit - b'0')] += 1;
             }
         }
-        for place in seen {
-            let chi_squared: f64 = place.iter().map(|&n| (f64::from(n) - 2000.0).powi(2) / 2000.0).sum();
-            assert!(chi_squared < 33.7, "{place:?}"); // 9 degrees of freedom, p = 0.0001; the ids are fixed
+        for position in counts {
+            let chi_squared: f64 = position.iter().map(|&count| (f64::from(count) - 2000.0).powi(2) / 2000.0).sum();
+            assert!(chi_squared < 33.7, "{position:?}"); // 9 degrees of freedom, p = 0.0001; the ids are fixed
         }
         assert_eq!(ring.newest().digits(Uuid::from_u128(1), 10).expose_secret().len(), 10);
     }

@@ -1,4 +1,4 @@
-//! Reads a process's settings from its environment into one flat struct.
+//! Reads the settings of a process from environment variables into one flat struct.
 
 use std::collections::HashMap;
 
@@ -6,15 +6,17 @@ use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
-/// `secrets` names the settings that may also come as `X_FILE`, the path of a file with the value.
+/// Reads the settings from the environment. Each setting named in `secrets` can also be set as `X_FILE`, the path of a
+/// file that contains the value.
 pub fn load<T: DeserializeOwned>(secrets: &[&str]) -> Result<T> {
-    // What is not text is somebody else's, we hope; one of ours will be missed by its name.
-    let text =
+    // Variables that are not UTF-8 are ignored; if one of them is a required setting, it is reported as not set.
+    let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    load_from(text, secrets)
+    load_from(variables, secrets)
 }
 
-/// The same, from any variables. An empty value counts as not set: compose passes those.
+/// Reads the settings from these variables. An empty value counts as not set, because Docker compose passes empty
+/// values for unset variables.
 pub fn load_from<T: DeserializeOwned>(
     variables: impl IntoIterator<Item = (String, String)>,
     secrets: &[&str],
@@ -24,7 +26,7 @@ pub fn load_from<T: DeserializeOwned>(
     for &name in secrets {
         let Some(path) = variables.remove(&format!("{name}_FILE")) else { continue };
         if variables.contains_key(name) {
-            bail!("{name} and {name}_FILE are both set: set one of them");
+            bail!("{name} and {name}_FILE are both set: set only one of them");
         }
         let value = std::fs::read_to_string(&path).with_context(|| format!("{name}_FILE: cannot read {path}"))?;
         variables.insert(name.to_owned(), value.trim_end_matches(['\r', '\n']).to_owned());
@@ -32,7 +34,36 @@ pub fn load_from<T: DeserializeOwned>(
     envy::from_iter(variables).map_err(|error| anyhow!("{error}"))
 }
 
-/// A setting without which nothing works.
+/// Declares the settings of a process, each with its type and default in one place.
+///
+/// Makes a struct that `load` can read, its `Default`, and `FIELDS`, the names of its fields.
+#[macro_export]
+macro_rules! settings {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis struct $name:ident { $($(#[$field_attribute:meta])* $field:ident: $type:ty = $default:expr,)+ }
+    ) => {
+        $(#[$attribute])*
+        #[derive(serde::Deserialize)]
+        #[serde(default)]
+        $visibility struct $name {
+            $($(#[$field_attribute])* pub(crate) $field: $type,)+
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)+ }
+            }
+        }
+
+        impl $name {
+            /// The fields. The environment variables have the same names in upper case.
+            pub(crate) const FIELDS: &'static [&'static str] = &[$(stringify!($field)),+];
+        }
+    };
+}
+
+/// Fails if a required setting is not set.
 pub fn needed(name: &str, value: SecretString) -> Result<SecretString> {
     if value.expose_secret().is_empty() {
         bail!("{name} is not set: .env.example has an example of every setting");
@@ -57,27 +88,27 @@ mod tests {
         load_from(variables, &["DATABASE_URL"])
     }
 
-    fn refusal(variables: &[(&str, &str)]) -> String {
+    fn error(variables: &[(&str, &str)]) -> String {
         format!("{:#}", load(variables).err().unwrap())
     }
 
     #[test]
-    fn what_is_missing_or_wrong_is_named() {
+    fn missing_and_invalid_settings_are_named() {
         assert_eq!(load(&[("DATABASE_URL", "")]).unwrap().database_url, "");
         let missing = needed("DATABASE_URL", SecretString::default()).unwrap_err().to_string();
         assert!(missing.starts_with("DATABASE_URL is not set"), "{missing}");
-        assert!(refusal(&[("DATABASE_URL", "x"), ("CODE_LENGTH", "four")]).contains("CODE_LENGTH"));
+        assert!(error(&[("DATABASE_URL", "x"), ("CODE_LENGTH", "four")]).contains("CODE_LENGTH"));
     }
 
     #[test]
-    fn a_secret_may_come_from_a_file() {
+    fn secret_can_be_read_from_a_file() {
         let path = std::env::temp_dir().join(format!("vestibule-env-{}", std::process::id()));
         std::fs::write(&path, "postgres://from-a-file\n").unwrap();
         let path = path.to_str().unwrap();
         let settings = load(&[("DATABASE_URL_FILE", path), ("CODE_LENGTH", "6")]).unwrap();
         assert_eq!((settings.database_url.as_str(), settings.code_length), ("postgres://from-a-file", Some(6)));
-        assert!(refusal(&[("DATABASE_URL_FILE", path), ("DATABASE_URL", "x")]).contains("both set"));
+        assert!(error(&[("DATABASE_URL_FILE", path), ("DATABASE_URL", "x")]).contains("both set"));
         std::fs::remove_file(path).unwrap();
-        assert!(refusal(&[("DATABASE_URL_FILE", path)]).contains("DATABASE_URL_FILE: cannot read"));
+        assert!(error(&[("DATABASE_URL_FILE", path)]).contains("DATABASE_URL_FILE: cannot read"));
     }
 }

@@ -1,16 +1,17 @@
-//! Named places in our processes where a test has one killed. In every other build they are nothing.
+//! Fault points: named points in the code at which a test kills the process. Without the feature `fault-points` they do
+//! nothing.
 //!
-//! `FAIL_AT=name` kills the process that comes to this place, by SIGKILL and before the next instruction;
-//! `FAIL_AT=name:3` lets it pass there twice before.
+//! With `FAIL_AT=name`, a process kills itself with SIGKILL when it reaches the fault point `name`, before the next
+//! instruction; with `FAIL_AT=name:3`, when it reaches it for the third time.
 
 #[cfg(all(feature = "fault-points", not(debug_assertions)))]
-compile_error!("no release holds fail points: build without the feature `fault-points`");
+compile_error!("a release must not contain fault points: build without the feature `fault-points`");
 
-/// Ends here if a test wants it so.
+/// Kills the process if `FAIL_AT` names this fault point.
 #[inline]
 pub fn point(name: &str) {
     #[cfg(feature = "fault-points")]
-    armed::pass(name);
+    armed::reach(name);
     #[cfg(not(feature = "fault-points"))]
     let _ = name;
 }
@@ -24,19 +25,25 @@ mod armed {
 
     use rustix::process::{Signal, getpid, kill_process};
 
-    /// Where to end, and at which passage.
-    static PLAN: LazyLock<Option<(String, u32)>> = LazyLock::new(|| {
+    struct Plan {
+        name: String,
+        count: u32,
+    }
+
+    /// The fault point of `FAIL_AT`, and how many times it must be reached.
+    static PLAN: LazyLock<Option<Plan>> = LazyLock::new(|| {
         let plan = std::env::var("FAIL_AT").ok()?;
-        let (name, passage) = plan.split_once(':').unwrap_or((&plan, "1"));
-        Some((name.to_owned(), passage.parse().unwrap_or(1)))
+        let (name, count) = plan.split_once(':').unwrap_or((&plan, "1"));
+        Some(Plan { name: name.to_owned(), count: count.parse().unwrap_or(1) })
     });
 
-    static PASSAGES: AtomicU32 = AtomicU32::new(0);
+    /// How often the planned fault point was reached.
+    static REACHED: AtomicU32 = AtomicU32::new(0);
 
-    pub(super) fn pass(here: &str) {
-        let Some((name, passage)) = &*PLAN else { return };
-        if name == here && PASSAGES.fetch_add(1, Ordering::Relaxed) + 1 == *passage {
-            // That it cannot be sent to ourselves does not happen; a test that waits for the end would say so.
+    pub(super) fn reach(point: &str) {
+        let Some(plan) = &*PLAN else { return };
+        if plan.name == point && REACHED.fetch_add(1, Ordering::Relaxed) + 1 == plan.count {
+            // A process can always signal itself; if not, the test that waits for the end of the process fails.
             let _ = kill_process(getpid(), Signal::KILL);
         }
     }

@@ -1,7 +1,9 @@
-//! What the processes of Vestibule must agree on, and how each of them starts, is observed and stops.
+//! Code that the API and the worker share: the wire contract between them, and process start-up, telemetry and
+//! shutdown.
 //!
-//! A module enters only if the processes would misunderstand each other when two copies of it drifted, or if every
-//! process needs it to start, to report its health or to stop. What only one process needs is not shared.
+//! A module belongs here only if the processes would misunderstand each other when two copies of it diverged, or if
+//! every process needs it to start, to report its health or to stop. Code that only one process needs stays in that
+//! process.
 
 pub mod amqp;
 pub mod codes;

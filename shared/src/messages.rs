@@ -1,44 +1,82 @@
-//! The wire contract: what one message says and how it is written down.
+//! The wire contract between the API and the worker: the mail kinds and the JSON format of a message.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The version that this code writes, and the only one that it reads.
+/// The version of the format that this code writes, and the only one that it reads.
 const VERSION: u64 = 1;
 
-/// A message carries no address and no code: only which mail to send, about what.
+/// A request to send one mail. It contains no email address and no code, only the kind of the mail and the id of its
+/// subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Message {
     pub kind: MailKind,
-    /// `SendCode` and `AlreadyRegistered` name a code, `Activated` names a user, `ResetCode` and `NoAccount` the code of
-    /// a reset, `PasswordChanged` the change.
+    /// The id of the row that the mail is about; [`MailKind`] says which.
     pub id: Uuid,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MailKind {
-    SendCode,
-    AlreadyRegistered,
-    Activated,
-    ResetCode,
-    NoAccount,
-    PasswordChanged,
+macro_rules! mail_kinds {
+    ($($(#[$doc:meta])+ $kind:ident = $name:literal,)+) => {
+        /// The kinds of mail. This table is the only list of them: names on the wire, parsing and metric labels derive
+        /// from it.
+        ///
+        /// All kinds use the same queue, whose routing key is [`ROUTING_KEY`](crate::amqp::topology::ROUTING_KEY).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum MailKind {
+            $($(#[$doc])+ #[serde(rename = $name)] $kind,)+
+        }
+
+        impl MailKind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$kind),+];
+
+            /// The name on the wire and in metric labels.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)+
+                }
+            }
+        }
+    };
 }
 
-/// A message on its way, with the trace it belongs to.
+mail_kinds! {
+    /// The code that activates an account. Caused by a registration or a resend; the id is that of the code. The worker
+    /// drops it if the rest of its lifetime is too short, or if the code is superseded or its registration closed or
+    /// activated.
+    SendCode = "send-code",
+    /// Tells the owner of an account that a client registered their email address. Caused by a registration or a
+    /// resend; the id is that of a decoy code, and the mail is dropped under the same conditions as `SendCode`.
+    AlreadyRegistered = "already-registered",
+    /// Confirms that an account is active. Caused by an activation; the id is that of the user. Dropped after its
+    /// deadline.
+    Activated = "activated",
+    /// The code that sets a new password. Caused by a forgotten password; the id is that of the reset code. Dropped if
+    /// the rest of its lifetime is too short, or if the code is superseded, used or closed.
+    ResetCode = "reset-code",
+    /// Tells the owner of an email address that it has no account. Caused by a forgotten password for an unknown
+    /// address; the id is that of a decoy reset code, and the mail is dropped under the same conditions as `ResetCode`.
+    NoAccount = "no-account",
+    /// Warns that a password was changed. Caused by a password change or reset; the id is that of the change. Dropped
+    /// after its deadline.
+    PasswordChanged = "password-changed",
+}
+
+/// A message with the trace context it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     pub message: Message,
+    /// The W3C `traceparent` of the request that caused the message, if there was one.
     pub traceparent: Option<String>,
 }
 
 impl Message {
+    /// Serialises the message for the outbox and the queue.
     pub fn to_json(self) -> serde_json::Value {
         serde_json::json!({ "v": VERSION, "kind": self.kind, "id": self.id })
     }
 
-    /// The error says why nobody will ever be able to read these bytes, without repeating them.
+    /// Parses a message. The error says why these bytes can never be a message, without repeating them.
     pub fn from_json(bytes: &[u8]) -> Result<Self, &'static str> {
         let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|_| "not JSON")?;
         match value.get("v").and_then(serde_json::Value::as_u64) {
@@ -57,7 +95,7 @@ mod tests {
     const ID: &str = "6f9619ff-8b86-4011-b42d-00cf4fc964ff";
 
     #[test]
-    fn the_wire_form_is_the_one_of_the_contract() {
+    fn wire_format_matches_the_contract() {
         let message = Message { kind: MailKind::AlreadyRegistered, id: ID.parse().unwrap() };
         let json = message.to_json();
         assert_eq!(json, serde_json::json!({"v": 1, "kind": "already-registered", "id": ID}));
@@ -65,7 +103,16 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_be_read_says_why() {
+    fn every_kind_round_trips() {
+        for &kind in MailKind::ALL {
+            let message = Message { kind, id: ID.parse().unwrap() };
+            assert_eq!(message.to_json()["kind"], kind.name());
+            assert_eq!(Message::from_json(message.to_json().to_string().as_bytes()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn invalid_messages_give_the_reason() {
         let cases = [
             ("{", "not JSON"),
             (r#"{"kind":"send-code"}"#, "no version"),
@@ -73,8 +120,8 @@ mod tests {
             (r#"{"v":1,"kind":"send-fax","id":"6f9619ff-8b86-4011-b42d-00cf4fc964ff"}"#, "an unknown kind or a bad id"),
             (r#"{"v":1,"kind":"send-code","id":"7"}"#, "an unknown kind or a bad id"),
         ];
-        for (bytes, why) in cases {
-            assert_eq!(Message::from_json(bytes.as_bytes()), Err(why), "{bytes}");
+        for (bytes, reason) in cases {
+            assert_eq!(Message::from_json(bytes.as_bytes()), Err(reason), "{bytes}");
         }
     }
 }

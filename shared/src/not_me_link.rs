@@ -1,4 +1,5 @@
-//! The link by which whoever reads a code mail says that it was not them: the worker writes it, the API reads it.
+//! Token of the not-me link in a code mail, by which the owner of an email address reports that they did not sign up.
+//! The worker creates the token, the API verifies it.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq;
@@ -6,24 +7,24 @@ use uuid::Uuid;
 
 use crate::codes::{CodeSecrets, Key};
 
-/// Where the page is, before its token.
+/// The path of the not-me page, without the token.
 pub const PATH: &str = "/not-me/";
 
 const ID_BYTES: usize = 16;
 
-/// Names the code, and proves that its mail was read; it is good for nothing else. 256 bits, half of which nobody can
-/// guess.
+/// A token that identifies a code and proves that its mail was read; it authorises nothing else. It has 256 bits, of
+/// which 128 cannot be guessed.
 pub fn token(key: &Key, code: Uuid) -> String {
     BASE64_URL_SAFE_NO_PAD.encode([*code.as_bytes(), proof(key, code)].concat())
 }
 
-/// The code that this token was made for, if it was made with one of these keys. No database is asked.
+/// The code of a token, if the token was created with a key of this ring. Does not access the database.
 pub fn read(ring: &CodeSecrets, token: &str) -> Option<Uuid> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
-    let (id, given) = bytes.split_at_checked(ID_BYTES)?;
+    let (id, proof_given) = bytes.split_at_checked(ID_BYTES)?;
     let code = Uuid::from_slice(id).ok()?;
-    let is_by = |key: &Key| bool::from(proof(key, code).ct_eq(given));
-    ring.0.iter().any(is_by).then_some(code)
+    let is_signed_by = |key: &Key| bool::from(proof(key, code).ct_eq(proof_given));
+    ring.0.iter().any(is_signed_by).then_some(code)
 }
 
 fn proof(key: &Key, code: Uuid) -> [u8; 16] {
@@ -41,32 +42,32 @@ mod tests {
         CodeSecrets::parse(list).unwrap()
     }
 
-    fn two() -> CodeSecrets {
+    fn two_keys() -> CodeSecrets {
         ring("b:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=,a:CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg=")
     }
 
     #[test]
-    fn a_token_is_read_as_long_as_its_key_is_in_the_ring() {
-        let two = two();
+    fn token_is_valid_while_its_key_is_in_the_ring() {
+        let two = two_keys();
         for key in [two.newest(), two.oldest()] {
             assert_eq!(read(&two, &token(key, CODE)), Some(CODE));
         }
         assert_ne!(token(two.newest(), CODE), token(two.oldest(), CODE));
-        let left = ring("b:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=");
-        assert_eq!(read(&left, &token(two.oldest(), CODE)), None);
+        let rotated = ring("b:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=");
+        assert_eq!(read(&rotated, &token(two.oldest(), CODE)), None);
     }
 
     #[test]
-    fn nothing_else_is_a_token() {
-        let two = two();
+    fn modified_token_is_rejected() {
+        let two = two_keys();
         let token = token(two.newest(), CODE);
         assert_eq!(token.len(), 43);
-        for place in 0..token.len() {
+        for position in 0..token.len() {
             for other in ["A", "B", "z", "-", "=", "%", "é", ""] {
-                let forged = format!("{}{other}{}", &token[..place], &token[place + 1..]);
+                let forged = format!("{}{other}{}", &token[..position], &token[position + 1..]);
                 assert!(forged == token || read(&two, &forged).is_none(), "{forged}");
             }
-            assert_eq!(read(&two, &token[..place]), None);
+            assert_eq!(read(&two, &token[..position]), None);
         }
         for longer in [format!("{token}A"), format!("{token}AA"), format!("{token}="), format!(" {token}")] {
             assert_eq!(read(&two, &longer), None, "{longer}");

@@ -1,4 +1,4 @@
-//! The way to Postgres: the pool that both processes use, and the migrations that either may run.
+//! The Postgres connection pool of both processes, and the migrations, which either process may run.
 
 mod hosts;
 
@@ -17,33 +17,35 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::{Client, Config, config::SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// The connections of a process. Whoever holds one asks for no second: there may be no more than one.
+/// The connection pool of a process. A task that holds a connection must not wait for a second one: the pool may have
+/// only one, so that would be a deadlock.
 pub type Pool = deadpool_postgres::Pool;
 
 mod embedded {
     refinery::embed_migrations!("../migrations");
 }
 
-/// Any constant will do, as long as all processes use the same.
+/// The advisory lock that serialises migrations: an arbitrary constant, the same in all processes.
 const MIGRATION_LOCK: i64 = 0x0076_6573_7469_6275;
 
-/// What a server may make us wait for, unless the URL has `options` of its own.
-const LIMITS: &str = "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s";
+/// Server-side timeouts of a connection, unless the URL sets `options`.
+const SESSION_OPTIONS: &str = "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s";
 
-/// For a new connection, until Postgres has let us in, unless the URL has a `connect_timeout` of its own.
+/// The timeout for opening a connection, including authentication, unless the URL sets `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a request waits for a connection: when it has one, it still has to do its work.
-const WAIT: Duration = Duration::from_secs(2);
+/// How long a request waits for a connection; short, because it still has to do its work afterwards.
+const POOL_WAIT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A connection pool for requests. Connections are opened on first use.
 pub fn pool(url: &SecretString, connections: usize) -> Result<Pool> {
-    patient_pool(url, connections, WAIT)
+    patient_pool(url, connections, POOL_WAIT_TIMEOUT)
 }
 
-/// One in which it takes longer until all have had their turn.
+/// A connection pool whose callers can wait for a connection as long as `wait`.
 pub fn patient_pool(url: &SecretString, connections: usize, wait: Duration) -> Result<Pool> {
     let hosts = hosts(url)?;
-    let create = Some(hosts.patience);
+    let create = Some(hosts.connect_timeout);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = Manager::from_connect(Config::new(), hosts, recycling);
     Ok(Pool::builder(manager)
@@ -54,96 +56,102 @@ pub fn patient_pool(url: &SecretString, connections: usize, wait: Duration) -> R
         .build()?)
 }
 
+/// The hosts of the URL, all with the same TLS configuration.
 fn hosts(url: &SecretString) -> Result<Hosts> {
-    let each = hosts::apart(url.expose_secret()).into_iter().map(|url| parse(&url.into()));
-    let (each, mut tls): (Vec<_>, Vec<_>) = each.collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    let patience = each[0].get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
-    Ok(Hosts { each, tls: tls.remove(0), patience, last: AtomicUsize::new(0) })
+    let parsed = hosts::split(url.expose_secret()).into_iter().map(|url| parse(&url.into()));
+    let (configs, mut tls): (Vec<_>, Vec<_>) = parsed.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    let connect_timeout = configs[0].get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+    Ok(Hosts { configs, tls: tls.remove(0), connect_timeout, last_connected: AtomicUsize::new(0) })
 }
 
-/// One round trip finds a connection that died while it was idle, and one on which an abandoned query still
-/// waits for a server that is stuck. Under load it would be one too many: what was handed out a moment ago, and
-/// is back, works.
+/// Checks a connection before the pool hands it out again.
+///
+/// One round trip detects a connection that broke while it was idle, and one on which an abandoned query still waits
+/// for a server that does not respond. A connection that was used within the last 500 ms is not checked, to save the
+/// round trip under load.
 async fn verify(client: &ClientWrapper, metrics: &Metrics) -> Result<(), HookError> {
     if metrics.last_used() < Duration::from_millis(500) {
         return Ok(());
     }
-    let answer = tokio::time::timeout(Duration::from_secs(2), client.simple_query(""));
-    answer.await.map_err(|_| HookError::message("Postgres says nothing"))?.map_err(HookError::Backend)?;
+    let ping = tokio::time::timeout(Duration::from_secs(2), client.simple_query(""));
+    ping.await.map_err(|_| HookError::message("Postgres does not respond"))?.map_err(HookError::Backend)?;
     Ok(())
 }
 
-/// What becomes of the connections of a pool.
+/// The state of a connection pool.
 pub struct PoolUsage {
     pub in_use: usize,
     pub idle: usize,
-    /// Who waits for one.
+    /// The number of tasks that wait for a connection.
     pub waiting: usize,
 }
 
+/// The current state of the pool.
 pub fn usage(pool: &Pool) -> PoolUsage {
-    let now = pool.status();
-    PoolUsage { in_use: now.size - now.available, idle: now.available, waiting: now.waiting }
+    let status = pool.status();
+    PoolUsage { in_use: status.size - status.available, idle: status.available, waiting: status.waiting }
 }
 
-/// Brings the schema up to date. Any number of processes may do it at once: one works, the others wait.
+/// Applies all pending migrations. Several processes may call it at once: one migrates, the others wait for it.
 pub async fn migrate(pool: &Pool) -> Result<()> {
     let mut client = pool.get().await.context("cannot connect to DATABASE_URL")?;
-    let migrated = migrate_over(&mut client).await;
-    if migrated.is_err() {
-        // The lock is the session's: it must not outlive this.
+    let result = migrate_over(&mut client).await;
+    if result.is_err() {
+        // The advisory lock belongs to the session, so a failure must close the session.
         drop(Object::take(client));
     }
-    migrated
+    result
 }
 
 async fn migrate_over(client: &mut Client) -> Result<()> {
-    // It may take its time, and need not mention each time that its table is there.
-    let unhurried = "SET statement_timeout = 0; SET lock_timeout = 0; SET client_min_messages = warning";
-    client.batch_execute(&format!("{unhurried}; SELECT pg_advisory_lock({MIGRATION_LOCK})")).await?;
+    // Migrations may take long, and refinery logs a notice each time that its table exists.
+    let session = "SET statement_timeout = 0; SET lock_timeout = 0; SET client_min_messages = warning";
+    client.batch_execute(&format!("{session}; SELECT pg_advisory_lock({MIGRATION_LOCK})")).await?;
     let mut runner = embedded::migrations::runner();
     runner.set_migration_table_name("migrations");
-    // A newer version may have been here: while it is rolled out, or after it was rolled back.
+    // The database may have migrations of a newer version: during its roll-out, or after it was rolled back.
     let runner = runner.set_abort_missing(false);
     let report = runner.run_async(client).await.context("a migration failed")?;
     for migration in report.applied_migrations() {
-        tracing::info!(%migration, "migrated");
+        tracing::info!(%migration, "migration applied");
     }
     Ok(client.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK}); RESET ALL")).await?)
 }
 
-/// The version of the schema that this program was written for.
+/// The schema version that this program was built for.
 pub fn newest_version() -> i32 {
-    embedded::migrations::runner().get_migrations().iter().map(|one| one.version()).max().unwrap_or(0)
+    embedded::migrations::runner().get_migrations().iter().map(|migration| migration.version()).max().unwrap_or(0)
 }
 
+/// The connection configuration of a URL with one host.
 fn parse(url: &SecretString) -> Result<(Config, MakeRustlsConnect)> {
-    let (url, ca) = without_ca(url.expose_secret());
-    // The parser's own error may repeat parts of the URL, and a URL holds a password.
-    let like = "postgres://user:password@host/database?sslmode=…, disable or require";
-    let bad = |_| anyhow!("DATABASE_URL is not a Postgres URL ({like})");
-    let mut config: Config = url.parse().map_err(bad)?;
-    // "prefer" would check no certificate, or fail on the self-signed one that Debian's server has: a
-    // URL asks for TLS with sslmode=require, and then the certificate must be right.
+    let (url, ca) = split_ca(url.expose_secret());
+    // The error of the parser may contain parts of the URL, and the URL contains a password.
+    let format = "postgres://user:password@host/database?sslmode=…, disable or require";
+    let invalid = |_| anyhow!("DATABASE_URL is not a Postgres URL ({format})");
+    let mut config: Config = url.parse().map_err(invalid)?;
+    // TLS is used only with sslmode=require, and then the certificate is verified. "prefer", the default, would either
+    // skip the verification or fail on the self-signed certificate of a Debian server.
     if config.get_ssl_mode() != SslMode::Require {
         config.ssl_mode(SslMode::Disable);
     }
     if config.get_options().is_none() {
-        config.options(LIMITS);
+        config.options(SESSION_OPTIONS);
     }
-    let (silence, idle) = (Duration::from_secs(10), Duration::from_secs(30));
-    config.application_name("vestibule").tcp_user_timeout(silence).keepalives_idle(idle);
+    config.application_name("vestibule");
+    config.tcp_user_timeout(Duration::from_secs(10)).keepalives_idle(Duration::from_secs(30));
     Ok((config, MakeRustlsConnect::new(tls_config(ca.as_deref())?)))
 }
 
-/// Takes libpq's `sslrootcert` out of a URL: our driver does not know it.
-fn without_ca(url: &str) -> (String, Option<String>) {
+/// Removes the `sslrootcert` of libpq, which the driver does not support, from a URL, and returns both.
+fn split_ca(url: &str) -> (String, Option<String>) {
     let Some((base, query)) = url.split_once('?') else { return (url.to_owned(), None) };
     let (ca, rest): (Vec<_>, Vec<_>) = query.split('&').partition(|pair| pair.starts_with("sslrootcert="));
     let ca = ca.first().map(|pair| pair["sslrootcert=".len()..].to_owned());
     if rest.is_empty() { (base.to_owned(), ca) } else { (format!("{base}?{}", rest.join("&")), ca) }
 }
 
+/// A TLS configuration that trusts the public certificate authorities and those of the file `ca`.
 fn tls_config(ca: Option<&str>) -> Result<ClientConfig> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = ca {
@@ -162,26 +170,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_url_is_refused_without_being_repeated() {
+    fn invalid_url_is_rejected_without_being_repeated() {
         let error = format!("{:#}", pool(&"postgres://u:hunter2@host:port/x".to_owned().into(), 1).unwrap_err());
         assert!(error.starts_with("DATABASE_URL is not"), "{error}");
         assert!(!error.contains("hunter2"));
     }
 
     #[test]
-    fn tls_is_used_when_the_url_asks_for_it_only() {
+    fn tls_is_used_only_with_sslmode_require() {
         let mode = |url: &str| parse(&url.to_owned().into()).unwrap().0.get_ssl_mode();
         assert_eq!(mode("postgres://h/x"), SslMode::Disable);
         assert_eq!(mode("postgres://h/x?sslmode=require"), SslMode::Require);
     }
 
     #[test]
-    fn a_private_authority_may_be_named() {
+    fn private_certificate_authority_is_supported() {
         assert_eq!(
-            without_ca("postgres://h/x?sslrootcert=/ca.pem&sslmode=require"),
+            split_ca("postgres://h/x?sslrootcert=/ca.pem&sslmode=require"),
             ("postgres://h/x?sslmode=require".into(), Some("/ca.pem".into()))
         );
-        assert_eq!(without_ca("postgres://h/x"), ("postgres://h/x".into(), None));
+        assert_eq!(split_ca("postgres://h/x"), ("postgres://h/x".into(), None));
         let missing = parse(&"postgres://h/x?sslmode=require&sslrootcert=/nowhere.pem".to_owned().into());
         assert!(missing.err().unwrap().to_string().contains("/nowhere.pem"));
     }

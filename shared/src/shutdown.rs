@@ -1,4 +1,5 @@
-//! How any of our processes starts its parts, and stops.
+//! The tasks of a process, and its graceful shutdown: a signal cancels a token, the tasks drain, and a deadline bounds
+//! the drain.
 
 use std::{future::Future, time::Duration};
 
@@ -9,29 +10,30 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long the parts may take to finish what they have in hand once they are told to stop.
+/// How long all tasks together may take to finish their work after the stop token is cancelled.
 pub const DRAIN: Duration = Duration::from_secs(10);
 
-/// A token that the first SIGTERM or SIGINT cancels. The second one ends the process at once.
+/// A stop token that the first SIGTERM or SIGINT cancels. A second signal ends the process at once.
 pub fn stop_on_signals() -> Result<CancellationToken> {
     let stop = CancellationToken::new();
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let on_first = stop.clone();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let token = stop.clone();
     tokio::spawn(async move {
         loop {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-            if on_first.is_cancelled() {
-                tracing::warn!("second signal: ending at once");
+            if token.is_cancelled() {
+                tracing::warn!("second signal; exiting without draining");
                 std::process::exit(130);
             }
-            tracing::info!("stopping: finishing what is in hand");
-            on_first.cancel();
+            tracing::info!("signal received; draining");
+            token.cancel();
         }
     });
     Ok(stop)
 }
 
-/// The parts that make up a process. They live and die together.
+/// The long-running tasks of a process. When one of them ends or fails, all others are stopped.
 #[derive(Debug)]
 pub struct Tasks {
     running: JoinSet<(&'static str, Result<()>)>,
@@ -39,32 +41,34 @@ pub struct Tasks {
 }
 
 impl Tasks {
+    /// An empty set of tasks that stop when `stop` is cancelled.
     pub fn new(stop: CancellationToken) -> Self {
         Self { running: JoinSet::new(), stop }
     }
 
-    pub fn start(&mut self, name: &'static str, part: impl Future<Output = Result<()>> + Send + 'static) {
-        self.running.spawn(async move { (name, part.await) });
+    /// Starts a task. It must end soon after the stop token is cancelled; its name appears in errors.
+    pub fn start(&mut self, name: &'static str, task: impl Future<Output = Result<()>> + Send + 'static) {
+        self.running.spawn(async move { (name, task.await) });
     }
 
-    /// Waits for the end. A part that ends before it was told to takes the others down with it, and
-    /// so does one that fails; then the error tells which.
+    /// Waits until all tasks have ended. A task that fails, or ends before the stop token is cancelled, cancels the
+    /// token; the error is that of the first such task.
     pub async fn run(mut self) -> Result<()> {
         let mut first_failure = None;
-        let mut overdue = std::pin::pin!(overdue(self.stop.clone()));
+        let mut timed_out = std::pin::pin!(drain_timeout(self.stop.clone()));
         loop {
             let failure = tokio::select! {
                 ended = self.running.join_next() => match ended {
                     None => return first_failure.map_or(Ok(()), Err),
-                    Some(Err(panic)) => anyhow!(panic).context("a part panicked"),
+                    Some(Err(panic)) => anyhow!(panic).context("a task panicked"),
                     Some(Ok((name, Err(error)))) => error.context(format!("{name} failed")),
-                    Some(Ok((name, Ok(())))) if !self.stop.is_cancelled() => anyhow!("{name} ended by itself"),
+                    Some(Ok((name, Ok(())))) if !self.stop.is_cancelled() => anyhow!("{name} ended unexpectedly"),
                     Some(Ok(_)) => continue,
                 },
-                () = &mut overdue => {
+                () = &mut timed_out => {
                     let left = self.running.len();
                     self.running.abort_all();
-                    return Err(anyhow!("{left} part(s) did not finish within {DRAIN:?} and were cut off"));
+                    return Err(anyhow!("{left} task(s) did not finish within {DRAIN:?} and were cut off"));
                 }
             };
             self.stop.cancel();
@@ -73,8 +77,9 @@ impl Tasks {
     }
 }
 
-/// Tasks drain by themselves, and give up a little earlier than this.
-async fn overdue(stop: CancellationToken) {
+/// Completes when the drain timeout has passed after cancellation. Tasks have drain timeouts of their own that are a
+/// little shorter, so that this one is the last resort.
+async fn drain_timeout(stop: CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(DRAIN).await;
 }
@@ -89,50 +94,50 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_part_that_ends_takes_the_others_down() {
+    async fn task_that_ends_stops_the_others() {
         let stop = CancellationToken::new();
-        let mut parts = Tasks::new(stop.clone());
-        parts.start("the long one", wait_for(stop));
-        parts.start("the short one", async { Ok(()) });
-        assert_eq!(parts.run().await.unwrap_err().to_string(), "the short one ended by itself");
+        let mut tasks = Tasks::new(stop.clone());
+        tasks.start("long task", wait_for(stop));
+        tasks.start("short task", async { Ok(()) });
+        assert_eq!(tasks.run().await.unwrap_err().to_string(), "short task ended unexpectedly");
     }
 
     #[tokio::test]
-    async fn a_panic_is_a_failure() {
-        let mut parts = Tasks::new(CancellationToken::new());
-        parts.start("bad", async { panic!("oh") });
-        assert!(parts.run().await.unwrap_err().to_string().contains("a part panicked"));
+    async fn panic_is_a_failure() {
+        let mut tasks = Tasks::new(CancellationToken::new());
+        tasks.start("bad", async { panic!("oh") });
+        assert!(tasks.run().await.unwrap_err().to_string().contains("a task panicked"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_part_that_will_not_stop_is_cut_off() {
+    async fn task_that_does_not_stop_is_cut_off() {
         let stop = CancellationToken::new();
-        let mut parts = Tasks::new(stop.clone());
-        parts.start("stubborn", std::future::pending());
+        let mut tasks = Tasks::new(stop.clone());
+        tasks.start("stubborn", std::future::pending());
         stop.cancel();
-        assert!(format!("{:#}", parts.run().await.unwrap_err()).contains("1 part(s) did not finish"));
+        assert!(format!("{:#}", tasks.run().await.unwrap_err()).contains("1 task(s) did not finish"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_time_to_drain_is_for_all_parts_together() {
+    async fn drain_timeout_covers_all_tasks_together() {
         let stop = CancellationToken::new();
-        let mut parts = Tasks::new(stop.clone());
+        let mut tasks = Tasks::new(stop.clone());
         for seconds in [6, 12] {
-            parts.start("slow", async move {
+            tasks.start("slow", async move {
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
                 Ok(())
             });
         }
         stop.cancel();
-        assert!(parts.run().await.unwrap_err().to_string().starts_with("1 part(s) did not finish"));
+        assert!(tasks.run().await.unwrap_err().to_string().starts_with("1 task(s) did not finish"));
     }
 
     #[tokio::test]
-    async fn parts_that_end_when_told_to_are_a_success() {
+    async fn tasks_that_end_after_cancellation_succeed() {
         let stop = CancellationToken::new();
-        let mut parts = Tasks::new(stop.clone());
-        parts.start("obedient", wait_for(stop.clone()));
+        let mut tasks = Tasks::new(stop.clone());
+        tasks.start("obedient", wait_for(stop.clone()));
         stop.cancel();
-        parts.run().await.unwrap();
+        tasks.run().await.unwrap();
     }
 }

@@ -1,24 +1,28 @@
-//! What operators are told of is there, and what is there they are told of.
+//! The documentation, alerts and dashboards name exactly the metrics that exist.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{collections::BTreeSet, fs, path::Path};
 
 use shared::telemetry::metrics::names::{ALL, MetricKind};
 
-/// Rules, dashboards and documents name a metric as Prometheus shows it: a histogram is three.
-fn named(text: &str) -> BTreeSet<String> {
-    let part = |c: char| c.is_ascii_lowercase() || c == '_';
+/// The metric names in a text.
+fn names_in(text: &str) -> BTreeSet<String> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
     let starts = text.match_indices("vestibule_").map(|(at, _)| &text[at..]);
-    starts.map(|rest| rest[..rest.find(|c| !part(c)).unwrap_or(rest.len())].to_owned()).collect()
+    starts.map(|rest| rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())].to_owned()).collect()
 }
 
-fn shown() -> BTreeSet<String> {
+/// The metric names as Prometheus shows them: a histogram has three more names.
+fn exported_names() -> BTreeSet<String> {
     let suffixes =
         |kind| if let MetricKind::Histogram(_) = kind { &["", "_bucket", "_sum", "_count"][..] } else { &[""] };
-    ALL.iter().flat_map(|one| suffixes(one.kind).iter().map(|suffix| format!("{}{suffix}", one.name))).collect()
+    ALL.iter()
+        .flat_map(|metric| suffixes(metric.kind).iter().map(|suffix| format!("{}{suffix}", metric.name)))
+        .collect()
 }
 
+/// The text of a file, or of all files in a directory.
 fn read(path: &Path) -> String {
     if path.is_dir() {
         return fs::read_dir(path).unwrap().map(|entry| read(&entry.unwrap().path())).collect();
@@ -27,16 +31,16 @@ fn read(path: &Path) -> String {
 }
 
 #[test]
-
-fn every_metric_is_documented_and_nothing_else_is_looked_for() {
+fn documentation_names_exactly_the_existing_metrics() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let document = read(&root.join("docs/OPERATIONS.md"));
-    for one in ALL {
-        assert!(document.contains(&format!("`{}`", one.name)), "docs/OPERATIONS.md does not say what {} is", one.name);
+    for metric in ALL {
+        let name = metric.name;
+        assert!(document.contains(&format!("`{name}`")), "docs/OPERATIONS.md does not describe {name}");
     }
-    let shown = shown();
+    let exported = exported_names();
     for text in [document, read(&root.join("deploy"))] {
-        let unknown: Vec<_> = named(&text).into_iter().filter(|name| !shown.contains(name)).collect();
-        assert!(unknown.is_empty(), "nobody counts {unknown:?}");
+        let unknown: Vec<_> = names_in(&text).into_iter().filter(|name| !exported.contains(name)).collect();
+        assert!(unknown.is_empty(), "unknown metrics {unknown:?}");
     }
 }

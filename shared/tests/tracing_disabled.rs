@@ -1,9 +1,9 @@
-//! Where no collector is named, no span is made; the log is this process's own, so this stands alone.
+//! Without a collector, no spans are created. A test binary of its own, because it sets the global subscriber.
 
 use shared::telemetry::{log, traces::spans};
 
 #[test]
-fn a_span_that_nobody_wants_is_none() {
+fn spans_are_disabled_without_a_collector() {
     log::start("text", None).unwrap();
     assert!(spans::request(1, "GET", None, "http").is_disabled());
     assert!(spans::message(Some(&spans::traceparent(1))).is_disabled());

@@ -7,15 +7,15 @@ use api::{DeliveryError, OutboxDelivery, OutboxMessage};
 use worker::{InProcessDelivery, RetryLater};
 
 /// A row of the outbox is in a in_process's hand until the end of its message is on record.
-pub(crate) fn direct(in_process: Arc<InProcessDelivery>, in_hand: usize) -> OutboxDelivery {
+pub(crate) fn direct(in_process: Arc<InProcessDelivery>, max_in_flight: usize) -> OutboxDelivery {
     let deliver: api::Deliver = Arc::new(move |outgoing| {
         let in_process = Arc::clone(&in_process);
         Box::pin(async move {
             // Without a broker there is nobody who could listen.
             let OutboxMessage::Mail(envelope) = outgoing else { return Ok(()) };
             let carried = in_process.carry(envelope).await;
-            carried.map_err(|RetryLater { why, after }| DeliveryError { why: anyhow!(why), again_after: after })
+            carried.map_err(|RetryLater { why, after }| DeliveryError { why: anyhow!(why), retry_after: after })
         })
     });
-    OutboxDelivery { deliver, is_up: Arc::new(|| true), in_hand }
+    OutboxDelivery { deliver, is_up: Arc::new(|| true), max_in_flight }
 }

@@ -12,7 +12,7 @@ use shared::{
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use worker::{InProcessDelivery, WorkerHealth};
+use worker::WorkerHealth;
 
 use crate::{
     arguments::Arguments,
@@ -118,9 +118,9 @@ async fn serve(
         parts.start("the consumer", worker::consume(worker, database.clone(), health, stop.clone()));
         api::broker(&api, &metrics, &mut parts, stop.clone())?
     } else {
-        let in_hand = usize::from(worker.concurrency);
-        let in_process = in_process.insert(Arc::new(InProcessDelivery::new(worker, database.clone(), health)));
-        delivery::direct(Arc::clone(in_process), in_hand)
+        let max_in_flight = usize::from(worker.concurrency);
+        let in_process = in_process.insert(Arc::new(worker::in_process_delivery(worker, database.clone(), health)));
+        delivery::direct(Arc::clone(in_process), max_in_flight)
     };
     let services = Services { database, delivery, ops, metrics, others };
     parts.start("the API", api::run_on(services, api, listener, stop));

@@ -1,4 +1,4 @@
-//! Accounts: sessions, passwords, deletion.
+//! Accounts: sessions, password changes and resets, deletion.
 
 pub(crate) mod account_deletion;
 pub(crate) mod account_deletion_events;

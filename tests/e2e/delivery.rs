@@ -1,4 +1,4 @@
-//! Delivery of mails: the worker and the mail server.
+//! Mail delivery: the worker and the mail server.
 
 pub(crate) mod crash_recovery;
 pub(crate) mod mail_server_errors;

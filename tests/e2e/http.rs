@@ -1,4 +1,4 @@
-//! The HTTP surface: problems, spec, headers, TLS and pages.
+//! HTTP: problem documents, OpenAPI document, security headers, CORS, TLS and pages.
 
 pub(crate) mod https;
 pub(crate) mod problems;

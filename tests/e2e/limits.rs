@@ -1,4 +1,4 @@
-//! Abuse limits and attacks on them.
+//! Rate limits, guess limits and lock-outs, and attacks on them.
 
 pub(crate) mod attacks;
 pub(crate) mod code_guesses;

@@ -1,6 +1,5 @@
 //! What an operator sees and does: metrics, traces, cleanup, the command line.
 
-pub(crate) mod api_cli;
 pub(crate) mod api_process;
 pub(crate) mod cleanup;
 pub(crate) mod drill;
@@ -13,5 +12,6 @@ pub(crate) mod readiness;
 pub(crate) mod round_trips;
 pub(crate) mod schema;
 pub(crate) mod secret_leaks;
+pub(crate) mod settings;
 pub(crate) mod traces;
 pub(crate) mod worker_process;

@@ -1,4 +1,4 @@
-//! Registration: from the first request to the activated account.
+//! Registration, from the first request to the activated account.
 
 pub(crate) mod codes;
 pub(crate) mod enumeration;

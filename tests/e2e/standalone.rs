@@ -1,4 +1,4 @@
-//! The one-process binary.
+//! `vestibule`, the binary that runs the whole service in one process.
 
 pub(crate) mod combinations;
 pub(crate) mod embedded;

@@ -1,18 +1,20 @@
-//! A database of its own for each test, copied from a template that was migrated once.
+//! A database for each test, copied from a template that is migrated once.
 
 use std::{future::Future, time::Duration};
 
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, NoTls, types::ToSql};
 
-/// Made by the first test that is running, gone with the last.
+/// Created by the first running test, dropped by the last one.
 static TEMPLATE: Mutex<Template> = Mutex::const_new(Template { users: 0, name: None });
 
 struct Template {
+    /// How many databases were copied from it and still exist.
     users: usize,
     name: Option<String>,
 }
 
+/// The database of one test, dropped with it.
 pub struct Database {
     pub url: String,
     name: String,
@@ -21,6 +23,7 @@ pub struct Database {
 }
 
 impl Database {
+    /// Creates a database with the current schema.
     pub async fn create() -> Self {
         let name = fresh_name();
         {
@@ -28,13 +31,14 @@ impl Database {
             if template.name.is_none() {
                 template.name = Some(migrated_template().await);
             }
-            let model = template.name.as_deref().unwrap();
-            admin(&format!(r#"CREATE DATABASE "{name}" TEMPLATE "{model}""#)).await;
+            let template_name = template.name.as_deref().unwrap();
+            admin(&format!(r#"CREATE DATABASE "{name}" TEMPLATE "{template_name}""#)).await;
             template.users += 1;
         }
         Self::at(name, true).await
     }
 
+    /// Creates a database without tables.
     pub async fn create_empty() -> Self {
         let name = fresh_name();
         admin(&format!(r#"CREATE DATABASE "{name}""#)).await;
@@ -47,36 +51,40 @@ impl Database {
         Self { url, name, from_template, client }
     }
 
-    /// The same, for production: it refuses the login of .env.example, which the servers of the development
-    /// stack have. That guards against forgetting, not against spelling it in another way.
+    /// The URL for `ENVIRONMENT=production`, which rejects the login of .env.example that the development servers have.
+    /// The check is a guard against forgetting to change it, so a percent-encoded spelling passes.
     pub fn production_url(&self) -> String {
         self.url.replacen("://vestibule:vestibule@", "://vestibule:%76estibule@", 1)
     }
 
+    /// The connection of the test.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
+    /// Executes a statement and returns the number of rows.
     pub async fn execute(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> u64 {
         self.client.execute(sql, values).await.unwrap()
     }
 
-    /// The first column of the only row.
+    /// The first column (bigint) of the only row.
     pub async fn count(&self, sql: &str) -> i64 {
         self.client.query_one(sql, &[]).await.unwrap().get(0)
     }
 
-    /// Waits until `count` has this result.
-    pub async fn becomes(&self, sql: &str, expected: i64) {
+    /// Polls until [`Database::count`] returns this result.
+    pub async fn wait_for_count(&self, sql: &str, expected: i64) {
         let wait = async {
             while self.count(sql).await != expected {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap_or_else(|_| panic!("never {expected}: {sql}"));
+        tokio::time::timeout(Duration::from_secs(60), wait)
+            .await
+            .unwrap_or_else(|_| panic!("did not become {expected}: {sql}"));
     }
 
-    /// Lets this much time pass for everything that is in the database.
+    /// Moves all stored times into the past, as if this much time had passed.
     pub async fn age(&self, seconds: i32) {
         let sql = format!(
             "UPDATE registrations SET created_at = created_at - i, activated_at = activated_at - i,
@@ -98,13 +106,20 @@ impl Database {
         );
         self.client.batch_execute(&sql).await.unwrap();
     }
+
+    /// Terminates all connections and rejects new ones.
+    pub async fn reject_connections(&self) {
+        let name = &self.name;
+        admin(&format!(r#"ALTER DATABASE "{name}" ALLOW_CONNECTIONS false"#)).await;
+        admin(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")).await;
+    }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
         let sql = format!(r#"DROP DATABASE IF EXISTS "{}" WITH (FORCE)"#, self.name);
         let from_template = self.from_template;
-        finish(async move {
+        run_cleanup(async move {
             admin(&sql).await;
             let mut template = TEMPLATE.lock().await;
             template.users -= usize::from(from_template);
@@ -117,27 +132,27 @@ impl Drop for Database {
     }
 }
 
-/// Cleans up whatever way a test ended, from a place where nothing can be awaited.
-pub fn finish(cleaning: impl Future<Output = ()> + Send + 'static) {
+/// Runs asynchronous cleanup to its end, from `Drop`, where nothing can be awaited.
+pub fn run_cleanup(cleanup: impl Future<Output = ()> + Send + 'static) {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let _ = std::thread::spawn(move || runtime().block_on(cleaning)).join();
+    let _ = std::thread::spawn(move || runtime().block_on(cleanup)).join();
 }
 
-/// What `make test` sets, or whoever has servers of their own.
-pub fn server(variable: &str) -> String {
+/// The URL of a server: an environment variable that `make test` sets, or the developer for servers of her own.
+pub fn server_url(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run the tests with `make test`"))
 }
 
 async fn migrated_template() -> String {
     let name = format!("vestibule_test_{}_template", std::process::id());
-    // Left by a run that was killed and had the same process id, in a container for example.
+    // A killed run with the same process id, as in a container, may have left it.
     admin(&format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#)).await;
     admin(&format!(r#"CREATE DATABASE "{name}""#)).await;
     migrate(&url_of(&name)).await.unwrap();
     name
 }
 
-/// As a process of ours does it at its start.
+/// Migrates as API and worker do at start.
 pub async fn migrate(url: &str) -> anyhow::Result<()> {
     shared::postgres::migrate(&shared::postgres::pool(&url.to_owned().into(), 1)?).await
 }
@@ -146,30 +161,23 @@ fn fresh_name() -> String {
     format!("vestibule_test_{}", random_id())
 }
 
-/// What makes a name unlike all others.
-#[expect(clippy::disallowed_methods, reason = "tests side by side need names that random_id makes")]
+/// A unique suffix for the names of databases, prefixes and queues.
+#[expect(clippy::disallowed_methods, reason = "parallel tests need unique names")]
 pub fn random_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
+/// `DATABASE_URL` with another database name.
 fn url_of(name: &str) -> String {
-    let server = server("DATABASE_URL");
+    let server = server_url("DATABASE_URL");
     let (base, query) = server.split_once('?').unwrap_or((&server, ""));
     let base = base.rsplit_once('/').filter(|(host, _)| !host.ends_with('/')).map_or(base, |(host, _)| host);
     format!("{base}/{name}?{query}")
 }
 
-impl Database {
-    /// Sends everybody away, and lets nobody in.
-    pub async fn shut(&self) {
-        let name = &self.name;
-        admin(&format!(r#"ALTER DATABASE "{name}" ALLOW_CONNECTIONS false"#)).await;
-        admin(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")).await;
-    }
-}
-
+/// Executes SQL on the server's default database.
 async fn admin(sql: &str) {
-    connect(&server("DATABASE_URL")).await.batch_execute(sql).await.unwrap();
+    connect(&server_url("DATABASE_URL")).await.batch_execute(sql).await.unwrap();
 }
 
 async fn connect(url: &str) -> Client {

@@ -1,13 +1,12 @@
-//! A mail server of our own for tests: it misbehaves on demand and remembers what it accepted.
+//! A fake SMTP server for tests: it misbehaves on demand and records the mails it accepted.
 //!
-//! It shares no code with the worker: it speaks SMTP from the RFCs, so that the two cannot be wrong
-//! together. Nothing here sleeps to wait for a mail; whoever waits is woken when it arrives.
+//! It is written from the RFCs and shares no code with the worker, so that both cannot be wrong in the same way.
+//! Waiting for a mail does not poll: arriving mails wake the waiting test.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 
-// The paths are spelt out because the worker's unit tests include this file from elsewhere.
 pub mod behaviour;
 pub mod ledger;
 mod login;
@@ -18,48 +17,54 @@ mod tls;
 mod wire;
 
 use behaviour::Behaviour;
-use ledger::{Attempt, Ledger, State};
+use ledger::{Attempt, Ledger, Records};
 use mail::Mail;
-use session::ServerConfig;
+use session::Shared;
 use settings::{Protection, Settings};
 use tls::Certificates;
 
 /// How long a test waits for something that should take milliseconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// A mail server on a free port of loopback. It stops listening on drop.
 pub struct FakeSmtpServer {
     port: u16,
     settings: Settings,
     certificates: Option<Certificates>,
-    book: Ledger,
-    listening: JoinHandle<()>,
+    ledger: Ledger,
+    accept_task: JoinHandle<()>,
 }
 
 impl FakeSmtpServer {
+    /// Starts a server with plain SMTP, without AUTH, with PIPELINING.
     pub async fn start() -> FakeSmtpServer {
         FakeSmtpServer::start_with(Settings::default()).await
     }
 
-    /// One that must be talked to step by step.
+    /// Starts a server that does not offer PIPELINING.
     pub async fn without_pipelining() -> FakeSmtpServer {
         FakeSmtpServer::start_with(Settings { pipelining: false, ..Settings::default() }).await
     }
 
+    /// Starts a server with these settings.
     pub async fn start_with(settings: Settings) -> FakeSmtpServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
         let port = listener.local_addr().expect("the port just bound").port();
         let with_tls = settings.protection != Protection::Plain;
         let certificates = with_tls.then(|| Certificates::new(settings.certificate_for, port));
         let acceptor = certificates.as_ref().map(|certificates| certificates.acceptor.clone());
-        let book = Ledger::default();
-        let house = ServerConfig { settings, acceptor, book: book.clone() };
-        let listening = tokio::spawn(session::listen(listener, Arc::new(house)));
-        FakeSmtpServer { port, settings, certificates, book, listening }
+        let ledger = Ledger::default();
+        let shared = Shared { settings, acceptor, ledger: ledger.clone() };
+        let accept_task = tokio::spawn(session::accept(listener, Arc::new(shared)));
+        FakeSmtpServer { port, settings, certificates, ledger, accept_task }
     }
 
-    /// What belongs into SMTP_URL to reach this mail_server.
+    /// The value of `SMTP_URL` for this server.
     pub fn url(&self) -> String {
-        let login = self.settings.login.map(|(user, password)| format!("{}:{}@", escape(user), escape(password)));
+        let login = self
+            .settings
+            .login
+            .map(|(user, password)| format!("{}:{}@", percent_encode(user), percent_encode(password)));
         let login = login.unwrap_or_default();
         let ca = self.certificates.as_ref().map(|certificates| certificates.ca.display());
         let ca = ca.map(|path| format!("ca={path}")).unwrap_or_default();
@@ -71,38 +76,39 @@ impl FakeSmtpServer {
         }
     }
 
+    /// The port on loopback.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The file with the authority that signed this mail_server's certificate.
+    /// The PEM file of the certificate authority of this server's certificate, if it has TLS.
     pub fn ca(&self) -> Option<&Path> {
         self.certificates.as_ref().map(|certificates| certificates.ca.as_path())
     }
 
-    /// One behaviour for each of the coming deliveries to this address; after them all is well.
+    /// Sets one behaviour for each of the next deliveries to this address; later ones succeed.
     pub fn script(&self, to: &str, behaviours: impl IntoIterator<Item = Behaviour>) {
-        self.book.write(|state| state.scripts.entry(to.into()).or_default().extend(behaviours));
+        self.ledger.write(|records| records.scripts.entry(to.into()).or_default().extend(behaviours));
     }
 
-    /// The next connection behaves so, whoever the mail is for; several calls queue up.
+    /// Sets the behaviour of the next connection, whatever the recipient; repeated calls queue up.
     pub fn next_connection(&self, behaviour: Behaviour) {
-        self.book.write(|state| state.next_connections.push_back(behaviour));
+        self.ledger.write(|records| records.next_connections.push_back(behaviour));
     }
 
-    /// Waits until all of these have come.
-    pub async fn next_connections_came(&self) {
-        self.wait("next connection", |state| state.next_connections.is_empty().then_some(())).await;
+    /// Waits until all connections that [`FakeSmtpServer::next_connection`] announced have been made.
+    pub async fn wait_for_next_connections(&self) {
+        self.wait("next connection", |records| records.next_connections.is_empty().then_some(())).await;
     }
 
-    /// Every new connection behaves so, until told otherwise.
+    /// Sets the behaviour of every new connection; `None` makes them succeed again.
     pub fn every_connection(&self, behaviour: Option<Behaviour>) {
-        self.book.write(|state| state.every_connection = behaviour);
+        self.ledger.write(|records| records.every_connection = behaviour);
     }
 
-    /// Every delivery behaves so once so many mails have been accepted, unless it has a script of its own.
-    pub fn later(&self, after: usize, behaviour: Behaviour) {
-        self.book.write(|state| state.later = Some((after, behaviour)));
+    /// Sets the behaviour of every delivery without a script, once this number of mails has been accepted.
+    pub fn script_after(&self, after: usize, behaviour: Behaviour) {
+        self.ledger.write(|records| records.later = Some((after, behaviour)));
     }
 
     /// Waits for the first mail to this address.
@@ -112,74 +118,77 @@ impl FakeSmtpServer {
 
     /// Waits for the n-th mail to this address, counting from 1.
     pub async fn nth_mail_to(&self, to: &str, n: usize) -> Mail {
-        self.wait(&format!("mail {n} to {to}"), |state| state.mails_to(to).nth(n - 1).cloned()).await
+        self.wait(&format!("mail {n} to {to}"), |records| records.mails_to(to).nth(n - 1).cloned()).await
     }
 
-    /// Waits until somebody says RCPT TO this address for the n-th time, whatever comes of it.
+    /// Waits for the n-th RCPT TO with this address, accepted or not.
     pub async fn nth_attempt(&self, to: &str, n: usize) -> Attempt {
-        self.wait(&format!("attempt {n} to {to}"), |state| state.attempts_to(to).nth(n - 1).cloned()).await
+        self.wait(&format!("attempt {n} to {to}"), |records| records.attempts_to(to).nth(n - 1).cloned()).await
     }
 
-    /// Waits until there have been so many connections in all.
+    /// Waits until this number of connections has been made in all.
     pub async fn nth_connection(&self, n: usize) {
-        self.wait(&format!("connection {n}"), |state| (state.connections >= n).then_some(())).await;
+        self.wait(&format!("connection {n}"), |records| (records.connections >= n).then_some(())).await;
     }
 
-    /// What has been accepted for this address until now.
+    /// The mails accepted for this address so far.
     pub fn mails_to(&self, to: &str) -> Vec<Mail> {
-        self.book.read(|state| state.mails_to(to).cloned().collect())
+        self.ledger.read(|records| records.mails_to(to).cloned().collect())
     }
 
+    /// Every RCPT TO with this address so far.
     pub fn attempts(&self, to: &str) -> Vec<Attempt> {
-        self.book.read(|state| state.attempts_to(to).cloned().collect())
+        self.ledger.read(|records| records.attempts_to(to).cloned().collect())
     }
 
-    /// How many mails have been accepted in all.
+    /// The number of mails accepted so far.
     pub fn count(&self) -> usize {
-        self.book.read(|state| state.mails.len())
+        self.ledger.read(|records| records.mails.len())
     }
 
+    /// All mails accepted so far.
     pub fn mails(&self) -> Vec<Mail> {
-        self.book.read(|state| state.mails.clone())
+        self.ledger.read(|records| records.mails.clone())
     }
 
-    /// How many connections have been made in all.
+    /// The number of connections so far.
     pub fn connections(&self) -> usize {
-        self.book.read(|state| state.connections)
+        self.ledger.read(|records| records.connections)
     }
 
-    /// How many connections said QUIT.
-    pub fn goodbyes(&self) -> usize {
-        self.book.read(|state| state.goodbyes)
+    /// The number of connections that ended with QUIT.
+    pub fn quits(&self) -> usize {
+        self.ledger.read(|records| records.quits)
     }
 
-    /// How often MAIL came together with what should follow it.
-    pub fn said_at_once(&self) -> usize {
-        self.book.read(|state| state.said_at_once)
+    /// How often MAIL arrived in one packet with the following commands (PIPELINING).
+    pub fn pipelined(&self) -> usize {
+        self.ledger.read(|records| records.pipelined)
     }
 
-    /// Every user and password AUTH has given, right or wrong.
+    /// User and password of every AUTH, correct or not.
     pub fn logins(&self) -> Vec<(String, String)> {
-        self.book.read(|state| state.logins.clone())
+        self.ledger.read(|records| records.logins.clone())
     }
 
-    async fn wait<T>(&self, what: &str, find: impl Fn(&State) -> Option<T>) -> T {
-        let late = |_| panic!("no {what} within {PATIENCE:?}; {}", self.book.read(State::summary));
-        timeout(PATIENCE, self.book.wait(&find)).await.unwrap_or_else(late)
+    /// Waits until `find` finds something; fails with a summary of the records.
+    async fn wait<T>(&self, what: &str, find: impl Fn(&Records) -> Option<T>) -> T {
+        let fail = |_| panic!("no {what} within {TIMEOUT:?}; {}", self.ledger.read(Records::summary));
+        timeout(TIMEOUT, self.ledger.wait(&find)).await.unwrap_or_else(fail)
     }
 }
 
 impl Drop for FakeSmtpServer {
     fn drop(&mut self) {
-        self.listening.abort();
+        self.accept_task.abort();
     }
 }
 
-/// Percent-encodes everything that could mean something in a URL.
-fn escape(text: &str) -> String {
-    let escaped = text.bytes().map(|byte| match byte {
+/// Percent-encodes all characters but ASCII letters and digits.
+fn percent_encode(text: &str) -> String {
+    let encoded = text.bytes().map(|byte| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),
     });
-    escaped.collect()
+    encoded.collect()
 }

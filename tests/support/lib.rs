@@ -1,10 +1,12 @@
-//! What the end-to-end, fault and browser tests share: servers, processes and clients of a test's own.
+//! Test support for the end-to-end, fault and browser tests, and for the worker's SMTP tests.
+//!
+//! Start with [`stack::Stack`]: API, worker, database, AMQP prefix and [`fake_smtp::FakeSmtpServer`] for one test.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::new_without_default,
-    reason = "a test that meets the unexpected has failed"
+    reason = "an unexpected value fails the test"
 )]
 
 pub mod client;

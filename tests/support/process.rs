@@ -1,4 +1,4 @@
-//! A process of ours under test: what it says, its signals, its end.
+//! A binary under test as a child process: its log, signals and exit.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// One of our programs, as cargo built it beside this test.
+/// The path of a workspace binary, which cargo built beside this test.
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let program = test.ancestors().nth(2).unwrap().join(name);
@@ -16,8 +16,10 @@ pub fn program(name: &str) -> PathBuf {
     program
 }
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for a line of the log, or the exit.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A running child process, killed on drop. Collects its standard output and error as lines.
 pub struct Process {
     child: Child,
     lines: Receiver<String>,
@@ -25,28 +27,29 @@ pub struct Process {
 }
 
 impl Process {
+    /// Starts the command.
     pub fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = channel();
-        listen(child.stdout.take().unwrap(), sender.clone());
-        listen(child.stderr.take().unwrap(), sender);
+        forward_lines(child.stdout.take().unwrap(), sender.clone());
+        forward_lines(child.stderr.take().unwrap(), sender);
         Self { child, lines, log: String::new() }
     }
 
-    /// Waits until the log has a line with this.
-    pub fn wait_for(&mut self, what: &str) -> String {
+    /// Waits for the next line of the log that contains this text, and returns it.
+    pub fn wait_for(&mut self, text: &str) -> String {
         loop {
-            let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|_| panic!("the log never says {what}:\n{}", self.log));
+            let line = self.lines.recv_timeout(TIMEOUT);
+            let line = line.unwrap_or_else(|_| panic!("no line of the log contains {text}:\n{}", self.log));
             self.log.push_str(&line);
             self.log.push('\n');
-            if line.contains(what) {
+            if line.contains(text) {
                 return line;
             }
         }
     }
 
-    /// The address that the process says it listens on, in either log format.
+    /// The listening address that the process logs as the field `name`, in either log format.
     pub fn address(&mut self, name: &str) -> String {
         let line = self.wait_for("127.0.0.1:");
         let after = line.split([' ', ',', '{', '}']).find_map(|field| {
@@ -55,11 +58,12 @@ impl Process {
         after.unwrap_or_else(|| panic!("no address of {name} in {line}")).trim_matches('"').to_owned()
     }
 
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// A line of what the system says about its memory.
+    /// A value in KiB from `/proc/PID/status`, such as `VmHWM`.
     pub fn memory_kib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -67,12 +71,12 @@ impl Process {
     }
 
     /// Sends SIGTERM.
-    pub fn signal(&self) {
+    pub fn send_sigterm(&self) {
         self.send("TERM");
     }
 
-    /// As if the machine stood still for so long.
-    pub async fn stands_still(&self, time: Duration) {
+    /// Freezes the process for this time (SIGSTOP, SIGCONT).
+    pub async fn freeze(&self, time: Duration) {
         self.send("STOP");
         tokio::time::sleep(time).await;
         self.send("CONT");
@@ -89,41 +93,44 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// Sends SIGTERM and waits for the end: exit code and whole log.
+    /// Sends SIGTERM and waits for the exit. Returns exit code and whole log.
     pub fn terminate(self) -> (Option<i32>, String) {
-        self.signal();
-        self.end()
+        self.send_sigterm();
+        self.wait_for_exit()
     }
 
-    pub fn end(self) -> (Option<i32>, String) {
-        let (status, log) = self.end_with_status();
+    /// Waits for the exit. Returns exit code and whole log.
+    pub fn wait_for_exit(self) -> (Option<i32>, String) {
+        let (status, log) = self.wait_for_exit_status();
         (status.code(), log)
     }
 
-    pub fn end_with_status(mut self) -> (ExitStatus, String) {
+    /// Waits for the exit. Returns exit status and whole log.
+    pub fn wait_for_exit_status(mut self) -> (ExitStatus, String) {
         // The log ends when the process does.
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+        while let Ok(line) = self.lines.recv_timeout(TIMEOUT) {
             self.log.push_str(&line);
             self.log.push('\n');
         }
-        let left = self.child.try_wait().unwrap();
+        let exited = self.child.try_wait().unwrap();
         assert!(
-            left.is_some() || self.lines.try_recv() == Err(TryRecvError::Disconnected),
-            "never ends:\n{}",
+            exited.is_some() || self.lines.try_recv() == Err(TryRecvError::Disconnected),
+            "the process does not exit:\n{}",
             self.log
         );
         (self.child.wait().unwrap(), std::mem::take(&mut self.log))
     }
 }
 
-fn listen(pipe: impl Read + Send + 'static, lines: Sender<String>) {
+/// Sends the lines of a pipe to a channel, from a thread.
+fn forward_lines(pipe: impl Read + Send + 'static, lines: Sender<String>) {
     let pipe = BufReader::new(pipe);
     std::thread::spawn(move || pipe.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // A test that failed must leave nothing behind.
+        // A failed test must not leave the process running.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

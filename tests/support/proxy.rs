@@ -1,5 +1,4 @@
-//! A TCP proxy that misbehaves on demand: how a server or the way to it fails, without taking it from
-//! the other tests.
+//! A TCP proxy that simulates failures of a server or of the network for one test, while other tests use the server.
 
 use std::{
     io,
@@ -17,170 +16,199 @@ use tokio::{
     time::sleep,
 };
 
+/// What the proxy does with its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyMode {
+    /// Forwards everything.
     Open,
-    /// Connections stand, and nothing moves: a half-open network.
-    Held,
-    /// Connections break, and new ones end at once: a server that is down.
-    Cut,
-    /// Everything comes so much later.
+    /// Connections stay open, but no data is forwarded: a half-open network.
+    Stalled,
+    /// Connections are closed, and new ones are closed at once: a server that is down.
+    Closed,
+    /// All data is delayed by this time.
     Delayed(Duration),
-    /// Everything comes in pieces of one byte.
+    /// All data is forwarded byte by byte.
     Bytewise,
-    /// A connection breaks when the server answers to words with this in them: what was said was heard,
-    /// and nobody knows.
-    DeafAfter(&'static str),
-    /// The same, but the connection stands, and the answer does not come.
-    MuteAfter(&'static str),
-    /// Of words with this in them only what stands before it comes through, and nothing more.
-    StuckBefore(&'static str),
+    /// A request that contains this text reaches the server, but the connection is closed instead of forwarding the
+    /// response: the client cannot know whether the request was executed.
+    CloseAfterRequest(&'static str),
+    /// The same, but the connection stays open without a response.
+    NoResponseAfter(&'static str),
+    /// Of a request that contains this text only what precedes it is forwarded, and nothing more.
+    TruncateBefore(&'static str),
 }
 
+/// A proxy in front of one server.
 pub struct Proxy {
-    way: watch::Sender<ProxyMode>,
-    /// How often words came by that the way speaks of, since it was set.
-    heard: Arc<watch::Sender<u32>>,
+    mode: watch::Sender<ProxyMode>,
+    /// How many requests contained the text of the mode since it was set.
+    matches: Arc<watch::Sender<u32>>,
 }
 
 /// One direction of a connection.
 #[derive(Clone)]
-struct Lane {
-    way: watch::Receiver<ProxyMode>,
-    heard: Arc<watch::Sender<u32>>,
-    /// What becomes of the answer on this connection, once the words were said, whatever the way is then.
-    fate: Arc<OnceLock<Fate>>,
+struct Direction {
+    mode: watch::Receiver<ProxyMode>,
+    matches: Arc<watch::Sender<u32>>,
+    /// What happens to responses on this connection after a matching request, even if the mode changes.
+    response_failure: Arc<OnceLock<ResponseFailure>>,
 }
 
 #[derive(Clone, Copy)]
-enum Fate {
-    Deaf,
-    Mute,
+enum ResponseFailure {
+    /// The connection is closed.
+    Close,
+    /// The connection stays open, and no response is forwarded.
+    Withhold,
 }
 
-/// How long a test waits for words that are said every second.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long to wait for a matching request, which clients send every second.
+const MATCH_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Proxy {
-    /// In front of the server of this URL, with its own URL.
-    pub async fn before(url: &str) -> (Self, String) {
+    /// Starts a proxy in front of the server of this URL. Returns it and the URL to use instead.
+    pub async fn in_front_of(url: &str) -> (Self, String) {
         let authority = url.split("://").nth(1).unwrap().split(['/', '?']).next().unwrap();
         let host = authority.rsplit('@').next().unwrap().to_owned();
         let default_port = if url.starts_with("amqp") { 5672 } else { 5432 };
         let target = if host.contains(':') { host.clone() } else { format!("{host}:{default_port}") };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let (way, watching) = watch::channel(ProxyMode::Open);
-        let heard = Arc::new(watch::Sender::new(0));
-        tokio::spawn(accept(listener, target, watching, Arc::clone(&heard)));
-        (Self { way, heard }, url.replacen(&host, &addr.to_string(), 1))
+        let (mode, mode_receiver) = watch::channel(ProxyMode::Open);
+        let matches = Arc::new(watch::Sender::new(0));
+        tokio::spawn(accept(listener, target, mode_receiver, Arc::clone(&matches)));
+        (Self { mode, matches }, url.replacen(&host, &addr.to_string(), 1))
     }
 
-    /// Waits until words came by that the way speaks of.
-    pub async fn heard(&self) {
-        let mut heard = self.heard.subscribe();
-        let waiting = heard.wait_for(|times| *times > 0);
-        tokio::time::timeout(PATIENCE, waiting).await.expect("the words are never said").unwrap();
+    /// Waits until a request contained the text of the mode.
+    pub async fn wait_for_match(&self) {
+        let mut matches = self.matches.subscribe();
+        let waiting = matches.wait_for(|count| *count > 0);
+        tokio::time::timeout(MATCH_TIMEOUT, waiting).await.expect("a request that contains the text").unwrap();
     }
 
-    pub fn set(&self, way: ProxyMode) {
-        self.heard.send_replace(0);
-        self.way.send_replace(way);
+    /// Changes the mode, also for open connections.
+    pub fn set(&self, mode: ProxyMode) {
+        self.matches.send_replace(0);
+        self.mode.send_replace(mode);
     }
 }
 
 async fn accept(
     listener: TcpListener,
     target: String,
-    way: watch::Receiver<ProxyMode>,
-    heard: Arc<watch::Sender<u32>>,
+    mode: watch::Receiver<ProxyMode>,
+    matches: Arc<watch::Sender<u32>>,
 ) {
-    while let Ok((near, _)) = listener.accept().await {
+    while let Ok((client, _)) = listener.accept().await {
         let target = target.clone();
-        let lane = Lane { way: way.clone(), heard: Arc::clone(&heard), fate: Arc::default() };
+        let direction =
+            Direction { mode: mode.clone(), matches: Arc::clone(&matches), response_failure: Arc::default() };
         tokio::spawn(async move {
-            if *lane.way.borrow() == ProxyMode::Cut {
+            if *direction.mode.borrow() == ProxyMode::Closed {
                 return;
             }
-            // A server that is away is none of ours to mourn: the connection ends, as it would without us.
-            let Ok(far) = TcpStream::connect(target).await else { return };
-            let _ = (near.set_nodelay(true), far.set_nodelay(true));
-            let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
-            tokio::spawn(lane.clone().carry(near_read, far_write, true));
-            tokio::spawn(lane.carry(far_read, near_write, false));
+            // If the server is down, the client's connection is closed, as without the proxy.
+            let Ok(server) = TcpStream::connect(target).await else { return };
+            let _ = client.set_nodelay(true);
+            let _ = server.set_nodelay(true);
+            let (client_read, client_write) = client.into_split();
+            let (server_read, server_write) = server.into_split();
+            tokio::spawn(direction.clone().copy(client_read, server_write, true));
+            tokio::spawn(direction.copy(server_read, client_write, false));
         });
     }
 }
 
-impl Lane {
-    async fn carry(mut self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, to_server: bool) {
+impl Direction {
+    /// Forwards data from `source` to `target` until either is closed or the mode closes the connection.
+    async fn copy(mut self, mut source: OwnedReadHalf, mut target: OwnedWriteHalf, to_server: bool) {
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let read = tokio::select! {
-                read = from.read(&mut buffer) => read.unwrap_or(0),
-                _ = self.way.wait_for(|way| *way == ProxyMode::Cut) => 0,
+                read = source.read(&mut buffer) => read.unwrap_or(0),
+                _ = self.mode.wait_for(|mode| *mode == ProxyMode::Closed) => 0,
             };
-            // Held: what was read waits here, and with it everything behind it.
-            let Ok(way) = self.way.wait_for(|way| *way != ProxyMode::Held).await.map(|way| *way) else { return };
-            if read == 0 || way == ProxyMode::Cut {
+            // In mode Stalled, data that was read waits here, and all later data behind it.
+            let Ok(mode) = self.mode.wait_for(|mode| *mode != ProxyMode::Stalled).await.map(|mode| *mode) else {
+                return;
+            };
+            if read == 0 || mode == ProxyMode::Closed {
                 return;
             }
             let bytes = &buffer[..read];
-            let goes_on =
-                if to_server { self.ask(way, &mut to, bytes).await } else { self.answer(way, &mut to, bytes).await };
-            if !goes_on.unwrap_or(false) {
+            let continues = if to_server {
+                self.forward_request(mode, &mut target, bytes).await
+            } else {
+                self.forward_response(mode, &mut target, bytes).await
+            };
+            if !continues.unwrap_or(false) {
                 return;
             }
         }
     }
 
-    /// False when nothing may come after it.
-    async fn ask(&mut self, way: ProxyMode, to: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<bool> {
-        let (ProxyMode::DeafAfter(words) | ProxyMode::MuteAfter(words) | ProxyMode::StuckBefore(words)) = way else {
-            return hand_on(way, to, bytes).await;
+    /// Returns false when nothing more may be forwarded.
+    async fn forward_request(
+        &mut self,
+        mode: ProxyMode,
+        target: &mut OwnedWriteHalf,
+        bytes: &[u8],
+    ) -> io::Result<bool> {
+        let (ProxyMode::CloseAfterRequest(text) | ProxyMode::NoResponseAfter(text) | ProxyMode::TruncateBefore(text)) =
+            mode
+        else {
+            return forward(mode, target, bytes).await;
         };
-        let Some(at) = bytes.windows(words.len()).position(|window| window == words.as_bytes()) else {
-            return hand_on(way, to, bytes).await;
+        let Some(position) = bytes.windows(text.len()).position(|window| window == text.as_bytes()) else {
+            return forward(mode, target, bytes).await;
         };
-        match way {
-            ProxyMode::DeafAfter(_) => drop(self.fate.set(Fate::Deaf)),
-            ProxyMode::MuteAfter(_) => drop(self.fate.set(Fate::Mute)),
+        match mode {
+            ProxyMode::CloseAfterRequest(_) => drop(self.response_failure.set(ResponseFailure::Close)),
+            ProxyMode::NoResponseAfter(_) => drop(self.response_failure.set(ResponseFailure::Withhold)),
             _ => {
-                to.write_all(&bytes[..at]).await?;
-                self.heard.send_modify(|times| *times += 1);
-                return Ok(self.stand_still().await);
+                target.write_all(&bytes[..position]).await?;
+                self.matches.send_modify(|count| *count += 1);
+                return Ok(self.block_until_closed().await);
             }
         }
-        to.write_all(bytes).await?;
-        self.heard.send_modify(|times| *times += 1);
+        target.write_all(bytes).await?;
+        self.matches.send_modify(|count| *count += 1);
         Ok(true)
     }
 
-    async fn answer(&mut self, way: ProxyMode, to: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<bool> {
-        match self.fate.get() {
-            Some(Fate::Deaf) => Ok(false),
-            Some(Fate::Mute) => Ok(self.stand_still().await),
-            None => hand_on(way, to, bytes).await,
+    /// Returns false when nothing more may be forwarded.
+    async fn forward_response(
+        &mut self,
+        mode: ProxyMode,
+        target: &mut OwnedWriteHalf,
+        bytes: &[u8],
+    ) -> io::Result<bool> {
+        match self.response_failure.get() {
+            Some(ResponseFailure::Close) => Ok(false),
+            Some(ResponseFailure::Withhold) => Ok(self.block_until_closed().await),
+            None => forward(mode, target, bytes).await,
         }
     }
 
-    async fn stand_still(&mut self) -> bool {
-        let _ = self.way.wait_for(|way| *way == ProxyMode::Cut).await;
+    async fn block_until_closed(&mut self) -> bool {
+        let _ = self.mode.wait_for(|mode| *mode == ProxyMode::Closed).await;
         false
     }
 }
 
-async fn hand_on(way: ProxyMode, to: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<bool> {
-    match way {
-        ProxyMode::Delayed(so_long) => sleep(so_long).await,
+/// Forwards data as the mode says; true, because more may follow.
+async fn forward(mode: ProxyMode, target: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<bool> {
+    match mode {
+        ProxyMode::Delayed(delay) => sleep(delay).await,
         ProxyMode::Bytewise => {
             for byte in bytes.chunks(1) {
-                to.write_all(byte).await?;
+                target.write_all(byte).await?;
                 tokio::task::yield_now().await;
             }
             return Ok(true);
         }
         _ => {}
     }
-    to.write_all(bytes).await.map(|()| true)
+    target.write_all(bytes).await.map(|()| true)
 }

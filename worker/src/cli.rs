@@ -1,40 +1,39 @@
-//! The commands of the worker's process: what can be asked for, and what is answered.
-
-mod print;
+//! Command line of the worker: parses a command, runs it and formats its output.
 
 use anyhow::Result;
-pub(crate) use print::{Answer, masked, printable, table, time};
 use shared::postgres;
 
 use crate::{
     Config,
-    dead_letters::{parked, undeliverable},
+    dead_letters::{Action, Selection, parked, undeliverable},
     store::Store,
 };
 
+/// The text of `worker help`.
 pub const USAGE: &str = "\
-worker                                       take messages from the queue, and hand mails to a mail server
-worker health                                ask the worker on this machine whether it is ready
+worker                                       consume messages from RabbitMQ and send the mails over SMTP
+worker health                                check whether the worker on this machine is ready
 
-worker parked list                           the messages that nobody could read, with the reason
-worker parked show ID                        all of one message
-worker parked requeue ID | all               back to the workers, to be tried again
-worker parked drop ID                        away with it, for good
+worker parked list                           list the parked messages (dead letters), with the reason
+worker parked show ID                        show one parked message completely
+worker parked requeue ID | all               put messages back into the work queue, to be tried again
+worker parked drop ID                        delete a parked message permanently
 
-worker undeliverable list                    the mails that a mail server refused for good
-worker undeliverable show ID                 all of one mail, but for its address and its code
-worker undeliverable requeue ID | all        to be mailed again, if the code can still be used
-worker undeliverable drop ID                 settled: it is not listed any more
+worker undeliverable list                    list the mails that a mail server rejected permanently
+worker undeliverable show ID                 show one mail, with its email address masked and without its code
+worker undeliverable requeue ID | all        send mails again, if their code can still be used
+worker undeliverable drop ID                 mark a mail as dropped, so that it is not listed any more
 
-worker help                                  this
+worker help                                  show this help
 
-With --json the answer of a tool is one JSON document. A tool ends with 0, with 1 if it could not do what it
-was asked to, and with 2 if it did not understand. What it takes out of the queue is in its hands until it
-ends: a second tool beside it does not see those messages, and none is lost if it is killed. Each look counts
-as a delivery, and after 10 000 the broker throws a parked message away: this is for people, not for monitoring.
+With --json, a parked or undeliverable command prints one JSON document. Exit status: 0 on success, 1 if the
+command failed, 2 if it was not understood. A parked command holds the messages that it fetches,
+unacknowledged, until it exits: a second command that runs at the same time does not see them, and no message
+is lost if the command is killed. Every fetch counts as a delivery, and after 10 000 deliveries the broker
+deletes a parked message: do not use these commands for monitoring.
 ";
 
-/// What a process is started for.
+/// What the process was started to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     Work,
@@ -43,71 +42,58 @@ pub enum Command {
     Tool(Tool),
 }
 
+/// A command of the operator on parked messages or undeliverable mails.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Tool {
-    subject: Subject,
-    verb: Verb,
+    dead_letters: DeadLetterKind,
+    action: Action,
     json: bool,
 }
 
+/// Which dead letters a command is about.
 #[derive(Debug, PartialEq, Eq)]
-enum Subject {
+enum DeadLetterKind {
     Parked,
     Undeliverable,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verb {
-    List,
-    Show(String),
-    Requeue(Which),
-    Drop(String),
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Which {
-    All,
-    One(String),
-}
-
 impl Command {
-    /// From the words after the program's name; `None` if nobody knows what they mean.
-    pub fn parse(words: impl IntoIterator<Item = String>) -> Option<Self> {
-        let mut words: Vec<_> = words.into_iter().collect();
-        let json = words.len();
-        words.retain(|word| word != "--json");
-        let json = json > words.len();
-        let words: Vec<_> = words.iter().map(String::as_str).collect();
-        let subject = match words.as_slice() {
+    /// Parses the arguments after the program's name; returns `None` for an unknown command.
+    pub fn parse(args: impl IntoIterator<Item = String>) -> Option<Self> {
+        let all_args: Vec<_> = args.into_iter().collect();
+        let args: Vec<_> = all_args.iter().map(String::as_str).filter(|arg| *arg != "--json").collect();
+        let json = args.len() < all_args.len();
+        let dead_letters = match args.as_slice() {
             [] if !json => return Some(Self::Work),
             ["health"] if !json => return Some(Self::Health),
             ["help" | "--help" | "-h"] => return Some(Self::Help),
-            ["parked", ..] => Subject::Parked,
-            ["undeliverable", ..] => Subject::Undeliverable,
+            ["parked", ..] => DeadLetterKind::Parked,
+            ["undeliverable", ..] => DeadLetterKind::Undeliverable,
             _ => return None,
         };
-        let verb = match words[1..] {
-            ["list"] => Verb::List,
-            ["show", id] => Verb::Show(id.to_owned()),
-            ["requeue", "all"] => Verb::Requeue(Which::All),
-            ["requeue", id] => Verb::Requeue(Which::One(id.to_owned())),
-            ["drop", id] => Verb::Drop(id.to_owned()),
+        let action = match args[1..] {
+            ["list"] => Action::List,
+            ["show", id] => Action::Show(id.to_owned()),
+            ["requeue", "all"] => Action::Requeue(Selection::All),
+            ["requeue", id] => Action::Requeue(Selection::Id(id.to_owned())),
+            ["drop", id] => Action::Drop(id.to_owned()),
             _ => return None,
         };
-        Some(Self::Tool(Tool { subject, verb, json }))
+        Some(Self::Tool(Tool { dead_letters, action, json }))
     }
 }
 
-/// Does what is asked for. The answer ends with a line break; an error is a sentence for the operator.
+/// Runs an operator's command and returns its output, which ends with a line break. The error is a sentence for the
+/// operator.
 pub async fn answer(config: Config, tool: Tool) -> Result<String> {
-    let answer = match tool.subject {
-        Subject::Parked => parked::answer(&config.amqp_url()?, &config.topology, &tool.verb).await?,
-        Subject::Undeliverable => {
+    let output = match tool.dead_letters {
+        DeadLetterKind::Parked => parked::run(&config.amqp_url()?, &config.topology, &tool.action).await?,
+        DeadLetterKind::Undeliverable => {
             let store = Store::new(postgres::pool(&config.database_url, 1)?);
-            undeliverable::answer(&store, &config.ring, &tool.verb).await?
+            undeliverable::run(&store, &config.code_secrets, &tool.action).await?
         }
     };
-    Ok(if tool.json { answer.document() } else { answer.text })
+    Ok(if tool.json { output.to_json() } else { output.text })
 }
 
 #[cfg(test)]
@@ -118,24 +104,24 @@ mod tests {
         Command::parse(line.split_whitespace().map(str::to_owned))
     }
 
-    fn tool(subject: Subject, verb: Verb, json: bool) -> Option<Command> {
-        Some(Command::Tool(Tool { subject, verb, json }))
+    fn tool(dead_letters: DeadLetterKind, action: Action, json: bool) -> Option<Command> {
+        Some(Command::Tool(Tool { dead_letters, action, json }))
     }
 
     #[test]
-    fn every_command_of_the_usage_is_understood() {
+    fn every_documented_command_is_parsed() {
         assert_eq!((parse(""), parse("health")), (Some(Command::Work), Some(Command::Health)));
         assert_eq!((parse("help"), parse("--help")), (Some(Command::Help), Some(Command::Help)));
-        assert_eq!(parse("parked list"), tool(Subject::Parked, Verb::List, false));
-        assert_eq!(parse("parked --json show a"), tool(Subject::Parked, Verb::Show("a".into()), true));
-        assert_eq!(parse("parked requeue all"), tool(Subject::Parked, Verb::Requeue(Which::All), false));
-        let one = Verb::Requeue(Which::One("a".into()));
-        assert_eq!(parse("undeliverable requeue a --json"), tool(Subject::Undeliverable, one, true));
-        assert_eq!(parse("undeliverable drop a"), tool(Subject::Undeliverable, Verb::Drop("a".into()), false));
+        assert_eq!(parse("parked list"), tool(DeadLetterKind::Parked, Action::List, false));
+        assert_eq!(parse("parked --json show a"), tool(DeadLetterKind::Parked, Action::Show("a".into()), true));
+        assert_eq!(parse("parked requeue all"), tool(DeadLetterKind::Parked, Action::Requeue(Selection::All), false));
+        let requeue_one = Action::Requeue(Selection::Id("a".into()));
+        assert_eq!(parse("undeliverable requeue a --json"), tool(DeadLetterKind::Undeliverable, requeue_one, true));
+        assert_eq!(parse("undeliverable drop a"), tool(DeadLetterKind::Undeliverable, Action::Drop("a".into()), false));
     }
 
     #[test]
-    fn what_nobody_understands_is_nothing() {
+    fn unknown_commands_are_rejected() {
         for line in [
             "work",
             "--json",

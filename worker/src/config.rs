@@ -1,156 +1,137 @@
-//! The settings of the worker, from its environment.
+//! Loads the worker's settings from environment variables and validates them.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use shared::amqp::topology::Topology;
-use shared::{codes::CodeSecrets, config::needed, postgres::Pool};
+use shared::{codes::CodeSecrets, config::needed};
 
-use crate::{
-    delivery::{email::Sender, handler::Handler, message_builder::MessageBuilder, pending_records::PendingRecords},
-    health::WorkerHealth,
-    smtp::{pool::SmtpPool, server::Server},
-    store::Store,
-};
+use crate::{delivery::email::Sender, smtp::config::SmtpConfig};
 
+/// The secret settings: each may also be given as `X_FILE`, the path of a file with the value.
 const SECRETS: [&str; 4] = ["DATABASE_URL", "AMQP_URL", "SMTP_URL", "CODE_SECRETS"];
 
-/// One flat struct: the names are the variables'. What is missing has the contract's default.
-#[derive(Deserialize)]
-#[serde(default)]
-struct Settings {
-    database_url: SecretString,
-    amqp_url: SecretString,
-    smtp_url: SecretString,
-    code_secrets: SecretString,
-    environment: String,
-    ops_addr: String,
-    public_url: String,
-    mail_from: String,
-    worker_concurrency: u16,
-    amqp_prefix: String,
-    migrate_on_start: bool,
-    log_format: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            database_url: SecretString::default(),
-            amqp_url: SecretString::default(),
-            smtp_url: SecretString::default(),
-            code_secrets: SecretString::default(),
-            environment: "development".into(),
-            ops_addr: "0.0.0.0:9090".into(),
-            public_url: "http://localhost:8000".into(),
-            mail_from: "Vestibule <no-reply@example.com>".into(),
-            worker_concurrency: 8,
-            amqp_prefix: "vestibule".into(),
-            migrate_on_start: true,
-            log_format: "text".into(),
-        }
+shared::settings! {
+    /// The settings as they are in the environment: each field is named like its variable. A missing variable has its
+    /// documented default.
+    pub(crate) struct Settings {
+        database_url: SecretString = SecretString::default(),
+        amqp_url: SecretString = SecretString::default(),
+        smtp_url: SecretString = SecretString::default(),
+        code_secrets: SecretString = SecretString::default(),
+        environment: String = "development".into(),
+        ops_addr: String = "0.0.0.0:9090".into(),
+        public_url: String = "http://localhost:8000".into(),
+        mail_from: String = "Vestibule <no-reply@example.com>".into(),
+        worker_concurrency: u16 = 8,
+        amqp_prefix: String = "vestibule".into(),
+        migrate_on_start: bool = true,
+        log_format: String = "text".into(),
     }
 }
 
-/// What the settings mean, checked.
+/// The validated settings.
 pub struct Config {
     pub ops_addr: SocketAddr,
     pub log_format: String,
-    /// Connections to the mail server, and so mails under way.
+    /// The size of the SMTP connection pool: how many mails are sent at the same time.
     pub concurrency: u16,
     pub(crate) migrate_on_start: bool,
     pub(crate) database_url: SecretString,
-    /// Empty where messages come another way.
+    /// Empty in a process that delivers without a broker.
     amqp_url: SecretString,
-    pub(crate) server: Arc<Server>,
-    pub(crate) ring: CodeSecrets,
+    pub(crate) smtp: Arc<SmtpConfig>,
+    pub(crate) code_secrets: CodeSecrets,
     pub(crate) sender: Sender,
     pub(crate) topology: Topology,
     pub(crate) public_url: String,
 }
 
 impl Config {
-    /// For the process of its own.
+    /// The environment variables that have settings, for the test that compares them with `.env.example`.
+    pub fn variables() -> Vec<String> {
+        Settings::FIELDS.iter().map(|field| field.to_uppercase()).collect()
+    }
+
+    /// Loads the settings of a worker in its own process, which needs `AMQP_URL`, from the environment.
     pub fn load() -> Result<Self> {
-        let config = Self::check(shared::config::load(&SECRETS)?)?;
+        let config = Self::from_settings(shared::config::load(&SECRETS)?)?;
         config.amqp_url()?;
         Ok(config)
     }
 
+    /// Loads the settings from these variables; `AMQP_URL` may be missing.
     pub fn load_from(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
-        Self::check(shared::config::load_from(variables, &SECRETS)?)
+        Self::from_settings(shared::config::load_from(variables, &SECRETS)?)
     }
 
+    /// Returns `AMQP_URL`, or an error if it is not set.
     pub(crate) fn amqp_url(&self) -> Result<SecretString> {
         needed("AMQP_URL", self.amqp_url.clone())
     }
 
-    pub(crate) fn handler(self, database: Pool, health: Arc<WorkerHealth>) -> Handler {
-        Handler {
-            store: Store::new(database),
-            composer: MessageBuilder { ring: self.ring, sender: self.sender, public_url: self.public_url },
-            slots: SmtpPool::new(self.server, self.concurrency, Arc::clone(&health.heard)),
-            debts: PendingRecords::default(),
-            health,
-        }
-    }
-
-    fn check(settings: Settings) -> Result<Self> {
+    fn from_settings(settings: Settings) -> Result<Self> {
         if !(1..=256).contains(&settings.worker_concurrency) {
-            bail!("WORKER_CONCURRENCY is {}: it must be 1 to 256", settings.worker_concurrency);
+            bail!("WORKER_CONCURRENCY is {}: set it to a number from 1 to 256", settings.worker_concurrency);
         }
         let production = match settings.environment.as_str() {
             "production" => true,
             "development" => false,
-            _ => bail!("ENVIRONMENT must be development or production"),
+            _ => bail!("ENVIRONMENT has an unknown value: set it to development or production"),
         };
         let smtp_url = needed("SMTP_URL", settings.smtp_url)?;
         if !settings.amqp_url.expose_secret().is_empty() {
             shared::amqp::url::check(&settings.amqp_url, production)?;
         }
-        let server = Server::parse(smtp_url.expose_secret()).map_err(|why| anyhow!("SMTP_URL {why}"))?;
-        let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
-        let ring = CodeSecrets::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
+        let smtp = SmtpConfig::parse(smtp_url.expose_secret()).map_err(|problem| anyhow!("SMTP_URL {problem}"))?;
+        let code_secrets = needed("CODE_SECRETS", settings.code_secrets)?;
+        let code_secrets =
+            CodeSecrets::parse(code_secrets.expose_secret()).map_err(|problem| anyhow!("CODE_SECRETS: {problem}"))?;
         if production {
-            if ring.has_example() {
-                bail!("CODE_SECRETS holds the secret of .env.example, which everybody knows: make one of your own");
+            if code_secrets.has_example() {
+                bail!("CODE_SECRETS holds the secret of .env.example, which is public: generate your own");
             }
-            refuse_known_login(&settings.database_url)?;
-            if server.shows_credentials() {
-                bail!("SMTP_URL sends user and password in plain text: use smtps://, or ?tls=required");
+            reject_default_login(&settings.database_url)?;
+            if smtp.exposes_credentials() {
+                bail!("SMTP_URL sends user and password in plain text: use smtps://, or append ?tls=required");
             }
         }
         Ok(Self {
-            ops_addr: settings.ops_addr.parse().context("OPS_ADDR must be an address and a port, like 0.0.0.0:9090")?,
+            ops_addr: settings
+                .ops_addr
+                .parse()
+                .context("OPS_ADDR is not an IP address and a port: set it to a value like 0.0.0.0:9090")?,
             log_format: settings.log_format,
             concurrency: settings.worker_concurrency,
             migrate_on_start: settings.migrate_on_start,
             database_url: needed("DATABASE_URL", settings.database_url)?,
             amqp_url: settings.amqp_url,
-            server: Arc::new(server),
-            ring,
-            sender: Sender::parse(&settings.mail_from).map_err(|why| anyhow!("MAIL_FROM {why}"))?,
+            smtp: Arc::new(smtp),
+            code_secrets,
+            sender: Sender::parse(&settings.mail_from).map_err(|problem| anyhow!("MAIL_FROM {problem}"))?,
             topology: Topology::new(&settings.amqp_prefix),
             public_url: public_url(&settings.public_url)?,
         })
     }
 }
 
-/// The login of .env.example is none.
-fn refuse_known_login(url: &SecretString) -> Result<()> {
+/// Rejects the user and password of .env.example, which are public.
+fn reject_default_login(url: &SecretString) -> Result<()> {
     if url.expose_secret().contains("://vestibule:vestibule@") {
-        bail!("DATABASE_URL holds a login that everybody knows: production wants one of your own");
+        bail!("DATABASE_URL has a well-known login: in production, set a user and a password of your own");
     }
     Ok(())
 }
 
-/// It becomes a link in every mail.
+/// Validates `PUBLIC_URL`, which becomes a link in every mail.
 fn public_url(value: &str) -> Result<String> {
-    let plain = value.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"'".contains(&byte));
-    if !plain || !(value.starts_with("http://") || value.starts_with("https://")) {
-        bail!("PUBLIC_URL must begin with http:// or https://");
+    let is_plain = value.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"'".contains(&byte));
+    if !is_plain || !(value.starts_with("http://") || value.starts_with("https://")) {
+        bail!(
+            "PUBLIC_URL is not a plain URL: it must begin with http:// or https://, \
+             and have no spaces, quotes or angle brackets"
+        );
     }
     Ok(value.trim_end_matches('/').to_owned())
 }

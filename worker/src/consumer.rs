@@ -1,9 +1,7 @@
-//! The AMQP loop: takes so many messages at a time, and drains what is in hand when told to stop.
+//! RabbitMQ consumer: processes up to `prefetch` messages concurrently, reconnects after failures, drains on shutdown.
 
 mod ack;
-pub(crate) mod broker_status;
 mod connection;
-pub(crate) mod headers;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -22,150 +20,173 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::delivery::handler::Handler;
-use connection::Open;
+use connection::BrokerConnections;
 
-/// Between two connections.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Pause between closing the connections and opening new ones.
+const RECONNECT_DELAY: Duration = Duration::from_millis(500);
 
-/// Nothing comes to a consumer that the broker has forgotten, and it cannot tell that from quiet (docs/decisions/0026):
-/// after so long it asks anew.
-const QUIET: Duration = Duration::from_secs(10);
+/// After this time without a delivery the consumer is restarted. The broker can forget a consumer without notifying
+/// it, and the worker cannot distinguish that from an empty queue (docs/decisions/0026).
+const IDLE_RESTART_AFTER: Duration = Duration::from_secs(10);
 
+/// How often the connections and the idle time are checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Part of the drain time that is reserved for closing the SMTP and broker connections.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
+
+/// Consumes the work queue and passes every message to the handler.
 pub(crate) struct Consumer {
     pub(crate) url: SecretString,
     pub(crate) topology: Topology,
     pub(crate) handler: Arc<Handler>,
-    /// How many messages are worked on at the same time.
-    pub(crate) in_hand: u16,
+    /// How many messages are processed at the same time.
+    pub(crate) prefetch: u16,
 }
 
-/// The messages that are worked on.
+/// The messages that are being processed.
 #[derive(Default)]
 struct InFlight {
-    busy: JoinSet<()>,
-    ids: HashMap<task::Id, String>,
-    /// Messages that are in hand already, come again: after a connection was lost, or published twice.
-    /// They wait, so that the same thing is not mailed twice at a time.
-    again: Vec<Delivery>,
+    tasks: JoinSet<()>,
+    message_ids: HashMap<task::Id, String>,
+    /// Deliveries of a message that is already in flight: it was redelivered after a lost connection, or published
+    /// twice. They wait, so that one mail is not sent twice at the same time.
+    duplicates: Vec<Delivery>,
 }
 
 impl Consumer {
-    /// Connects, works, and starts over when anything goes wrong. Messages in hand are finished in any
-    /// case: their end is on record even when their ack does not get through.
+    /// Connects, consumes, and reconnects after any failure, until `stop` is cancelled. Messages in flight are always
+    /// finished: their outcome is recorded even if their ack does not reach the broker.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<()> {
-        let (mut hands, hearing) = (InFlight::default(), &self.handler.health.hearing);
-        hearing.closed();
+        let mut in_flight = InFlight::default();
+        let broker_status = &self.handler.health.broker;
+        broker_status.set_closed();
         while !stop.is_cancelled() {
-            let opening = Open::for_sure(&self.url, &self.topology, self.in_hand);
-            let mut open = tokio::select! { open = opening => open, () = stop.cancelled() => break };
+            let connecting = BrokerConnections::open_with_retry(&self.url, &self.topology, self.prefetch);
+            let mut connections = tokio::select! { open = connecting => open, () = stop.cancelled() => break };
             tracing::info!("connected to the broker");
-            hearing.open(open.looks.clone(), self.topology.clone());
-            let why = self.work(&mut open, &mut hands, &stop).await;
-            // They were this connection's to ack.
-            hands.again.clear();
-            hearing.closed();
+            broker_status.set_open(connections.status_channel.clone(), self.topology.clone());
+            let reason = self.consume(&mut connections, &mut in_flight, &stop).await;
+            // They can only be acked on the connection that delivered them; the broker redelivers them.
+            in_flight.duplicates.clear();
+            broker_status.set_closed();
             if stop.is_cancelled() {
-                self.handler.slots.lend_no_more();
-                open.stop_deliveries().await;
-                hands.drain().await;
+                self.handler.smtp_pool.begin_drain();
+                connections.cancel_consumer().await;
+                in_flight.drain().await;
             } else {
-                tracing::warn!(why, "the connections to the broker are replaced");
+                tracing::warn!(reason, "reconnecting to the broker");
             }
-            open.close().await;
-            // Whatever made them break may do so again at once.
-            tokio::select! { () = tokio::time::sleep(PAUSE) => {}, () = stop.cancelled() => {} }
+            connections.close().await;
+            // The cause of the failure may persist: do not reconnect in a tight loop.
+            tokio::select! { () = tokio::time::sleep(RECONNECT_DELAY) => {}, () = stop.cancelled() => {} }
         }
-        // Without a broker there may still be mails in hand.
-        self.handler.slots.lend_no_more();
-        hands.drain().await;
-        self.handler.slots.close().await;
+        // If the worker stops while it is not connected, mails may still be in flight.
+        self.handler.smtp_pool.begin_drain();
+        in_flight.drain().await;
+        self.handler.smtp_pool.close().await;
         Ok(())
     }
 
-    /// Takes deliveries as long as not too many are in hand; returns why it stopped.
-    async fn work(&self, open: &mut Open, hands: &mut InFlight, stop: &CancellationToken) -> &'static str {
-        let mut look = tokio::time::interval(Duration::from_secs(1));
-        let mut heard = Instant::now();
+    /// Starts deliveries while fewer than `prefetch` are in flight; returns why the connections must be closed.
+    async fn consume(
+        &self,
+        connections: &mut BrokerConnections,
+        in_flight: &mut InFlight,
+        stop: &CancellationToken,
+    ) -> &'static str {
+        let mut check = tokio::time::interval(CHECK_INTERVAL);
+        let mut last_activity = Instant::now();
         loop {
+            let has_capacity = in_flight.tasks.len() < usize::from(self.prefetch);
             tokio::select! {
-                Some(done) = hands.busy.join_next_with_id(), if !hands.busy.is_empty() => {
-                    heard = Instant::now();
-                    self.rest(open, hands, done);
+                Some(joined) = in_flight.tasks.join_next_with_id(), if !in_flight.tasks.is_empty() => {
+                    last_activity = Instant::now();
+                    self.finish(connections, in_flight, joined);
                 }
-                delivery = open.deliveries.next(), if hands.busy.len() < usize::from(self.in_hand) => match delivery {
+                delivery = connections.deliveries.next(), if has_capacity => match delivery {
                     Some(Ok(delivery)) => {
-                        heard = Instant::now();
-                        self.take(open, hands, delivery);
+                        last_activity = Instant::now();
+                        self.start(connections, in_flight, delivery);
                     }
                     Some(Err(_)) | None => return "the broker closed the consumer",
                 },
-                () = open.settler.doubt.notified() => return "a message could not be settled",
-                // A channel that dies while we wait may say nothing more.
-                _ = look.tick() => if !open.is_well() {
+                () = connections.acknowledger.ack_failed.notified() => return "an ack failed",
+                // A channel that dies while the consumer waits may produce no further event.
+                _ = check.tick() => if !connections.is_healthy() {
                     return "a connection broke";
-                } else if hands.busy.is_empty() && heard.elapsed() >= QUIET {
-                    let anew = tokio::select! {
-                        anew = open.consume_anew(self.in_hand) => anew,
+                } else if in_flight.tasks.is_empty() && last_activity.elapsed() >= IDLE_RESTART_AFTER {
+                    let restarted = tokio::select! {
+                        restarted = connections.restart_consumer(self.prefetch) => restarted,
                         () = stop.cancelled() => return "stopping",
                     };
-                    if anew.is_err() {
-                        return "the broker lets nobody consume anew";
+                    if restarted.is_err() {
+                        return "the idle consumer could not be restarted";
                     }
-                    heard = Instant::now();
+                    last_activity = Instant::now();
                 },
                 () = stop.cancelled() => return "stopping",
             }
         }
     }
 
-    fn take(&self, open: &Open, hands: &mut InFlight, delivery: Delivery) {
-        let (id, trace) = (id_of(&delivery.properties), trace_of(&delivery.properties));
-        if id.as_ref().is_some_and(|id| hands.ids.values().any(|in_hand| in_hand == id)) {
-            hands.again.push(delivery);
+    /// Starts a task that processes and acks the delivery, or holds it back if its message is in flight already.
+    fn start(&self, connections: &BrokerConnections, in_flight: &mut InFlight, delivery: Delivery) {
+        let message_id = message_id(&delivery.properties);
+        let is_in_flight = |id: &String| in_flight.message_ids.values().any(|other| other == id);
+        if message_id.as_ref().is_some_and(is_in_flight) {
+            in_flight.duplicates.push(delivery);
             return;
         }
-        let (handler, settler) = (Arc::clone(&self.handler), open.settler.clone());
-        let traced = spans::message(trace.as_deref());
-        let span = tracing::info_span!(parent: &traced, "message", id, trace);
-        let of_trace = traced.clone();
-        let work = async move {
-            let outcome = handler.handle(&delivery.data).await;
-            outcome.tell(&of_trace);
-            settler.settle(&delivery, outcome).await;
+        let traceparent = traceparent(&delivery.properties);
+        let trace_span = spans::message(traceparent.as_deref());
+        let log_span = tracing::info_span!(parent: &trace_span, "message", id = message_id, trace = traceparent);
+        let handler = Arc::clone(&self.handler);
+        let acknowledger = connections.acknowledger.clone();
+        let outcome_span = trace_span.clone();
+        let processing = async move {
+            let outcome = handler.handle_body(&delivery.data).await;
+            outcome.mark_failure(&outcome_span);
+            acknowledger.settle(&delivery, outcome).await;
         };
-        let task = hands.busy.spawn(work.instrument(span).instrument(traced));
-        hands.ids.extend(id.map(|id| (task.id(), id)));
+        let task = in_flight.tasks.spawn(processing.instrument(log_span).instrument(trace_span));
+        in_flight.message_ids.extend(message_id.map(|id| (task.id(), id)));
     }
 
-    /// A message is done with, and one that repeats it may have its turn.
-    fn rest(&self, open: &Open, hands: &mut InFlight, done: Result<(task::Id, ()), JoinError>) {
-        let task = done.map_or_else(|panic| panic.id(), |(task, ())| task);
-        let Some(id) = hands.ids.remove(&task) else { return };
-        let repetition = hands.again.iter().position(|delivery| id_of(&delivery.properties).as_ref() == Some(&id));
-        if let Some(repetition) = repetition {
-            let delivery = hands.again.swap_remove(repetition);
-            self.take(open, hands, delivery);
+    /// Removes a finished message, and starts a duplicate of it if one was held back.
+    fn finish(
+        &self,
+        connections: &BrokerConnections,
+        in_flight: &mut InFlight,
+        joined: Result<(task::Id, ()), JoinError>,
+    ) {
+        let task = joined.map_or_else(|panic| panic.id(), |(task, ())| task);
+        let Some(finished_id) = in_flight.message_ids.remove(&task) else { return };
+        let is_duplicate = |delivery: &Delivery| message_id(&delivery.properties).as_ref() == Some(&finished_id);
+        if let Some(position) = in_flight.duplicates.iter().position(is_duplicate) {
+            let delivery = in_flight.duplicates.swap_remove(position);
+            self.start(connections, in_flight, delivery);
         }
     }
 }
 
 impl InFlight {
-    /// Finishes what is in hand while there is time; what is cut off was not acked, and comes again.
+    /// Waits for the messages in flight until the drain time is over. What is aborted was not acked: the broker
+    /// redelivers it.
     async fn drain(&mut self) {
-        let finish = async { while self.busy.join_next().await.is_some() {} };
-        // The rest of the time is for goodbyes.
-        if tokio::time::timeout(DRAIN.saturating_sub(Duration::from_secs(5)), finish).await.is_err() {
-            tracing::warn!(left = self.busy.len(), "messages in hand are given back");
-            self.busy.shutdown().await;
+        let finish = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN.saturating_sub(CLOSE_TIME), finish).await.is_err() {
+            tracing::warn!(unfinished = self.tasks.len(), "drain timed out; requeueing unfinished messages");
+            self.tasks.shutdown().await;
         }
     }
 }
 
-fn id_of(properties: &BasicProperties) -> Option<String> {
+fn message_id(properties: &BasicProperties) -> Option<String> {
     properties.message_id().as_ref().map(ToString::to_string)
 }
 
-fn trace_of(properties: &BasicProperties) -> Option<String> {
+fn traceparent(properties: &BasicProperties) -> Option<String> {
     match properties.headers().as_ref()?.inner().get(TRACEPARENT)? {
         AMQPValue::LongString(value) => Some(value.to_string()),
         _ => None,

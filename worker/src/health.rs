@@ -1,4 +1,6 @@
-//! What the worker tells when somebody asks how it is.
+//! Health checks and gauges of the worker: Postgres, the broker, the mail server and the queue lengths.
+
+pub(crate) mod broker_status;
 
 use std::sync::Arc;
 
@@ -8,83 +10,95 @@ use shared::telemetry::{
     metrics::{Family, Number, Registry, names},
 };
 
-use crate::{consumer::broker_status::BrokerStatus, metrics::Metrics, smtp::health::SmtpHealth, store::Store};
+use crate::{metrics::Metrics, smtp::health::SmtpHealth, store::Store};
+use broker_status::{BrokerStatus, QueueLengths};
 
-/// What one worker counts and knows of itself.
+/// The metrics of one worker and the state that its health check reports.
 pub struct WorkerHealth {
     pub(crate) metrics: Metrics,
-    pub(crate) heard: Arc<SmtpHealth>,
-    pub(crate) hearing: BrokerStatus,
+    pub(crate) smtp: Arc<SmtpHealth>,
+    pub(crate) broker: BrokerStatus,
     broker_up: Arc<Family<1>>,
-    queue: Arc<Family<0>>,
-    parked: Arc<Family<0>>,
-    /// Where the pool is the worker's alone.
-    pool: Option<(Arc<Family<1>>, Arc<Number>)>,
+    queue_messages: Arc<Family<0>>,
+    parked_messages: Arc<Family<0>>,
+    /// `None` if other components of the process share the database pool.
+    pool: Option<PoolGauges>,
+}
+
+/// Gauges of a database pool that only the worker uses.
+struct PoolGauges {
+    connections: Arc<Family<1>>,
+    waiting: Arc<Number>,
 }
 
 impl WorkerHealth {
-    /// Of a worker in a process of its own.
-    pub(crate) fn alone(all: &Registry) -> Self {
-        let pool = (all.family(names::POOL_CONNECTIONS), all.one(names::POOL_WAITING));
-        let health = Self { pool: Some(pool), ..Self::beside(all) };
-        // It is not ready before it hears for the first time.
-        health.hearing.closed();
+    /// For a worker in its own process.
+    pub(crate) fn for_own_process(registry: &Registry) -> Self {
+        let connections = registry.family(names::POOL_CONNECTIONS);
+        let pool = PoolGauges { connections, waiting: registry.one(names::POOL_WAITING) };
+        let health = Self { pool: Some(pool), ..Self::beside(registry) };
+        // Not ready until the first connection to the broker.
+        health.broker.set_closed();
         health
     }
 
-    /// Of a worker in a process that has other parts, and one pool for them all.
-    pub fn beside(all: &Registry) -> Self {
+    /// For a worker in a process with other components that use the same database pool.
+    pub fn beside(registry: &Registry) -> Self {
         Self {
-            metrics: Metrics::new(all),
-            heard: Arc::new(SmtpHealth::new(all)),
-            hearing: BrokerStatus::default(),
-            broker_up: all.family(names::BROKER_UP),
-            queue: all.family(names::QUEUE_MESSAGES),
-            parked: all.family(names::PARKED_MESSAGES),
+            metrics: Metrics::new(registry),
+            smtp: Arc::new(SmtpHealth::new(registry)),
+            broker: BrokerStatus::default(),
+            broker_up: registry.family(names::BROKER_UP),
+            queue_messages: registry.family(names::QUEUE_MESSAGES),
+            parked_messages: registry.family(names::PARKED_MESSAGES),
             pool: None,
         }
     }
 
+    /// Returns the worker as a component of the process's health report.
     pub fn part(self: &Arc<Self>, database: Pool) -> Component {
-        let (asked, looked) = (Arc::clone(self), Arc::clone(self));
         let store = Store::new(database.clone());
+        let health = Arc::clone(self);
         let checks = move || {
-            let (health, store) = (Arc::clone(&asked), store.clone());
+            let health = Arc::clone(&health);
+            let store = store.clone();
             async move { health.checks(&store).await }
         };
-        let look = move || {
-            let (health, database) = (Arc::clone(&looked), database.clone());
-            async move { health.look(&database).await }
+        let health = Arc::clone(self);
+        let update_gauges = move || {
+            let health = Arc::clone(&health);
+            let database = database.clone();
+            async move { health.update_gauges(&database).await }
         };
-        Component::new("worker", checks, look)
+        Component::new("worker", checks, update_gauges)
     }
 
     async fn checks(&self, store: &Store) -> Checks {
         let postgres = Check { name: "postgres", ok: soon(store.is_up()).await == Some(true), needed: true };
-        let broker = self.hearing.is_up().map(|ok| Check { name: "broker", ok, needed: true });
-        // It takes messages without a mail server, and has them wait.
-        let smtp = Check { name: "smtp", ok: self.heard.is_well(), needed: false };
+        let broker = self.broker.is_up().map(|ok| Check { name: "broker", ok, needed: true });
+        // Not needed for readiness: without a mail server the worker consumes messages and retries them later.
+        let smtp = Check { name: "smtp", ok: self.smtp.is_healthy(), needed: false };
         [Some(postgres), broker, Some(smtp)].into_iter().flatten().collect()
     }
 
-    async fn look(&self, database: &Pool) {
-        if let Some(up) = self.hearing.is_up() {
+    async fn update_gauges(&self, database: &Pool) {
+        if let Some(up) = self.broker.is_up() {
             self.broker_up.set(["worker"], up);
         }
-        if let Some((pool, pool_waiting)) = &self.pool {
+        if let Some(gauges) = &self.pool {
             let PoolUsage { in_use, idle, waiting } = postgres::usage(database);
-            pool.set(["in_use"], in_use);
-            pool.set(["idle"], idle);
-            pool_waiting.set(waiting);
+            gauges.connections.set(["in_use"], in_use);
+            gauges.connections.set(["idle"], idle);
+            gauges.waiting.set(waiting);
         }
-        match soon(self.hearing.waiting()).await.flatten() {
-            Some((queue, parked)) => {
-                self.queue.set([], queue);
-                self.parked.set([], parked);
+        match soon(self.broker.queue_lengths()).await.flatten() {
+            Some(QueueLengths { waiting, parked }) => {
+                self.queue_messages.set([], waiting);
+                self.parked_messages.set([], parked);
             }
             None => {
-                self.queue.forget();
-                self.parked.forget();
+                self.queue_messages.forget();
+                self.parked_messages.forget();
             }
         }
     }

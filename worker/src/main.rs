@@ -1,4 +1,4 @@
-//! The worker's process, and the tools that are run beside it: `worker help` lists them.
+//! Entry point of the `worker` binary: runs the worker, or one of the operator's commands (`worker help` lists them).
 
 use std::{io::Write, process::ExitCode};
 
@@ -9,64 +9,64 @@ use tokio::net::TcpListener;
 use worker::{Command, Config};
 
 fn main() -> ExitCode {
-    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
-    let Some(command) = Command::parse(words) else {
-        say(worker::USAGE);
+    let args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    let Some(command) = Command::parse(args) else {
+        print_to_stderr(worker::USAGE);
         return ExitCode::from(2);
     };
-    let ended = match tokio::runtime::Runtime::new() {
+    let result = match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
-            let ended = runtime.block_on(run(command));
-            // A name server that does not answer must not hold up the end: look-ups cannot be cancelled.
+            let result = runtime.block_on(run_command(command));
+            // DNS look-ups cannot be cancelled: a name server that does not answer must not delay the exit.
             runtime.shutdown_background();
-            ended
+            result
         }
         Err(error) => Err(error.into()),
     };
-    match ended {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The log may not have started yet, and then this is all there is to see.
-            say(&format!("worker: {error:#}\n"));
+            // The log may not have been started yet; then this is the only output.
+            print_to_stderr(&format!("worker: {error:#}\n"));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(command: Command) -> Result<()> {
+async fn run_command(command: Command) -> Result<()> {
     match command {
-        Command::Help => print(worker::USAGE),
-        Command::Work => work(Config::load()?).await,
+        Command::Help => print_to_stdout(worker::USAGE),
+        Command::Work => run_worker(Config::load()?).await,
         Command::Health => ops_server::ask(Config::load()?.ops_addr).await,
-        Command::Tool(tool) => print(&worker::answer(Config::load()?, tool).await?),
+        Command::Tool(tool) => print_to_stdout(&worker::answer(Config::load()?, tool).await?),
     }
 }
 
-async fn work(config: Config) -> Result<()> {
+async fn run_worker(config: Config) -> Result<()> {
     let stop = shutdown::stop_on_signals()?;
     let traces = Traces::start("vestibule-worker", stop.clone())?;
     log::start(&config.log_format, traces.as_ref())?;
     let addr = config.ops_addr;
     let ops = TcpListener::bind(addr).await.with_context(|| format!("OPS_ADDR: cannot listen on {addr}"))?;
-    tracing::info!(ops = %ops.local_addr()?, concurrency = config.concurrency, "working");
-    let ended = worker::run(config, ops, stop).await;
+    tracing::info!(ops = %ops.local_addr()?, concurrency = config.concurrency, "worker started");
+    let result = worker::run(config, ops, stop).await;
     if let Some(traces) = traces {
         traces.end().await;
     }
-    ended?;
-    tracing::info!("stopped");
+    result?;
+    tracing::info!("worker stopped");
     Ok(())
 }
 
-/// An answer; who hangs up before its end (`| head`) has seen enough.
-fn print(answer: &str) -> Result<()> {
-    match std::io::stdout().write_all(answer.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write the answer"),
+/// Prints to standard output. A reader that closes the pipe early (`| head`) is not an error.
+fn print_to_stdout(output: &str) -> Result<()> {
+    match std::io::stdout().write_all(output.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write the output"),
         _ => Ok(()),
     }
 }
 
-#[expect(clippy::print_stderr, reason = "what is no answer, of a process that may have no log")]
-fn say(words: &str) {
-    eprint!("{words}");
+#[expect(clippy::print_stderr, reason = "usage and errors of a process whose log may not have been started")]
+fn print_to_stderr(text: &str) {
+    eprint!("{text}");
 }

@@ -1,75 +1,64 @@
-//! What the worker counts of messages: each once, where it is known how it ended.
+//! Metrics of the worker. Each message is counted once per delivery attempt, where its outcome is known.
 
 use std::{sync::Arc, time::Duration};
 
 use shared::messages::MailKind;
 use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram, names};
 
-use crate::delivery::outcome::{Done, Outcome};
+use crate::domain::outcome::{Completion, Outcome};
 
-const KINDS: [MailKind; 6] = [
-    MailKind::SendCode,
-    MailKind::AlreadyRegistered,
-    MailKind::Activated,
-    MailKind::ResetCode,
-    MailKind::NoAccount,
-    MailKind::PasswordChanged,
-];
+/// Why mails are dropped: the reasons in `delivery/decision.rs` and `delivery/handler.rs`.
+const DROP_REASONS: [&str; 5] = ["expired", "superseded", "registration over", "gone", "muted"];
 
-/// Why mails are dropped (`judge.rs`, `handle.rs`).
-const REASONS: [&str; 5] = ["expired", "superseded", "registration over", "gone", "muted"];
+/// The label value of the kind of a message that could not be parsed.
+const UNKNOWN_KIND: &str = "-";
 
+/// The counters, gauges and histograms that the worker updates itself.
 pub(crate) struct Metrics {
     messages: Arc<Family<2>>,
     dropped: Arc<Family<1>>,
     delivery_seconds: Arc<Family<1, Histogram>>,
-    pub(crate) in_hand: Arc<Number>,
+    /// Messages that are being handled.
+    pub(crate) in_flight: Arc<Number>,
     pub(crate) postgres_errors: Arc<Number>,
 }
 
 impl Metrics {
-    pub(crate) fn new(all: &Registry) -> Self {
+    /// Registers the metrics; the usual label values are reported as 0 from the start.
+    pub(crate) fn new(registry: &Registry) -> Self {
         let outcomes = ["delivered", "dropped", "undeliverable", "retried", "postponed"];
-        let each = KINDS.into_iter().flat_map(|kind| outcomes.map(|outcome| [word(kind), outcome]));
+        let labels = MailKind::ALL.iter().flat_map(|kind| outcomes.map(|outcome| [kind.name(), outcome]));
         Self {
-            messages: all.family(names::MESSAGES).with(each.chain([["-", "parked"]])),
-            dropped: all.family(names::MAILS_DROPPED).with(REASONS.map(|why| [why])),
-            delivery_seconds: all.family(names::DELIVERY_SECONDS).with(KINDS.map(|kind| [word(kind)])),
-            in_hand: all.one(names::IN_HAND),
-            postgres_errors: all.family(names::POSTGRES_ERRORS).of(["worker"]),
+            messages: registry.family(names::MESSAGES).with(labels.chain([[UNKNOWN_KIND, "parked"]])),
+            dropped: registry.family(names::MAILS_DROPPED).with(DROP_REASONS.map(|reason| [reason])),
+            delivery_seconds: registry
+                .family(names::DELIVERY_SECONDS)
+                .with(MailKind::ALL.iter().map(|kind| [kind.name()])),
+            in_flight: registry.one(names::IN_HAND),
+            postgres_errors: registry.family(names::POSTGRES_ERRORS).of(["worker"]),
         }
     }
 
-    /// The kind is that of a message that could be read.
-    pub(crate) fn worked_on(&self, kind: Option<MailKind>, outcome: &Outcome) {
-        let told = match outcome {
-            Outcome::Done(Done::Delivered) => "delivered",
-            Outcome::Done(Done::Dropped(why)) => {
-                self.dropped.count([why]);
+    /// Counts the outcome of a delivery attempt. `kind` is `None` for a message that could not be parsed.
+    pub(crate) fn count_message(&self, kind: Option<MailKind>, outcome: &Outcome) {
+        let outcome_label = match outcome {
+            Outcome::Completed(Completion::Delivered) => "delivered",
+            Outcome::Completed(Completion::Dropped(reason)) => {
+                self.dropped.count([reason]);
                 "dropped"
             }
-            Outcome::Done(Done::Undeliverable) => "undeliverable",
-            Outcome::Done(Done::Before) => "repeated",
+            Outcome::Completed(Completion::Undeliverable) => "undeliverable",
+            Outcome::Completed(Completion::AlreadyRecorded) => "repeated",
             Outcome::Retry(_) => "retried",
             Outcome::Postpone(_) => "postponed",
             Outcome::Park(_) => "parked",
-            Outcome::GiveBack => "given_back",
+            Outcome::Requeue => "given_back",
         };
-        self.messages.count([kind.map_or("-", word), told]);
+        self.messages.count([kind.map_or(UNKNOWN_KIND, MailKind::name), outcome_label]);
     }
 
-    pub(crate) fn delivered(&self, kind: MailKind, age: Duration) {
-        self.delivery_seconds.of([word(kind)]).observe(age);
-    }
-}
-
-fn word(kind: MailKind) -> &'static str {
-    match kind {
-        MailKind::SendCode => "send-code",
-        MailKind::AlreadyRegistered => "already-registered",
-        MailKind::Activated => "activated",
-        MailKind::ResetCode => "reset-code",
-        MailKind::NoAccount => "no-account",
-        MailKind::PasswordChanged => "password-changed",
+    /// Observes the time from the request to the recorded delivery of a mail.
+    pub(crate) fn observe_delivery_age(&self, kind: MailKind, age: Duration) {
+        self.delivery_seconds.of([kind.name()]).observe(age);
     }
 }

@@ -1,4 +1,4 @@
-//! What the worker reads and records in the database.
+//! SQL of the worker: reads the facts about a message and records its outcome in `deliveries`.
 
 pub(crate) mod undeliverable;
 
@@ -14,11 +14,12 @@ use tokio_postgres::Row;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::delivery::decision::{Code, Facts, warning_until, welcome_until};
+use crate::domain::decision::{CodeFacts, Facts, warning_deadline, welcome_deadline};
 
-// What is true about a message, in one round trip, and in one row even if there is nothing: a server that takes no
-// writes, a standby for example, could not record what was sent, and may not know yet what it is asked for.
-macro_rules! facts {
+// Selects the facts about a message in one round trip, and in one row even if the message refers to nothing. The row
+// also says whether the server accepts writes: a read-only server, a standby for example, could not record what was
+// sent, and may not have replicated the row yet.
+macro_rules! facts_query {
     ($facts:literal) => {
         concat!(
             "SELECT about.*, current_setting('transaction_read_only') = 'off' AS takes_writes \
@@ -29,31 +30,32 @@ macro_rules! facts {
     };
 }
 
-const CODE: &str = facts!(
+const CODE_FACTS: &str = facts_query!(
     "SELECT r.email, d.message_id IS NOT NULL AS recorded, clock_timestamp() AS now, c.deadline, c.code_hash, c.key_id, \
      c.length, c.ttl_seconds, c.superseded_at IS NOT NULL AS superseded, \
      c.consumed_at IS NOT NULL OR r.activated_at IS NOT NULL OR r.closed_at IS NOT NULL AS over, r.language \
      FROM codes c JOIN registrations r ON r.id = c.registration_id LEFT JOIN deliveries d ON d.message_id = c.id \
      WHERE c.id = $1"
 );
-const USER: &str = facts!(
+const USER_FACTS: &str = facts_query!(
     "SELECT u.email, d.message_id IS NOT NULL AS recorded, clock_timestamp() AS now, u.activated_at, u.language \
      FROM users u LEFT JOIN deliveries d ON d.message_id = u.id WHERE u.id = $1"
 );
-const RESET: &str = facts!(
+const RESET_FACTS: &str = facts_query!(
     "SELECT r.email, d.message_id IS NOT NULL AS recorded, clock_timestamp() AS now, r.deadline, r.code_hash, r.key_id, \
      r.length, r.ttl_seconds, r.used_at IS NOT NULL OR r.closed_at IS NOT NULL AS superseded, false AS over, r.language \
      FROM resets r LEFT JOIN deliveries d ON d.message_id = r.code_id WHERE r.code_id = $1"
 );
-const CHANGE: &str = facts!(
+const PASSWORD_CHANGE_FACTS: &str = facts_query!(
     "SELECT u.email, d.message_id IS NOT NULL AS recorded, clock_timestamp() AS now, p.changed_at, u.language \
      FROM password_changes p JOIN users u ON u.id = p.user_id LEFT JOIN deliveries d ON d.message_id = p.id \
      WHERE p.id = $1"
 );
-// The code's minute begins with the record of its delivery; that of one that is muted, too, or its receipt would tell.
-// What is recorded once stays: a second delivery of the same mail neither changes the outcome nor lengthens the minute,
-// and only the first tells its age.
-const TAKEN: &str = "WITH recorded AS (INSERT INTO deliveries (message_id, outcome, why) VALUES ($1, $2, $3) \
+// Records a mail that the mail server accepted, and starts the lifetime of its code: it begins with the record of the
+// delivery. That of a muted mail begins, too; otherwise its receipt would reveal that it is muted. A record is never
+// changed: a second delivery of the same mail neither changes the outcome nor extends the lifetime, and only the first
+// returns the age of the message.
+const RECORD_ACCEPTED: &str = "WITH recorded AS (INSERT INTO deliveries (message_id, outcome, why) VALUES ($1, $2, $3) \
     ON CONFLICT (message_id) DO NOTHING RETURNING at), \
     of_a_reset AS (UPDATE resets SET sent_at = recorded.at, \
     expires_at = LEAST(recorded.at + make_interval(secs => ttl_seconds), deadline) \
@@ -64,56 +66,60 @@ const TAKEN: &str = "WITH recorded AS (INSERT INTO deliveries (message_id, outco
     SELECT GREATEST(EXTRACT(EPOCH FROM at - COALESCE((SELECT created_at FROM codes WHERE id = $1), \
     (SELECT created_at FROM resets WHERE code_id = $1), (SELECT activated_at FROM users WHERE id = $1), \
     (SELECT changed_at FROM password_changes WHERE id = $1))), 0)::float8 FROM recorded";
-const OTHERWISE: &str = "INSERT INTO deliveries (message_id, outcome, why) VALUES ($1, $2, $3) \
+// Records a mail that was not sent.
+const RECORD_NOT_SENT: &str = "INSERT INTO deliveries (message_id, outcome, why) VALUES ($1, $2, $3) \
     ON CONFLICT (message_id) DO NOTHING";
 
-/// A server that says nothing is one that is away.
+/// How long Postgres may take for one operation; after that it counts as unavailable.
 const TIMEOUT: Duration = Duration::from_secs(7);
 
-/// Every statement of this crate, for the test that prepares them all.
+/// Returns every SQL statement of this crate, for the test that prepares them all.
 pub(crate) fn statements() -> Vec<&'static str> {
-    [&[CODE, USER, RESET, CHANGE, TAKEN, OTHERWISE], undeliverable::ALL].concat()
+    let own = &[CODE_FACTS, USER_FACTS, RESET_FACTS, PASSWORD_CHANGE_FACTS, RECORD_ACCEPTED, RECORD_NOT_SENT];
+    [own, undeliverable::STATEMENTS].concat()
 }
 
-/// What a message is about: each has rows of its own.
+/// The table that a message's id refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum About {
-    Code,
-    User,
-    Reset,
-    Change,
+pub(crate) enum SourceTable {
+    Codes,
+    Users,
+    Resets,
+    PasswordChanges,
 }
 
-impl About {
+impl SourceTable {
     fn of(kind: MailKind) -> Self {
         match kind {
-            MailKind::SendCode | MailKind::AlreadyRegistered => Self::Code,
-            MailKind::Activated => Self::User,
-            MailKind::ResetCode | MailKind::NoAccount => Self::Reset,
-            MailKind::PasswordChanged => Self::Change,
+            MailKind::SendCode | MailKind::AlreadyRegistered => Self::Codes,
+            MailKind::Activated => Self::Users,
+            MailKind::ResetCode | MailKind::NoAccount => Self::Resets,
+            MailKind::PasswordChanged => Self::PasswordChanges,
         }
     }
 
-    fn statement(self) -> &'static str {
+    /// The statement that selects the facts about a message.
+    fn facts_statement(self) -> &'static str {
         match self {
-            Self::Code => CODE,
-            Self::User => USER,
-            Self::Reset => RESET,
-            Self::Change => CHANGE,
+            Self::Codes => CODE_FACTS,
+            Self::Users => USER_FACTS,
+            Self::Resets => RESET_FACTS,
+            Self::PasswordChanges => PASSWORD_CHANGE_FACTS,
         }
     }
 }
 
-/// How a message ended.
+/// The final outcome of a message, as it is recorded in `deliveries`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End<'a> {
+pub(crate) enum DeliveryRecord<'a> {
     Delivered,
-    /// The mail server would have taken it, and was not given it.
+    /// The mail server accepted the envelope; the mail itself was not sent because the address is muted.
     Muted,
     Dropped(&'static str),
     Undeliverable(&'a str),
 }
 
+/// The worker's access to Postgres.
 #[derive(Clone)]
 pub(crate) struct Store(Pool);
 
@@ -122,20 +128,21 @@ impl Store {
         Self(pool)
     }
 
+    /// Whether Postgres answers, for the health check.
     pub(crate) async fn is_up(&self) -> bool {
         let Ok(connection) = self.0.get().await else { return false };
         connection.simple_query("").await.is_ok()
     }
 
-    /// What is true about a message now; `None` when what it speaks of is gone.
-    pub(crate) async fn facts(&self, message: Message) -> Result<Option<Facts>> {
-        let reading = self.read_facts(message).instrument(spans::postgres("read the facts"));
+    /// Returns the current facts about a message; `None` if the row that it refers to was deleted.
+    pub(crate) async fn load_facts(&self, message: Message) -> Result<Option<Facts>> {
+        let reading = self.query_facts(message).instrument(spans::postgres("read the facts"));
         timeout(TIMEOUT, reading).await.context("Postgres did not answer in time")?
     }
 
-    /// Tells the age of what is recorded as taken, once.
-    pub(crate) async fn record(&self, message: Uuid, end: End<'_>) -> Result<Option<Duration>> {
-        let writing = self.write_end(message, end).instrument(spans::postgres("record the end"));
+    /// Records the outcome of a message. For a mail that was accepted, the first record returns the age of the message.
+    pub(crate) async fn record(&self, message_id: Uuid, record: DeliveryRecord<'_>) -> Result<Option<Duration>> {
+        let writing = self.insert_record(message_id, record).instrument(spans::postgres("record the end"));
         timeout(TIMEOUT, writing).await.context("Postgres did not answer in time")?
     }
 
@@ -143,39 +150,39 @@ impl Store {
         self.0.get().await.context("no connection to Postgres")
     }
 
-    async fn read_facts(&self, message: Message) -> Result<Option<Facts>> {
+    async fn query_facts(&self, message: Message) -> Result<Option<Facts>> {
         let connection = self.connection().await?;
-        let about = About::of(message.kind);
-        let statement = connection.prepare_cached(about.statement()).await?;
+        let source = SourceTable::of(message.kind);
+        let statement = connection.prepare_cached(source.facts_statement()).await?;
         let row = connection.query_one(&statement, &[&message.id]).await?;
         if !row.get::<_, bool>("takes_writes") {
-            bail!("Postgres takes no writes");
+            bail!("Postgres is read-only (a standby?)");
         }
-        let is_there = row.get::<_, Option<&str>>(0).is_some();
-        Ok(is_there.then(|| facts(&row, about)))
+        let exists = row.get::<_, Option<&str>>(0).is_some();
+        Ok(exists.then(|| facts_from_row(&row, source)))
     }
 
-    async fn write_end(&self, message: Uuid, end: End<'_>) -> Result<Option<Duration>> {
+    async fn insert_record(&self, message_id: Uuid, record: DeliveryRecord<'_>) -> Result<Option<Duration>> {
         let connection = self.connection().await?;
-        let (sql, outcome, why) = match end {
-            End::Delivered => (TAKEN, "delivered", None),
-            End::Muted => (TAKEN, "dropped", Some("muted")),
-            End::Dropped(why) => (OTHERWISE, "dropped", Some(why)),
-            End::Undeliverable(why) => (OTHERWISE, "undeliverable", Some(why)),
+        let (sql, outcome, why) = match record {
+            DeliveryRecord::Delivered => (RECORD_ACCEPTED, "delivered", None),
+            DeliveryRecord::Muted => (RECORD_ACCEPTED, "dropped", Some("muted")),
+            DeliveryRecord::Dropped(why) => (RECORD_NOT_SENT, "dropped", Some(why)),
+            DeliveryRecord::Undeliverable(why) => (RECORD_NOT_SENT, "undeliverable", Some(why)),
         };
         let statement = connection.prepare_cached(sql).await?;
-        let told = connection.query_opt(&statement, &[&message, &outcome, &why]).await?;
-        let seconds = told.and_then(|row| row.get::<_, Option<f64>>(0));
-        Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
+        let inserted = connection.query_opt(&statement, &[&message_id, &outcome, &why]).await?;
+        let age_seconds = inserted.and_then(|row| row.get::<_, Option<f64>>(0));
+        Ok(age_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
     }
 }
 
-/// The first columns of every statement about a message.
-fn facts(row: &Row, about: About) -> Facts {
-    let (deadline, code) = match about {
-        About::Code | About::Reset => (row.get(3), Some(code(row))),
-        About::User => (welcome_until(row.get(3)), None),
-        About::Change => (warning_until(row.get(3)), None),
+/// Reads the facts from the columns with which every statement about a message begins.
+fn facts_from_row(row: &Row, source: SourceTable) -> Facts {
+    let (deadline, code) = match source {
+        SourceTable::Codes | SourceTable::Resets => (row.get(3), Some(code_from_row(row))),
+        SourceTable::Users => (welcome_deadline(row.get(3)), None),
+        SourceTable::PasswordChanges => (warning_deadline(row.get(3)), None),
     };
     Facts {
         email: row.get(0),
@@ -187,13 +194,13 @@ fn facts(row: &Row, about: About) -> Facts {
     }
 }
 
-fn code(row: &Row) -> Code {
-    Code {
+fn code_from_row(row: &Row) -> CodeFacts {
+    CodeFacts {
         hash: row.get(4),
         key_id: row.get(5),
         length: u8::try_from(row.get::<_, i16>(6)).unwrap_or(u8::MAX),
         ttl_seconds: u32::try_from(row.get::<_, i32>(7)).unwrap_or(0),
         superseded: row.get(8),
-        over: row.get(9),
+        registration_over: row.get(9),
     }
 }

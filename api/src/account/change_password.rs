@@ -1,17 +1,20 @@
-//! Whoever is logged in, and knows the password, has another one.
+//! Changes the password of a logged-in user who knows the current one.
 
 use futures_util::future::try_join;
 
 use crate::{
-    account::{session, set_password},
+    account::{
+        session,
+        set_password::{self, NewPassword},
+    },
     app::App,
     auth::{
-        password_attempt::{self, AttemptOutcome, PasswordAttempt},
+        password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
         subject_keys::SubjectKeys,
     },
     domain::{
         network::Network,
-        password::{Password, proof::Proof, recipe::Recipe},
+        password::{Password, proof::ComputedHash, recipe::Recipe},
         policy::FieldError,
         session::Token,
     },
@@ -24,6 +27,7 @@ use crate::{
     },
 };
 
+/// A request to change the password.
 pub(crate) struct ChangePassword {
     pub(crate) token: Token,
     pub(crate) old: Password,
@@ -32,66 +36,74 @@ pub(crate) struct ChangePassword {
     pub(crate) traceparent: String,
 }
 
-pub(crate) async fn change(app: &App, wish: &ChangePassword) -> Result<(), Error> {
-    // One for each password, before anything else: an overload must cost nothing.
-    let places = (app.hashes.admit(Priority::Entering)?, app.hashes.admit(Priority::Entering)?);
-    let user = session::who(app, &wish.token).await?;
-    wish.new.check_not_of(&user.email).map_err(|fault| FieldError { field: "new_password", ..fault })?;
-    let keys = app.keys(&user.email, wish.network);
-    // A password is looked at here as anywhere: whoever found a token does not guess on with it.
-    let attempt = password_attempt::take(app, &keys).await?;
+/// Verifies the current password, stores the new one, and ends all other sessions of the user.
+pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Error> {
+    // One permit for each password, before anything else: an overload must cost nothing.
+    let old_permit = app.hash_pool.reserve(Priority::High)?;
+    let new_permit = app.hash_pool.reserve(Priority::High)?;
+    let user = session::user(app, &request.token).await?;
+    request.new.check_not_derived_from(&user.email).map_err(|error| FieldError { field: "new_password", ..error })?;
+    let keys = app.subject_keys(&user.email, request.network);
+    // Rate-limited like any other password attempt: an attacker with a stolen token must not guess the password here.
+    let attempt = PasswordAttempt::reserve(app, &keys).await?;
+    // All hashes of an email address share one recipe, so the old and the new one do as well.
     let recipe = app.recipe(&user.email, std::iter::once(&user.password_hash));
-    let new = match prove(wish, &user, places, recipe).await {
-        Ok(Some(new)) => new,
-        Ok(None) => return Err(Error::WrongPassword),
+    let new_proof = match verify_old_and_hash_new(request, &user, recipe, old_permit, new_permit).await {
+        Ok(Some(new_proof)) => new_proof,
+        Ok(None) => {
+            attempt.keep_as_failure();
+            return Err(Error::WrongPassword);
+        }
         Err(overloaded) => {
-            password_attempt::settle(app, &keys, &attempt, AttemptOutcome::Untried).await?;
+            attempt.settle(app, AttemptOutcome::NotVerified).await?;
             return Err(overloaded.into());
         }
     };
-    let replaced = replace(app, wish, &user, (&keys, &attempt), &new).await;
-    password_attempt::settle_after(app, &keys, &attempt, &replaced).await;
-    replaced
+    let replaced = replace(app, request, &user, &keys, &attempt, &new_proof).await;
+    attempt.ensure_settled(app, replaced).await
 }
 
-/// The new one, if the old one is right. Both hashes of the account are of one recipe, as all of an address are.
-async fn prove(
-    wish: &ChangePassword,
+/// Hashes the new password if the old one is correct; `None` if it is not.
+async fn verify_old_and_hash_new(
+    request: &ChangePassword,
     user: &User,
-    (first, second): (HashPermit, HashPermit),
     recipe: Recipe,
-) -> Result<Option<Proof>, Overloaded> {
-    let old = first.prove(wish.old.clone(), recipe).await?;
-    if !old.matches(&user.password_hash) {
+    old_permit: HashPermit,
+    new_permit: HashPermit,
+) -> Result<Option<ComputedHash>, Overloaded> {
+    let old_proof = old_permit.hash(request.old.clone(), recipe).await?;
+    if !old_proof.matches(&user.password_hash) {
         return Ok(None);
     }
-    second.prove(wish.new.clone(), recipe).await.map(Some)
+    new_permit.hash(request.new.clone(), recipe).await.map(Some)
 }
 
-/// All sessions end but the one that asks for it.
+/// Stores the new password, settles the attempt, and ends all sessions except the one of this request.
 async fn replace(
     app: &App,
-    wish: &ChangePassword,
-    before: &User,
-    (keys, attempt): (&SubjectKeys, &PasswordAttempt),
-    new: &Proof,
+    request: &ChangePassword,
+    verified_user: &User,
+    keys: &SubjectKeys,
+    attempt: &PasswordAttempt<'_>,
+    new_proof: &ComputedHash,
 ) -> Result<(), Error> {
-    let password_hash = new.to_stored().map_err(Error::Internal)?;
-    let (connection, token) = (app.store.connection().await?, wish.token.hash());
-    let reading = try_join(sessions::holder(&connection, &token), password_attempt::failed(&connection, keys));
-    let (transaction, (holder, failed)) =
-        Transaction::begin(&connection, Commit::Durable, &password_attempt::locks(keys), reading).await?;
+    let password_hash = new_proof.to_stored().map_err(Error::Internal)?;
+    let connection = app.store.connection().await?;
+    let token_hash = request.token.hash();
+    let reading = try_join(sessions::user_of(&connection, &token_hash), FailedAttempts::read(&connection, keys));
+    let (transaction, (session_user, failed)) =
+        Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
     // Another request may have ended the session while this one was hashing.
-    let (user, _) = holder.ok_or(Error::NoSession)?;
-    if user.password_hash != before.password_hash {
-        return Err(Error::Unavailable(anyhow::anyhow!("the hash of the account was replaced at the same moment")));
+    let (user, _) = session_user.ok_or(Error::NoSession)?;
+    if user.password_hash != verified_user.password_hash {
+        return Err(Error::Unavailable(anyhow::anyhow!("the password hash was replaced by a concurrent request")));
     }
-    let at = failed.now;
+    let changed_at = failed.now;
     let mut writes = Writes::default();
-    password_attempt::end(&mut writes, keys, failed, attempt, AttemptOutcome::LetIn);
-    sessions::end_all_others(&mut writes, user.id, token);
-    let changed = set_password::Changed { password_hash, traceparent: wish.traceparent.clone(), at };
-    set_password::set(app, &mut writes, &user, changed);
+    attempt.settle_in(&mut writes, failed, AttemptOutcome::CorrectForAccount);
+    sessions::end_all_others(&mut writes, user.id, token_hash);
+    let new = NewPassword { password_hash, traceparent: request.traceparent.clone(), changed_at };
+    set_password::set_password(app, &mut writes, &user, new);
     transaction.commit(writes).await?;
     app.wake_relay();
     Ok(())

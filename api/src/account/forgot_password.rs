@@ -1,10 +1,11 @@
-//! Somebody forgot a password, or says so: a code is mailed, or that there is no account; who asked cannot tell which.
+//! Requests a password reset: mails a reset code, or that there is no account. The response does not reveal which.
 
 use i18n::Language;
 use uuid::Uuid;
 
 use crate::{
     app::App,
+    auth::code_status::MailedCode,
     domain::{
         email::EmailAddress,
         network::Network,
@@ -19,6 +20,7 @@ use crate::{
     },
 };
 
+/// A request for a reset code.
 pub(crate) struct ForgotPassword {
     pub(crate) email: EmailAddress,
     pub(crate) language: Language,
@@ -26,71 +28,87 @@ pub(crate) struct ForgotPassword {
     pub(crate) traceparent: String,
 }
 
-/// EventKind the holder of a receipt may know.
+/// The status of a reset, as the holder of its receipt sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
+pub(crate) enum ResetStatus {
+    /// No mail server has accepted the mail yet.
     Queued,
+    /// The code can be used.
     Sent,
+    /// The code expired unused, or has no attempts left.
     Expired,
+    /// The mail was rejected for good.
     Undeliverable,
+    /// The code has changed the password.
     Used,
 }
 
-/// Nothing is asked that depends on whether there is an account, and nothing is written that does.
-pub(crate) async fn forgot(app: &App, wish: &ForgotPassword) -> Result<Reset, Error> {
-    let (keys, guessed) = (app.keys(&wish.email, wish.network), app.reset_name(&wish.email));
-    let (wanted, guessed) = (CodePurpose::Reset, &guessed);
-    let order = CodeRequest { email: &wish.email, keys: &keys, wanted, guessed, traceparent: &wish.traceparent };
+/// Creates a reset with its code, and the mail about it.
+///
+/// The same queries and writes happen whether there is an account or not, so that nothing reveals it.
+pub(crate) async fn request_reset(app: &App, request: &ForgotPassword) -> Result<Reset, Error> {
+    let purpose = CodePurpose::Reset;
+    let keys = app.subject_keys(&request.email, request.network);
+    let guess_key = app.reset_guess_key(&request.email);
+    let code_request = CodeRequest {
+        email: &request.email,
+        keys: &keys,
+        purpose,
+        guess_key: &guess_key,
+        traceparent: &request.traceparent,
+    };
 
-    app.rejections.check(&keys)?;
+    app.rejection_cache.check(&keys)?;
     let connection = app.store.connection().await?;
-    // Whoever is refused has kept nobody waiting for the address.
-    issue_code::judge(app, &issue_code::used(&connection, &order).await?, &order)?;
-    // As when somebody registers: a network waits for itself where networks have a limit.
-    let network = app.policy.registrations_from.as_ref().map(|_| &keys.network);
-    let locks: Vec<_> = std::iter::once(&keys.address).chain(network).collect();
-    let reading = issue_code::read(&connection, &order);
+    // Checked once without the lock: a request that is rejected here makes no other one wait for the email address.
+    issue_code::check_limits(app, &issue_code::read_usage(&connection, &code_request).await?, &code_request)?;
+    // As with registrations: requests of one network are serialised only where networks have a limit.
+    let network_lock = app.policy.registrations_per_network.as_ref().map(|_| &keys.network);
+    let locks: Vec<_> = std::iter::once(&keys.email).chain(network_lock).collect();
+    let reading = issue_code::read_facts(&connection, &code_request);
     let (transaction, facts) = Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
-    issue_code::judge(app, &facts.used, &order)?;
-    let (id, now) = (rng::id(), facts.used.now);
+    issue_code::check_limits(app, &facts.usage, &code_request)?;
+    let id = rng::id();
+    let now = facts.usage.now;
     let reset = Reset {
         id,
-        email: wish.email.clone(),
-        user: facts.account(),
-        language: facts.language(wish.language),
+        email: request.email.clone(),
+        user: facts.account_id(),
+        language: facts.language(request.language),
         created_at: now,
         used_at: None,
         closed_at: None,
         undeliverable: false,
         dropped: false,
-        code: issue_code::make(app, &facts, wanted, id),
+        code: issue_code::generate(app, &facts, purpose, id),
         now,
     };
     let mut writes = Writes::default();
     resets::insert(&mut writes, &reset, app.policy.reset_ttl);
-    issue_code::write(app, &mut writes, &order, &facts, reset.code.id);
+    issue_code::write(app, &mut writes, &code_request, &facts, reset.code.id);
     transaction.commit(writes).await?;
-    app.metrics.minted(wanted, reset.code.length);
+    app.metrics.code_issued(purpose, reset.code.length);
     app.wake_relay();
     Ok(reset)
 }
 
+/// Reads the reset with this receipt.
 pub(crate) async fn read(app: &App, receipt: Uuid) -> Result<Reset, Error> {
     let connection = app.store.connection().await?;
     resets::by_id(&connection, receipt).await?.ok_or(Error::NotFound)
 }
 
-pub(crate) fn status(reset: &Reset) -> Status {
+/// The status that the receipt of a reset shows.
+pub(crate) fn status(reset: &Reset) -> ResetStatus {
     if reset.used_at.is_some() {
-        return Status::Used;
+        return ResetStatus::Used;
     }
     if reset.undeliverable {
-        return Status::Undeliverable;
+        return ResetStatus::Undeliverable;
     }
-    match reset.code.standing(reset.now) {
-        CodeStatus::Waiting if reset.dropped => Status::Expired,
-        CodeStatus::Waiting => Status::Queued,
-        CodeStatus::Live => Status::Sent,
-        CodeStatus::Expired | CodeStatus::Exhausted => Status::Expired,
+    match MailedCode::from(reset).status() {
+        CodeStatus::Waiting => ResetStatus::Queued,
+        CodeStatus::Live => ResetStatus::Sent,
+        CodeStatus::Expired | CodeStatus::Exhausted => ResetStatus::Expired,
     }
 }

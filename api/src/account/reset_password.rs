@@ -1,20 +1,19 @@
-//! The code from the mail gives an account another password.
+//! Resets the password of an account with the code from the mail.
 
 use futures_util::future::try_join4;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     account::{
         forgot_password,
-        reset_attempt::{self, Counted},
-        set_password,
+        reset_attempt::{ReservedResetAttempt, ResetKeys},
+        set_password::{self, NewPassword},
     },
     app::App,
-    auth::{network_guesses, password_attempt, subject_keys::SubjectKeys},
+    auth::{network_guesses, password_attempt},
     domain::{
         network::Network,
-        password::{Password, proof::Proof},
+        password::{Password, proof::ComputedHash},
     },
     error::Error,
     password_hashing::Priority,
@@ -27,6 +26,7 @@ use crate::{
     },
 };
 
+/// A request to set a new password with a reset code.
 pub(crate) struct ResetPassword {
     pub(crate) receipt: Uuid,
     pub(crate) code: String,
@@ -35,95 +35,74 @@ pub(crate) struct ResetPassword {
     pub(crate) traceparent: String,
 }
 
-/// Under which keys a reset counts.
-pub(crate) struct Subjects {
-    pub(crate) keys: SubjectKeys,
-    pub(crate) guessed: [u8; 32],
-}
-
-pub(crate) async fn reset(app: &App, wish: &ResetPassword) -> Result<(), Error> {
-    // Before anything else: an overload must cost nothing, least of all a try.
-    let place = app.hashes.admit(Priority::Entering)?;
-    let Reset { email, .. } = forgot_password::read(app, wish.receipt).await?;
-    // Whoever has the receipt knows the address.
-    wish.password.check_not_of(&email)?;
-    let of = Subjects { keys: app.keys(&email, wish.network), guessed: app.reset_name(&email) };
-    let counted = reset_attempt::count(app, wish.receipt, &email, &of).await?;
-    let Counted { reset, account, .. } = &counted;
-    let right = reset.code.is(&wish.code, app.ring.get(&reset.code.key_id));
+/// Verifies the reset code, stores the new password, and ends all sessions of the user.
+pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Error> {
+    // Before anything else: an overload must cost nothing, least of all an attempt.
+    let permit = app.hash_pool.reserve(Priority::High)?;
+    let Reset { email, .. } = forgot_password::read(app, request.receipt).await?;
+    // This reveals nothing: the holder of the receipt knows the email address.
+    request.password.check_not_derived_from(&email)?;
+    let keys =
+        ResetKeys { subjects: app.subject_keys(&email, request.network), guess_key: app.reset_guess_key(&email) };
+    let reserved = ReservedResetAttempt::reserve(app, request.receipt, &email, &keys).await?;
+    let ReservedResetAttempt { reset, account, .. } = &reserved;
+    let is_right = reset.code.matches(&request.code, app.code_secrets.get(&reset.code.key_id));
     let account =
-        account.as_ref().filter(|account| right && reset.closed_at.is_none() && reset.user == Some(account.id));
+        account.as_ref().filter(|account| is_right && reset.closed_at.is_none() && reset.user == Some(account.id));
     let Some(account) = account else {
-        return Err(Error::WrongCode { attempts_left: counted.attempts_left, length: reset.code.length });
+        return Err(Error::WrongCode { attempts_left: reserved.attempts_left, length: reset.code.length });
     };
 
     let recipe = app.recipe(&email, std::iter::once(&account.password_hash));
-    let proof = match place.prove(wish.password.clone(), recipe).await {
+    let proof = match permit.hash(request.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
-            give_back(app, &counted, &of).await?;
+            reserved.release(app).await?;
             return Err(overloaded.into());
         }
     };
-    replace(app, wish, &of, &counted, (account, &proof)).await
+    replace(app, request, &keys, &reserved, account, &proof).await
 }
 
-/// The password changes, all sessions end, and the owner is told; or nothing of it happens.
+/// Stores the new password, ends all sessions, notifies the owner, and releases the attempt: all of it, or nothing.
 async fn replace(
     app: &App,
-    wish: &ResetPassword,
-    Subjects { keys, guessed }: &Subjects,
-    counted: &Counted,
-    (before, proof): (&User, &Proof),
+    request: &ResetPassword,
+    keys: &ResetKeys,
+    reserved: &ReservedResetAttempt<'_>,
+    reserved_account: &User,
+    proof: &ComputedHash,
 ) -> Result<(), Error> {
+    let ResetKeys { subjects, guess_key } = keys;
     let password_hash = proof.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
     let reading = try_join4(
-        resets::by_id(&connection, wish.receipt),
-        users::by_email(&connection, &before.email),
-        guesses::read(&connection, guessed),
-        network_guesses::read(&connection, keys),
+        resets::by_id(&connection, request.receipt),
+        users::by_email(&connection, &reserved_account.email),
+        guesses::read(&connection, guess_key),
+        network_guesses::read(&connection, subjects),
     );
-    let locks = [&keys.address, &keys.network];
-    let (transaction, (current, account, ledger, (wrong, now))) =
-        Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
-    // Somebody with the same code was faster, or the password was changed in another way; or all was erased.
+    let (transaction, (current, account, ledger, wrong_codes)) =
+        Transaction::begin(&connection, Commit::Durable, &subjects.locks(), reading).await?;
+    let now = wrong_codes.now;
+    // A concurrent request may have used the same code, changed the password in another way, or deleted the account.
     let current = current.filter(|reset| reset.used_at.is_none() && reset.closed_at.is_none());
-    let (Some(reset), Some(account)) = (current, account.filter(|account| account.id == before.id)) else {
+    let account = account.filter(|account| account.id == reserved_account.id);
+    let (Some(reset), Some(account)) = (current, account) else {
         return Err(Error::CodeExpired);
     };
-    if !proof.is_like(&account.password_hash) {
-        return Err(Error::Unavailable(anyhow::anyhow!("the hash of the account was renewed at the same moment")));
+    if !proof.has_same_recipe(&account.password_hash) {
+        return Err(Error::Unavailable(anyhow::anyhow!("the password was rehashed by a concurrent request")));
     }
-    let (mut writes, mut for_all) = (Writes::default(), Writes::default());
+    let mut writes = Writes::default();
     resets::mark_used(&mut writes, reset.id, now);
-    sessions::end_all_but(&mut writes, account.id, 0);
-    let changed = set_password::Changed { password_hash, traceparent: wish.traceparent.clone(), at: now };
-    set_password::set(app, &mut writes, &account, changed);
-    password_attempt::let_in(&mut writes, keys, now);
-    guesses::count(&mut writes, guessed, &ledger.record.without(1), now);
-    network_guesses::forgive(&mut writes, keys, wrong, counted.at);
-    guesses::forgive_for_all(&mut for_all, reset.code.length, counted.at);
-    // The password is changed. That everybody together has one guess less is all that may be lost.
-    drop(transaction.commit_before(writes, for_all).await?);
+    sessions::end_all_but_newest(&mut writes, account.id, 0);
+    let new = NewPassword { password_hash, traceparent: request.traceparent.clone(), changed_at: now };
+    set_password::set_password(app, &mut writes, &account, new);
+    password_attempt::mark_network_known(&mut writes, subjects, now);
+    let instance_writes = reserved.release_in(&mut writes, &ledger, wrong_codes);
+    // The password is changed even if the second transaction failed.
+    drop(transaction.commit_then(writes, instance_writes).await?);
     app.wake_relay();
-    Ok(())
-}
-
-/// The code was right, and no thread was free in time: the try was none.
-async fn give_back(app: &App, counted: &Counted, Subjects { keys, guessed }: &Subjects) -> Result<(), Error> {
-    let (reset, at): (Uuid, OffsetDateTime) = (counted.reset.id, counted.at);
-    let connection = app.store.connection().await?;
-    let reading =
-        futures_util::future::try_join(guesses::read(&connection, guessed), network_guesses::read(&connection, keys));
-    let locks = [&keys.address, &keys.network];
-    let (transaction, (ledger, (wrong, now))) =
-        Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
-    let (mut writes, mut for_all) = (Writes::default(), Writes::default());
-    resets::give_back(&mut writes, reset);
-    guesses::count(&mut writes, guessed, &ledger.record.without(1), now);
-    network_guesses::forgive(&mut writes, keys, wrong, at);
-    guesses::forgive_for_all(&mut for_all, counted.reset.code.length, at);
-    drop(transaction.commit_before(writes, for_all).await?);
     Ok(())
 }

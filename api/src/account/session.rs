@@ -1,4 +1,4 @@
-//! EventKind the holder of a token may do with it but erase the account: see whose it is, and end it.
+//! Sessions: finds the user of a token, and logs out.
 
 use crate::{
     app::App,
@@ -7,13 +7,14 @@ use crate::{
     store::{sessions, users::User},
 };
 
-pub(crate) async fn who(app: &App, token: &Token) -> Result<User, Error> {
+/// Returns the user whose session this is, if it has not ended.
+pub(crate) async fn user(app: &App, token: &Token) -> Result<User, Error> {
     let connection = app.store.connection().await?;
-    let (user, _) = sessions::holder(&connection, &token.hash()).await?.ok_or(Error::NoSession)?;
+    let (user, _) = sessions::user_of(&connection, &token.hash()).await?.ok_or(Error::NoSession)?;
     Ok(user)
 }
 
-/// The token is dead when this returns.
+/// Ends the session. The token is invalid when this returns.
 pub(crate) async fn log_out(app: &App, token: &Token) -> Result<(), Error> {
     let connection = app.store.connection().await?;
     if sessions::end(&connection, &token.hash()).await? { Ok(()) } else { Err(Error::NoSession) }

@@ -1,14 +1,12 @@
-//! An account gets another password: what goes with it, however it came to that.
+//! Stores a new password of an account, with everything that every password change entails.
 
 use shared::messages::{Envelope, MailKind, Message};
 use time::OffsetDateTime;
 
 use crate::{
     app::App,
-    outbox::{
-        delivery::OutboxMessage,
-        events::{self, Occasion},
-    },
+    domain::outbox_message::OutboxMessage,
+    outbox::events::EventDetails,
     rng,
     store::{
         outbox, password_changes, resets,
@@ -17,20 +15,22 @@ use crate::{
     },
 };
 
-pub(crate) struct Changed {
+/// The new password of an account.
+pub(crate) struct NewPassword {
     pub(crate) password_hash: String,
     pub(crate) traceparent: String,
-    pub(crate) at: OffsetDateTime,
+    pub(crate) changed_at: OffsetDateTime,
 }
 
-/// The hash, the end of all codes that would change it once more, and the mail that tells the owner. Other services
-/// hear of it as well. The caller has locked the address, ends the sessions, and commits.
-pub(crate) fn set<'a>(app: &App, writes: &mut Writes<'a>, user: &'a User, changed: Changed) {
-    let Changed { password_hash, traceparent, at } = changed;
-    users::set_password(writes, user.id, password_hash, at);
-    resets::close_of(writes, &user.email, at);
+/// Stores the hash, closes all resets that could change it once more, mails the owner, and publishes an event. The
+/// caller has locked the email address, ends the sessions, and commits.
+pub(crate) fn set_password<'a>(app: &App, writes: &mut Writes<'a>, user: &'a User, new: NewPassword) {
+    let NewPassword { password_hash, traceparent, changed_at } = new;
+    users::set_password(writes, user.id, password_hash, changed_at);
+    resets::close_of(writes, &user.email, changed_at);
     let message = Message { kind: MailKind::PasswordChanged, id: rng::id() };
-    password_changes::insert(writes, message.id, user.id, at);
-    events::password_changed(app, writes, &Occasion { email: &user.email, at, traceparent: &traceparent }, user.id);
+    password_changes::insert(writes, message.id, user.id, changed_at);
+    let occasion = EventDetails { email: &user.email, at: changed_at, traceparent: &traceparent };
+    app.events.password_changed(writes, &occasion, user.id);
     outbox::insert(writes, OutboxMessage::Mail(Envelope { message, traceparent: Some(traceparent) }));
 }

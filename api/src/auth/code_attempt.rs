@@ -1,4 +1,7 @@
-//! Takes a try before a guess is compared: only what was counted, and committed, is looked at.
+//! Rate limit for the codes of registrations.
+//!
+//! An attempt is counted as wrong in a committed transaction *before* the submitted code is compared, so that no crash
+//! and no rollback gives a guess away for free. The checks at the end are shared with `account/reset_attempt`.
 
 use futures_util::future::try_join4;
 use time::OffsetDateTime;
@@ -7,146 +10,158 @@ use uuid::Uuid;
 use crate::{
     app::App,
     auth::{
-        credentials::{self, Credentials, Proved},
+        code_status::MailedCode,
+        credentials::{self, Credentials, VerifiedRegistrations},
         network_guesses::{self, WrongCodes},
-        password_attempt::{self, AttemptOutcome},
+        password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
         subject_keys::SubjectKeys,
     },
     domain::{
         policy::{Code, CodeStatus, RateLimited, Scope, attempts_left},
-        rate_limit::guess_escalation::QUIET,
+        rate_limit::guess_escalation::QUIET_PERIOD,
     },
     error::Error,
     store::{
         codes,
-        guesses::{self, Ledger},
+        guesses::{self, GuessCounts},
         registrations::{self, Registration},
         transaction::{Commit, Transaction, Writes},
     },
 };
 
-/// What a guess may be compared with: counted already, as if it were wrong.
-pub(crate) struct Counted {
+/// The registrations whose codes a guess may be compared with. It is counted as wrong for each of them already.
+pub(crate) struct ReservedCodeAttempt {
+    /// Newest first, at least one.
     pub(crate) registrations: Vec<Registration>,
+    /// Of the newest code, should the guess be wrong.
     pub(crate) attempts_left: u8,
-    pub(crate) at: OffsetDateTime,
+    pub(crate) reserved_at: OffsetDateTime,
 }
 
-/// Takes a try from every code that the guess will be compared with, from their registrations, from the
-/// address, from the network and from everybody, and commits: no crash and no rollback gives a try back.
-pub(crate) async fn count(
+/// Takes an attempt from every code that the guess will be compared with, from their registrations, and from the limits
+/// of the email address, of the network and of the instance; and commits. Settles the password attempt.
+pub(crate) async fn reserve(
     app: &App,
     credentials: &Credentials,
     keys: &SubjectKeys,
-    proved: &Proved,
-) -> Result<Counted, Error> {
-    let counted = take(app, credentials, keys, proved).await;
-    password_attempt::settle_after(app, keys, &proved.attempt, &counted).await;
-    counted
+    verified: VerifiedRegistrations<'_>,
+) -> Result<ReservedCodeAttempt, Error> {
+    let VerifiedRegistrations { registrations, attempt } = verified;
+    let reserved = reserve_codes(app, credentials, keys, &registrations, &attempt).await;
+    attempt.ensure_settled(app, reserved).await
 }
 
-async fn take(app: &App, credentials: &Credentials, keys: &SubjectKeys, proved: &Proved) -> Result<Counted, Error> {
+async fn reserve_codes(
+    app: &App,
+    credentials: &Credentials,
+    keys: &SubjectKeys,
+    verified: &[Registration],
+    password_attempt: &PasswordAttempt<'_>,
+) -> Result<ReservedCodeAttempt, Error> {
     let connection = app.store.connection().await?;
-    let ids = ids(&proved.registrations);
+    let ids = ids(verified);
     let reading = try_join4(
         registrations::by_ids(&connection, &ids),
-        guesses::read(&connection, &keys.address),
+        guesses::read(&connection, &keys.email),
         network_guesses::read(&connection, keys),
-        password_attempt::failed(&connection, keys),
+        FailedAttempts::read(&connection, keys),
     );
-    let locks = [&keys.address, &keys.network];
-    let (transaction, (current, ledger, wrong, failed)) =
-        Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
-    let (mut writes, mut for_all) = (Writes::default(), Writes::default());
-    // Whatever becomes of the guess, the password was right.
-    password_attempt::end(&mut writes, keys, failed, &proved.attempt, AttemptOutcome::Right);
-    let mut compared = match comparable(app, current, &ledger, &wrong) {
-        Ok(compared) => compared,
+    let (transaction, (current, ledger, wrong_codes, failed)) =
+        Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
+    let mut writes = Writes::default();
+    // Whether the code is right or wrong, the password was right.
+    password_attempt.settle_in(&mut writes, failed, AttemptOutcome::Correct);
+    let mut comparable = match comparable_registrations(app, current, &ledger, &wrong_codes) {
+        Ok(comparable) => comparable,
         Err(error) => {
             transaction.commit(writes).await?;
             return Err(error);
         }
     };
     let now = ledger.now;
-    let lengths: Vec<_> = compared.iter().map(|one| one.code.length).collect();
-    let tries = writes.len();
-    codes::count_attempt(&mut writes, compared.iter().map(|one| one.code.id).collect());
-    registrations::count_guess(&mut writes, self::ids(&compared));
-    let record = ledger.record.with(u32::try_from(compared.len()).unwrap_or(u32::MAX), now);
-    guesses::count(&mut writes, &keys.address, &record, now);
-    // This may have been the last guess at codes of this length: then all of them end with it.
-    let length = app.policy.guesses.length(&record, &ledger.spent, now);
-    codes::kill_shorter(&mut writes, &credentials.email, length, now);
-    network_guesses::count(app, &mut writes, keys, wrong.0, (compared.len(), now));
-    guesses::count_for_all(&mut for_all, &lengths, now);
-    let (counted, for_all) = transaction.commit_before(writes, for_all).await?;
-    for_all?;
+    let lengths: Vec<_> = comparable.iter().map(|registration| registration.code.length).collect();
+    let code_update = writes.len();
+    codes::count_attempt(&mut writes, comparable.iter().map(|registration| registration.code.id).collect());
+    registrations::count_guess(&mut writes, self::ids(&comparable));
+    let record = ledger.record.with(u32::try_from(comparable.len()).unwrap_or(u32::MAX), now);
+    guesses::write(&mut writes, &keys.email, &record, now);
+    // This may have been the last guess allowed at codes of this length: then all of them expire with it.
+    let required_length = app.policy.guesses.length(&record, &ledger.totals, now);
+    codes::expire_shorter(&mut writes, &credentials.email, required_length, now);
+    network_guesses::count(app, &mut writes, keys, wrong_codes, comparable.len(), now);
+    let mut instance_writes = Writes::default();
+    guesses::add_to_totals(&mut instance_writes, &lengths, now);
+    let (rows_updated, instance_committed) = transaction.commit_then(writes, instance_writes).await?;
+    instance_committed?;
     shared::fault_points::point("activate-after-counting");
-    if counted.get(tries).copied() != u64::try_from(compared.len()).ok() {
-        // Only where another API has other secrets, and so another name for the lock.
-        return Err(Error::Unavailable(anyhow::anyhow!("the last tries went to somebody else at the same moment")));
+    check_reserved(rows_updated.get(code_update), comparable.len())?;
+    for registration in &mut comparable {
+        registration.code.attempts += 1;
+        registration.guesses += 1;
     }
-    for one in &mut compared {
-        one.code.attempts += 1;
-        one.guesses += 1;
-    }
-    let newest = compared.first().filter(|newest| newest.code.length >= length);
+    let newest = comparable.first().filter(|newest| newest.code.length >= required_length);
     let attempts_left = newest.map_or(0, |newest| attempts_left(&newest.code, newest.guesses));
-    Ok(Counted { registrations: compared, attempts_left, at: now })
+    Ok(ReservedCodeAttempt { registrations: comparable, attempts_left, reserved_at: now })
 }
 
-/// The registrations whose code is alive and long enough, and no more of them than the address has guesses left.
-fn comparable(
+/// Selects the registrations whose code is live and long enough, at most as many as the email address has guesses left.
+fn comparable_registrations(
     app: &App,
     mut current: Vec<Registration>,
-    ledger: &Ledger,
-    wrong: &WrongCodes,
+    ledger: &GuessCounts,
+    wrong_codes: &WrongCodes,
 ) -> Result<Vec<Registration>, Error> {
-    let Ledger { record, spent, now } = ledger;
+    let GuessCounts { record, totals, now } = ledger;
     let newest = current.first().cloned().ok_or(Error::Unauthenticated)?;
-    let length = app.policy.guesses.length(record, spent, *now);
-    let comparable = |one: &Registration| {
-        credentials::check_open(app, one).is_ok()
-            && one.code.standing(one.now) == CodeStatus::Live
-            && one.code.length >= length
-    };
-    current.retain(comparable);
-    let room = app.policy.guesses.room(record, *now);
-    if room == 0 {
-        let quiet_at = record.last_at.unwrap_or(*now) + QUIET;
-        return Err(RateLimited { scope: Scope::Address, retry_after: quiet_at - *now }.into());
+    let required_length = app.policy.guesses.length(record, totals, *now);
+    current.retain(|registration| {
+        credentials::check_open(app, registration).is_ok()
+            && MailedCode::from(registration).status() == CodeStatus::Live
+            && registration.code.length >= required_length
+    });
+    let guesses_left = app.policy.guesses.guesses_left(record, *now);
+    if guesses_left == 0 {
+        let reset_at = record.last_at.unwrap_or(*now) + QUIET_PERIOD;
+        return Err(RateLimited { scope: Scope::Address, retry_after: reset_at - *now }.into());
     }
-    current.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+    current.truncate(usize::try_from(guesses_left).unwrap_or(usize::MAX));
     if current.is_empty() {
-        return Err(why_not(app, &newest));
+        return Err(why_not_comparable(app, &newest));
     }
-    network_guesses::judge(app, wrong)?;
-    current.iter().try_for_each(|one| check_key(app, &one.code))?;
+    network_guesses::check(app, wrong_codes)?;
+    current.iter().try_for_each(|registration| check_key(app, &registration.code))?;
     Ok(current)
 }
 
-/// While secrets are changed, an API that has the new one makes codes that another cannot compare yet: such a guess is
-/// none, and who repeats it may meet the other.
-pub(crate) fn check_key(app: &App, code: &Code) -> Result<(), Error> {
-    let differ = "CODE_SECRETS of this API and of another differ: the code was made with the key";
-    let lacks = || Error::Unavailable(anyhow::anyhow!("{differ} {}, which is not here", code.key_id));
-    app.ring.get(&code.key_id).map(drop).ok_or_else(lacks)
-}
-
-/// Nothing can be compared: what the newest registration lacks is the answer.
-fn why_not(app: &App, newest: &Registration) -> Error {
+/// Why no code can be compared: the state of the newest registration decides.
+fn why_not_comparable(app: &App, newest: &Registration) -> Error {
     if let Err(error) = credentials::check_open(app, newest) {
         return error;
     }
-    match newest.code.standing(newest.now) {
-        CodeStatus::Exhausted => Error::CodeExhausted,
-        CodeStatus::Waiting if !newest.dropped && !newest.undeliverable => {
-            Error::CodeNotSent { attempts_left: attempts_left(&newest.code, newest.guesses) }
-        }
-        CodeStatus::Waiting | CodeStatus::Expired | CodeStatus::Live => Error::CodeExpired,
-    }
+    let attempts_left = attempts_left(&newest.code, newest.guesses);
+    // A live code that cannot be compared is shorter than codes must be now.
+    MailedCode::from(newest).check_live(attempts_left).err().unwrap_or(Error::CodeExpired)
 }
 
 fn ids(registrations: &[Registration]) -> Vec<Uuid> {
-    registrations.iter().map(|one| one.id).collect()
+    registrations.iter().map(|registration| registration.id).collect()
+}
+
+/// Checks whether this API has the secret that a code was made with.
+///
+/// While secrets are rotated, an API that has the new one issues codes that an API with the old configuration cannot
+/// compare yet. Such an attempt is not counted, and a retry may reach an API that can.
+pub(crate) fn check_key(app: &App, code: &Code) -> Result<(), Error> {
+    let differ = "CODE_SECRETS of this API and of another differ: the code was made with the key";
+    let missing = || Error::Unavailable(anyhow::anyhow!("{differ} {}, which this API does not have", code.key_id));
+    app.code_secrets.get(&code.key_id).map(drop).ok_or_else(missing)
+}
+
+/// Checks that the statement that takes the attempts has updated as many rows as there are codes.
+pub(crate) fn check_reserved(rows_updated: Option<&u64>, codes: usize) -> Result<(), Error> {
+    if rows_updated.copied() == u64::try_from(codes).ok() {
+        return Ok(());
+    }
+    // Possible only where another API has other CODE_SECRETS, and so takes another lock for this email address.
+    Err(Error::Unavailable(anyhow::anyhow!("a concurrent request used the last attempts of the code")))
 }

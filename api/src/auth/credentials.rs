@@ -1,4 +1,4 @@
-//! Somebody says who they are: which registrations and which account does their password open?
+//! Verifies an email address and a password: which registrations and which account does the password belong to?
 
 use futures_util::future::try_join;
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use crate::{
     app::App,
     auth::{
         network_guesses,
-        password_attempt::{self, AttemptOutcome, PasswordAttempt},
+        password_attempt::{AttemptLimits, AttemptOutcome, PasswordAttempt},
         rehash,
         subject_keys::SubjectKeys,
     },
@@ -21,128 +21,141 @@ use crate::{
     },
 };
 
-/// Credentials, and the registration they are meant for when the client keys one.
+/// HTTP Basic credentials, with what else the request says.
 pub(crate) struct Credentials {
     pub(crate) email: EmailAddress,
     pub(crate) password: Password,
+    /// The registration that the client names; `None` means all of the email address.
     pub(crate) registration: Option<Uuid>,
     pub(crate) network: Network,
     pub(crate) traceparent: String,
 }
 
-/// What the password is given for.
+/// What the client wants to do once the password is verified.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To have another code.
-    Code,
-    /// To give a code, which may be a guess.
-    Guess,
-    /// To have a session.
-    Session,
+    /// Request another code.
+    Resend,
+    /// Submit a code, which may be a guess.
+    Activate,
+    /// Create a session.
+    Login,
 }
 
-/// What a password opened: at least one of these.
-pub(crate) struct Opened {
+/// What the password belongs to: an account, registrations, or both; never neither.
+pub(crate) struct VerifiedCredentials<'k> {
     pub(crate) user: Option<User>,
     registrations: Vec<Registration>,
-    /// To be ended by whoever goes on.
-    pub(crate) attempt: PasswordAttempt,
+    pub(crate) attempt: PasswordAttempt<'k>,
 }
 
-/// What it opened when that was no account.
-pub(crate) struct Proved {
-    /// Newest first, at least one: all that are open at the address, or the named one in whatever state it is.
+/// The registrations that the password belongs to, where there is no account with this password.
+pub(crate) struct VerifiedRegistrations<'k> {
+    /// Newest first, at least one: all open ones of the email address, or the one that the client named, whatever its
+    /// state.
     pub(crate) registrations: Vec<Registration>,
-    /// To be ended by whoever goes on, in his own transaction.
-    pub(crate) attempt: PasswordAttempt,
+    pub(crate) attempt: PasswordAttempt<'k>,
 }
 
-/// What must be known before the password is hashed.
-struct Looked {
+/// What the password is compared with, read before it is hashed.
+struct Candidates<'k> {
     user: Option<User>,
-    candidates: Vec<Registration>,
-    attempt: PasswordAttempt,
+    registrations: Vec<Registration>,
+    attempt: PasswordAttempt<'k>,
 }
 
-/// For what only a registration can have: whoever has the account is told so.
-pub(crate) async fn prove(
+/// Verifies the password for what only a registration can do. The owner of an account gets `AlreadyActive`.
+pub(crate) async fn verify_registration_password<'k>(
     app: &App,
     credentials: &Credentials,
-    keys: &SubjectKeys,
+    keys: &'k SubjectKeys,
     purpose: Purpose,
-    place: HashPermit,
-) -> Result<Proved, Error> {
-    let Opened { user, registrations, attempt } = open(app, credentials, keys, purpose, place).await?;
+    permit: HashPermit,
+) -> Result<VerifiedRegistrations<'k>, Error> {
+    let VerifiedCredentials { user, registrations, attempt } =
+        verify_password(app, credentials, keys, purpose, permit).await?;
     if let Some(user) = user {
-        password_attempt::settle(app, keys, &attempt, AttemptOutcome::LetIn).await?;
-        rehash::renew(app, &user, keys, &credentials.password).await;
+        attempt.settle(app, AttemptOutcome::CorrectForAccount).await?;
+        rehash::rehash_if_outdated(app, &user, keys, &credentials.password).await;
         return Err(Error::AlreadyActive);
     }
-    Ok(Proved { registrations, attempt })
+    Ok(VerifiedRegistrations { registrations, attempt })
 }
 
-/// One password is hashed, whatever there is: all hashes of an address share one recipe, so the
-/// result is compared with each of them, and time tells nothing.
-pub(crate) async fn open(
+/// Verifies the password against the account and the registrations of an email address.
+///
+/// Exactly one password is hashed, whatever exists: all hashes of an email address share one recipe (parameters and
+/// salt), so the result is compared with each of them, and the response time reveals nothing.
+pub(crate) async fn verify_password<'k>(
     app: &App,
     credentials: &Credentials,
-    keys: &SubjectKeys,
+    keys: &'k SubjectKeys,
     purpose: Purpose,
-    place: HashPermit,
-) -> Result<Opened, Error> {
-    let Looked { user, candidates, attempt } = look(app, credentials, keys, purpose).await?;
-    let hashes = candidates.iter().map(|one| &one.password_hash).chain(user.iter().map(|user| &user.password_hash));
+    permit: HashPermit,
+) -> Result<VerifiedCredentials<'k>, Error> {
+    let Candidates { user, registrations, attempt } = read_candidates(app, credentials, keys, purpose).await?;
+    let registration_hashes = registrations.iter().map(|registration| &registration.password_hash);
+    let hashes = registration_hashes.chain(user.iter().map(|user| &user.password_hash));
     let recipe = app.recipe(&credentials.email, hashes);
-    let proof = match place.prove(credentials.password.clone(), recipe).await {
+    let proof = match permit.hash(credentials.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
-            password_attempt::settle(app, keys, &attempt, AttemptOutcome::Untried).await?;
+            attempt.settle(app, AttemptOutcome::NotVerified).await?;
             return Err(overloaded.into());
         }
     };
     let user = user.filter(|user| proof.matches(&user.password_hash));
-    let registrations: Vec<_> = candidates.into_iter().filter(|one| proof.matches(&one.password_hash)).collect();
+    let registrations: Vec<_> =
+        registrations.into_iter().filter(|registration| proof.matches(&registration.password_hash)).collect();
     if user.is_none() && registrations.is_empty() {
+        attempt.keep_as_failure();
         return Err(Error::Unauthenticated);
     }
-    Ok(Opened { user, registrations, attempt })
+    Ok(VerifiedCredentials { user, registrations, attempt })
 }
 
-/// The connection goes back before the password is hashed.
-async fn look(app: &App, credentials: &Credentials, keys: &SubjectKeys, purpose: Purpose) -> Result<Looked, Error> {
+/// Reserves a password attempt, commits it, and reads what the password is to be compared with. The connection goes
+/// back to the pool before the password is hashed.
+async fn read_candidates<'k>(
+    app: &App,
+    credentials: &Credentials,
+    keys: &'k SubjectKeys,
+    purpose: Purpose,
+) -> Result<Candidates<'k>, Error> {
     let connection = app.store.connection().await?;
-    let candidates = async {
+    let registrations = async {
         match credentials.registration {
-            Some(named) => registrations::by_id(&connection, named).await.map(|named| named.into_iter().collect()),
+            Some(id) => registrations::by_id(&connection, id).await.map(|found| found.into_iter().collect()),
             None => registrations::open_of(&connection, &credentials.email, app.policy.registration_ttl).await,
         }
     };
-    let reading = try_join(password_attempt::before(&connection, keys), network_guesses::read(&connection, keys));
-    let (transaction, (before, wrong)) =
-        Transaction::begin(&connection, Commit::Soon, &password_attempt::locks(keys), reading).await?;
-    if purpose == Purpose::Guess {
-        network_guesses::judge(app, &wrong)?;
+    let reading = try_join(AttemptLimits::read(&connection, keys), network_guesses::read(&connection, keys));
+    let (transaction, (limits, wrong_codes)) =
+        Transaction::begin(&connection, Commit::Asynchronous, &keys.locks(), reading).await?;
+    if purpose == Purpose::Activate {
+        network_guesses::check(app, &wrong_codes)?;
     }
     let mut writes = Writes::default();
-    let attempt = password_attempt::begin(&app.policy, &mut writes, keys, before)?;
-    // Only now: a error takes no longer for an address that has something than for one that has nothing.
-    let known = try_join(users::by_email(&connection, &credentials.email), candidates);
-    let (user, mut candidates) = transaction.commit_and_read(writes, known).await?;
-    candidates.retain(|one| one.email == credentials.email);
-    Ok(Looked { user, candidates, attempt })
+    let attempt = PasswordAttempt::reserve_in(&app.policy, &mut writes, keys, limits)?;
+    // Read only after the limits were checked: a rejection takes no longer for a known email address than for an
+    // unknown one.
+    let candidates = try_join(users::by_email(&connection, &credentials.email), registrations);
+    let (user, mut registrations) = transaction.commit_and_read(writes, candidates).await?;
+    registrations.retain(|registration| registration.email == credentials.email);
+    Ok(Candidates { user, registrations, attempt })
 }
 
-/// Whether a registration can still be activated, or have another code.
+/// Checks whether a registration can still be activated or get another code.
 pub(crate) fn check_open(app: &App, registration: &Registration) -> Result<(), Error> {
-    check_undecided(app, registration)?;
-    if Policy::is_guessed_out(registration.guesses) { Err(Error::RegistrationClosed) } else { Ok(()) }
+    check_open_ignoring_guesses(app, registration)?;
+    if Policy::guesses_exhausted(registration.guesses) { Err(Error::RegistrationClosed) } else { Ok(()) }
 }
 
-/// The same, whatever was guessed: the guess that counted last may be right.
-pub(crate) fn check_undecided(app: &App, registration: &Registration) -> Result<(), Error> {
+/// The same without the limit of wrong guesses, for a guess that is counted already: the last one allowed may be right.
+pub(crate) fn check_open_ignoring_guesses(app: &App, registration: &Registration) -> Result<(), Error> {
     if registration.activated_at.is_some() {
         Err(Error::AlreadyActive)
-    } else if registration.closed_at.is_some() || app.policy.is_over(registration.created_at, registration.now) {
+    } else if registration.closed_at.is_some() || app.policy.is_expired(registration.created_at, registration.now) {
         Err(Error::RegistrationClosed)
     } else {
         Ok(())

@@ -1,4 +1,4 @@
-//! The wrong codes that come from one network, whoever's they are.
+//! Rate limit for wrong codes per network, for registrations and resets together.
 
 use time::OffsetDateTime;
 
@@ -13,42 +13,53 @@ use crate::{
     },
 };
 
-/// When this network gave the last ones, oldest first, and what time it is now.
-pub(crate) type WrongCodes = (Vec<OffsetDateTime>, OffsetDateTime);
+/// The wrong codes of one network that still count.
+pub(crate) struct WrongCodes {
+    /// When they were submitted, oldest first.
+    times: Vec<OffsetDateTime>,
+    /// The database's time when they were read.
+    pub(crate) now: OffsetDateTime,
+}
 
+/// Reads the wrong codes of the network of a request.
 pub(crate) async fn read(connection: &Connection, keys: &SubjectKeys) -> Result<WrongCodes, PgError> {
-    let ([wrong], now) = rate_limits::used(connection, [(&keys.network, LimitKind::WrongCodesFrom)]).await?;
-    Ok((wrong, now))
+    let ([times], now) =
+        rate_limits::times_used(connection, [(&keys.network, LimitKind::WrongCodesPerNetwork)]).await?;
+    Ok(WrongCodes { times, now })
 }
 
-/// Whether this network may guess.
-pub(crate) fn judge(app: &App, (wrong, now): &WrongCodes) -> Result<(), RateLimited> {
-    let too_many = |retry_after| RateLimited { scope: Scope::Network, retry_after };
-    app.policy.wrong_codes_from.check(wrong, *now).map_err(too_many)
+/// Checks whether the network may submit another code.
+pub(crate) fn check(app: &App, wrong: &WrongCodes) -> Result<(), RateLimited> {
+    let rate_limited = |retry_after| RateLimited { scope: Scope::Network, retry_after };
+    app.policy.wrong_codes_per_network.check(&wrong.times, wrong.now).map_err(rate_limited)
 }
 
-/// Counts a guess that is compared with so many codes as that many wrong ones, until it is known to be right.
+/// Counts a guess as one wrong code for each of the `codes` that it is compared with, until it turns out to be right.
 /// The caller has locked the network, and commits.
 pub(crate) fn count<'a>(
     app: &App,
     writes: &mut Writes<'a>,
     keys: &'a SubjectKeys,
-    mut wrong: Vec<OffsetDateTime>,
-    (codes, now): (usize, OffsetDateTime),
+    wrong: WrongCodes,
+    codes: usize,
+    now: OffsetDateTime,
 ) {
+    let mut times = wrong.times;
     for _ in 0..codes {
-        wrong = app.policy.wrong_codes_from.with(&wrong, now);
+        times = app.policy.wrong_codes_per_network.with(&times, now);
     }
-    rate_limits::set(writes, &keys.network, LimitKind::WrongCodesFrom, wrong);
+    rate_limits::write(writes, &keys.network, LimitKind::WrongCodesPerNetwork, times);
 }
 
-/// The guess that was counted at this time was right. The caller has locked the network, and commits.
+/// Removes what was counted at `counted_at`, because that guess was right. The caller has locked the network, and
+/// commits.
 pub(crate) fn forgive<'a>(
     writes: &mut Writes<'a>,
     keys: &'a SubjectKeys,
-    mut wrong: Vec<OffsetDateTime>,
+    wrong: WrongCodes,
     counted_at: OffsetDateTime,
 ) {
-    wrong.retain(|&at| at != counted_at);
-    rate_limits::set(writes, &keys.network, LimitKind::WrongCodesFrom, wrong);
+    let mut times = wrong.times;
+    times.retain(|&at| at != counted_at);
+    rate_limits::write(writes, &keys.network, LimitKind::WrongCodesPerNetwork, times);
 }

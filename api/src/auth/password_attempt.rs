@@ -1,4 +1,7 @@
-//! The right to have a password looked at: taken as a failure before, given back when it was right.
+//! Rate limit for password attempts.
+//!
+//! An attempt is reserved as a failure in a committed transaction *before* the password is verified, and settled
+//! afterwards. A crash in between leaves the failure on record (fail closed).
 
 use futures_util::future::try_join;
 use time::OffsetDateTime;
@@ -7,8 +10,8 @@ use crate::{
     app::App,
     auth::subject_keys::SubjectKeys,
     domain::{
-        policy::{Policy, RateLimited, Scope, WRONG_PASSWORDS, WRONG_PASSWORDS_HERE},
-        rate_limit::lockout::{ASKED_FOR_A_CODE, Lockout, REMEMBERED},
+        policy::{Policy, RateLimited, Scope, WRONG_PASSWORDS_PER_ADDRESS, WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK},
+        rate_limit::lockout::{CODE_REQUEST_TTL, KNOWN_NETWORK_TTL, Lockout},
     },
     error::Error,
     store::{
@@ -18,152 +21,170 @@ use crate::{
     },
 };
 
-/// What was taken.
-pub(crate) struct PasswordAttempt {
-    /// Whether it counts for all networks together, and for this one at all addresses: not where there is a way in.
-    everywhere: bool,
-    at: OffsetDateTime,
+/// A reserved attempt. The caller must settle it exactly once, whatever happens: in a transaction of its own by
+/// [`settle`](Self::settle), or in one of the caller by [`settle_in`](Self::settle_in) and then
+/// [`ensure_settled`](Self::ensure_settled). After a wrong password it [is kept as a failure](Self::keep_as_failure).
+#[must_use = "an attempt that is not settled counts as a wrong password"]
+pub(crate) struct PasswordAttempt<'k> {
+    keys: &'k SubjectKeys,
+    reserved_at: OffsetDateTime,
+    /// Whether the client's network is known for the email address, by an earlier login or a requested code. If so,
+    /// the failure counts only for this email address in this network: not for the email address in all networks, nor
+    /// for the network at all email addresses.
+    network_is_known: bool,
 }
 
-/// How a attempt ended, if not with a wrong password.
+/// How an attempt ended, other than with a wrong password.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AttemptOutcome {
-    /// The password was never looked at.
-    Untried,
-    /// It opens a registration.
-    Right,
-    /// It opens an account.
-    LetIn,
+    /// The password was not verified, because of an overload. Removes the failure of this attempt.
+    NotVerified,
+    /// The password is that of a registration. Removes the failure of this attempt.
+    Correct,
+    /// The password is that of the account. Removes the failure of this attempt, and all at this email address from
+    /// this network, which is known for it from now on.
+    CorrectForAccount,
 }
 
-/// What failed here, and everywhere, and from this network at whatever address, until now.
-pub(crate) struct Failed {
-    here: Lockout,
-    everywhere: Lockout,
-    from: Vec<OffsetDateTime>,
+/// The failed attempts that count against a request, by its subject keys.
+pub(crate) struct FailedAttempts {
+    email: Lockout,
+    email_and_network: Lockout,
+    /// Of the network at all email addresses, oldest first.
+    network: Vec<OffsetDateTime>,
+    /// The database's time when they were read.
     pub(crate) now: OffsetDateTime,
 }
 
-/// The same, and whether this network has a way in of its own.
-pub(crate) struct Before {
-    failed: Failed,
-    known: bool,
+/// What a reservation depends on.
+pub(crate) struct AttemptLimits {
+    failed: FailedAttempts,
+    network_is_known: bool,
 }
 
-/// Whoever begins or ends a attempt has locked these.
-pub(crate) fn locks(keys: &SubjectKeys) -> [&[u8; 32]; 2] {
-    [&keys.address, &keys.network]
-}
-
-/// `begin`, in a transaction of its own.
-pub(crate) async fn take(app: &App, keys: &SubjectKeys) -> Result<PasswordAttempt, Error> {
-    let connection = app.store.connection().await?;
-    let reading = before(&connection, keys);
-    let (transaction, before) = Transaction::begin(&connection, Commit::Soon, &locks(keys), reading).await?;
-    let mut writes = Writes::default();
-    let attempt = begin(&app.policy, &mut writes, keys, before)?;
-    transaction.commit(writes).await?;
-    Ok(attempt)
-}
-
-/// `end`, in a transaction of its own.
-pub(crate) async fn settle(
-    app: &App,
-    keys: &SubjectKeys,
-    attempt: &PasswordAttempt,
-    ending: AttemptOutcome,
-) -> Result<(), Error> {
-    let connection = app.store.connection().await?;
-    let reading = failed(&connection, keys);
-    let (transaction, failed) = Transaction::begin(&connection, Commit::Soon, &locks(keys), reading).await?;
-    let mut writes = Writes::default();
-    end(&mut writes, keys, failed, attempt, ending);
-    transaction.commit(writes).await?;
-    Ok(())
-}
-
-/// The password was right, and what should have put that on record as well has failed: whoever comes again must
-/// not be locked out by it.
-pub(crate) async fn settle_after<T>(
-    app: &App,
-    keys: &SubjectKeys,
-    attempt: &PasswordAttempt,
-    outcome: &Result<T, Error>,
-) {
-    if matches!(outcome, Err(Error::Unavailable(_) | Error::Internal(_))) {
-        // Most likely it fails for the same reason. What was given back before is not given back again.
-        let _ = settle(app, keys, attempt, AttemptOutcome::Right).await;
+impl FailedAttempts {
+    /// Reads what [`PasswordAttempt::settle_in`] needs. The caller holds the locks of the keys.
+    pub(crate) async fn read(connection: &Connection, keys: &SubjectKeys) -> Result<Self, PgError> {
+        let (([email_and_network, email], now), ([network], _)) = try_join(
+            lockouts::read(connection, [&keys.email_and_network, &keys.email]),
+            rate_limits::times_used(connection, [(&keys.network, LimitKind::WrongPasswordsPerNetwork)]),
+        )
+        .await?;
+        Ok(Self { email, email_and_network, network, now })
     }
 }
 
-pub(crate) async fn before(connection: &Connection, keys: &SubjectKeys) -> Result<Before, PgError> {
-    let asked = [(&keys.here, LimitKind::LetIn), (&keys.here, LimitKind::CodesFrom)];
-    let (([let_in, codes], now), failed) =
-        try_join(rate_limits::used(connection, asked), failed(connection, keys)).await?;
-    // Who asked for a code from here today is not held up by what others do, either: there can be only as
-    // many such networks as an address has codes.
-    let known = let_in.last().is_some_and(|&last| now < last + REMEMBERED)
-        || codes.last().is_some_and(|&last| now < last + ASKED_FOR_A_CODE);
-    Ok(Before { failed, known })
-}
-
-pub(crate) async fn failed(connection: &Connection, keys: &SubjectKeys) -> Result<Failed, PgError> {
-    let (([here, everywhere], now), ([from], _)) = try_join(
-        lockouts::read(connection, [&keys.here, &keys.address]),
-        rate_limits::used(connection, [(&keys.network, LimitKind::WrongPasswordsFrom)]),
-    )
-    .await?;
-    Ok(Failed { here, everywhere, from, now })
-}
-
-/// The caller has taken the locks, and commits.
-pub(crate) fn begin<'a>(
-    policy: &Policy,
-    writes: &mut Writes<'a>,
-    keys: &'a SubjectKeys,
-    before: Before,
-) -> Result<PasswordAttempt, Error> {
-    let Before { failed: Failed { mut here, mut everywhere, from, now }, known } = before;
-    let locked = |retry_after| RateLimited { scope: Scope::Account, retry_after };
-    here.reserve(WRONG_PASSWORDS_HERE, now).map_err(locked)?;
-    lockouts::write(writes, &keys.here, here);
-    if !known {
-        everywhere.reserve(WRONG_PASSWORDS, now).map_err(locked)?;
-        lockouts::write(writes, &keys.address, everywhere);
-        let share = &policy.wrong_passwords_from;
-        share.check(&from, now).map_err(|retry_after| RateLimited { scope: Scope::Network, retry_after })?;
-        rate_limits::set(writes, &keys.network, LimitKind::WrongPasswordsFrom, share.with(&from, now));
+impl AttemptLimits {
+    /// Reads what [`PasswordAttempt::reserve_in`] needs. The caller holds the locks of the keys.
+    pub(crate) async fn read(connection: &Connection, keys: &SubjectKeys) -> Result<Self, PgError> {
+        let key = &keys.email_and_network;
+        let known_by = [(key, LimitKind::LastLogin), (key, LimitKind::CodesPerNetwork)];
+        let (([logins, codes], now), failed) =
+            try_join(rate_limits::times_used(connection, known_by), FailedAttempts::read(connection, keys)).await?;
+        // A network that requested a code for this email address within a day is known as well, so that failures from
+        // other networks do not lock it out. There can be only as many such networks as an email address gets codes.
+        let network_is_known = logins.last().is_some_and(|&last| now < last + KNOWN_NETWORK_TTL)
+            || codes.last().is_some_and(|&last| now < last + CODE_REQUEST_TTL);
+        Ok(Self { failed, network_is_known })
     }
-    Ok(PasswordAttempt { everywhere: !known, at: now })
 }
 
-/// Somebody came in from here. The caller has locked the address, and commits.
-pub(crate) fn let_in<'a>(writes: &mut Writes<'a>, keys: &'a SubjectKeys, now: OffsetDateTime) {
-    lockouts::forget(writes, &keys.here);
-    rate_limits::set(writes, &keys.here, LimitKind::LetIn, vec![now]);
-}
+impl<'k> PasswordAttempt<'k> {
+    /// Reserves an attempt in a transaction of its own, or returns how long the client has to wait.
+    pub(crate) async fn reserve(app: &App, keys: &'k SubjectKeys) -> Result<Self, Error> {
+        let connection = app.store.connection().await?;
+        let reading = AttemptLimits::read(&connection, keys);
+        let (transaction, limits) =
+            Transaction::begin(&connection, Commit::Asynchronous, &keys.locks(), reading).await?;
+        let mut writes = Writes::default();
+        let attempt = Self::reserve_in(&app.policy, &mut writes, keys, limits)?;
+        transaction.commit(writes).await?;
+        Ok(attempt)
+    }
 
-/// The caller has taken the locks, and commits.
-pub(crate) fn end<'a>(
-    writes: &mut Writes<'a>,
-    keys: &'a SubjectKeys,
-    failed: Failed,
-    attempt: &PasswordAttempt,
-    ending: AttemptOutcome,
-) {
-    let Failed { mut here, mut everywhere, mut from, now } = failed;
-    match ending {
-        // Who opens a registration of his own may still be guessing the password of another's account.
-        AttemptOutcome::Untried | AttemptOutcome::Right => {
-            here.give_back(WRONG_PASSWORDS_HERE, attempt.at);
-            lockouts::write(writes, &keys.here, here);
+    /// Reserves an attempt, or returns how long the client has to wait. The caller holds the locks of the keys, and
+    /// commits `writes` before the password is verified.
+    pub(crate) fn reserve_in<'w>(
+        policy: &Policy,
+        writes: &mut Writes<'w>,
+        keys: &'k SubjectKeys,
+        limits: AttemptLimits,
+    ) -> Result<Self, RateLimited>
+    where
+        'k: 'w,
+    {
+        let AttemptLimits { failed, network_is_known } = limits;
+        let FailedAttempts { mut email, mut email_and_network, network, now } = failed;
+        let locked_out = |retry_after| RateLimited { scope: Scope::Account, retry_after };
+        email_and_network.reserve(WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK, now).map_err(locked_out)?;
+        lockouts::write(writes, &keys.email_and_network, email_and_network);
+        if !network_is_known {
+            email.reserve(WRONG_PASSWORDS_PER_ADDRESS, now).map_err(locked_out)?;
+            lockouts::write(writes, &keys.email, email);
+            let network_limit = &policy.wrong_passwords_per_network;
+            let rate_limited = |retry_after| RateLimited { scope: Scope::Network, retry_after };
+            network_limit.check(&network, now).map_err(rate_limited)?;
+            let network = network_limit.with(&network, now);
+            rate_limits::write(writes, &keys.network, LimitKind::WrongPasswordsPerNetwork, network);
         }
-        AttemptOutcome::LetIn => let_in(writes, keys, now),
+        Ok(Self { keys, reserved_at: now, network_is_known })
     }
-    if attempt.everywhere {
-        everywhere.give_back(WRONG_PASSWORDS, attempt.at);
-        lockouts::write(writes, &keys.address, everywhere);
-        from.retain(|&at| at != attempt.at);
-        rate_limits::set(writes, &keys.network, LimitKind::WrongPasswordsFrom, from);
+
+    /// Settles the attempt in a transaction of its own.
+    pub(crate) async fn settle(self, app: &App, outcome: AttemptOutcome) -> Result<(), Error> {
+        let connection = app.store.connection().await?;
+        let reading = FailedAttempts::read(&connection, self.keys);
+        let (transaction, failed) =
+            Transaction::begin(&connection, Commit::Asynchronous, &self.keys.locks(), reading).await?;
+        let mut writes = Writes::default();
+        self.settle_in(&mut writes, failed, outcome);
+        transaction.commit(writes).await?;
+        Ok(())
     }
+
+    /// Settles the attempt in a transaction of the caller, who holds the locks of the keys, commits `writes`, and calls
+    /// [`ensure_settled`](Self::ensure_settled) with the result.
+    pub(crate) fn settle_in<'w>(&self, writes: &mut Writes<'w>, failed: FailedAttempts, outcome: AttemptOutcome)
+    where
+        'k: 'w,
+    {
+        let keys = self.keys;
+        let FailedAttempts { mut email, mut email_and_network, mut network, now } = failed;
+        match outcome {
+            // Only its own failure is removed: an attacker who knows the password of a registration of his own at this
+            // email address may still be guessing that of the account.
+            AttemptOutcome::NotVerified | AttemptOutcome::Correct => {
+                email_and_network.release(WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK, self.reserved_at);
+                lockouts::write(writes, &keys.email_and_network, email_and_network);
+            }
+            AttemptOutcome::CorrectForAccount => mark_network_known(writes, keys, now),
+        }
+        if !self.network_is_known {
+            email.release(WRONG_PASSWORDS_PER_ADDRESS, self.reserved_at);
+            lockouts::write(writes, &keys.email, email);
+            network.retain(|&at| at != self.reserved_at);
+            rate_limits::write(writes, &keys.network, LimitKind::WrongPasswordsPerNetwork, network);
+        }
+    }
+
+    /// Settles the attempt if the transaction that should have settled it has failed, and returns the result of that
+    /// transaction. The password was correct, so a retry of the client must not be locked out by the failure.
+    pub(crate) async fn ensure_settled<T>(self, app: &App, result: Result<T, Error>) -> Result<T, Error> {
+        if matches!(result, Err(Error::Unavailable(_) | Error::Internal(_))) {
+            // Best effort: this is likely to fail for the same reason. Nothing happens if the attempt is settled
+            // already.
+            let _ = self.settle(app, AttemptOutcome::Correct).await;
+        }
+        result
+    }
+
+    /// Settles the attempt after a wrong password: the failure that was reserved stays.
+    pub(crate) fn keep_as_failure(self) {}
+}
+
+/// Deletes the failed attempts at this email address from this network, and marks the network as known for it.
+/// The caller has locked the email address, and commits.
+pub(crate) fn mark_network_known<'w>(writes: &mut Writes<'w>, keys: &'w SubjectKeys, now: OffsetDateTime) {
+    lockouts::delete(writes, &keys.email_and_network);
+    rate_limits::write(writes, &keys.email_and_network, LimitKind::LastLogin, vec![now]);
 }

@@ -1,4 +1,4 @@
-//! Brings a stored hash to the costs of today, when its password is at hand.
+//! Rehashes a stored password with the current parameters, after the user has submitted the correct password.
 
 use std::future::ready;
 
@@ -14,23 +14,24 @@ use crate::{
     },
 };
 
-/// The password was proved to be the user's. There is no hurry: what fails now is done the next time.
-pub(crate) async fn renew(app: &App, user: &User, keys: &SubjectKeys, password: &Password) {
-    let costs = app.hashes.costs();
+/// Rehashes the password of an account if its hash has other parameters than those configured. The caller has verified
+/// that it is the user's password. Failures are only logged: the next login tries again.
+pub(crate) async fn rehash_if_outdated(app: &App, user: &User, keys: &SubjectKeys, password: &Password) {
+    let costs = app.hash_pool.costs();
     let Some(recipe) = Recipe::of(&user.password_hash).filter(|recipe| recipe.costs != costs) else { return };
-    if let Err(error) = replace(app, user, keys, password, Recipe { costs, ..recipe }).await {
-        tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "a hash of other costs stays as it is");
+    if let Err(error) = rehash(app, user, keys, password, Recipe { costs, ..recipe }).await {
+        let error = format!("{:#}", anyhow::Error::from(error));
+        tracing::warn!(error, "password rehash failed; keeping the old parameters");
     }
 }
 
-async fn replace(app: &App, user: &User, keys: &SubjectKeys, password: &Password, recipe: Recipe) -> Result<(), Error> {
-    let proof = app.hashes.admit(Priority::Entering)?.prove(password.clone(), recipe).await?;
-    let renewed = proof.to_stored().map_err(Error::Internal)?;
+async fn rehash(app: &App, user: &User, keys: &SubjectKeys, password: &Password, recipe: Recipe) -> Result<(), Error> {
+    let proof = app.hash_pool.reserve(Priority::High)?.hash(password.clone(), recipe).await?;
+    let password_hash = proof.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
-    let (locks, nothing) = ([&keys.address], ready(Ok(())));
-    let (transaction, ()) = Transaction::begin(&connection, Commit::Durable, &locks, nothing).await?;
+    let (transaction, ()) = Transaction::begin(&connection, Commit::Durable, &[&keys.email], ready(Ok(()))).await?;
     let mut writes = Writes::default();
-    users::renew(&mut writes, user, renewed, app.policy.registration_ttl);
+    users::rehash(&mut writes, user, password_hash, app.policy.registration_ttl);
     transaction.commit(writes).await?;
     Ok(())
 }

@@ -1,5 +1,7 @@
-//! Who was refused last for having used up a limit. Who is refused again and again is told so from memory for a
-//! moment, and costs the database nothing; all others are judged anew.
+//! Remembers recent rate-limit rejections in memory, so that a client that keeps retrying costs no database query.
+//!
+//! A subject that was rejected [`REPEATED`] times within [`WINDOW`] is rejected from memory for the rest of that
+//! window. All other requests are checked against the database.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -10,70 +12,79 @@ use tokio::time::Instant;
 
 use crate::{auth::subject_keys::SubjectKeys, domain::policy::RateLimited};
 
-/// Whoever comes to the same place puts out who was there.
-const PLACES: usize = 1024;
+/// The size of the cache. A rejection replaces the one that was in the same slot.
+const SLOTS: usize = 1024;
 
-/// So many operation_problems within so long are enough: what remains of that time is refused unasked.
-const OFTEN: u32 = 10;
-const MOMENT: Duration = Duration::from_secs(1);
+/// After so many rejections within [`WINDOW`], a subject is rejected without a query until that window ends.
+const REPEATED: u32 = 10;
+const WINDOW: Duration = Duration::from_secs(1);
 
+/// A fixed-size cache of rejections by subject key.
 pub(crate) struct RejectionCache(Box<[Mutex<Option<Rejection>>]>);
 
+/// The last rejection of one subject.
 struct Rejection {
-    mark: u64,
-    what: RateLimited,
-    at: Instant,
-    /// How often since when.
-    times: u32,
-    since: Instant,
+    /// Identifies the subject.
+    tag: u64,
+    limit: RateLimited,
+    rejected_at: Instant,
+    /// How many rejections there were since `window_start`.
+    count: u32,
+    window_start: Instant,
 }
 
 impl RejectionCache {
+    /// Creates an empty cache.
     pub(crate) fn new() -> Self {
-        Self((0..PLACES).map(|_| Mutex::default()).collect())
+        Self((0..SLOTS).map(|_| Mutex::default()).collect())
     }
 
-    /// Refuses who was refused often enough just now.
+    /// Rejects a request from memory if one of its subjects was rejected often enough within the current window.
     pub(crate) fn check(&self, keys: &SubjectKeys) -> Result<(), RateLimited> {
         let now = Instant::now();
-        for name in [&keys.here, &keys.network] {
-            let place = self.place(name);
-            let Some(refused) = place.as_ref().filter(|refused| refused.mark == mark(name)) else { continue };
-            let retry_after = refused.what.retry_after - (now - refused.at);
-            if refused.times >= OFTEN && now < refused.since + MOMENT && retry_after.is_positive() {
-                return Err(RateLimited { retry_after, ..refused.what });
+        for key in [&keys.email_and_network, &keys.network] {
+            let slot = self.slot(key);
+            let Some(rejection) = slot.as_ref().filter(|rejection| rejection.tag == tag(key)) else { continue };
+            let retry_after = rejection.limit.retry_after - (now - rejection.rejected_at);
+            let in_window = now < rejection.window_start + WINDOW;
+            if rejection.count >= REPEATED && in_window && retry_after.is_positive() {
+                return Err(RateLimited { retry_after, ..rejection.limit });
             }
         }
         Ok(())
     }
 
-    /// Whether a error is likely: then nothing is asked that it would make vain. A guess, which decides nothing.
-    pub(crate) fn likely(&self, keys: &SubjectKeys) -> bool {
-        let is_here = |name| self.place(name).as_ref().is_some_and(|refused| refused.mark == mark(name));
-        [&keys.here, &keys.network].into_iter().any(is_here)
+    /// Whether one of the subjects was rejected last time, so that another rejection is likely and queries that it
+    /// would make useless should wait. Only a hint: it never rejects a request.
+    pub(crate) fn is_rejection_likely(&self, keys: &SubjectKeys) -> bool {
+        let is_cached = |key| self.slot(key).as_ref().is_some_and(|rejection| rejection.tag == tag(key));
+        [&keys.email_and_network, &keys.network].into_iter().any(is_cached)
     }
 
-    /// Remembers how a name was judged.
-    pub(crate) fn note(&self, name: &[u8; 32], judged: Result<(), RateLimited>) -> Result<(), RateLimited> {
-        let (mark, at, mut place) = (mark(name), Instant::now(), self.place(name));
-        let before = place.take_if(|refused| refused.mark == mark || judged.is_err());
-        if let Err(what) = judged {
-            let before = before.filter(|before| before.mark == mark && at < before.since + MOMENT);
-            let (times, since) = before.map_or((1, at), |before| (before.times + 1, before.since));
-            *place = Some(Rejection { mark, what, at, times, since });
+    /// Records the result of a check against the database for one subject, and returns it.
+    pub(crate) fn record(&self, key: &[u8; 32], checked: Result<(), RateLimited>) -> Result<(), RateLimited> {
+        let tag = tag(key);
+        let now = Instant::now();
+        let mut slot = self.slot(key);
+        let previous = slot.take_if(|rejection| rejection.tag == tag || checked.is_err());
+        if let Err(limit) = checked {
+            let same_window = previous.filter(|previous| previous.tag == tag && now < previous.window_start + WINDOW);
+            let (count, window_start) =
+                same_window.map_or((1, now), |previous| (previous.count + 1, previous.window_start));
+            *slot = Some(Rejection { tag, limit, rejected_at: now, count, window_start });
         }
-        judged
+        checked
     }
 
-    fn place(&self, name: &[u8; 32]) -> MutexGuard<'_, Option<Rejection>> {
-        let place = usize::from(u16::from_be_bytes([name[8], name[9]])) % PLACES;
-        self.0[place].lock().unwrap_or_else(PoisonError::into_inner)
+    fn slot(&self, key: &[u8; 32]) -> MutexGuard<'_, Option<Rejection>> {
+        let slot = usize::from(u16::from_be_bytes([key[8], key[9]])) % SLOTS;
+        self.0[slot].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// SubjectKeys are keyed hashes, so any part of one is as good as all of it.
-fn mark(name: &[u8; 32]) -> u64 {
-    u64::from_be_bytes(std::array::from_fn(|i| name[i]))
+/// Subject keys are keyed hashes, so 64 bits of one identify it as well as all of it.
+fn tag(key: &[u8; 32]) -> u64 {
+    u64::from_be_bytes(std::array::from_fn(|i| key[i]))
 }
 
 #[cfg(test)]
@@ -81,51 +92,52 @@ mod tests {
     use super::*;
     use crate::domain::policy::Scope;
 
-    fn keys(here: u8, network: u8) -> SubjectKeys {
-        SubjectKeys { address: [0; 32], here: [here; 32], network: [network; 32] }
+    fn keys(email_and_network: u8, network: u8) -> SubjectKeys {
+        SubjectKeys { email: [0; 32], email_and_network: [email_and_network; 32], network: [network; 32] }
     }
 
-    fn refused(scope: Scope) -> Result<(), RateLimited> {
+    fn rejected(scope: Scope) -> Result<(), RateLimited> {
         Err(RateLimited { scope, retry_after: time::Duration::MINUTE })
     }
 
     #[test]
-    fn a_refusal_is_remembered_for_whom_it_was_and_until_it_is_over() {
-        let spent = RejectionCache::new();
-        assert!(!spent.likely(&keys(1, 2)));
-        let _ = spent.note(&[1; 32], refused(Scope::Address));
-        assert!(spent.likely(&keys(1, 3)) && !spent.likely(&keys(4, 2)));
-        let _ = spent.note(&[2; 32], refused(Scope::Network));
-        assert!(spent.likely(&keys(5, 2)) && !spent.likely(&keys(4, 3)));
-        let _ = spent.note(&[1; 32], Ok(()));
-        assert!(!spent.likely(&keys(1, 3)));
+    fn rejection_is_likely_for_its_subject_until_accepted() {
+        let cache = RejectionCache::new();
+        assert!(!cache.is_rejection_likely(&keys(1, 2)));
+        let _ = cache.record(&[1; 32], rejected(Scope::Address));
+        assert!(cache.is_rejection_likely(&keys(1, 3)) && !cache.is_rejection_likely(&keys(4, 2)));
+        let _ = cache.record(&[2; 32], rejected(Scope::Network));
+        assert!(cache.is_rejection_likely(&keys(5, 2)) && !cache.is_rejection_likely(&keys(4, 3)));
+        let _ = cache.record(&[1; 32], Ok(()));
+        assert!(!cache.is_rejection_likely(&keys(1, 3)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_refused_often_is_refused_unasked_and_nobody_else() {
-        let spent = RejectionCache::new();
-        for _ in 1..OFTEN {
-            let _ = spent.note(&[1; 32], refused(Scope::Address));
-            assert_eq!(spent.check(&keys(1, 2)), Ok(()));
+    async fn repeated_rejections_are_answered_from_memory_for_one_window() {
+        let cache = RejectionCache::new();
+        for _ in 1..REPEATED {
+            let _ = cache.record(&[1; 32], rejected(Scope::Address));
+            assert_eq!(cache.check(&keys(1, 2)), Ok(()));
         }
-        let _ = spent.note(&[1; 32], refused(Scope::Address));
-        let RateLimited { scope, retry_after } = spent.check(&keys(1, 2)).unwrap_err();
+        let _ = cache.record(&[1; 32], rejected(Scope::Address));
+        let RateLimited { scope, retry_after } = cache.check(&keys(1, 2)).unwrap_err();
         assert!(scope == Scope::Address && retry_after <= time::Duration::MINUTE);
-        assert_eq!(spent.check(&keys(3, 2)), Ok(()));
-        for _ in 0..OFTEN {
-            let _ = spent.note(&[2; 32], refused(Scope::Network));
+        assert_eq!(cache.check(&keys(3, 2)), Ok(()));
+        for _ in 0..REPEATED {
+            let _ = cache.record(&[2; 32], rejected(Scope::Network));
         }
-        assert!(spent.check(&keys(3, 2)).is_err(), "all of that network");
-        tokio::time::advance(MOMENT).await;
-        assert_eq!(spent.check(&keys(1, 2)), Ok(()), "once a moment it is asked");
+        assert!(cache.check(&keys(3, 2)).is_err(), "the whole network is rejected");
+        tokio::time::advance(WINDOW).await;
+        assert_eq!(cache.check(&keys(1, 2)), Ok(()), "after each window the database is asked again");
     }
 
     #[test]
-    fn nobody_is_refused_unasked_for_longer_than_the_limit_lasts() {
-        let spent = RejectionCache::new();
-        for _ in 0..2 * OFTEN {
-            let _ = spent.note(&[1; 32], Err(RateLimited { scope: Scope::Network, retry_after: time::Duration::ZERO }));
+    fn memory_never_rejects_longer_than_the_limit() {
+        let cache = RejectionCache::new();
+        for _ in 0..2 * REPEATED {
+            let limit = RateLimited { scope: Scope::Network, retry_after: time::Duration::ZERO };
+            let _ = cache.record(&[1; 32], Err(limit));
         }
-        assert_eq!(spent.check(&keys(1, 2)), Ok(()));
+        assert_eq!(cache.check(&keys(1, 2)), Ok(()));
     }
 }

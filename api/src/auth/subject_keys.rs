@@ -1,34 +1,49 @@
-//! Under which keys an address and a network stand in the limits, and are locked. Nobody can tell from them
-//! who it is.
+//! Keyed hashes that identify an email address or a network in rate limits and advisory locks.
+//!
+//! Without the secret, such a key cannot be traced back to the email address or the network.
 
 use crate::{
     app::App,
     domain::{email::EmailAddress, network::Network},
 };
 
+/// The keys of one request: under them its limits are stored, and by them it is serialised with other requests.
 pub(crate) struct SubjectKeys {
-    pub(crate) address: [u8; 32],
-    /// The address together with the network that asks for it.
-    pub(crate) here: [u8; 32],
+    /// The email address.
+    pub(crate) email: [u8; 32],
+    /// The email address together with the network of the client.
+    pub(crate) email_and_network: [u8; 32],
+    /// The network of the client.
     pub(crate) network: [u8; 32],
 }
 
+impl SubjectKeys {
+    /// The locks of a request that counts attempts. The email address is locked before the network, never after.
+    pub(crate) fn locks(&self) -> [&[u8; 32]; 2] {
+        [&self.email, &self.network]
+    }
+}
+
 impl App {
-    pub(crate) fn keys(&self, email: &EmailAddress, network: Network) -> SubjectKeys {
-        let (key, network) = (self.ring.oldest(), network.name());
+    /// The keys of a request for this email address from this network.
+    pub(crate) fn subject_keys(&self, email: &EmailAddress, network: Network) -> SubjectKeys {
+        let key = self.code_secrets.oldest();
+        let network = network.name();
         SubjectKeys {
-            address: self.address_name(email),
-            here: key.pseudonym("address at network", &format!("{} {network}", email.as_str())),
+            email: self.email_key(email),
+            email_and_network: key.pseudonym("address at network", &format!("{} {network}", email.as_str())),
             network: key.pseudonym("network", &network),
         }
     }
 
-    pub(crate) fn address_name(&self, email: &EmailAddress) -> [u8; 32] {
-        self.ring.oldest().pseudonym("address", email.as_str())
+    /// The key of an email address alone.
+    pub(crate) fn email_key(&self, email: &EmailAddress) -> [u8; 32] {
+        self.code_secrets.oldest().pseudonym("address", email.as_str())
     }
 
-    /// Under which the wrong guesses at the resets of an address are kept: they are no guesses at its registrations.
-    pub(crate) fn reset_name(&self, email: &EmailAddress) -> [u8; 32] {
-        self.ring.oldest().pseudonym("reset", email.as_str())
+    /// The key that wrong reset codes of an email address are counted under. They do not count as wrong codes of its
+    /// registrations.
+    pub(crate) fn reset_guess_key(&self, email: &EmailAddress) -> [u8; 32] {
+        self.code_secrets.oldest().pseudonym("reset", email.as_str())
     }
 }

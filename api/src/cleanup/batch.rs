@@ -1,4 +1,4 @@
-//! One transaction's share of what is over: some rows of every kind.
+//! One batch of the cleanup job: one transaction that deletes a limited number of expired rows of every table.
 
 use std::collections::BTreeMap;
 
@@ -11,84 +11,103 @@ use crate::{
     store::{
         Connection, cleanup_lock, deliveries, guesses, lockouts, mail_suppressions, password_changes,
         rate_limits::{self, LimitKind},
-        registrations::over,
-        resets, sessions,
+        registrations, resets, sessions,
         transaction::{Commit, Transaction, Writes},
     },
 };
 
-/// What was removed, by table.
+/// The numbers of deleted rows, by table.
 #[derive(Default)]
-pub(crate) struct Removed {
+pub(crate) struct Deleted {
     tables: BTreeMap<&'static str, u64>,
-    /// Of some kind there were as many as are taken at once.
+    /// At least one statement deleted as many rows as it may.
     pub(crate) may_be_more: bool,
 }
 
-/// Takes nothing while another process is at it: that one will come to all of it. What comes back with a crash of
-/// Postgres is removed once more.
-pub(crate) async fn remove(work: &Cleanup, rows: u16, connection: &Connection) -> Result<Removed, Error> {
-    let (transaction, turn) = Transaction::begin(connection, Commit::Soon, &[], cleanup_lock::take(connection)).await?;
-    let Some(now) = turn else { return Ok(Removed::default()) };
-    let mut tables = vec![];
-    let mut writes = Writes::default();
-    forget(work, (now, rows.into()), &mut writes, &mut tables);
-    let counts = transaction.commit(writes).await?;
-    let mut removed = Removed::default();
-    for (table, count) in tables.into_iter().zip(counts) {
-        *removed.tables.entry(table).or_default() += count;
-        removed.may_be_more |= count >= rows.into();
+/// Deletes up to `max_rows` rows with each statement; nothing while another process holds the cleanup lock, because
+/// that process deletes everything. The commit is asynchronous: rows that a crash of Postgres restores are deleted
+/// again.
+pub(crate) async fn delete_expired(
+    cleanup: &Cleanup,
+    max_rows: u16,
+    connection: &Connection,
+) -> Result<Deleted, Error> {
+    let locking = cleanup_lock::try_acquire(connection);
+    let (transaction, locked_at) = Transaction::begin(connection, Commit::Asynchronous, &[], locking).await?;
+    let Some(now) = locked_at else { return Ok(Deleted::default()) };
+    let deletions = Deletions::new(cleanup, now, max_rows.into());
+    let counts = transaction.commit(deletions.writes).await?;
+    let mut deleted = Deleted::default();
+    for (table, count) in deletions.tables.into_iter().zip(counts) {
+        *deleted.tables.entry(table).or_default() += count;
+        deleted.may_be_more |= count >= max_rows.into();
     }
-    Ok(removed)
+    Ok(deleted)
 }
 
-/// Each statement, and the table it is about.
-fn forget(work: &Cleanup, (now, rows): (OffsetDateTime, i64), writes: &mut Writes<'_>, tables: &mut Vec<&'static str>) {
-    let over = work.retention.cutoffs(&work.policy, now);
-    over::forget_pending(writes, over.pending, rows);
-    over::forget_ended(writes, over.ended, rows);
-    tables.extend(["registrations", "registrations"]);
-    deliveries::forget(writes, over.deliveries, rows);
-    resets::forget(writes, over.resets, rows);
-    password_changes::forget(writes, over.password_changes, rows);
-    tables.extend(["deliveries", "resets", "password_changes"]);
-    for (kind, since) in [
-        (LimitKind::Codes, over.codes),
-        (LimitKind::CodesFrom, over.codes_from),
-        (LimitKind::RegistrationsFrom, over.registrations_from),
-        (LimitKind::WrongCodesFrom, over.wrong_codes_from),
-        (LimitKind::WrongPasswordsFrom, over.wrong_passwords_from),
-        (LimitKind::LetIn, over.let_in),
-    ] {
-        rate_limits::forget(writes, kind, since, rows);
-        tables.push("budgets");
-    }
-    guesses::forget(writes, over.guesses, rows);
-    guesses::forget_hours(writes, over.hours, rows);
-    tables.extend(["guesses", "guesses_by_hour"]);
-    lockouts::forget_quiet(writes, over.lockouts, rows);
-    tables.push("lockouts");
-    // No rule looks at one that has expired, or run out.
-    sessions::forget(writes, now, rows);
-    mail_suppressions::forget(writes, now, rows);
-    tables.extend(["sessions", "mutes"]);
+/// The statements of a batch, and the table of each.
+struct Deletions {
+    writes: Writes<'static>,
+    tables: Vec<&'static str>,
 }
 
-impl Removed {
-    pub(crate) fn add(&mut self, other: Self) {
-        for (table, rows) in other.tables {
+impl Deletions {
+    fn new(cleanup: &Cleanup, now: OffsetDateTime, max_rows: i64) -> Self {
+        let cutoffs = cleanup.retention.cutoffs(&cleanup.policy, now);
+        let (mut writes, mut tables) = (Writes::default(), vec![]);
+        registrations::delete_expired_pending(&mut writes, cutoffs.pending, max_rows);
+        registrations::delete_expired_ended(&mut writes, cutoffs.ended, max_rows);
+        tables.extend(["registrations", "registrations"]);
+        deliveries::delete_expired(&mut writes, cutoffs.deliveries, max_rows);
+        resets::delete_expired(&mut writes, cutoffs.resets, max_rows);
+        password_changes::delete_expired(&mut writes, cutoffs.password_changes, max_rows);
+        tables.extend(["deliveries", "resets", "password_changes"]);
+        for (kind, cutoff) in [
+            (LimitKind::Codes, cutoffs.codes),
+            (LimitKind::CodesPerNetwork, cutoffs.codes_per_network),
+            (LimitKind::RegistrationsPerNetwork, cutoffs.registrations_per_network),
+            (LimitKind::WrongCodesPerNetwork, cutoffs.wrong_codes_per_network),
+            (LimitKind::WrongPasswordsPerNetwork, cutoffs.wrong_passwords_per_network),
+            (LimitKind::LastLogin, cutoffs.last_logins),
+        ] {
+            rate_limits::delete_expired(&mut writes, kind, cutoff, max_rows);
+            tables.push("budgets");
+        }
+        guesses::delete_expired(&mut writes, cutoffs.guesses, max_rows);
+        guesses::delete_expired_hours(&mut writes, cutoffs.guess_hours, max_rows);
+        tables.extend(["guesses", "guesses_by_hour"]);
+        lockouts::delete_expired(&mut writes, cutoffs.lockouts, max_rows);
+        tables.push("lockouts");
+        // No rule looks at a session or a mail suppression after its end.
+        sessions::delete_expired(&mut writes, now, max_rows);
+        mail_suppressions::delete_expired(&mut writes, now, max_rows);
+        tables.extend(["sessions", "mutes"]);
+        Self { writes, tables }
+    }
+}
+
+impl Deleted {
+    /// Adds the next batch.
+    pub(crate) fn add(&mut self, batch: Self) {
+        for (table, rows) in batch.tables {
             *self.tables.entry(table).or_default() += rows;
         }
-        self.may_be_more = other.may_be_more;
+        self.may_be_more = batch.may_be_more;
     }
 
-    pub(crate) fn count(&self, rows: &Family<1>) {
-        self.tables.iter().for_each(|(table, count)| rows.of([table]).add(i64::try_from(*count).unwrap_or(0)));
+    /// Adds the numbers to the metric.
+    pub(crate) fn count(&self, metric: &Family<1>) {
+        self.tables.iter().for_each(|(table, rows)| metric.of([table]).add(i64::try_from(*rows).unwrap_or(0)));
     }
 
-    /// Like `12 registrations, 3 budgets`; empty if nothing was.
-    pub(crate) fn told(&self) -> String {
-        let some = self.tables.iter().filter(|&(_, &rows)| rows > 0);
-        some.map(|(table, rows)| format!("{rows} {table}")).collect::<Vec<_>>().join(", ")
+    /// Whether no row was deleted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tables.values().all(|&rows| rows == 0)
+    }
+
+    /// For the log, like `12 registrations, 3 budgets`.
+    pub(crate) fn summary(&self) -> String {
+        let nonzero = self.tables.iter().filter(|&(_, &rows)| rows > 0);
+        nonzero.map(|(table, rows)| format!("{rows} {table}")).collect::<Vec<_>>().join(", ")
     }
 }

@@ -1,29 +1,30 @@
-//! How long, how many, how often: the settings that make the policy.
+//! The settings of the policy: code lifetimes, attempts and rate limits.
 
 use anyhow::Result;
 
-use super::{on, settings::Settings, within};
+use super::{check_range, parse_on_off, settings::RawSettings};
 use crate::domain::{
-    policy::{Policy, WRONG_CODES_FROM, WRONG_PASSWORDS_FROM},
+    policy::{Policy, WRONG_CODES_PER_NETWORK, WRONG_PASSWORDS_PER_NETWORK},
     rate_limit::{guess_escalation::GuessLimits, reset_escalation::ResetLimits, sliding_window::SlidingWindow},
 };
 
-pub(crate) fn check(settings: &Settings) -> Result<Policy> {
+/// Validates the settings of the policy.
+pub(crate) fn check(settings: &RawSettings) -> Result<Policy> {
     let seconds = |seconds: u32| time::Duration::seconds(seconds.into());
-    within("CODE_LENGTH", settings.code_length.into(), 4, 10)?;
-    within("CODE_TTL_SECONDS", settings.code_ttl_seconds, 1, 3_600)?;
-    within("CODE_MAX_AGE_SECONDS", settings.code_max_age_seconds, settings.code_ttl_seconds, 86_400)?;
-    within("CODE_ATTEMPTS", settings.code_attempts.into(), 1, 10)?;
-    within("RESET_TTL_SECONDS", settings.reset_ttl_seconds, 1, 3_600)?;
-    within("CODES_PER_HOUR", settings.codes_per_hour.into(), 1, 1_000)?;
-    within("CODES_PER_DAY", settings.codes_per_day.into(), 1, 1_000)?;
-    within("REGISTRATIONS_PER_NETWORK_PER_HOUR", settings.registrations_per_network_per_hour.into(), 0, 10_000)?;
-    within("RESEND_THROTTLE_SECONDS", settings.resend_throttle_seconds, 0, 86_400)?;
-    within("REGISTRATION_TTL_SECONDS", settings.registration_ttl_seconds, 1, 31_536_000)?;
-    within("SESSION_TTL_SECONDS", settings.session_ttl_seconds, 1, 31_536_000)?;
-    within("PASSWORD_MIN_LENGTH", settings.password_min_length.into(), 8, 64)?;
+    check_range("CODE_LENGTH", settings.code_length.into(), 4, 10)?;
+    check_range("CODE_TTL_SECONDS", settings.code_ttl_seconds, 1, 3_600)?;
+    check_range("CODE_MAX_AGE_SECONDS", settings.code_max_age_seconds, settings.code_ttl_seconds, 86_400)?;
+    check_range("CODE_ATTEMPTS", settings.code_attempts.into(), 1, 10)?;
+    check_range("RESET_TTL_SECONDS", settings.reset_ttl_seconds, 1, 3_600)?;
+    check_range("CODES_PER_HOUR", settings.codes_per_hour.into(), 1, 1_000)?;
+    check_range("CODES_PER_DAY", settings.codes_per_day.into(), 1, 1_000)?;
+    check_range("REGISTRATIONS_PER_NETWORK_PER_HOUR", settings.registrations_per_network_per_hour.into(), 0, 10_000)?;
+    check_range("RESEND_THROTTLE_SECONDS", settings.resend_throttle_seconds, 0, 86_400)?;
+    check_range("REGISTRATION_TTL_SECONDS", settings.registration_ttl_seconds, 1, 31_536_000)?;
+    check_range("SESSION_TTL_SECONDS", settings.session_ttl_seconds, 1, 31_536_000)?;
+    check_range("PASSWORD_MIN_LENGTH", settings.password_min_length.into(), 8, 64)?;
     Ok(Policy {
-        guesses: GuessLimits::new(settings.code_length, on("CODE_ESCALATION", &settings.code_escalation)?),
+        guesses: GuessLimits::new(settings.code_length, parse_on_off("CODE_ESCALATION", &settings.code_escalation)?),
         resets: ResetLimits::new(settings.code_length),
         code_ttl: seconds(settings.code_ttl_seconds),
         code_max_age: seconds(settings.code_max_age_seconds),
@@ -31,11 +32,14 @@ pub(crate) fn check(settings: &Settings) -> Result<Policy> {
         reset_ttl: seconds(settings.reset_ttl_seconds),
         resend_throttle: seconds(settings.resend_throttle_seconds),
         codes: codes(settings.codes_per_hour.into(), settings.codes_per_day.into()),
-        // 3 of 5 and 5 of 10, or as much of other numbers.
-        codes_from: codes((settings.codes_per_hour * 3 / 5).max(1).into(), (settings.codes_per_day / 2).max(1).into()),
-        wrong_codes_from: SlidingWindow::new(&WRONG_CODES_FROM),
-        wrong_passwords_from: SlidingWindow::new(&WRONG_PASSWORDS_FROM),
-        registrations_from: match settings.registrations_per_network_per_hour {
+        // A network may use 3 of 5 codes an hour and 5 of 10 a day, or the same share of other numbers.
+        codes_per_network: codes(
+            (settings.codes_per_hour * 3 / 5).max(1).into(),
+            (settings.codes_per_day / 2).max(1).into(),
+        ),
+        wrong_codes_per_network: SlidingWindow::new(&WRONG_CODES_PER_NETWORK),
+        wrong_passwords_per_network: SlidingWindow::new(&WRONG_PASSWORDS_PER_NETWORK),
+        registrations_per_network: match settings.registrations_per_network_per_hour {
             0 => None,
             limit => Some(SlidingWindow::new(&[(limit.into(), time::Duration::HOUR)])),
         },

@@ -1,22 +1,23 @@
-//! The settings about what is kept when it is over.
+//! The settings of the cleanup: retention times and interval.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{settings::Settings, within};
+use super::{check_range, settings::RawSettings};
 use crate::domain::retention::Retention;
 
-const A_DAY: u32 = 86_400;
-const TEN_YEARS: u32 = 3_650 * A_DAY;
+const DAY_SECONDS: u32 = 86_400;
+const TEN_YEARS_SECONDS: u32 = 3_650 * DAY_SECONDS;
 
-/// What is kept for how long, and how often it is looked for what is not.
-pub(crate) fn check(settings: &Settings) -> Result<(Retention, Duration)> {
-    // A repetition by `Idempotency-Key` needs its registration for a day, and no code lives longer.
-    within("RETAIN_REGISTRATIONS_SECONDS", settings.retain_registrations_seconds, A_DAY, TEN_YEARS)?;
-    // A mail that warns of a changed password may be on its way for a week, and is not mailed again while it is on record.
-    within("RETAIN_DELIVERIES_SECONDS", settings.retain_deliveries_seconds, 7 * A_DAY, TEN_YEARS)?;
-    within("HOUSEKEEPING_SECONDS", settings.housekeeping_seconds, 1, 3_600)?;
+/// Validates the retention times and the interval of the cleanup job.
+pub(crate) fn check(settings: &RawSettings) -> Result<(Retention, Duration)> {
+    // A repeated request with an `Idempotency-Key` needs its registration for a day, and no code is valid longer.
+    check_range("RETAIN_REGISTRATIONS_SECONDS", settings.retain_registrations_seconds, DAY_SECONDS, TEN_YEARS_SECONDS)?;
+    // The warning of a changed password may be on its way for a week; its delivery record prevents that it is sent
+    // twice.
+    check_range("RETAIN_DELIVERIES_SECONDS", settings.retain_deliveries_seconds, 7 * DAY_SECONDS, TEN_YEARS_SECONDS)?;
+    check_range("HOUSEKEEPING_SECONDS", settings.housekeeping_seconds, 1, 3_600)?;
     let seconds = |seconds: u32| time::Duration::seconds(seconds.into());
     let retention = Retention {
         registrations: seconds(settings.retain_registrations_seconds),

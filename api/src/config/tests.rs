@@ -1,20 +1,20 @@
-//! What a setting may be, and what is said of one that may not.
+//! Tests of valid and invalid settings, and of the errors for invalid ones.
 
 use super::*;
 
-const GOOD: [(&str, &str); 3] = [
+const REQUIRED: [(&str, &str); 3] = [
     ("DATABASE_URL", "postgres://u:hunter2@h/x"),
     ("AMQP_URL", "amqp://u:hunter2@h"),
     ("CODE_SECRETS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
 ];
 
 fn load(changed: &[(&str, &str)]) -> Result<Config> {
-    let all = GOOD.iter().chain(changed).map(|(name, value)| (name.to_string(), value.to_string()));
+    let all = REQUIRED.iter().chain(changed).map(|(name, value)| (name.to_string(), value.to_string()));
     Config::load_from(all)
 }
 
 #[test]
-fn the_defaults_are_those_of_the_contract() {
+fn defaults_match_the_api_contract() {
     let config = load(&[]).unwrap();
     assert_eq!((config.policy.guesses.ladder(), config.policy.code_attempts), (&[4, 6, 8][..], 3));
     assert_eq!(config.policy.code_ttl, time::Duration::MINUTE);
@@ -26,7 +26,7 @@ fn the_defaults_are_those_of_the_contract() {
 }
 
 #[test]
-fn production_refuses_the_secret_that_everybody_knows() {
+fn production_rejects_the_example_secret() {
     let example = ("CODE_SECRETS", "x:ZXhhbXBsZS1zZWNyZXQtZG8tbm90LXVzZS1pbi1wcm9k");
     assert!(load(&[example]).is_ok());
     let error = load(&[example, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
@@ -34,18 +34,18 @@ fn production_refuses_the_secret_that_everybody_knows() {
 }
 
 #[test]
-fn production_refuses_the_logins_that_everybody_knows() {
+fn production_rejects_the_example_logins() {
     let (broker, database) =
         (("AMQP_URL", "amqp://guest:guest@h"), ("DATABASE_URL", "postgres://vestibule:vestibule@h/x"));
     for login in [broker, database] {
         assert!(load(&[login]).is_ok());
         let error = load(&[login, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
-        assert!(error.starts_with(&format!("{} holds a login", login.0)), "{error}");
+        assert!(error.starts_with(&format!("{} has a well-known login", login.0)), "{error}");
     }
 }
 
 #[test]
-fn production_refuses_hashes_that_are_too_cheap() {
+fn production_rejects_argon2_costs_below_owasp() {
     let production = ("ENVIRONMENT", "production");
     for (memory, passes) in [("9216", "3"), ("7167", "64"), ("19456", "1")] {
         let costs = [("ARGON2_MEMORY_KIB", memory), ("ARGON2_PASSES", passes)];
@@ -53,20 +53,20 @@ fn production_refuses_hashes_that_are_too_cheap() {
         let error = load(&[costs[0], costs[1], production]).err().unwrap().to_string();
         assert!(error.starts_with("ARGON2_MEMORY_KIB"), "{error}");
     }
-    // All that OWASP names.
+    // All recommendations of OWASP.
     for (memory, passes) in [("47104", "1"), ("19456", "2"), ("12288", "3"), ("9216", "4"), ("7168", "5")] {
         load(&[("ARGON2_MEMORY_KIB", memory), ("ARGON2_PASSES", passes), production]).unwrap();
     }
 }
 
 #[test]
-fn only_the_process_of_its_own_needs_a_broker() {
+fn only_the_separate_process_needs_a_broker() {
     let error = load(&[("AMQP_URL", "")]).unwrap().amqp_url().unwrap_err().to_string();
     assert!(error.starts_with("AMQP_URL is not set"), "{error}");
 }
 
 #[test]
-fn a_bad_value_is_named_and_no_secret_is_repeated() {
+fn error_names_the_setting_and_repeats_no_secret() {
     for (name, value) in [
         ("DATABASE_URL", ""),
         ("AMQP_URL", "garbage"),

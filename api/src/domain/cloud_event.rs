@@ -1,4 +1,4 @@
-//! EventKind happened, in the form that CloudEvents 1.0 gives it: for services that were written by others.
+//! Events for other services, in the CloudEvents 1.0 JSON format.
 
 use std::{fmt, time::Duration};
 
@@ -10,18 +10,19 @@ use super::email::EmailAddress;
 
 const SPECVERSION: &str = "1.0";
 
-/// EventKind AMQP has room for in a routing key.
-const LONGEST_KIND: usize = 255;
+/// The type of an event is its routing key, which AMQP limits to this length.
+const MAX_TYPE_LENGTH: usize = 255;
 
-/// How long an event rests that a listener's queue did not take: the older it is, the longer. All others who listen get it
-/// each time once more.
-const SHORTEST_REST: Duration = Duration::from_secs(30);
-const LONGEST_REST: Duration = Duration::from_hours(1);
-const SHARE_OF_AGE: u32 = 10;
+/// The back-off of an event that the queue of a subscriber rejected is a tenth of its age, within these limits. Every
+/// retry delivers the event to all other subscribers once more.
+const MIN_BACK_OFF: Duration = Duration::from_secs(30);
+const MAX_BACK_OFF: Duration = Duration::from_hours(1);
+const BACK_OFF_DIVISOR_OF_AGE: u32 = 10;
 
+/// What happened.
 #[derive(Clone, Copy)]
 pub(crate) enum EventKind {
-    /// Whoever the address belongs to: nothing tells whether it has an account.
+    /// Published whether or not the email address already has an account, so it does not reveal that.
     Registered {
         registration: Uuid,
     },
@@ -37,30 +38,33 @@ pub(crate) enum EventKind {
     },
 }
 
-/// EventKind is told beside it.
+/// The attributes that all kinds of events have.
 pub(crate) struct EventContext<'a> {
+    /// The public URL of this service.
     pub(crate) source: &'a str,
     pub(crate) at: OffsetDateTime,
     pub(crate) traceparent: &'a str,
-    /// Only where the operator wants it.
+    /// Only if `EVENTS_WITH_EMAIL` is true.
     pub(crate) email: Option<&'a EmailAddress>,
 }
 
-/// One CloudEvent. In the outbox it has the form in which it is published.
+/// One CloudEvent. The outbox stores the body that is published.
 #[derive(Clone, PartialEq)]
 pub struct Event {
     pub(crate) id: Uuid,
+    /// The CloudEvents `type`.
     pub(crate) kind: String,
     pub(crate) body: Value,
     pub(crate) traceparent: Option<String>,
-    /// How long it has waited to be told.
+    /// How long it has waited in the outbox.
     pub(crate) age: Duration,
 }
 
 impl Event {
-    pub(crate) fn new(id: Uuid, what: EventKind, circumstances: &EventContext<'_>) -> Self {
-        let EventContext { source, at, traceparent, email } = circumstances;
-        let (kind, subject, mut data) = match what {
+    /// Builds the CloudEvents body.
+    pub(crate) fn new(id: Uuid, kind: EventKind, context: &EventContext<'_>) -> Self {
+        let EventContext { source, at, traceparent, email } = context;
+        let (event_type, subject, mut data) = match kind {
             EventKind::Registered { registration } => {
                 ("user.registered", registration, json!({ "registration": registration }))
             }
@@ -70,8 +74,11 @@ impl Event {
             EventKind::PasswordChanged { user } => ("user.password_changed", user, json!({ "user": user })),
             EventKind::Deleted { user } => ("user.deleted", user, json!({ "user": user })),
         };
-        // Who was erased is named nowhere again: whoever kept the address knows by the id whose it was.
-        if let (Some(email), false) = (email, matches!(what, EventKind::Deleted { .. })) {
+        // The email address of a deleted user is not published again: a subscriber that stored it finds it by the user
+        // id.
+        if let Some(email) = email
+            && !matches!(kind, EventKind::Deleted { .. })
+        {
             data["email"] = email.as_str().into();
         }
         let mut body = Map::new();
@@ -80,21 +87,22 @@ impl Event {
             ("specversion", SPECVERSION.into()),
             ("id", id.to_string().into()),
             ("source", (*source).into()),
-            ("type", kind.into()),
+            ("type", event_type.into()),
             ("subject", subject.to_string().into()),
             ("time", time.into()),
             ("datacontenttype", "application/json".into()),
-            // The extension "Distributed Tracing".
+            // The CloudEvents extension "Distributed Tracing".
             ("traceparent", (*traceparent).into()),
             ("data", data),
         ] {
             body.insert(name.to_owned(), value);
         }
         let traceparent = Some((*traceparent).to_owned());
-        Self { id, kind: kind.to_owned(), body: body.into(), traceparent, age: Duration::ZERO }
+        Self { id, kind: event_type.to_owned(), body: body.into(), traceparent, age: Duration::ZERO }
     }
 
-    /// Of any type: a newer version of us may write others, and who listens says which it wants.
+    /// Reads an event from the outbox. Any type is accepted: a newer version of the API may write others, and
+    /// subscribers select types themselves.
     pub(crate) fn read(
         id: Uuid,
         body: Value,
@@ -104,18 +112,18 @@ impl Event {
         if body["specversion"] != SPECVERSION {
             return Err("a version of CloudEvents this relay does not know");
         }
-        let kind = body["type"].as_str().filter(|kind| (1..=LONGEST_KIND).contains(&kind.len()));
+        let kind = body["type"].as_str().filter(|kind| (1..=MAX_TYPE_LENGTH).contains(&kind.len()));
         let kind = kind.ok_or("an event without a type")?.to_owned();
         Ok(Self { id, kind, body, traceparent, age })
     }
 
-    /// After it was refused.
-    pub(crate) fn rest(&self) -> Duration {
-        (self.age / SHARE_OF_AGE).clamp(SHORTEST_REST, LONGEST_REST)
+    /// The back-off after a rejected delivery.
+    pub(crate) fn back_off(&self) -> Duration {
+        (self.age / BACK_OFF_DIVISOR_OF_AGE).clamp(MIN_BACK_OFF, MAX_BACK_OFF)
     }
 }
 
-/// The body may name an address.
+/// Without the body, which may contain an email address.
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event").field("id", &self.id).field("kind", &self.kind).finish_non_exhaustive()

@@ -1,9 +1,9 @@
-//! A code as a person types it.
+//! Codes as users type them.
 
 use super::policy::FieldError;
 
-/// Blanks around the digits are forgiven, nothing else.
-pub(crate) fn read(given: &str) -> Result<&str, FieldError> {
+/// Parses a code. White space around the digits is ignored; nothing else is allowed beside them.
+pub(crate) fn parse(given: &str) -> Result<&str, FieldError> {
     let digits = given.trim();
     if digits.is_empty() {
         return Err(FieldError::new("code", "required", "The code from the mail is needed."));
@@ -19,12 +19,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blanks_around_a_code_are_forgiven_and_nothing_else() {
-        assert_eq!(read(" 0042\n"), Ok("0042"));
+    fn only_white_space_around_a_code_is_ignored() {
+        assert_eq!(parse(" 0042\n"), Ok("0042"));
         for (given, code) in
             [("", "required"), ("  ", "required"), ("00 42", "invalid"), ("+042", "invalid"), ("٠٠٤٢", "invalid")]
         {
-            assert_eq!(read(given).unwrap_err().code, code, "{given:?}");
+            assert_eq!(parse(given).unwrap_err().code, code, "{given:?}");
         }
     }
 }

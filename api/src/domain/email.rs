@@ -1,4 +1,4 @@
-//! An e-mail address in the one form that is stored, compared and mailed to.
+//! Email addresses in the canonical form that is stored, compared and mailed to.
 
 use std::fmt;
 
@@ -7,12 +7,13 @@ use super::policy::FieldError;
 const MAX_ADDRESS: usize = 254;
 const MAX_LOCAL: usize = 64;
 
-/// Lower case, dot-atom local part, ASCII domain with a dot. What was validated is what is stored is
-/// what stands in RCPT. It prints masked.
+/// A valid email address: lower case, dot-atom local part, ASCII domain with a dot. The validated text is the stored
+/// text and the text in SMTP `RCPT TO`. Its debug output is masked.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct EmailAddress(String);
 
 impl EmailAddress {
+    /// Parses and normalises what a client sent.
     pub(crate) fn parse(given: &str) -> Result<Self, FieldError> {
         let given = given.trim();
         if given.is_empty() {
@@ -20,7 +21,8 @@ impl EmailAddress {
         }
         let invalid =
             FieldError::new("email", "invalid", "This is not an e-mail address of the form name@example.com.");
-        // Longer than any address can be, even before its domain becomes ASCII: not worth a look.
+        // Longer than any address can be, even before its domain is converted to ASCII: rejected before the expensive
+        // steps.
         if given.len() > 4 * MAX_ADDRESS {
             return Err(invalid);
         }
@@ -30,32 +32,35 @@ impl EmailAddress {
         if address.len() > MAX_ADDRESS { Err(invalid) } else { Ok(Self(address)) }
     }
 
-    /// What came out of the database went in through `parse`.
-    pub(crate) fn trusted(stored: String) -> Self {
+    /// An address from the database, which was parsed before it was stored.
+    pub(crate) fn from_database(stored: String) -> Self {
         Self(stored)
     }
 
+    /// The canonical text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
+    /// The part before the `@`.
     pub(crate) fn local(&self) -> &str {
         self.0.split('@').next().unwrap_or_default()
     }
 
+    /// The part after the `@`.
     pub(crate) fn domain(&self) -> &str {
         self.0.split('@').nth(1).unwrap_or_default()
     }
 }
 
-/// RFC 5322's dot-atom: atoms of its `atext`, joined by single dots.
+/// Validates a dot-atom of RFC 5322: atoms of `atext`, joined by single dots.
 fn local_part(local: &str) -> Option<String> {
     let atext = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
     let atom = |atom: &str| !atom.is_empty() && atom.bytes().all(atext);
     (local.len() <= MAX_LOCAL && local.split('.').all(atom)).then(|| local.to_ascii_lowercase())
 }
 
-/// A host name with a dot, IDNA made ASCII; an all-digit last label would be an IPv4 address.
+/// Validates a host name with a dot, converted to ASCII by IDNA. A last label of digits only would be an IPv4 address.
 fn domain_part(domain: &str) -> Option<String> {
     if domain.ends_with('.') {
         return None;
@@ -88,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_one_form() {
+    fn address_is_normalised() {
         for (given, canonical) in [
             ("  Ada@Example.COM\n", "ada@example.com"),
             ("a.b+c@sub.example.org", "a.b+c@sub.example.org"),
@@ -100,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_an_address_is_refused() {
+    fn invalid_addresses_are_rejected() {
         let long_local = format!("{}@example.com", "a".repeat(65));
         let long_domain = format!("a@{}.com", "a.".repeat(130));
         for given in [
@@ -142,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn it_prints_masked() {
+    fn debug_output_is_masked() {
         assert_eq!(format!("{:?}", EmailAddress::parse("ada@example.com").unwrap()), "a***@example.com");
     }
 

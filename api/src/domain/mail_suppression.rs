@@ -1,24 +1,28 @@
-//! What follows when the owner of a mailbox says that it was not them who signed up.
+//! Mail suppression: what follows when the owner of a mailbox reports that they did not sign up ("not me").
 
 use time::{Duration, OffsetDateTime};
 
-use crate::domain::rate_limit::guess_escalation::{GuessLimits, GuessRecord, STEP};
+use crate::domain::rate_limit::guess_escalation::{GUESSES_PER_STEP, GuessLimits, GuessRecord};
 
-/// For so long sign-ups with the address get no mail.
-pub(crate) const MUTED_FOR: Duration = Duration::days(30);
+/// How long registrations with the email address send no mail.
+pub(crate) const SUPPRESSION_PERIOD: Duration = Duration::days(30);
 
-/// When the mute ends, if it has not.
-pub(crate) fn running(until: Option<OffsetDateTime>, now: OffsetDateTime) -> Option<OffsetDateTime> {
+/// When the suppression ends; `None` if there is none, or it has expired.
+pub(crate) fn active_until(until: Option<OffsetDateTime>, now: OffsetDateTime) -> Option<OffsetDateTime> {
     until.filter(|&until| now < until)
 }
 
-/// What the address is told to have seen: as many wrong guesses as make its codes one step longer. Each step has as
-/// many guesses as the one before, so none is lost. Where codes would grow no more, nothing is counted: there, guesses
-/// could run out, and somebody who said no would be shut out himself.
-pub(crate) fn told(guesses: &GuessLimits, record: &GuessRecord, now: OffsetDateTime) -> Option<GuessRecord> {
-    let told = record.with(STEP, now);
+/// The guess record after a report: as many wrong guesses are added as make the codes of the email address one step
+/// longer. Each step allows as many guesses as the one before, so none is lost. `None` where codes do not get longer:
+/// there the guesses could run out, and an owner who reported would be locked out.
+pub(crate) fn escalated_record(
+    guesses: &GuessLimits,
+    record: &GuessRecord,
+    now: OffsetDateTime,
+) -> Option<GuessRecord> {
+    let escalated = record.with(GUESSES_PER_STEP, now);
     let length = |record| guesses.length(record, &[], now);
-    (length(&told) > length(record)).then_some(told)
+    (length(&escalated) > length(record)).then_some(escalated)
 }
 
 #[cfg(test)]
@@ -29,31 +33,31 @@ mod tests {
     const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
     #[test]
-    fn a_mute_is_half_open() {
-        let until = Some(T0 + MUTED_FOR);
-        assert_eq!(running(until, T0 + MUTED_FOR - Duration::SECOND), until);
-        assert_eq!(running(until, T0 + MUTED_FOR), None);
-        assert_eq!(running(None, T0), None);
+    fn suppression_ends_exactly_at_its_end() {
+        let until = Some(T0 + SUPPRESSION_PERIOD);
+        assert_eq!(active_until(until, T0 + SUPPRESSION_PERIOD - Duration::SECOND), until);
+        assert_eq!(active_until(until, T0 + SUPPRESSION_PERIOD), None);
+        assert_eq!(active_until(None, T0), None);
     }
 
     #[test]
-    fn codes_grow_by_one_step_and_no_guess_is_lost() {
+    fn report_makes_codes_one_step_longer() {
         let guesses = GuessLimits::new(4, true);
         for (wrong, longer) in [(0, 6), (8, 6), (9, 8), (17, 8)] {
             let record = GuessRecord { wrong, last_at: Some(T0) };
-            let told = told(&guesses, &record, T0).unwrap();
-            assert_eq!(guesses.length(&told, &[], T0), longer, "{wrong}");
-            // At the longest codes there is no end to them at all.
-            assert!(guesses.room(&told, T0) >= guesses.room(&record, T0), "{wrong}");
+            let escalated = escalated_record(&guesses, &record, T0).unwrap();
+            assert_eq!(guesses.length(&escalated, &[], T0), longer, "{wrong}");
+            // At the longest codes, guesses are not limited at all.
+            assert!(guesses.guesses_left(&escalated, T0) >= guesses.guesses_left(&record, T0), "{wrong}");
         }
-        assert_eq!(told(&guesses, &GuessRecord { wrong: 18, last_at: Some(T0) }, T0), None);
+        assert_eq!(escalated_record(&guesses, &GuessRecord { wrong: 18, last_at: Some(T0) }, T0), None);
     }
 
     #[test]
-    fn nobody_is_locked_out_where_codes_do_not_grow() {
+    fn report_counts_nothing_where_codes_do_not_escalate() {
         for guesses in [GuessLimits::new(4, false), GuessLimits::new(8, true)] {
-            assert_eq!(told(&guesses, &GuessRecord::default(), T0), None);
-            assert_eq!(told(&guesses, &GuessRecord { wrong: 14, last_at: Some(T0) }, T0), None);
+            assert_eq!(escalated_record(&guesses, &GuessRecord::default(), T0), None);
+            assert_eq!(escalated_record(&guesses, &GuessRecord { wrong: 14, last_at: Some(T0) }, T0), None);
         }
     }
 }

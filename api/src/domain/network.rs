@@ -1,14 +1,15 @@
-//! Where a request comes from: the part of the net that one client has for itself.
+//! The network of a client, which rate limits apply to, and the client address behind trusted proxies.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-/// An IPv4 address, or the /64 of an IPv6 address: who has one address of those has all.
+/// An IPv4 address, or the /64 of an IPv6 address: a client usually controls all addresses of a /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Network(IpAddr);
 
 impl Network {
+    /// The network of an address. IPv4-mapped IPv6 addresses count as IPv4.
     pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self(v4.into()),
@@ -16,35 +17,39 @@ impl Network {
         }
     }
 
-    /// Under this name it is written down, after hashing.
+    /// The canonical text, which is hashed to a subject key.
     pub(crate) fn name(self) -> String {
         self.0.to_string()
     }
 }
 
-/// The proxies before us whose word about their clients is believed.
+/// The reverse proxies whose `X-Forwarded-For` header is trusted (`TRUSTED_PROXIES`).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// A list of networks, like `10.0.0.0/8, 2001:db8::1`.
+    /// Parses a list of addresses and networks, like `10.0.0.0/8, 2001:db8::1`.
     pub(crate) fn parse(list: &str) -> Result<Self, String> {
         let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let parse = |entry: &str| {
             let network = entry.parse::<IpNet>().ok().filter(|network| !is_mapped(network));
             let address = || entry.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()));
-            network.or_else(address).ok_or_else(|| format!("'{entry}' is neither an address nor a network"))
+            network.or_else(address).ok_or_else(|| {
+                format!("'{entry}' is neither an IP address nor a network: write them like 10.0.0.0/8, 2001:db8::1")
+            })
         };
         entries.map(parse).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether the address is that of a trusted proxy.
     pub(crate) fn trust(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The client: the socket's other end, unless that is a proxy of ours. Each proxy appends who it heard
-    /// from to `X-Forwarded-For`, so it is read from the right, and only as far as proxies of ours wrote it.
+    /// The address of the client: the socket's peer, unless that is a trusted proxy. Each proxy appends the address of
+    /// its peer to `X-Forwarded-For`, so the header is read from the right, and only as far as trusted proxies wrote
+    /// it.
     pub(crate) fn client<'a>(&self, socket: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
         let mut client = socket.to_canonical();
         let hops = forwarded_for.flat_map(|header| header.split(',')).collect::<Vec<_>>();
@@ -52,7 +57,7 @@ impl TrustedProxies {
             if !self.trust(client) {
                 break;
             }
-            // What cannot be read was not written by a proxy of ours: the last one that can be is it.
+            // An invalid entry was not written by a trusted proxy: the last valid one is the client.
             let Some(address) = address(hop.trim()) else { break };
             client = address.to_canonical();
         }
@@ -60,12 +65,12 @@ impl TrustedProxies {
     }
 }
 
-/// A network of mapped addresses would hold nobody: clients are compared as what they are.
+/// Whether the network consists of IPv4-mapped addresses. It would match no client, because those are compared as IPv4.
 fn is_mapped(network: &IpNet) -> bool {
     network.addr().to_canonical() != network.addr()
 }
 
-/// Some proxies append the port.
+/// Parses one entry of `X-Forwarded-For`. Some proxies append the port.
 fn address(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|hop| hop.split_once(']')).map(|(address, _)| address);
     bare.unwrap_or(hop).parse().ok().or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()))
@@ -80,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_has_an_ipv4_address_or_a_64() {
+    fn network_is_an_ipv4_address_or_a_64() {
         assert_eq!(network("203.0.113.7"), "203.0.113.7");
         assert_eq!(network("::ffff:203.0.113.7"), "203.0.113.7");
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
@@ -94,13 +99,13 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_believed_unless_trusted() {
+    fn header_of_untrusted_peer_is_ignored() {
         assert_eq!(client("", "203.0.113.7", &["198.51.100.1"]), "203.0.113.7");
         assert_eq!(client("10.0.0.0/8", "203.0.113.7", &["198.51.100.1"]), "203.0.113.7");
     }
 
     #[test]
-    fn a_proxy_is_believed_about_the_one_it_heard_from_only() {
+    fn trusted_proxy_is_believed_about_its_peer_only() {
         let proxies = "10.0.0.0/8, 2001:db8::1";
         assert_eq!(client(proxies, "10.0.0.1", &["6.6.6.6, 198.51.100.1"]), "198.51.100.1");
         assert_eq!(client(proxies, "10.0.0.1", &["6.6.6.6, 198.51.100.1, 10.0.0.2"]), "198.51.100.1");
@@ -111,14 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_ends_the_reading() {
+    fn invalid_entry_ends_the_header() {
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["198.51.100.1, unknown"]), "10.0.0.1");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["198.51.100.1, garbage, 10.0.0.2"]), "10.0.0.2");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &[]), "10.0.0.1");
     }
 
     #[test]
-    fn a_bad_list_is_refused() {
+    fn invalid_proxy_list_is_rejected() {
         assert!(TrustedProxies::parse("10.0.0.0/8,, 10.0.0.1").is_ok());
         assert!(TrustedProxies::parse("10.0.0.0/40").unwrap_err().contains("10.0.0.0/40"));
         assert!(TrustedProxies::parse("::ffff:10.0.0.0/104").is_err());

@@ -1,4 +1,4 @@
-//! A password somebody gave.
+//! Passwords: parsing, the rules for new ones, and the data of their Argon2id hashes.
 
 use secrecy::{ExposeSecret, SecretString};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
@@ -11,14 +11,14 @@ pub(crate) mod recipe;
 const MAX_CHARACTERS: usize = 128;
 const MAX_BYTES: usize = 512;
 
-/// In NFC, so that the same keys pressed on two systems are the same password.
+/// A password in Unicode NFC, so that the same keys pressed on two systems are the same password.
 #[derive(Clone, Debug)]
 pub(crate) struct Password(SecretString);
 
 impl Password {
-    /// A password somebody claims to have; `None` when it cannot be anybody's.
-    pub(crate) fn given(given: &str) -> Option<Self> {
-        // The limit comes first: normalising something endless would cost more than it may.
+    /// Parses a password to verify; `None` when no account can have it.
+    pub(crate) fn parse(given: &str) -> Option<Self> {
+        // The limit comes first: normalising an unbounded input would be too expensive.
         if given.is_empty() || given.len() > MAX_BYTES {
             return None;
         }
@@ -26,7 +26,7 @@ impl Password {
         (nfc.chars().count() <= MAX_CHARACTERS && nfc.len() <= MAX_BYTES).then(|| Self(nfc.into()))
     }
 
-    /// What is hashed.
+    /// The bytes that are hashed.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.0.expose_secret().as_bytes()
     }
@@ -37,8 +37,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_password_typed_on_two_systems_is_the_same() {
-        let bytes = |given: &str| Password::given(given).unwrap().bytes().to_vec();
+    fn unicode_forms_of_a_password_are_equal() {
+        let bytes = |given: &str| Password::parse(given).unwrap().bytes().to_vec();
         assert_eq!(bytes("caf\u{e9} noir"), bytes("cafe\u{301} noir"));
         assert_ne!(bytes("cafe noir"), bytes("caf\u{e9} noir"));
     }

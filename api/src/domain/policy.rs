@@ -1,19 +1,21 @@
-//! How long, how many, and what follows: every number of the service is judged here.
+//! The policy: code lifetimes and attempts, rate limits, session and registration lifetimes, and the decisions based on
+//! them.
 
 use shared::codes::Key;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::domain::rate_limit::{
-    guess_escalation::{GuessLimits, STEP},
+    guess_escalation::{GUESSES_PER_STEP, GuessLimits},
     reset_escalation::ResetLimits,
     sliding_window::SlidingWindow,
 };
 
-/// What is wrong with one field of a request.
+/// A validation error of one field of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FieldError {
     pub(crate) field: &'static str,
+    /// The machine-readable error code.
     pub(crate) code: &'static str,
     pub(crate) message: String,
 }
@@ -24,106 +26,131 @@ impl FieldError {
     }
 }
 
+/// The numbers of all rules, as configured.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
+    /// Guess escalation of registration codes.
     pub(crate) guesses: GuessLimits,
+    /// Guess escalation of reset codes.
     pub(crate) resets: ResetLimits,
+    /// How long a registration code is valid after a mail server accepted its mail.
     pub(crate) code_ttl: Duration,
+    /// The maximum age of a registration code: it expires at this age at the latest, whenever its mail was sent.
     pub(crate) code_max_age: Duration,
+    /// The wrong guesses that one code allows.
     pub(crate) code_attempts: u8,
+    /// How long a reset code is valid after a mail server accepted its mail.
     pub(crate) reset_ttl: Duration,
+    /// The minimum time from one code to a resend.
     pub(crate) resend_throttle: Duration,
-    /// What an address may have.
+    /// Rate limit: codes per email address.
     pub(crate) codes: SlidingWindow,
-    /// What one network may take of that.
-    pub(crate) codes_from: SlidingWindow,
-    pub(crate) wrong_codes_from: SlidingWindow,
-    pub(crate) wrong_passwords_from: SlidingWindow,
-    pub(crate) registrations_from: Option<SlidingWindow>,
+    /// Rate limit: codes per email address and network.
+    pub(crate) codes_per_network: SlidingWindow,
+    /// Rate limit: wrong codes per network.
+    pub(crate) wrong_codes_per_network: SlidingWindow,
+    /// Rate limit: wrong passwords per network.
+    pub(crate) wrong_passwords_per_network: SlidingWindow,
+    /// Rate limit: registrations per network; `None` is unlimited.
+    pub(crate) registrations_per_network: Option<SlidingWindow>,
+    /// How long a registration can be activated.
     pub(crate) registration_ttl: Duration,
     pub(crate) session_ttl: Duration,
     pub(crate) password_min_length: usize,
 }
 
-/// Wrong passwords for an address: from one network, and from all that it never let in.
-pub(crate) const WRONG_PASSWORDS_HERE: usize = 5;
-pub(crate) const WRONG_PASSWORDS: usize = 50;
+/// Lock-out limit: wrong passwords for an email address from one network.
+pub(crate) const WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK: usize = 5;
 
-/// Wrong passwords from one network for all addresses together, but for those that have their own way in from there.
-pub(crate) const WRONG_PASSWORDS_FROM: [(usize, Duration); 1] = [(100, Duration::minutes(15))];
+/// Lock-out limit: wrong passwords for an email address from all networks that are not known to it.
+pub(crate) const WRONG_PASSWORDS_PER_ADDRESS: usize = 50;
 
-/// Wrong codes from one network.
-pub(crate) const WRONG_CODES_FROM: [(usize, Duration); 2] = [(10, Duration::minutes(10)), (30, Duration::DAY)];
+/// Rate limit: wrong passwords from one network for all email addresses together, except those to which it is known.
+pub(crate) const WRONG_PASSWORDS_PER_NETWORK: [(usize, Duration); 1] = [(100, Duration::minutes(15))];
+
+/// Rate limit: wrong codes from one network.
+pub(crate) const WRONG_CODES_PER_NETWORK: [(usize, Duration); 2] = [(10, Duration::minutes(10)), (30, Duration::DAY)];
 
 /// How long an `Idempotency-Key` is remembered.
 pub(crate) const IDEMPOTENCY_TTL: Duration = Duration::hours(24);
 
-/// So many sessions a user has: one more ends the oldest.
+/// The maximum number of sessions of a user: one more ends the oldest.
 pub(crate) const SESSIONS_PER_USER: usize = 5;
 
-/// Whose limit it is.
+/// What a rate limit applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
+    /// The email address.
     Address,
     Network,
     Account,
 }
 
-/// Too many: it is worth trying again after this long.
+/// A rate limit is exceeded. A retry after `retry_after` can succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RateLimited {
     pub(crate) scope: Scope,
     pub(crate) retry_after: Duration,
 }
 
-/// When an address had its last codes, oldest first: all, and those that one network asked for.
+/// When the last codes for an email address were issued, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IssuedCodes {
     pub(crate) all: Vec<OffsetDateTime>,
+    /// Those that the network of the client requested.
     pub(crate) here: Vec<OffsetDateTime>,
 }
 
-/// What a new code is wanted for.
+/// What a new code is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CodePurpose {
     Registration,
     Resend,
-    /// To have another password.
+    /// A password reset.
     Reset,
 }
 
-/// The code that counts for a registration, or that of a reset, as the database knows it.
+/// The current code of a registration, or the code of a reset, as stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Code {
     pub(crate) id: Uuid,
+    /// The id of its registration or reset.
     pub(crate) receipt: Uuid,
     pub(crate) hash: Vec<u8>,
+    /// The key of `CODE_SECRETS` that made the hash.
     pub(crate) key_id: String,
     pub(crate) length: u8,
+    /// The guesses counted so far.
     pub(crate) attempts: u8,
     pub(crate) attempts_allowed: u8,
+    /// The code expires at this time at the latest, whether or not a mail server has accepted its mail.
     pub(crate) deadline: OffsetDateTime,
+    /// When a mail server accepted the mail.
     pub(crate) sent_at: Option<OffsetDateTime>,
+    /// Set together with `sent_at`.
     pub(crate) expires_at: Option<OffsetDateTime>,
+    /// When another code may be requested.
     pub(crate) resend_at: OffsetDateTime,
 }
 
-/// Where a code stands at a moment.
+/// The status of a code at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CodeStatus {
-    /// No mail server has it yet.
+    /// No mail server has accepted the mail yet.
     Waiting,
     Live,
     Expired,
+    /// No attempts are left.
     Exhausted,
 }
 
 impl Code {
-    pub(crate) fn standing(&self, now: OffsetDateTime) -> CodeStatus {
+    /// The status at `now`.
+    pub(crate) fn status(&self, now: OffsetDateTime) -> CodeStatus {
         if self.attempts >= self.attempts_allowed {
             return CodeStatus::Exhausted;
         }
-        // Half open: a code of 60 seconds is good at 59.9 and dead at 60.0.
+        // Half open: a code of 60 seconds is valid at 59.9 and expired at 60.0.
         match self.expires_at {
             None if now < self.deadline => CodeStatus::Waiting,
             Some(end) if now < end => CodeStatus::Live,
@@ -131,24 +158,25 @@ impl Code {
         }
     }
 
-    /// Compares. The attempt must have been counted, and committed, before.
-    pub(crate) fn is(&self, guess: &str, key: Option<&Key>) -> bool {
+    /// Whether the guess is right. The caller must have counted the attempt, and committed that, before. Without the
+    /// key of the code no guess is right.
+    pub(crate) fn matches(&self, guess: &str, key: Option<&Key>) -> bool {
         key.is_some_and(|key| key.verifies(self.id, guess, &self.hash))
     }
 }
 
 impl Policy {
-    /// Whether an address may have another code for this network; else when.
-    pub(crate) fn may_mint(
+    /// Checks the rate limits of codes: whether one more code may be issued to this email address for this network.
+    pub(crate) fn check_code_limits(
         &self,
-        minted: &IssuedCodes,
+        issued: &IssuedCodes,
         now: OffsetDateTime,
-        wanted: CodePurpose,
+        purpose: CodePurpose,
     ) -> Result<(), RateLimited> {
-        let throttle = if wanted == CodePurpose::Resend { self.throttled_until(minted) } else { None };
-        let of_address = throttle.into_iter().chain(self.codes.free_at(&minted.all)).max();
-        let of_network = self.codes_from.free_at(&minted.here);
-        let limits = [(Scope::Address, of_address), (Scope::Network, of_network)];
+        let throttle = if purpose == CodePurpose::Resend { self.throttled_until(issued) } else { None };
+        let address_free_at = throttle.into_iter().chain(self.codes.free_at(&issued.all)).max();
+        let network_free_at = self.codes_per_network.free_at(&issued.here);
+        let limits = [(Scope::Address, address_free_at), (Scope::Network, network_free_at)];
         let longest = limits.into_iter().filter_map(|(scope, at)| Some((at?, scope))).max_by_key(|&(at, _)| at);
         match longest {
             Some((free_at, scope)) if now < free_at => Err(RateLimited { scope, retry_after: free_at - now }),
@@ -156,52 +184,62 @@ impl Policy {
         }
     }
 
-    /// Whether a network that registered at these times may do so once more.
-    pub(crate) fn may_register(&self, registered: &[OffsetDateTime], now: OffsetDateTime) -> Result<(), RateLimited> {
-        let too_many = |retry_after| RateLimited { scope: Scope::Network, retry_after };
-        self.registrations_from.as_ref().map_or(Ok(()), |share| share.check(registered, now).map_err(too_many))
+    /// Checks the rate limit of registrations per network; `registered` are the times of the last ones.
+    pub(crate) fn check_registration_limit(
+        &self,
+        registered: &[OffsetDateTime],
+        now: OffsetDateTime,
+    ) -> Result<(), RateLimited> {
+        let rate_limited = |retry_after| RateLimited { scope: Scope::Network, retry_after };
+        self.registrations_per_network
+            .as_ref()
+            .map_or(Ok(()), |limit| limit.check(registered, now).map_err(rate_limited))
     }
 
-    /// When the owner of the newest of these codes may ask for another.
-    pub(crate) fn resend_at(&self, minted: &IssuedCodes, now: OffsetDateTime) -> OffsetDateTime {
-        let limits =
-            [self.throttled_until(minted), self.codes.free_at(&minted.all), self.codes_from.free_at(&minted.here)];
+    /// When a resend is allowed after these codes.
+    pub(crate) fn resend_at(&self, issued: &IssuedCodes, now: OffsetDateTime) -> OffsetDateTime {
+        let limits = [
+            self.throttled_until(issued),
+            self.codes.free_at(&issued.all),
+            self.codes_per_network.free_at(&issued.here),
+        ];
         limits.into_iter().flatten().fold(now, OffsetDateTime::max)
     }
 
-    /// The minting times that still matter, with the one of now.
-    pub(crate) fn remember(&self, minted: &IssuedCodes, now: OffsetDateTime) -> IssuedCodes {
-        IssuedCodes { all: self.codes.with(&minted.all, now), here: self.codes_from.with(&minted.here, now) }
+    /// The issue times that still count, and the one of a code issued at `now`.
+    pub(crate) fn record_issued(&self, issued: &IssuedCodes, now: OffsetDateTime) -> IssuedCodes {
+        IssuedCodes { all: self.codes.with(&issued.all, now), here: self.codes_per_network.with(&issued.here, now) }
     }
 
-    /// How many codes an address can have in a year.
+    /// The maximum number of codes that can be issued to an email address in a year.
     pub(crate) fn codes_a_year(&self) -> u32 {
-        let whole = |window: Duration| Duration::days(365).whole_seconds() / window.whole_seconds().max(1);
-        let most = |&(limit, window): &(usize, Duration)| {
-            i64::try_from(limit).unwrap_or(i64::MAX).saturating_mul(whole(window))
+        let windows_a_year = |window: Duration| Duration::days(365).whole_seconds() / window.whole_seconds().max(1);
+        let max_codes = |&(limit, window): &(usize, Duration)| {
+            i64::try_from(limit).unwrap_or(i64::MAX).saturating_mul(windows_a_year(window))
         };
-        let codes = self.codes.windows().iter().map(most).min().unwrap_or(i64::MAX);
+        let codes = self.codes.windows().iter().map(max_codes).min().unwrap_or(i64::MAX);
         u32::try_from(codes).unwrap_or(u32::MAX)
     }
 
-    /// Whether a registration was guessed at too often, over all its codes.
-    pub(crate) fn is_guessed_out(guesses: u32) -> bool {
-        guesses >= STEP
+    /// Whether the guesses of a registration are used up, over all its codes.
+    pub(crate) fn guesses_exhausted(guesses: u32) -> bool {
+        guesses >= GUESSES_PER_STEP
     }
 
-    pub(crate) fn is_over(&self, registered_at: OffsetDateTime, now: OffsetDateTime) -> bool {
+    /// Whether a registration has expired.
+    pub(crate) fn is_expired(&self, registered_at: OffsetDateTime, now: OffsetDateTime) -> bool {
         now >= registered_at + self.registration_ttl
     }
 
-    fn throttled_until(&self, minted: &IssuedCodes) -> Option<OffsetDateTime> {
-        minted.all.last().map(|&last| last + self.resend_throttle)
+    fn throttled_until(&self, issued: &IssuedCodes) -> Option<OffsetDateTime> {
+        issued.all.last().map(|&last| last + self.resend_throttle)
     }
 }
 
-/// What is left of the tries of a code, and of those of its registration, which was guessed at so often.
+/// The attempts left for a code: limited by its own, and by those of its registration, which had `guesses` so far.
 pub(crate) fn attempts_left(code: &Code, guesses: u32) -> u8 {
-    let of_registration = u8::try_from(STEP.saturating_sub(guesses)).unwrap_or(u8::MAX);
-    code.attempts_allowed.saturating_sub(code.attempts).min(of_registration)
+    let left_of_registration = u8::try_from(GUESSES_PER_STEP.saturating_sub(guesses)).unwrap_or(u8::MAX);
+    code.attempts_allowed.saturating_sub(code.attempts).min(left_of_registration)
 }
 
 #[cfg(test)]

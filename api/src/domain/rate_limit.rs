@@ -1,4 +1,5 @@
-//! Rate limit rules, pure: sliding windows, lock-outs and code-length escalation.
+//! Rate limits, pure: sliding windows, lock-outs after wrong passwords, and escalation to longer codes after wrong
+//! guesses.
 
 pub(crate) mod guess_escalation;
 pub(crate) mod lockout;

@@ -1,4 +1,4 @@
-//! How long what is over is kept: never less than any rule looks back.
+//! Retention times: how long expired rows are kept. Never shorter than any rule looks back.
 
 use time::{Duration, OffsetDateTime};
 
@@ -6,67 +6,73 @@ use crate::domain::{
     policy::Policy,
     rate_limit::{
         guess_escalation,
-        lockout::{self, ASKED_FOR_A_CODE, REMEMBERED},
+        lockout::{self, CODE_REQUEST_TTL, KNOWN_NETWORK_TTL},
     },
 };
 
-/// A message is not mailed later than this after it was written: neither a code nor a welcome lives longer.
-const MESSAGE: Duration = Duration::DAY;
+/// A mail is not sent later than this after it was written: neither a code nor a welcome is valid longer.
+const MAIL_MAX_AGE: Duration = Duration::DAY;
 
-/// But for the one that tells of a changed password.
-const WARNING: Duration = Duration::WEEK;
+/// The exception: the warning of a changed password.
+const WARNING_MAX_AGE: Duration = Duration::WEEK;
 
-/// What is set.
+/// The configured retention times.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retention {
-    /// Registrations with their codes and hashes, after their end.
+    /// For registrations with their codes and password hashes, after their end.
     pub(crate) registrations: Duration,
-    /// The records of how messages ended.
+    /// For delivery records.
     pub(crate) deliveries: Duration,
 }
 
-/// What was last of use at these times, or before, is of no use any more.
+/// Rows whose last relevant time is at or before these are expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cutoffs {
-    /// Made then, and never ended by anybody.
+    /// Registrations that were neither activated nor closed: by their creation time.
     pub(crate) pending: OffsetDateTime,
-    /// Activated or closed then.
+    /// Registrations that were activated or closed: by that time.
     pub(crate) ended: OffsetDateTime,
     pub(crate) deliveries: OffsetDateTime,
-    /// ResetLimits whose codes were dead for good then.
+    /// Password resets: by the deadline of their code.
     pub(crate) resets: OffsetDateTime,
     pub(crate) password_changes: OffsetDateTime,
+    // Rate limits, by the time of the last use.
     pub(crate) codes: OffsetDateTime,
-    pub(crate) codes_from: OffsetDateTime,
-    pub(crate) registrations_from: OffsetDateTime,
-    pub(crate) wrong_codes_from: OffsetDateTime,
-    pub(crate) wrong_passwords_from: OffsetDateTime,
-    pub(crate) let_in: OffsetDateTime,
+    pub(crate) codes_per_network: OffsetDateTime,
+    pub(crate) registrations_per_network: OffsetDateTime,
+    pub(crate) wrong_codes_per_network: OffsetDateTime,
+    pub(crate) wrong_passwords_per_network: OffsetDateTime,
+    pub(crate) last_logins: OffsetDateTime,
+    /// Wrong guesses of an email address: by the last one.
     pub(crate) guesses: OffsetDateTime,
-    pub(crate) hours: OffsetDateTime,
+    /// Instance totals of wrong guesses: by their hour.
+    pub(crate) guess_hours: OffsetDateTime,
+    /// Lock-outs: by the end of the last lock, or the last failure.
     pub(crate) lockouts: OffsetDateTime,
 }
 
 impl Retention {
+    /// The cutoff times for a cleanup at `now`.
     pub(crate) fn cutoffs(&self, policy: &Policy, now: OffsetDateTime) -> Cutoffs {
-        // While a registration is open its receipt tells how its mail ended; and what is on record is not mailed again.
-        let deliveries = self.deliveries.max(policy.registration_ttl + MESSAGE).max(WARNING);
-        let registrations_from = policy.registrations_from.as_ref().map_or(Duration::DAY, |share| share.longest());
+        // The receipt of an open registration shows how its mail ended, and a mail on record is not sent again.
+        let deliveries = self.deliveries.max(policy.registration_ttl + MAIL_MAX_AGE).max(WARNING_MAX_AGE);
+        let registrations_window =
+            policy.registrations_per_network.as_ref().map_or(Duration::DAY, |limit| limit.longest_window());
         Cutoffs {
             pending: now - policy.registration_ttl - self.registrations,
             ended: now - self.registrations,
             deliveries: now - deliveries,
             resets: now - self.registrations,
-            password_changes: now - WARNING,
-            codes: now - policy.codes.longest().max(policy.resend_throttle),
-            codes_from: now - policy.codes_from.longest().max(ASKED_FOR_A_CODE),
-            registrations_from: now - registrations_from,
-            wrong_codes_from: now - policy.wrong_codes_from.longest(),
-            wrong_passwords_from: now - policy.wrong_passwords_from.longest(),
-            let_in: now - REMEMBERED,
-            guesses: now - guess_escalation::QUIET,
-            hours: now - guess_escalation::DAY,
-            lockouts: now - lockout::LONGEST,
+            password_changes: now - WARNING_MAX_AGE,
+            codes: now - policy.codes.longest_window().max(policy.resend_throttle),
+            codes_per_network: now - policy.codes_per_network.longest_window().max(CODE_REQUEST_TTL),
+            registrations_per_network: now - registrations_window,
+            wrong_codes_per_network: now - policy.wrong_codes_per_network.longest_window(),
+            wrong_passwords_per_network: now - policy.wrong_passwords_per_network.longest_window(),
+            last_logins: now - KNOWN_NETWORK_TTL,
+            guesses: now - guess_escalation::QUIET_PERIOD,
+            guess_hours: now - guess_escalation::INSTANCE_WINDOW,
+            lockouts: now - lockout::MAX_LOCK,
         }
     }
 }
@@ -90,10 +96,10 @@ mod tests {
             code_attempts: 3,
             resend_throttle: Duration::MINUTE,
             codes: codes.clone(),
-            codes_from: codes,
-            wrong_codes_from: SlidingWindow::new(&[(10, Duration::minutes(10)), (30, Duration::DAY)]),
-            wrong_passwords_from: SlidingWindow::new(&[(100, Duration::minutes(15))]),
-            registrations_from: Some(SlidingWindow::new(&[(60, Duration::HOUR)])),
+            codes_per_network: codes,
+            wrong_codes_per_network: SlidingWindow::new(&[(10, Duration::minutes(10)), (30, Duration::DAY)]),
+            wrong_passwords_per_network: SlidingWindow::new(&[(100, Duration::minutes(15))]),
+            registrations_per_network: Some(SlidingWindow::new(&[(60, Duration::HOUR)])),
             registration_ttl: Duration::DAY,
             session_ttl: Duration::DAY,
             resets: ResetLimits::new(4),
@@ -105,34 +111,37 @@ mod tests {
     const RETENTION: Retention = Retention { registrations: Duration::WEEK, deliveries: Duration::days(30) };
 
     #[test]
-    fn what_is_set_counts_from_the_end() {
+    fn retention_starts_at_the_end_of_a_registration() {
         let cutoffs = RETENTION.cutoffs(&policy(), T0);
         assert_eq!((T0 - cutoffs.pending, T0 - cutoffs.ended), (Duration::days(8), Duration::days(7)));
         assert_eq!(T0 - cutoffs.deliveries, Duration::days(30));
     }
 
     #[test]
-    fn a_warning_is_not_mailed_again_however_little_is_kept() {
+    fn delivery_records_outlive_password_warnings() {
         let cutoffs = Retention { deliveries: Duration::days(2), ..RETENTION }.cutoffs(&policy(), T0);
         assert_eq!((T0 - cutoffs.deliveries, T0 - cutoffs.password_changes), (Duration::WEEK, Duration::WEEK));
     }
 
     #[test]
-    fn how_a_mail_ended_is_known_as_long_as_its_registration_is_open() {
+    fn delivery_records_outlive_open_registrations() {
         let policy = Policy { registration_ttl: Duration::days(60), ..policy() };
         assert_eq!(T0 - RETENTION.cutoffs(&policy, T0).deliveries, Duration::days(61));
     }
 
     #[test]
-    fn what_is_counted_is_kept_as_long_as_a_rule_looks_back() {
+    fn rate_limit_rows_outlive_their_longest_window() {
         let cutoffs = RETENTION.cutoffs(&policy(), T0);
-        let of_a_day = [cutoffs.codes, cutoffs.codes_from, cutoffs.wrong_codes_from, cutoffs.lockouts];
-        assert_eq!(of_a_day, [T0 - Duration::DAY; 4]);
-        assert_eq!(cutoffs.wrong_passwords_from, T0 - Duration::minutes(15));
-        assert_eq!((cutoffs.registrations_from, cutoffs.let_in), (T0 - Duration::HOUR, T0 - Duration::days(90)));
-        assert_eq!((cutoffs.guesses, cutoffs.hours), (T0 - Duration::days(365), T0 - Duration::hours(25)));
+        let one_day = [cutoffs.codes, cutoffs.codes_per_network, cutoffs.wrong_codes_per_network, cutoffs.lockouts];
+        assert_eq!(one_day, [T0 - Duration::DAY; 4]);
+        assert_eq!(cutoffs.wrong_passwords_per_network, T0 - Duration::minutes(15));
+        assert_eq!(
+            (cutoffs.registrations_per_network, cutoffs.last_logins),
+            (T0 - Duration::HOUR, T0 - Duration::days(90))
+        );
+        assert_eq!((cutoffs.guesses, cutoffs.guess_hours), (T0 - Duration::days(365), T0 - Duration::hours(25)));
         let slow =
             Policy { codes: SlidingWindow::new(&[(1, Duration::HOUR)]), resend_throttle: Duration::DAY, ..policy() };
-        assert_eq!(RETENTION.cutoffs(&slow, T0).codes, T0 - Duration::DAY, "the cool-down looks at it, too");
+        assert_eq!(RETENTION.cutoffs(&slow, T0).codes, T0 - Duration::DAY, "the resend throttle uses the same row");
     }
 }

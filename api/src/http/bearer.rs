@@ -1,5 +1,6 @@
-//! The Bearer header, parsed at the door. Written by hand: the framework would tell whoever lacks a token nothing of
-//! what to send, and keeps tokens in a type that prints them.
+//! Extracts the bearer token of a session from the `Authorization` header.
+//!
+//! Not done with poem-openapi's type: its 401 has no `WWW-Authenticate` header, and its `Debug` prints the token.
 
 use poem::{
     Request, RequestBody, Result,
@@ -13,6 +14,7 @@ use poem_openapi::{
 use super::problem::Problem;
 use crate::{domain::session::Token, error::Error};
 
+/// The bearer token of the request. Extraction fails with 401 if there is none that is well-formed.
 pub(crate) struct Bearer(pub(crate) Token);
 
 const NAME: &str = "Bearer";
@@ -28,7 +30,7 @@ impl<'a> ApiExtractor<'a> for Bearer {
             NAME,
             MetaSecurityScheme {
                 ty: "http",
-                description: Some("The token that logging in was answered with."),
+                description: Some("The token that `POST /v1/users/login` returned."),
                 name: None,
                 key_in: None,
                 scheme: Some("bearer"),
@@ -52,11 +54,13 @@ impl<'a> ApiExtractor<'a> for Bearer {
     }
 }
 
-/// One header, with one token. What cannot be a token is nobody's: no need to ask the database.
+/// The token of exactly one `Authorization` header. A malformed token is rejected here, without a database query.
 fn token(headers: &HeaderMap) -> Option<Token> {
-    let mut given = headers.get_all(header::AUTHORIZATION).iter();
-    let (only, None) = (given.next()?, given.next()) else { return None };
-    let bytes = only.as_bytes();
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let bytes = values.next()?.as_bytes();
+    if values.next().is_some() {
+        return None;
+    }
     let (scheme, token) = bytes.split_at(bytes.iter().position(|&byte| byte == b' ')?);
     if scheme.eq_ignore_ascii_case(b"bearer") { Token::parse(token.trim_ascii_start()) } else { None }
 }
@@ -66,25 +70,27 @@ mod tests {
     use super::*;
     use poem::http::HeaderValue;
 
-    fn is_token(given: &[&[u8]]) -> bool {
+    fn is_token(values: &[&[u8]]) -> bool {
         let mut headers = HeaderMap::new();
-        for value in given {
+        for value in values {
             headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
         }
         token(&headers).is_some()
     }
 
     #[test]
-    fn a_bearer_header_is_one_scheme_and_one_token() {
-        let token = Token::new([7; 32]).spell_out();
+    fn bearer_header_is_one_scheme_and_one_token() {
+        let token = Token::new([7; 32]).expose();
         let with = |before: &str, after: &str| format!("{before}{token}{after}").into_bytes();
-        for good in [with("Bearer ", ""), with("bearer ", ""), with("BEARER   ", "")] {
-            assert!(is_token(&[&good]), "{}", String::from_utf8_lossy(&good));
+        for valid in [with("Bearer ", ""), with("bearer ", ""), with("BEARER   ", "")] {
+            assert!(is_token(&[&valid]), "{}", String::from_utf8_lossy(&valid));
         }
-        for odd in [with("", ""), with("Bearer", ""), with("Basic ", ""), with("Bearer ", "="), with("Bearer ", " x")] {
-            assert!(!is_token(&[&odd]), "{}", String::from_utf8_lossy(&odd));
+        for invalid in
+            [with("", ""), with("Bearer", ""), with("Basic ", ""), with("Bearer ", "="), with("Bearer ", " x")]
+        {
+            assert!(!is_token(&[&invalid]), "{}", String::from_utf8_lossy(&invalid));
         }
         assert!(!is_token(&[]) && !is_token(&[b""]) && !is_token(&[b"Bearer "]) && !is_token(&[b"Bearer \xff"]));
-        assert!(!is_token(&[&with("Bearer ", ""), &with("Bearer ", "")]), "which one is meant?");
+        assert!(!is_token(&[&with("Bearer ", ""), &with("Bearer ", "")]), "two headers are ambiguous");
     }
 }

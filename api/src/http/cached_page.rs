@@ -1,5 +1,4 @@
-//! What is the same for everybody: made once, compressed once for those who can read that, and sent again only
-//! to who does not have it.
+//! Pages that are the same for every client: rendered once, compressed once with gzip, and served with an ETag.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,114 +12,117 @@ use poem::{
 };
 use sha2::{Digest, Sha256};
 
+/// A page that is rendered at its first request. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Page(Arc<Shelf>);
+pub(crate) struct CachedPage(Arc<Cache>);
 
-struct Shelf {
+/// A rendered page and its content security policy (`None` for what is not HTML).
+pub(crate) struct Rendered {
+    pub(crate) content: String,
+    pub(crate) csp: Option<String>,
+}
+
+struct Cache {
     content_type: &'static str,
-    make: Box<dyn Fn() -> (String, Option<String>) + Send + Sync>,
-    /// Both are made when somebody asks for them first.
+    render: Box<dyn Fn() -> Rendered + Send + Sync>,
+    /// Both are made at the first request for them.
     content: OnceLock<Content>,
     gzipped: OnceLock<Bytes>,
 }
 
 struct Content {
     plain: Bytes,
-    /// What the page may do; nothing for what is no page.
-    policy: Option<String>,
-    tag: String,
+    csp: Option<String>,
+    etag: String,
 }
 
-impl Page {
-    /// What `make` returns is the page, and what it may do. It is asked once.
-    pub(crate) fn new(
-        content_type: &'static str,
-        make: impl Fn() -> (String, Option<String>) + Send + Sync + 'static,
-    ) -> Self {
-        let (content, gzipped) = (OnceLock::new(), OnceLock::new());
-        Self(Arc::new(Shelf { content_type, make: Box::new(make), content, gzipped }))
+impl CachedPage {
+    /// Calls `render` once, at the first request.
+    pub(crate) fn new(content_type: &'static str, render: impl Fn() -> Rendered + Send + Sync + 'static) -> Self {
+        let render = Box::new(render);
+        Self(Arc::new(Cache { content_type, render, content: OnceLock::new(), gzipped: OnceLock::new() }))
     }
 
-    /// Makes what is asked for and not there yet, where it holds up nobody else.
-    async fn ready(&self, zipped: bool) -> Result<&Content> {
-        if self.0.content.get().is_none() || (zipped && self.0.gzipped.get().is_none()) {
-            let shelf = Arc::clone(&self.0);
-            let making = tokio::task::spawn_blocking(move || {
-                let content = shelf.content();
-                if zipped {
-                    shelf.gzipped.get_or_init(|| gzip(&content.plain));
+    /// Renders and compresses on a blocking thread, if that is still to be done.
+    async fn ready(&self, gzipped: bool) -> Result<&Content> {
+        if self.0.content.get().is_none() || (gzipped && self.0.gzipped.get().is_none()) {
+            let cache = Arc::clone(&self.0);
+            let rendering = tokio::task::spawn_blocking(move || {
+                let content = cache.content();
+                if gzipped {
+                    cache.gzipped.get_or_init(|| gzip(&content.plain));
                 }
             });
-            making.await.map_err(InternalServerError)?;
+            rendering.await.map_err(InternalServerError)?;
         }
         Ok(self.0.content())
     }
 }
 
-impl Shelf {
+impl Cache {
     fn content(&self) -> &Content {
         self.content.get_or_init(|| {
-            let (plain, policy) = (self.make)();
-            let tag = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(plain.as_bytes())[..16]);
-            Content { plain: plain.into(), policy, tag }
+            let Rendered { content, csp } = (self.render)();
+            let etag = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(content.as_bytes())[..16]);
+            Content { plain: content.into(), csp, etag }
         })
     }
 
-    fn body(&self, plain: &Bytes, zipped: bool) -> Bytes {
-        self.gzipped.get().filter(|_| zipped).unwrap_or(plain).clone()
+    fn body(&self, plain: &Bytes, gzipped: bool) -> Bytes {
+        self.gzipped.get().filter(|_| gzipped).unwrap_or(plain).clone()
     }
 }
 
-impl Endpoint for Page {
+impl Endpoint for CachedPage {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        let zipped = reads_gzip(request.headers());
-        let Content { plain, policy, tag } = self.ready(zipped).await?;
-        // Another form is another thing, and has another tag.
-        let tag = if zipped { format!("\"{tag}-gzip\"") } else { format!("\"{tag}\"") };
+        let gzipped = accepts_gzip(request.headers());
+        let Content { plain, csp, etag } = self.ready(gzipped).await?;
+        // Each encoding is a representation of its own and needs its own ETag.
+        let etag = if gzipped { format!("\"{etag}-gzip\"") } else { format!("\"{etag}\"") };
         let response = Response::builder()
-            .header(header::ETAG, &tag)
+            .header(header::ETAG, &etag)
             .header(header::VARY, "Accept-Encoding")
-            // It may be kept, and must be asked about: another version of us may have another.
+            // Clients may store the page but must revalidate it: another version of the API may serve another page.
             .header(header::CACHE_CONTROL, "no-cache");
-        let response = match policy {
-            // Even without the page: a browser takes the headers that come with a 304 for those of what it has.
-            Some(policy) => response.header(header::CONTENT_SECURITY_POLICY, policy),
+        let response = match csp {
+            // Also with 304: a browser applies the headers of a 304 response to the page it has stored.
+            Some(csp) => response.header(header::CONTENT_SECURITY_POLICY, csp),
             None => response,
         };
-        if has(request.headers(), &tag) {
+        if matches_etag(request.headers(), &etag) {
             return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
         }
         let response = response.content_type(self.0.content_type);
-        let response = if zipped { response.header(header::CONTENT_ENCODING, "gzip") } else { response };
-        Ok(response.body(self.0.body(plain, zipped)))
+        let response = if gzipped { response.header(header::CONTENT_ENCODING, "gzip") } else { response };
+        Ok(response.body(self.0.body(plain, gzipped)))
     }
 }
 
 fn gzip(plain: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    // Into memory: there is nothing that could fail.
+    // Writing to memory cannot fail.
     let _ = std::io::Write::write_all(&mut encoder, plain);
     encoder.finish().unwrap_or_default().into()
 }
 
-fn reads_gzip(headers: &HeaderMap) -> bool {
+fn accepts_gzip(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|coding| {
         let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused =
+        let is_excluded =
             quality.trim().to_ascii_lowercase().strip_prefix("q=").is_some_and(|quality| quality.parse() == Ok(0.0));
-        name.trim().eq_ignore_ascii_case("gzip") && !refused
+        name.trim().eq_ignore_ascii_case("gzip") && !is_excluded
     })
 }
 
-/// Whether the client has what bears this tag.
-fn has(headers: &HeaderMap, tag: &str) -> bool {
+/// Whether `If-None-Match` contains this ETag.
+fn matches_etag(headers: &HeaderMap, etag: &str) -> bool {
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     known.flat_map(|value| value.split(',')).any(|known| {
         let known = known.trim();
-        known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
+        known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag
     })
 }
 
@@ -130,44 +132,44 @@ mod tests {
 
     use super::*;
 
-    async fn ask(page: &Page, headers: &[(header::HeaderName, &str)]) -> Response {
+    async fn get(page: &CachedPage, headers: &[(header::HeaderName, &str)]) -> Response {
         let request = headers.iter().fold(Request::builder(), |request, (name, value)| request.header(name, *value));
         page.call(request.finish()).await.unwrap()
     }
 
     #[tokio::test]
-    async fn a_page_is_sent_once_and_compressed_for_who_can_read_that() {
+    async fn page_is_revalidated_by_etag_in_both_encodings() {
         let plain = "the same again and again, ".repeat(1_000);
-        let page = Page::new("text/html", {
+        let page = CachedPage::new("text/html", {
             let plain = plain.clone();
-            move || (plain.clone(), Some("default-src 'none'".into()))
+            move || Rendered { content: plain.clone(), csp: Some("default-src 'none'".into()) }
         });
-        let first = ask(&page, &[]).await;
+        let first = get(&page, &[]).await;
         assert_eq!((first.status(), first.headers().get("content-encoding")), (StatusCode::OK, None));
         assert_eq!(first.headers()["content-security-policy"], "default-src 'none'");
-        let tag = first.headers()["etag"].to_str().unwrap().to_owned();
+        let etag = first.headers()["etag"].to_str().unwrap().to_owned();
         assert_eq!(first.into_body().into_string().await.unwrap(), plain);
-        let again = ask(&page, &[(header::IF_NONE_MATCH, &tag)]).await;
+        let again = get(&page, &[(header::IF_NONE_MATCH, &etag)]).await;
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(again.headers()["content-security-policy"], "default-src 'none'");
 
-        let zipped = ask(&page, &[(header::ACCEPT_ENCODING, "br, GZIP;q=0.5"), (header::IF_NONE_MATCH, &tag)]).await;
+        let zipped = get(&page, &[(header::ACCEPT_ENCODING, "br, GZIP;q=0.5"), (header::IF_NONE_MATCH, &etag)]).await;
         assert_eq!(zipped.headers()["content-encoding"], "gzip");
-        let other = zipped.headers()["etag"].to_str().unwrap().to_owned();
+        let gzip_etag = zipped.headers()["etag"].to_str().unwrap().to_owned();
         let zipped = zipped.into_body().into_bytes().await.unwrap();
         assert!(zipped.len() < plain.len() / 10);
         let mut unzipped = String::new();
         flate2::read::GzDecoder::new(&*zipped).read_to_string(&mut unzipped).unwrap();
         assert_eq!(unzipped, plain);
-        let again = [(header::ACCEPT_ENCODING, "gzip"), (header::IF_NONE_MATCH, &*format!("\"x\", W/{other}"))];
-        assert_eq!(ask(&page, &again).await.status(), StatusCode::NOT_MODIFIED);
+        let again = [(header::ACCEPT_ENCODING, "gzip"), (header::IF_NONE_MATCH, &*format!("\"x\", W/{gzip_etag}"))];
+        assert_eq!(get(&page, &again).await.status(), StatusCode::NOT_MODIFIED);
     }
 
     #[tokio::test]
-    async fn who_does_not_want_gzip_does_not_get_it() {
-        let page = Page::new("application/json", || ("{}".into(), None));
+    async fn gzip_is_used_only_if_accepted() {
+        let page = CachedPage::new("application/json", || Rendered { content: "{}".into(), csp: None });
         for accepted in ["identity", "gzip;q=0", "gzip; q=0.000", "gzip;Q=0", "xgzip", ""] {
-            let response = ask(&page, &[(header::ACCEPT_ENCODING, accepted)]).await;
+            let response = get(&page, &[(header::ACCEPT_ENCODING, accepted)]).await;
             assert_eq!(response.headers().get("content-encoding"), None, "{accepted}");
         }
     }

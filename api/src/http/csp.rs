@@ -1,55 +1,61 @@
-//! What a page of ours may do: run what stands in it, and talk to where it came from.
+//! Content security policies (CSP) of the HTML pages: inline scripts and styles are allowed by hash, and requests may
+//! go to this server only.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 
-/// Whose styles a page may have.
+/// Which styles the policy allows.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Styles {
-    /// Those that stand in it.
-    Own,
-    /// Those, too, that it makes while it runs.
-    Any,
+pub(crate) enum StylePolicy {
+    /// The `<style>` elements of the page, by hash.
+    Hashed,
+    /// All inline styles, also those that a script creates (`'unsafe-inline'`).
+    UnsafeInline,
 }
 
-/// What stands in the page is named by its hash, so that nothing can be slipped in.
-pub(crate) fn of(page: &str, styles: Styles) -> String {
+/// The policy of a docs page. Images and fonts of this server are allowed besides the page's own scripts.
+pub(crate) fn for_docs(page: &str, styles: StylePolicy) -> String {
     let scripts = hashes(page, "script");
-    let styles = if styles == Styles::Any { "'unsafe-inline'".to_owned() } else { hashes(page, "style") };
+    let styles = match styles {
+        StylePolicy::Hashed => hashes(page, "style"),
+        StylePolicy::UnsafeInline => "'unsafe-inline'".to_owned(),
+    };
     format!(
         "default-src 'none'; script-src {scripts}; style-src {styles}; img-src 'self' data:; font-src 'self' data:; \
          connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
     )
 }
 
-/// The same without anything from elsewhere on this server: all that the page is stands in it.
-pub(crate) fn of_whole(page: &str) -> String {
-    let (scripts, styles) = (hashes(page, "script"), hashes(page, "style"));
+/// The policy of a page that contains all its resources: nothing but API requests may leave it.
+pub(crate) fn for_self_contained(page: &str) -> String {
+    let scripts = hashes(page, "script");
+    let styles = hashes(page, "style");
     format!(
         "default-src 'none'; script-src {scripts}; style-src {styles}; img-src data:; connect-src 'self'; \
          frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
     )
 }
 
-/// For a page with a form and nothing that runs.
-pub(crate) fn of_form(page: &str) -> String {
+/// The policy of a page with a form and without scripts.
+pub(crate) fn for_form(page: &str) -> String {
     let styles = hashes(page, "style");
     format!("default-src 'none'; style-src {styles}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 }
 
+/// The hashes of all elements with this name, as a CSP source list.
 fn hashes(page: &str, name: &str) -> String {
-    let wanted = elements(page).filter(|element| element.name == name && !element.is_data);
-    wanted.map(|element| format!("'sha256-{}'", hash(element.content))).collect::<Vec<_>>().join(" ")
+    let inline = elements(page).filter(|element| element.name == name && !element.is_data);
+    inline.map(|element| format!("'sha256-{}'", hash(element.content))).collect::<Vec<_>>().join(" ")
 }
 
 struct Element<'a> {
     name: &'static str,
-    /// It is not run.
+    /// A `<script>` that contains JSON. Browsers do not run it.
     is_data: bool,
     content: &'a str,
 }
 
-/// Scripts and styles, as a browser finds them: what looks like one inside of another is none.
+/// The scripts and styles of a page, as a browser parses them: a tag inside another element's content is text.
 fn elements(mut page: &str) -> impl Iterator<Item = Element<'_>> {
     std::iter::from_fn(move || {
         let found = ["script", "style"].map(|name| page.find(&format!("<{name}")).map(|at| (at, name)));
@@ -61,7 +67,7 @@ fn elements(mut page: &str) -> impl Iterator<Item = Element<'_>> {
     })
 }
 
-/// A browser hashes what it has parsed, and there every line ends in a line feed alone.
+/// Hashes the content as a browser does: after parsing, all line endings are line feeds.
 fn hash(content: &str) -> String {
     BASE64_STANDARD.encode(Sha256::digest(content.replace("\r\n", "\n").replace('\r', "\n")))
 }
@@ -71,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_in_the_page_is_named_and_nothing_else() {
+    fn policy_lists_exactly_the_inline_elements() {
         let page = "<style>p { color: red }</style><script charset=\"UTF-8\">'<script><style>'\r\n</script><p><script\n \
                     type=\"application/json\">{}</script><script></script>";
         let found: Vec<_> = elements(page).map(|element| (element.name, element.is_data, element.content)).collect();
@@ -80,12 +86,12 @@ mod tests {
         assert_eq!(found, [style, script(false, "'<script><style>'\r\n"), script(true, "{}"), script(false, "")]);
 
         assert_eq!(hash("a\r\nb"), hash("a\nb"));
-        // As `openssl dgst -sha256 -binary | base64` has it.
-        let (script, style) = ("'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='", STYLE);
-        let policy = of(page, Styles::Own);
-        assert!(policy.contains(&format!(" {script}; style-src {style};")), "{policy}");
-        assert!(of(page, Styles::Any).contains("style-src 'unsafe-inline';"));
-        let form = of_form(page);
+        // Computed with `openssl dgst -sha256 -binary | base64`.
+        let script = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='";
+        let policy = for_docs(page, StylePolicy::Hashed);
+        assert!(policy.contains(&format!(" {script}; style-src {STYLE};")), "{policy}");
+        assert!(for_docs(page, StylePolicy::UnsafeInline).contains("style-src 'unsafe-inline';"));
+        let form = for_form(page);
         assert!(
             form.contains(&format!("style-src {STYLE}; form-action 'self';")) && !form.contains("script"),
             "{form}"

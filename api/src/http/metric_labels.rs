@@ -1,10 +1,11 @@
-//! What a request and its answer are called where they are counted: a closed list, whatever is sent.
+//! Metric labels of requests and responses: closed lists, so that no client can create new time series.
 
 use poem::http::{Method, StatusCode};
 
-/// What servers write down where the client was gone before there was an answer.
+/// The status label of a request that was aborted before its response (nginx's 499).
 pub(crate) const CLIENT_GONE: &str = "499";
 
+/// The label of a method; `other` for methods that no route has.
 pub(crate) fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -16,6 +17,7 @@ pub(crate) fn method(method: &Method) -> &'static str {
     }
 }
 
+/// The label of a status; `other` for statuses that no route returns.
 pub(crate) fn status(status: StatusCode) -> &'static str {
     match status.as_u16() {
         200 => "200",

@@ -1,4 +1,4 @@
-//! What every request passes before and after its route.
+//! Middleware that every request passes.
 
 pub(crate) mod access_log;
 pub(crate) mod cors;

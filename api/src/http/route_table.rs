@@ -1,45 +1,67 @@
-//! The paths that exist and what can be done there: for `Allow`, and for a log and metrics that name no ids.
+//! The table of all routes and their methods: for `Allow` headers, and for logs and metrics, which name routes instead
+//! of paths because paths contain ids and tokens.
 
 use serde_json::Value;
 use shared::not_me_link;
 
+use crate::http::paths;
+
+/// All routes of the API.
 #[derive(Clone, Debug)]
-pub(crate) struct Routes(Vec<Path>);
+pub(crate) struct RouteTable {
+    routes: Vec<Route>,
+    has_docs: bool,
+}
 
 #[derive(Clone, Debug)]
-struct Path {
-    /// Lives as long as the program, as the label of a metric must; they are made once, when the process starts.
+struct Route {
+    /// Like `/v1/registrations/{id}`. Leaked, because metric labels are static; the table is built once per process.
     pattern: &'static str,
+    /// The value of `Allow`.
     methods: String,
 }
 
-impl Routes {
+impl RouteTable {
+    /// The routes in the OpenAPI document, and those that are not in it.
     pub(crate) fn new(spec: &Value, with_docs: bool) -> Self {
-        let paths = spec["paths"].as_object().into_iter().flatten();
-        let documented = paths.map(|(pattern, operations)| {
-            let methods: Vec<_> =
+        let documented = spec["paths"].as_object().into_iter().flatten().map(|(pattern, operations)| {
+            let mut methods: Vec<_> =
                 operations.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase()).collect();
-            Path { pattern: pattern.clone().leak(), methods: methods.join(", ").replace("GET", "GET, HEAD") }
+            // The order of JSON members depends on how serde_json is compiled.
+            methods.sort_unstable();
+            Route { pattern: pattern.clone().leak(), methods: methods.join(", ").replace("GET", "GET, HEAD") }
         });
-        let docs = if with_docs { &["/docs", "/docs/scalar", "/openapi.json"][..] } else { &[] };
-        let pages = ["/"].iter().chain(docs).map(|pattern| Path { pattern, methods: "GET, HEAD".into() });
+        let docs = if with_docs { &[paths::DOCS, paths::DOCS_SCALAR, paths::OPENAPI_JSON][..] } else { &[] };
+        let pages = [paths::WEB_APP, paths::FAVICON, paths::PROBLEM].into_iter().chain(docs.iter().copied());
+        let pages = pages.map(|pattern| Route { pattern, methods: "GET, HEAD".into() });
         let not_me =
-            Path { pattern: format!("{}{{token}}", not_me_link::PATH).leak(), methods: "GET, HEAD, POST".into() };
-        Self(documented.chain(pages).chain([not_me]).collect())
+            Route { pattern: format!("{}{{token}}", not_me_link::PATH).leak(), methods: "GET, HEAD, POST".into() };
+        Self { routes: documented.chain(pages).chain([not_me]).collect(), has_docs: with_docs }
     }
 
-    pub(crate) fn pattern(&self, path: &str) -> Option<&'static str> {
-        self.find(path).map(|path| path.pattern)
+    /// The route that a path belongs to.
+    pub(crate) fn route(&self, path: &str) -> Option<&'static str> {
+        self.find(path).map(|route| route.pattern)
     }
 
-    pub(crate) fn allowed(&self, path: &str) -> Option<&str> {
-        self.find(path).map(|path| path.methods.as_str())
+    /// The methods of a path's route, as in an `Allow` header.
+    pub(crate) fn allowed_methods(&self, path: &str) -> Option<&str> {
+        self.find(path).map(|route| route.methods.as_str())
     }
 
-    fn find(&self, path: &str) -> Option<&Path> {
-        // A path without parameters goes before one that would match it with them.
-        let exact = self.0.iter().find(|candidate| segments(candidate.pattern).eq(segments(path)));
-        exact.or_else(|| self.0.iter().find(|candidate| matches(candidate.pattern, path)))
+    /// The detail of a 404 for a path that no route has.
+    pub(crate) fn unknown_path_detail(&self) -> &'static str {
+        if self.has_docs {
+            "This path does not exist. The page /docs lists all paths."
+        } else {
+            "This path does not exist. The API reference lists all paths; an operator can serve it at /docs."
+        }
+    }
+
+    fn find(&self, path: &str) -> Option<&Route> {
+        // A route without parameters takes precedence over one whose parameter matches.
+        let exact = self.routes.iter().find(|candidate| segments(candidate.pattern).eq(segments(path)));
+        exact.or_else(|| self.routes.iter().find(|candidate| matches(candidate.pattern, path)))
     }
 }
 
@@ -48,7 +70,7 @@ fn matches(pattern: &str, path: &str) -> bool {
         && segments(pattern).zip(segments(path)).all(|(expected, given)| expected.starts_with('{') || expected == given)
 }
 
-/// Some slashes more make no other path: they are answered all the same.
+/// Additional slashes are ignored, as the router does (`NormalizePath`).
 fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|segment| !segment.is_empty())
 }
@@ -58,21 +80,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_found_by_its_pattern() {
+    fn path_is_found_by_its_route() {
         let spec = serde_json::json!({"paths": {
             "/v1/registrations/{id}": {"get": {}, "delete": {}}, "/v1/registrations/all": {"post": {}},
         }});
-        let routes = Routes::new(&spec, false);
-        assert_eq!(routes.pattern("/v1/registrations/7/"), Some("/v1/registrations/{id}"));
-        assert_eq!(routes.allowed("/v1/registrations/7"), Some("DELETE, GET, HEAD"));
-        assert_eq!(routes.pattern("/v1//registrations/7//"), Some("/v1/registrations/{id}"), "as it is answered");
-        assert_eq!(routes.pattern("/v1/registrations"), None);
-        assert_eq!(routes.pattern("/v1/registrations/7/8"), None);
-        assert_eq!(routes.allowed("/v1/registrations/all"), Some("POST"));
-        assert_eq!(routes.pattern("/docs"), None);
-        assert_eq!((routes.pattern("/"), routes.allowed("/")), (Some("/"), Some("GET, HEAD")));
-        let not_me = (routes.pattern("/not-me/secret"), routes.allowed("/not-me/secret/"));
-        assert_eq!(not_me, (Some("/not-me/{token}"), Some("GET, HEAD, POST")), "in no spec, and the token in no log");
-        assert_eq!(Routes::new(&spec, true).allowed("/docs"), Some("GET, HEAD"));
+        let routes = RouteTable::new(&spec, false);
+        assert_eq!(routes.route("/v1/registrations/7/"), Some("/v1/registrations/{id}"));
+        assert_eq!(routes.allowed_methods("/v1/registrations/7"), Some("DELETE, GET, HEAD"));
+        assert_eq!(
+            routes.route("/v1//registrations/7//"),
+            Some("/v1/registrations/{id}"),
+            "additional slashes are ignored"
+        );
+        assert_eq!(routes.route("/v1/registrations"), None);
+        assert_eq!(routes.route("/v1/registrations/7/8"), None);
+        assert_eq!(routes.allowed_methods("/v1/registrations/all"), Some("POST"));
+        assert_eq!(routes.route("/docs"), None);
+        assert_eq!((routes.route("/"), routes.allowed_methods("/")), (Some("/"), Some("GET, HEAD")));
+        let not_me = (routes.route("/not-me/secret"), routes.allowed_methods("/not-me/secret/"));
+        assert_eq!(
+            not_me,
+            (Some("/not-me/{token}"), Some("GET, HEAD, POST")),
+            "not in the OpenAPI document; the token is not logged"
+        );
+        assert_eq!(RouteTable::new(&spec, true).allowed_methods("/docs"), Some("GET, HEAD"));
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod health;
 pub(crate) mod not_me;
 pub(crate) mod passwords;
 pub(crate) mod policy;
+pub(crate) mod problems;
 pub(crate) mod registration_events;
 pub(crate) mod sessions;
 pub(crate) mod users;

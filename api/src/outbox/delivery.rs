@@ -1,45 +1,28 @@
-//! Where the outbox leads: what comes out of it, and who takes it.
+//! The interface between the relay and what delivers outbox messages: RabbitMQ, or a worker in the same process.
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use shared::messages::Envelope;
 
-use crate::domain::cloud_event::Event;
+use crate::domain::outbox_message::OutboxMessage;
 
-/// EventKind a row of the outbox holds.
-pub enum OutboxMessage {
-    /// For the worker.
-    Mail(Envelope),
-    /// For other services, if there are any that listen.
-    Event(Event),
-}
-
-impl OutboxMessage {
-    /// EventKind it is, and the trace that it belongs to.
-    pub(crate) fn trace(&self) -> (&'static str, Option<&str>) {
-        match self {
-            Self::Mail(envelope) => ("publish a mail", envelope.traceparent.as_deref()),
-            Self::Event(event) => ("publish an event", event.traceparent.as_deref()),
-        }
-    }
-}
-
-/// Takes it away for good: `Ok` means that it is safely somebody else's, or over and on record.
+/// Delivers one message. `Ok` means that the receiver has stored it, or that it is finished and on record: the row is
+/// deleted.
 pub type Deliver = Arc<dyn Fn(OutboxMessage) -> BoxFuture<'static, Result<(), DeliveryError>> + Send + Sync>;
 
-/// The row stays, and its turn comes again.
+/// A failed delivery. The row stays in the outbox and is retried.
 pub struct DeliveryError {
     pub why: anyhow::Error,
-    pub again_after: Duration,
+    /// The back-off: the row may be leased again after this time.
+    pub retry_after: Duration,
 }
 
-/// Where the outbox leads.
+/// The delivery that the relay uses.
 #[derive(Clone)]
 pub struct OutboxDelivery {
     pub deliver: Deliver,
-    /// Whether it is open just now.
+    /// Whether it accepts messages now; while it does not, the relay leases nothing.
     pub is_up: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// How many messages it may carry at once.
-    pub in_hand: usize,
+    /// The maximum number of mails in flight. Events have capacity of their own beside them.
+    pub max_in_flight: usize,
 }

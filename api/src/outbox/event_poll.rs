@@ -1,38 +1,42 @@
-//! When a relay asks for events: mails it asks for in every round.
+//! Decides when the relay polls the outbox for events. Mails are polled in every round.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Between two times, where there may be some.
-const BREATH: Duration = Duration::from_millis(100);
+/// The minimum interval between two polls while there may be events.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Where no signal tells of one: it has rested, or another process left it behind.
-const POLL: Duration = Duration::from_secs(1);
+/// The poll interval for events that no signal announces: their back-off has ended, or another process left them
+/// behind.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The poll timer for events.
 pub(crate) struct EventPoll {
-    asked: Option<Instant>,
-    may_be_some: bool,
+    polled_at: Option<Instant>,
+    may_be_more: bool,
 }
 
 impl EventPoll {
+    /// A timer whose first poll is due at once.
     pub(crate) fn new() -> Self {
-        Self { asked: None, may_be_some: true }
+        Self { polled_at: None, may_be_more: true }
     }
 
-    /// How long it is until then.
-    pub(crate) fn after(&self) -> Duration {
-        let pause = if self.may_be_some { BREATH } else { POLL };
-        self.asked.map_or(Duration::ZERO, |asked| pause.saturating_sub(asked.elapsed()))
+    /// The time until the next poll; zero if it is due.
+    pub(crate) fn due_in(&self) -> Duration {
+        let interval = if self.may_be_more { MIN_INTERVAL } else { POLL_INTERVAL };
+        self.polled_at.map_or(Duration::ZERO, |polled_at| interval.saturating_sub(polled_at.elapsed()))
     }
 
-    /// Something was committed: an event, most likely.
+    /// A transaction was committed, most likely with an event.
     pub(crate) fn signal(&mut self) {
-        self.may_be_some = true;
+        self.may_be_more = true;
     }
 
-    pub(crate) fn asked(&mut self, may_be_more: bool) {
-        *self = Self { asked: Some(Instant::now()), may_be_some: may_be_more };
+    /// Records a poll. `may_be_more`: it returned a full batch.
+    pub(crate) fn record_poll(&mut self, may_be_more: bool) {
+        *self = Self { polled_at: Some(Instant::now()), may_be_more };
     }
 }
 
@@ -41,19 +45,19 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn they_are_asked_for_when_there_may_be_some_but_not_in_every_round() {
-        let mut turn = EventPoll::new();
-        assert_eq!(turn.after(), Duration::ZERO);
-        turn.asked(false);
-        assert_eq!(turn.after(), POLL);
-        turn.signal();
-        assert_eq!(turn.after(), BREATH);
-        tokio::time::advance(BREATH).await;
-        assert_eq!(turn.after(), Duration::ZERO);
-        turn.asked(true);
-        assert_eq!(turn.after(), BREATH);
-        turn.asked(false);
-        tokio::time::advance(POLL).await;
-        assert_eq!(turn.after(), Duration::ZERO);
+    async fn events_are_polled_after_a_signal_or_interval() {
+        let mut poll = EventPoll::new();
+        assert_eq!(poll.due_in(), Duration::ZERO);
+        poll.record_poll(false);
+        assert_eq!(poll.due_in(), POLL_INTERVAL);
+        poll.signal();
+        assert_eq!(poll.due_in(), MIN_INTERVAL);
+        tokio::time::advance(MIN_INTERVAL).await;
+        assert_eq!(poll.due_in(), Duration::ZERO);
+        poll.record_poll(true);
+        assert_eq!(poll.due_in(), MIN_INTERVAL);
+        poll.record_poll(false);
+        tokio::time::advance(POLL_INTERVAL).await;
+        assert_eq!(poll.due_in(), Duration::ZERO);
     }
 }

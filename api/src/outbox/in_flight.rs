@@ -1,4 +1,4 @@
-//! The messages that a relay has in hand, and what became of the last ones.
+//! The messages in flight: their delivery tasks, their outcomes, and what has to be written about them.
 
 use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -9,37 +9,41 @@ use tokio::{task::JoinSet, time::Instant};
 use uuid::Uuid;
 
 use crate::{
-    outbox::delivery::{Deliver, DeliveryError, OutboxMessage},
+    domain::outbox_message::OutboxMessage,
+    outbox::delivery::{Deliver, DeliveryError},
     store::{
         outbox::{self, Lease},
         transaction::Writes,
     },
 };
 
-type Outcome = (Uuid, Result<(), DeliveryError>);
+type DeliveryOutcome = (Uuid, Result<(), DeliveryError>);
 
+/// The leased messages of one relay.
 pub(crate) struct InFlight {
     deliver: Deliver,
     published: Arc<Family<2>>,
-    /// Each a task of its own: one that has been promised the only connection must get on while the relay
-    /// itself waits for it.
-    deliveries: JoinSet<Outcome>,
+    /// Each delivery is a task of its own: one that waits for the only database connection must make progress while the
+    /// relay itself waits for it.
+    deliveries: JoinSet<DeliveryOutcome>,
+    /// All messages in flight.
     ids: HashSet<Uuid>,
-    /// Those of them that are events.
+    /// Those of `ids` that are events.
     events: HashSet<Uuid>,
-    renewed: Instant,
-    /// Delivered, but their rows are still there.
-    gone: Vec<Uuid>,
-    /// To be taken again after so long.
-    back: Vec<(Uuid, Duration)>,
+    leases_renewed_at: Instant,
+    /// Delivered, but their rows are not deleted yet.
+    delivered: Vec<Uuid>,
+    /// Failed: to be released for another attempt after this back-off.
+    to_retry: Vec<(Uuid, Duration)>,
 }
 
-/// So often that a lease never ends under a living relay.
-const RENEWAL: Duration = Duration::from_secs(4);
+/// How often leases are renewed: well within the lease duration, so that no lease ends while the relay lives.
+const LEASE_RENEWAL_INTERVAL: Duration = Duration::from_secs(4);
 
-const AFTER_PANIC: Duration = Duration::from_secs(5);
+const RETRY_AFTER_PANIC: Duration = Duration::from_secs(5);
 
 impl InFlight {
+    /// `published` counts outcomes by message kind and result.
     pub(crate) fn new(deliver: Deliver, published: Arc<Family<2>>) -> Self {
         Self {
             deliver,
@@ -47,118 +51,124 @@ impl InFlight {
             deliveries: JoinSet::new(),
             ids: HashSet::new(),
             events: HashSet::new(),
-            renewed: Instant::now(),
-            gone: Vec::new(),
-            back: Vec::new(),
+            leases_renewed_at: Instant::now(),
+            delivered: Vec::new(),
+            to_retry: Vec::new(),
         }
     }
 
-    pub(crate) fn busy(&self) -> usize {
+    /// The number of messages in flight.
+    pub(crate) fn len(&self) -> usize {
         self.deliveries.len()
     }
 
+    /// The number of mails in flight.
     pub(crate) fn mails(&self) -> usize {
-        self.busy() - self.events()
+        self.len() - self.events()
     }
 
+    /// The number of events in flight.
     pub(crate) fn events(&self) -> usize {
         self.events.len()
     }
 
-    /// Whether there is anything that the database should hear of.
-    pub(crate) fn have_news(&self) -> bool {
-        !(self.gone.is_empty() && self.back.is_empty()) || self.must_renew()
+    /// Whether there is something to write to the database: outcomes, or leases to renew.
+    pub(crate) fn has_updates(&self) -> bool {
+        !(self.delivered.is_empty() && self.to_retry.is_empty()) || self.must_renew_leases()
     }
 
-    pub(crate) fn must_renew(&self) -> bool {
-        !self.ids.is_empty() && self.renewed.elapsed() >= RENEWAL
+    /// Whether the lease renewal is due.
+    pub(crate) fn must_renew_leases(&self) -> bool {
+        !self.ids.is_empty() && self.leases_renewed_at.elapsed() >= LEASE_RENEWAL_INTERVAL
     }
 
-    pub(crate) fn take(&mut self, id: Uuid, outgoing: OutboxMessage) {
+    /// Starts the delivery of a leased message.
+    pub(crate) fn start(&mut self, id: Uuid, message: OutboxMessage) {
         if self.ids.is_empty() {
-            self.renewed = Instant::now();
+            self.leases_renewed_at = Instant::now();
         }
-        // A lease that ran out while the database was away brings here what is in hand already.
+        // A lease that expired while the database was away returns a message that is already in flight here.
         if self.ids.insert(id) {
-            if matches!(outgoing, OutboxMessage::Event(_)) {
+            if matches!(message, OutboxMessage::Event(_)) {
                 self.events.insert(id);
             }
-            let delivery = AssertUnwindSafe((self.deliver)(outgoing)).catch_unwind();
+            let delivery = AssertUnwindSafe((self.deliver)(message)).catch_unwind();
             self.deliveries.spawn(async move { (id, delivery.await.unwrap_or_else(|_| Err(panicked()))) });
         }
     }
 
-    /// Waits for the next outcome. Never returns when nothing is in hand.
-    pub(crate) async fn outcome(&mut self) {
+    /// Waits for the next outcome. Never returns when nothing is in flight.
+    pub(crate) async fn next_outcome(&mut self) {
         let Some(first) = self.deliveries.join_next().await else { return std::future::pending().await };
-        let why = first.ok().and_then(|first| self.note(first));
-        self.collect(why);
+        let error = first.ok().and_then(|first| self.record_outcome(first));
+        self.collect_outcomes(error);
     }
 
-    /// Takes the outcomes that are there.
-    pub(crate) fn collect(&mut self, mut why: Option<anyhow::Error>) {
+    /// Records the outcomes that are available without waiting. `error` is that of an outcome recorded just before.
+    pub(crate) fn collect_outcomes(&mut self, mut error: Option<anyhow::Error>) {
         while let Some(next) = self.deliveries.try_join_next() {
-            why = next.ok().and_then(|next| self.note(next)).or(why);
+            error = next.ok().and_then(|next| self.record_outcome(next)).or(error);
         }
-        if let Some(why) = why {
-            // One line for all that failed together: most likely for the same reason.
-            tracing::warn!(why = format!("{why:#}"), messages = self.back.len(), "undelivered: will be tried again");
+        if let Some(error) = error {
+            // One line for all messages that failed together: most likely for the same reason.
+            tracing::warn!(error = format!("{error:#}"), messages = self.to_retry.len(), "publish failed; retrying");
         }
     }
 
-    fn note(&mut self, (id, outcome): Outcome) -> Option<anyhow::Error> {
+    fn record_outcome(&mut self, (id, outcome): DeliveryOutcome) -> Option<anyhow::Error> {
         self.ids.remove(&id);
-        let what = if self.events.remove(&id) { "event" } else { "mail" };
-        self.published.count([what, if outcome.is_ok() { "done" } else { "failed" }]);
+        let kind = if self.events.remove(&id) { "event" } else { "mail" };
+        self.published.count([kind, if outcome.is_ok() { "done" } else { "failed" }]);
         match outcome {
             Ok(()) => {
                 shared::fault_points::point("relay-after-confirm");
-                self.gone.push(id);
+                self.delivered.push(id);
                 None
             }
-            Err(undelivered) => {
-                self.back.push((id, undelivered.again_after));
-                Some(undelivered.why)
+            Err(failure) => {
+                self.to_retry.push((id, failure.retry_after));
+                Some(failure.why)
             }
         }
     }
 
-    /// Drops what is in hand: somebody may take it at once.
-    pub(crate) fn give_up(&mut self) {
+    /// Aborts all deliveries and marks their rows for release: another relay may lease them at once.
+    pub(crate) fn abort_all(&mut self) {
         self.deliveries = JoinSet::new();
         self.events.clear();
-        self.back.extend(self.ids.drain().map(|id| (id, Duration::ZERO)));
+        self.to_retry.extend(self.ids.drain().map(|id| (id, Duration::ZERO)));
     }
 
-    /// EventKind is to be written down: what became of those that were in hand, and that the others are kept.
-    pub(crate) fn news(&self, lease: Lease, renew: bool) -> Writes<'_> {
+    /// The statements that delete delivered rows, release failed ones, and renew the leases of the others if
+    /// `renew_leases`. After their commit the caller calls [`Self::updates_committed`].
+    pub(crate) fn updates(&self, lease: Lease, renew_leases: bool) -> Writes<'_> {
         let mut writes = Writes::default();
-        outbox::by_index(&mut writes);
-        if !self.gone.is_empty() {
-            outbox::delete(&mut writes, &self.gone);
+        outbox::disable_sequential_scans(&mut writes);
+        if !self.delivered.is_empty() {
+            outbox::delete(&mut writes, &self.delivered);
         }
-        if !self.back.is_empty() {
-            outbox::release(&mut writes, &self.back, lease.by);
+        if !self.to_retry.is_empty() {
+            outbox::release(&mut writes, &self.to_retry, lease.owner);
         }
-        if renew {
-            // A row that another relay has taken meanwhile, because we or the database stood still, is its own
-            // now. Ours goes on here all the same: it is under way already, most likely delivered, and if so
-            // the row goes with it.
+        if renew_leases {
+            // A row that another relay has leased meanwhile, because this process or the database stood still, keeps
+            // that lease. Its delivery here goes on all the same: it has begun, most likely succeeds, and then deletes
+            // the row.
             outbox::renew(&mut writes, self.ids.iter().copied().collect(), lease);
         }
         writes
     }
 
-    /// The database has all of it. EventKind fails before this is done again the next time.
-    pub(crate) fn settled(&mut self, renewed: bool) {
-        self.gone.clear();
-        self.back.clear();
-        if renewed {
-            self.renewed = Instant::now();
+    /// The updates are committed. After a failed commit the next round writes them again.
+    pub(crate) fn updates_committed(&mut self, renewed_leases: bool) {
+        self.delivered.clear();
+        self.to_retry.clear();
+        if renewed_leases {
+            self.leases_renewed_at = Instant::now();
         }
     }
 }
 
 fn panicked() -> DeliveryError {
-    DeliveryError { why: anyhow!("a panic, told above"), again_after: AFTER_PANIC }
+    DeliveryError { why: anyhow!("the delivery panicked (logged above)"), retry_after: RETRY_AFTER_PANIC }
 }

@@ -1,4 +1,4 @@
-//! The lapin delivery: publishes with confirms.
+//! Publishes outbox messages to RabbitMQ with publisher confirms.
 
 mod connection;
 mod event_channel;
@@ -24,92 +24,99 @@ use uuid::Uuid;
 
 use crate::{
     domain::cloud_event::Event,
-    outbox::delivery::{Deliver, DeliveryError, OutboxMessage},
+    domain::outbox_message::OutboxMessage,
+    outbox::delivery::{Deliver, DeliveryError},
 };
-use connection::Live;
+use connection::ActiveConnection;
 
-/// How long a message rests that the broker did not take.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The back-off of a message that the broker did not accept.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 const EVENT_CONTENT_TYPE: &str = "application/cloudevents+json";
 
+/// The RabbitMQ publisher. Clones share one connection, which [`Publisher::supervise`] keeps open.
 #[derive(Clone)]
 pub(crate) struct Publisher {
     topology: Topology,
-    live: Arc<watch::Sender<Option<Live>>>,
+    /// `None` while there is no connection, or the broker blocks it.
+    active: Arc<watch::Sender<Option<ActiveConnection>>>,
     blocked: Arc<Number>,
 }
 
 impl Publisher {
+    /// A publisher without a connection; [`Publisher::supervise`] opens it.
     pub(crate) fn new(topology: Topology, metrics: &Registry) -> Self {
-        Self { topology, live: Arc::new(watch::Sender::new(None)), blocked: metrics.one(names::BROKER_BLOCKED) }
+        Self { topology, active: Arc::new(watch::Sender::new(None)), blocked: metrics.one(names::BROKER_BLOCKED) }
     }
 
+    /// Whether messages can be published now.
     pub(crate) fn is_up(&self) -> bool {
-        self.live.borrow().is_some()
+        self.active.borrow().is_some()
     }
 
+    /// The function through which the relay publishes.
     pub(crate) fn delivery(&self) -> Deliver {
         let publisher = self.clone();
-        Arc::new(move |outgoing| {
+        Arc::new(move |message| {
             let publisher = publisher.clone();
             Box::pin(async move {
-                let (what, trace) = outgoing.trace();
-                let span = spans::publish(what, trace);
-                publisher.publish(outgoing).await.inspect_err(|_| _ = span.record("failed", true))
+                let (name, traceparent) = message.trace();
+                let span = spans::publish(name, traceparent);
+                publisher.publish(message).await.inspect_err(|_| _ = span.record("failed", true))
             })
         })
     }
 
-    async fn publish(&self, outgoing: OutboxMessage) -> Result<(), DeliveryError> {
-        let Some(live) = self.live.borrow().clone() else {
-            return Err(DeliveryError { why: anyhow!("no connection to the broker"), again_after: PAUSE });
+    /// Publishes one message and waits for its confirm.
+    async fn publish(&self, message: OutboxMessage) -> Result<(), DeliveryError> {
+        let Some(active) = self.active.borrow().clone() else {
+            return Err(DeliveryError { why: anyhow!("no connection to the broker"), retry_after: RETRY_DELAY });
         };
-        let rest = if let OutboxMessage::Event(event) = &outgoing { Some(event.rest()) } else { None };
+        let event_back_off = if let OutboxMessage::Event(event) = &message { Some(event.back_off()) } else { None };
         let outcome = tokio::select! {
-            outcome = self.send(&live, outgoing) => outcome,
-            () = live.overdue() => Err(anyhow!("the broker did not confirm in time")),
+            outcome = self.send(&active, message) => outcome,
+            () = active.confirm_overdue() => Err(anyhow!("the broker did not confirm in time")),
         };
-        let Err(why) = outcome else { return Ok(()) };
-        if let Some(rest) = rest {
-            // A queue of somebody who listens may be full, or away. The mails have the same connection, and nothing
-            // to do with that: if it is the connection that is broken, it is seen without this.
-            let again_after = if live.status.connected() { rest } else { PAUSE };
-            return Err(DeliveryError { why: why.context("an event"), again_after });
+        let Err(error) = outcome else { return Ok(()) };
+        if let Some(back_off) = event_back_off {
+            // The queue of a subscriber may be full or unavailable. Mails share the connection but are not affected, so
+            // it is not replaced for that: a broken connection is noticed without this.
+            let retry_after = if active.status.connected() { back_off } else { RETRY_DELAY };
+            return Err(DeliveryError { why: error.context("an event"), retry_after });
         }
-        live.doubt.notify_one();
-        Err(DeliveryError { why, again_after: PAUSE })
+        active.replacement_requested.notify_one();
+        Err(DeliveryError { why: error, retry_after: RETRY_DELAY })
     }
 
-    async fn send(&self, live: &Live, outgoing: OutboxMessage) -> Result<()> {
-        let channel = match outgoing {
-            OutboxMessage::Mail(_) => live.mails.clone(),
-            OutboxMessage::Event(_) => live.events.borrow().clone().context("events have no exchange")?,
+    async fn send(&self, active: &ActiveConnection, message: OutboxMessage) -> Result<()> {
+        let channel = match message {
+            OutboxMessage::Mail(_) => active.mails.clone(),
+            OutboxMessage::Event(_) => active.events.borrow().clone().context("no channel for events")?,
         };
-        let Publishing { exchange, routing_key, mandatory, body, properties } = self.publishing(outgoing);
+        let BrokerMessage { exchange, routing_key, mandatory, body, properties } = self.broker_message(message);
         let to = To { exchange, routing_key: &routing_key, mandatory };
         let confirm = channel.publish(to, body.as_bytes(), properties).await?;
         shared::fault_points::point("relay-after-publish");
         match confirm.await? {
             Confirmation::Ack(None) => Ok(()),
-            // A message that found no queue is "acknowledged" too.
+            // The broker also acknowledges a mandatory message that it returns because no queue is bound.
             Confirmation::Ack(Some(_)) => bail!("the broker has no queue for the message"),
             Confirmation::Nack(_) => bail!("the broker refused the message"),
             Confirmation::NotRequested => bail!("the channel does not confirm"),
         }
     }
 
-    fn publishing(&self, outgoing: OutboxMessage) -> Publishing<'_> {
-        match outgoing {
-            OutboxMessage::Mail(Envelope { message, traceparent }) => Publishing {
+    fn broker_message(&self, message: OutboxMessage) -> BrokerMessage<'_> {
+        match message {
+            OutboxMessage::Mail(Envelope { message, traceparent }) => BrokerMessage {
                 exchange: &self.topology.exchange,
                 routing_key: ROUTING_KEY.to_owned(),
                 mandatory: true,
                 body: message.to_json().to_string(),
                 properties: properties("application/json", message.id, traceparent),
             },
-            // Nobody has to listen.
-            OutboxMessage::Event(Event { id, kind, body, traceparent, .. }) => Publishing {
+            // Not mandatory: there may be no subscriber.
+            OutboxMessage::Event(Event { id, kind, body, traceparent, .. }) => BrokerMessage {
                 exchange: &self.topology.events,
                 routing_key: kind,
                 mandatory: false,
@@ -120,15 +127,16 @@ impl Publisher {
     }
 }
 
-struct Publishing<'a> {
+struct BrokerMessage<'a> {
     exchange: &'a str,
     routing_key: String,
+    /// Whether the broker returns it if no queue is bound.
     mandatory: bool,
     body: String,
     properties: BasicProperties,
 }
 
-/// How a message travels: persistent, and carrying its id and its trace where tools look for them.
+/// Persistent delivery, with the message id and the trace where tools look for them.
 fn properties(content_type: &str, id: Uuid, traceparent: Option<String>) -> BasicProperties {
     let properties = BasicProperties::default()
         .with_delivery_mode(2)

@@ -1,4 +1,5 @@
-//! Tells the world again what it may never have heard: for the day on which a queue was lost.
+//! The command `api outbox reemit`: writes lost messages to the outbox again, after a queue was lost. A message counts
+//! as lost when no worker has finished it and the outbox does not hold it.
 
 use anyhow::Result;
 use secrecy::ExposeSecret;
@@ -11,83 +12,105 @@ use uuid::Uuid;
 
 use crate::store::{
     Connection, Store, outbox,
-    unacknowledged::{self, Code, Codes, Events},
+    unacknowledged::{self, CodeRow, CodeTable, Cursor, EventTable},
 };
 
-/// The worker mails no welcome that is older.
-const WELCOME: Duration = Duration::DAY;
+/// Older welcome mails are not sent by the worker.
+const WELCOME_MAX_AGE: Duration = Duration::DAY;
 
-/// Nor a warning that is older.
-const WARNING: Duration = Duration::WEEK;
+/// Older warnings of a changed password are not sent by the worker.
+const WARNING_MAX_AGE: Duration = Duration::WEEK;
 
-/// So few that each statement is soon done, and that relays get on meanwhile.
+/// Small enough that each statement is fast and relays make progress meanwhile.
 const BATCH: i64 = 500;
 
+/// How many messages were written, by kind.
 pub(crate) struct Reemitted {
-    /// Of registrations and of resets.
+    /// Codes of registrations and of password resets.
     pub(crate) codes: u64,
     pub(crate) welcomes: u64,
-    /// That a password was changed.
+    /// Warnings that a password was changed.
     pub(crate) warnings: u64,
-    /// Made with a key that is not here: nobody can tell which mail they want.
+    /// Codes made with a key that is not in `CODE_SECRETS`: which mail they need cannot be determined.
     pub(crate) unreadable: u64,
 }
 
-/// May be cut off anywhere, and run again: what is in the outbox already is left alone.
+/// Writes all lost messages. Idempotent: it can be interrupted at any point and run again, and leaves messages that are
+/// in the outbox unchanged.
 pub(crate) async fn run(store: &Store, ring: &CodeSecrets) -> Result<Reemitted> {
     let connection = store.connection().await?;
     let now = unacknowledged::now(&connection).await?;
-    let registrations = codes(&connection, Codes::OfRegistrations, ring, now).await?;
-    let resets = codes(&connection, Codes::OfResets, ring, now).await?;
-    let (codes, unreadable) = (registrations.0 + resets.0, registrations.1 + resets.1);
-    let welcomes = events(&connection, Events::CameIn, now - WELCOME).await?;
-    let warnings = events(&connection, Events::PasswordChanged, now - WARNING).await?;
-    Ok(Reemitted { codes, welcomes, warnings, unreadable })
+    let registrations = reemit_codes(&connection, CodeTable::Registrations, ring, now).await?;
+    let resets = reemit_codes(&connection, CodeTable::Resets, ring, now).await?;
+    Ok(Reemitted {
+        codes: registrations.written + resets.written,
+        welcomes: reemit_events(&connection, EventTable::Activations, now - WELCOME_MAX_AGE).await?,
+        warnings: reemit_events(&connection, EventTable::PasswordChanges, now - WARNING_MAX_AGE).await?,
+        unreadable: registrations.unreadable + resets.unreadable,
+    })
 }
 
-/// Those that can still be typed: how many were written, and how many cannot be read.
-async fn codes(connection: &Connection, of: Codes, ring: &CodeSecrets, now: OffsetDateTime) -> Result<(u64, u64)> {
-    let (mut written, mut unreadable, mut last) = (0, 0, (now, Uuid::nil()));
+#[derive(Default)]
+struct CodeCounts {
+    written: u64,
+    unreadable: u64,
+}
+
+/// Writes the mails of lost codes whose deadline is still to come.
+async fn reemit_codes(
+    connection: &Connection,
+    table: CodeTable,
+    ring: &CodeSecrets,
+    now: OffsetDateTime,
+) -> Result<CodeCounts> {
+    let mut counts = CodeCounts::default();
+    let mut cursor = Cursor { at: now, id: Uuid::nil() };
     loop {
-        let batch = unacknowledged::codes(connection, of, last, BATCH).await?;
-        let Some(end) = batch.last() else { return Ok((written, unreadable)) };
-        last = end.place;
+        let batch = unacknowledged::codes(connection, table, cursor, BATCH).await?;
+        let Some(last) = batch.last() else { return Ok(counts) };
+        cursor = last.cursor;
         let mut messages = Vec::new();
         for code in batch.iter().filter(|code| code.is_lost) {
-            let id = code.place.1;
-            match kind(of, id, &code.about, ring) {
+            let id = code.cursor.id;
+            match mail_kind(table, id, &code.data, ring) {
                 Some(kind) => messages.push(Message { kind, id }),
-                None => unreadable += 1,
+                None => counts.unreadable += 1,
             }
         }
-        written += outbox::insert_again(connection, &messages).await?;
+        counts.written += outbox::insert_if_absent(connection, &messages).await?;
     }
 }
 
-async fn events(connection: &Connection, events: Events, since: OffsetDateTime) -> Result<u64> {
-    let kind = if events == Events::CameIn { MailKind::Activated } else { MailKind::PasswordChanged };
-    let (mut written, mut last) = (0, (since, Uuid::nil()));
+/// Writes the mails of lost events since a time; returns how many.
+async fn reemit_events(connection: &Connection, table: EventTable, since: OffsetDateTime) -> Result<u64> {
+    let kind = match table {
+        EventTable::Activations => MailKind::Activated,
+        EventTable::PasswordChanges => MailKind::PasswordChanged,
+    };
+    let mut written = 0;
+    let mut cursor = Cursor { at: since, id: Uuid::nil() };
     loop {
-        let batch = unacknowledged::events(connection, events, last, BATCH).await?;
-        let Some(end) = batch.last() else { return Ok(written) };
-        last = end.place;
+        let batch = unacknowledged::events(connection, table, cursor, BATCH).await?;
+        let Some(last) = batch.last() else { return Ok(written) };
+        cursor = last.cursor;
         let lost = batch.iter().filter(|event| event.is_lost);
-        let messages: Vec<_> = lost.map(|event| Message { kind, id: event.place.1 }).collect();
-        written += outbox::insert_again(connection, &messages).await?;
+        let messages: Vec<_> = lost.map(|event| Message { kind, id: event.cursor.id }).collect();
+        written += outbox::insert_if_absent(connection, &messages).await?;
     }
 }
 
-/// A code's row does not say whom it is for: one that nobody can know says it by its hash.
-fn kind(of: Codes, id: Uuid, code: &Code, ring: &CodeSecrets) -> Option<MailKind> {
-    let (for_a_decoy, for_digits) = match of {
-        Codes::OfRegistrations => (MailKind::AlreadyRegistered, MailKind::SendCode),
-        Codes::OfResets => (MailKind::NoAccount, MailKind::ResetCode),
+/// Which mail a code needs. The row does not say whether the code is a decoy; its hash does. `None` if the key is
+/// unknown or the hash matches nothing that this key makes.
+fn mail_kind(table: CodeTable, id: Uuid, code: &CodeRow, ring: &CodeSecrets) -> Option<MailKind> {
+    let (kind_of_decoy, kind_of_code) = match table {
+        CodeTable::Registrations => (MailKind::AlreadyRegistered, MailKind::SendCode),
+        CodeTable::Resets => (MailKind::NoAccount, MailKind::ResetCode),
     };
     let key = ring.get(&code.key_id)?;
     if key.verifies(id, DECOY, &code.hash) {
-        return Some(for_a_decoy);
+        return Some(kind_of_decoy);
     }
     let digits = key.digits(id, code.length);
     let is_one_of = |known: [&str; 2]| known.iter().any(|digits| key.verifies(id, digits, &code.hash));
-    is_one_of([digits.expose_secret(), MUTED]).then_some(for_digits)
+    is_one_of([digits.expose_secret(), MUTED]).then_some(kind_of_code)
 }

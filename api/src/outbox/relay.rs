@@ -1,4 +1,7 @@
-//! Moves outbox rows to whoever carries them on. Knows nothing of brokers, mail or listeners.
+//! The outbox relay: leases rows in batches, hands them to the delivery, and writes the outcomes back. It knows nothing
+//! of brokers, mail or subscribers.
+//!
+//! Delivery is at least once: after a crash a row is delivered again under the same id.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,75 +9,88 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    domain::outbox_capacity::Capacity,
     error::Error,
     metrics::Metrics,
-    outbox::{capacity::Capacity, delivery::OutboxDelivery, event_poll::EventPoll, in_flight::InFlight},
+    outbox::{delivery::OutboxDelivery, event_poll::EventPoll, in_flight::InFlight},
     rng,
     store::{
         Store,
-        outbox::{self, Lease, Leased},
+        outbox::{self, Lease, LeasedBatch},
         transaction::{Commit, Transaction},
     },
 };
 
-/// Between two rounds, unless there is more than one round can take: what happens in this time is one round's
-/// work, and a round costs Postgres nearly the same for one message as for ten.
-const BREATH: Duration = Duration::from_millis(10);
+/// The minimum time from the start of one round to the next, unless the last batch was full. All messages of this time
+/// are one round's work, and a round costs Postgres nearly the same for one message as for ten.
+const MIN_ROUND_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A row in hand is kept by renewal, so this is how long those of a relay that died must wait.
-const LEASE_LENGTH: Duration = Duration::from_secs(15);
+/// The lease of a message in flight is renewed, so this is how long the rows of a crashed relay have to wait.
+const LEASE_DURATION: Duration = Duration::from_secs(15);
 
-/// How long a row waits at most when no signal tells of it: one that another process left behind.
-const POLL: Duration = Duration::from_secs(1);
+/// The poll interval: the longest time that a row waits when no signal announces it, because another process wrote it
+/// or left it behind.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Back-off after a failed round.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
-const PAUSE_WITHOUT_ROOM: Duration = Duration::from_millis(100);
+
+/// Until the next round while no mail can be leased.
+const PAUSE_WITHOUT_CAPACITY: Duration = Duration::from_millis(100);
+
+/// A database that does not answer within this time counts as unavailable.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// EventKind is in hand when told to stop has this long to be done, and what became of it to be taken down.
-const DRAIN: Duration = Duration::from_secs(5);
-const LAST_WORDS: Duration = Duration::from_secs(3);
+/// On shutdown: the time for the messages in flight to finish.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Runs until told to stop; what is in hand then is finished, or given back, so that no lease outlives it.
+/// On shutdown: the time to write the last outcomes.
+const FINAL_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Runs until `stop`. Messages in flight are then finished or released, so that no lease outlives the relay.
+///
+/// `wake` signals that a transaction wrote to the outbox.
 pub(crate) async fn run(
     store: Store,
     delivery: OutboxDelivery,
-    (wake, metrics): (Arc<Notify>, Metrics),
+    wake: Arc<Notify>,
+    metrics: Metrics,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let lease = Lease { by: rng::id(), length: LEASE_LENGTH };
-    let hands = InFlight::new(Arc::clone(&delivery.deliver), metrics.published);
-    let mut relay = Relay { store, delivery, hands, events: EventPoll::new(), lease };
+    let lease = Lease { owner: rng::id(), duration: LEASE_DURATION };
+    let in_flight = InFlight::new(Arc::clone(&delivery.deliver), metrics.published);
+    let mut relay = Relay { store, delivery, in_flight, event_poll: EventPoll::new(), lease };
     let mut failing = false;
     while !stop.is_cancelled() {
-        let begun = Instant::now();
+        let round_started = Instant::now();
         let pause = match relay.round().await {
             Ok(pause) => {
-                // A round without room may not have asked Postgres for anything.
-                if pause != PAUSE_WITHOUT_ROOM && std::mem::take(&mut failing) {
-                    tracing::info!("the outbox moves again");
+                // A round without capacity may not have used Postgres at all.
+                if pause != PAUSE_WITHOUT_CAPACITY && std::mem::take(&mut failing) {
+                    tracing::info!("outbox relay recovered");
                 }
                 pause
             }
             Err(error) => {
                 metrics.postgres_errors.add(1);
-                // Once an outage, not once a second.
+                // Once per outage, not once per second.
                 if !std::mem::replace(&mut failing, true) {
                     let error = anyhow::Error::from(error);
-                    tracing::warn!(error = format!("{error:#}"), "messages wait in the outbox");
+                    tracing::warn!(error = format!("{error:#}"), "outbox relay failed; messages wait in the outbox");
                 }
                 PAUSE_AFTER_FAILURE
             }
         };
-        // After a failure a signal would only lead to the next.
-        let listening = pause > Duration::ZERO && !failing && relay.room().mails > 0;
+        // After a failure a signal would only lead to the next failure.
+        let wakes_on_signal = pause > Duration::ZERO && !failing && relay.capacity().mails > 0;
         tokio::select! {
-            () = relay.hands.outcome(), if !failing => {}
-            () = wake.notified(), if listening => relay.events.signal(),
+            () = relay.in_flight.next_outcome(), if !failing => {}
+            () = wake.notified(), if wakes_on_signal => relay.event_poll.signal(),
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => {}
         }
         if pause > Duration::ZERO {
-            tokio::time::sleep_until(begun + BREATH).await;
+            tokio::time::sleep_until(round_started + MIN_ROUND_INTERVAL).await;
         }
     }
     relay.drain().await
@@ -83,85 +99,91 @@ pub(crate) async fn run(
 struct Relay {
     store: Store,
     delivery: OutboxDelivery,
-    hands: InFlight,
-    events: EventPoll,
+    in_flight: InFlight,
+    event_poll: EventPoll,
     lease: Lease,
 }
 
 impl Relay {
-    fn room(&self) -> Capacity {
-        let OutboxDelivery { is_up, in_hand, .. } = &self.delivery;
-        if is_up() { Capacity::beside(self.hands.mails(), self.hands.events(), *in_hand) } else { Capacity::NONE }
+    fn capacity(&self) -> Capacity {
+        let OutboxDelivery { is_up, max_in_flight, .. } = &self.delivery;
+        if is_up() {
+            Capacity::remaining(self.in_flight.mails(), self.in_flight.events(), *max_in_flight)
+        } else {
+            Capacity::NONE
+        }
     }
 
-    /// Puts on record what became of those in hand, and takes as many as there is room for. Returns how
-    /// long it may take until the next round.
+    /// Writes the outcomes, leases a batch and starts its deliveries. Returns the pause until the next round.
     async fn round(&mut self) -> Result<Duration, Error> {
-        self.hands.collect(None);
-        let mut room = self.room();
-        if self.events.after() > Duration::ZERO {
-            room.events = 0;
+        self.in_flight.collect_outcomes(None);
+        let mut capacity = self.capacity();
+        if self.event_poll.due_in() > Duration::ZERO {
+            capacity.events = 0;
         }
-        if room == Capacity::NONE && !self.hands.have_news() {
-            // Leasing would only be followed by giving back. Whoever runs the delivery has said why it is closed.
-            return Ok(PAUSE_WITHOUT_ROOM);
+        if capacity == Capacity::NONE && !self.in_flight.has_updates() {
+            // Rows leased now would only be released again. The delivery has logged why it is down.
+            return Ok(PAUSE_WITHOUT_CAPACITY);
         }
-        let (mails, events) = self.exchange(room).await?;
+        let LeasedBatch { mails, events } = self.write_updates_and_lease(capacity).await?;
         if !(mails.is_empty() && events.is_empty()) {
             shared::fault_points::point("relay-after-lease");
         }
-        if room.events > 0 {
-            self.events.asked(events.len() == room.events);
+        if capacity.events > 0 {
+            self.event_poll.record_poll(events.len() == capacity.events);
         }
-        let may_be_more = room.mails > 0 && mails.len() == room.mails;
-        for (id, row) in mails.into_iter().chain(events) {
-            match row {
-                Ok(outgoing) => self.hands.take(id, outgoing),
-                // A newer version of us wrote it, most likely, and will take it. It keeps its lease, so that
-                // it holds up nobody and is looked at again when that ends.
-                Err(why) => tracing::error!(%id, why, "a row of the outbox cannot be read"),
+        let may_be_more_mails = capacity.mails > 0 && mails.len() == capacity.mails;
+        for row in mails.into_iter().chain(events) {
+            match row.message {
+                Ok(message) => self.in_flight.start(row.id, message),
+                // Most likely a newer version of the API wrote it, and will publish it. It keeps its lease, so that it
+                // delays no other message and is read again when the lease expires.
+                Err(error) => tracing::error!(id = %row.id, error, "unreadable outbox row; keeping it"),
             }
         }
-        Ok(match room.mails {
-            0 => PAUSE_WITHOUT_ROOM,
-            _ if may_be_more => Duration::ZERO,
-            _ if self.room().events > 0 => self.events.after().min(POLL),
-            _ => POLL,
+        Ok(match capacity.mails {
+            0 => PAUSE_WITHOUT_CAPACITY,
+            _ if may_be_more_mails => Duration::ZERO,
+            _ if self.capacity().events > 0 => self.event_poll.due_in().min(POLL_INTERVAL),
+            _ => POLL_INTERVAL,
         })
     }
 
-    /// Tells the database what became of those in hand, and takes up to so many in the same breath. None of it
-    /// has to survive a crash of Postgres: what comes back then is delivered once more, and known by its id.
-    async fn exchange(&mut self, room: Capacity) -> Result<(Vec<Leased>, Vec<Leased>), Error> {
-        let renew = self.hands.must_renew();
-        let exchanged = soon(async {
-            // Delivering may take long: the connection goes back before.
+    /// Writes the outcomes of finished deliveries and leases up to `capacity` rows, in one round trip. The commit does
+    /// not wait for the disk: what a crash of Postgres undoes is delivered once more, and recognised by its id.
+    async fn write_updates_and_lease(&mut self, capacity: Capacity) -> Result<LeasedBatch, Error> {
+        let renew_leases = self.in_flight.must_renew_leases();
+        let exchange = with_database_timeout(async {
+            // Deliveries may take long: the connection is returned to the pool before them.
             let connection = self.store.connection().await?;
-            let leasing = outbox::lease(&connection, room, self.lease);
-            let news = self.hands.news(self.lease, renew);
-            Ok(Transaction::at_once(&connection, Commit::Soon, news, leasing).await?)
+            let leasing = outbox::lease(&connection, capacity, self.lease);
+            let updates = self.in_flight.updates(self.lease, renew_leases);
+            Ok(Transaction::in_one_round_trip(&connection, Commit::Asynchronous, updates, leasing).await?)
         });
-        let leased = exchanged.await?;
-        self.hands.settled(renew);
+        let leased = exchange.await?;
+        self.in_flight.updates_committed(renew_leases);
         Ok(leased)
     }
 
+    /// Waits for the messages in flight, aborts those that are not done in time, and releases their leases.
     async fn drain(mut self) -> anyhow::Result<()> {
-        let until = Instant::now() + DRAIN;
-        while self.hands.busy() > 0 && tokio::time::timeout_at(until, self.hands.outcome()).await.is_ok() {}
-        self.hands.give_up();
-        if !self.hands.have_news() {
+        let deadline = Instant::now() + DRAIN_TIMEOUT;
+        while self.in_flight.len() > 0 && tokio::time::timeout_at(deadline, self.in_flight.next_outcome()).await.is_ok()
+        {
+        }
+        self.in_flight.abort_all();
+        if !self.in_flight.has_updates() {
             return Ok(());
         }
-        if !tokio::time::timeout(LAST_WORDS, self.exchange(Capacity::NONE)).await.is_ok_and(|settled| settled.is_ok()) {
-            tracing::warn!("Postgres does not take it down: some messages will be delivered a second time");
+        let writing = tokio::time::timeout(FINAL_WRITE_TIMEOUT, self.write_updates_and_lease(Capacity::NONE));
+        if !writing.await.is_ok_and(|written| written.is_ok()) {
+            tracing::warn!("cannot write the last delivery outcomes; some messages will be delivered twice");
         }
         Ok(())
     }
 }
 
-/// A database that says nothing is one that is away.
-async fn soon<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let late = |_| Error::Unavailable(anyhow::anyhow!("Postgres did not answer within {DATABASE_TIMEOUT:?}"));
-    tokio::time::timeout(DATABASE_TIMEOUT, work).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
+async fn with_database_timeout<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let timed_out = |_| Error::Unavailable(anyhow::anyhow!("Postgres did not answer within {DATABASE_TIMEOUT:?}"));
+    tokio::time::timeout(DATABASE_TIMEOUT, work).await.unwrap_or_else(|elapsed| Err(timed_out(elapsed)))
 }

@@ -1,131 +1,142 @@
-//! The two ways to compute Argon2id, and the proof that both compute the same (see decision 0012).
+//! The two Argon2id implementations, and the self-test that both compute the same (see decision 0012).
 
 use std::fmt;
 
 use anyhow::{Result, ensure};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use argon2_rust::{Hasher, params::Memory};
+use argon2_rust::Hasher;
 
 use crate::domain::password::{
     proof::Tag,
     recipe::{Costs, Recipe},
 };
 
-/// Which of them does the work.
+/// Which implementation is used (`PASSWORD_ENGINE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EngineKind {
     Fast,
     Reference,
 }
 
-/// One thread's own, with memory that is kept from one password to the next, and never holds what is left of one.
+/// The Argon2id engine of one thread. It keeps its memory from one password to the next, and wipes it after each.
 pub(crate) struct Engine {
-    scratch: Scratch,
-    /// What takes more memory gets it for that once: a stored hash must not decide what a thread keeps.
+    memory: Memory,
+    /// A hash that needs more memory gets it for this one time: a stored hash must not decide how much a thread keeps.
     keeps_kib: u32,
 }
 
-enum Scratch {
+enum Memory {
     Fast(Box<Hasher>),
     Reference(Vec<Block>),
 }
 
-const USUAL: Costs = Costs { memory_kib: 19_456, passes: 2 };
+const DEFAULT_COSTS: Costs = Costs { memory_kib: 19_456, passes: 2 };
 
-/// What the reference implementation in C makes of these.
-const KNOWN: [(&[u8], [u8; 16], Costs, &str); 3] = [
-    (
-        b"correct horse battery staple",
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
-        USUAL,
-        "818259b6310026a8e0dbac5d2e6927abcfdb07b32258fac4f61b18b80f929085",
-    ),
-    (
-        b"p",
-        [255; 16],
-        Costs { memory_kib: 8, passes: 1 },
-        "8a4faff35dfcbfccc35dec91cdc54b47ec21dbfabc65e2e7b56bcc1879c6b9f0",
-    ),
-    (
-        &[b'7'; 500],
-        *b"vestibule.salt.1",
-        Costs { memory_kib: 1_024, passes: 3 },
-        "f7c1f4df337a1eea8f0a7b8f9a97b1eabeeed45dc8b168c2628862df6fb6b073",
-    ),
+struct TestVector {
+    password: &'static [u8],
+    salt: [u8; 16],
+    costs: Costs,
+    tag_hex: &'static str,
+}
+
+/// Hashes computed by the reference implementation in C.
+const TEST_VECTORS: [TestVector; 3] = [
+    TestVector {
+        password: b"correct horse battery staple",
+        salt: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+        costs: DEFAULT_COSTS,
+        tag_hex: "818259b6310026a8e0dbac5d2e6927abcfdb07b32258fac4f61b18b80f929085",
+    },
+    TestVector {
+        password: b"p",
+        salt: [255; 16],
+        costs: Costs { memory_kib: 8, passes: 1 },
+        tag_hex: "8a4faff35dfcbfccc35dec91cdc54b47ec21dbfabc65e2e7b56bcc1879c6b9f0",
+    },
+    TestVector {
+        password: &[b'7'; 500],
+        salt: *b"vestibule.salt.1",
+        costs: Costs { memory_kib: 1_024, passes: 3 },
+        tag_hex: "f7c1f4df337a1eea8f0a7b8f9a97b1eabeeed45dc8b168c2628862df6fb6b073",
+    },
 ];
 
-/// Both engines must agree with the reference, and with each other at the costs that are set: a hash that
-/// nobody else can compute would lock everybody out on the day when the engine is changed.
+/// The self-test at start. Both engines must agree with the reference implementation, and with each other at the
+/// configured costs: hashes that no other implementation can compute would lock out all users when the engine is
+/// changed.
 pub(crate) fn check(costs: Costs) -> Result<()> {
-    agree(costs, |kind| {
-        // One for all, with memory for the largest, which goes back as one piece: what is freed in several may stay
-        // with the process for ever.
-        let mut engine = Engine::new(kind, if costs.memory_kib < USUAL.memory_kib { USUAL } else { costs });
+    check_engines(costs, |kind| {
+        // One engine for all hashes, with memory for the largest, which is freed as one piece: memory that is freed in
+        // several pieces may stay with the process for ever.
+        let mut engine =
+            Engine::new(kind, if costs.memory_kib < DEFAULT_COSTS.memory_kib { DEFAULT_COSTS } else { costs });
         move |password, recipe| engine.hash(password, recipe)
     })
 }
 
-fn agree<H>(costs: Costs, engine: impl Fn(EngineKind) -> H) -> Result<()>
+fn check_engines<H>(costs: Costs, new_engine: impl Fn(EngineKind) -> H) -> Result<()>
 where
     H: FnMut(&[u8], &Recipe) -> Result<Tag>,
 {
     let recipe = Recipe { costs, salt: *b"the costs as set" };
     let mut tags = Vec::new();
     for kind in [EngineKind::Fast, EngineKind::Reference] {
-        let mut hash = engine(kind);
+        let mut hash = new_engine(kind);
         tags.push(hash(b"vestibule", &recipe)?);
-        for (password, salt, costs, known) in KNOWN {
+        for TestVector { password, salt, costs, tag_hex } in TEST_VECTORS {
             let tag = hash(password, &Recipe { costs, salt })?;
-            let same = tag.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == known;
-            ensure!(same, "{}", wrong(kind));
+            let same = tag.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == tag_hex;
+            ensure!(same, "{}", wrong_hash_error(kind));
         }
     }
-    ensure!(tags[0] == tags[1], "{}", wrong(EngineKind::Fast));
+    ensure!(tags[0] == tags[1], "{}", wrong_hash_error(EngineKind::Fast));
     Ok(())
 }
 
-fn wrong(kind: EngineKind) -> String {
+fn wrong_hash_error(kind: EngineKind) -> String {
     let advice = match kind {
-        EngineKind::Fast => "set PASSWORD_ENGINE=reference, and tell us which processor it is",
-        EngineKind::Reference => "the machine or the build is broken",
+        EngineKind::Fast => "set PASSWORD_ENGINE=reference, and report the processor model to the project",
+        EngineKind::Reference => "the machine or the build is broken; use another one",
     };
-    format!("the {kind} engine computes wrong password hashes here: {advice}")
+    format!("PASSWORD_ENGINE: the {kind} engine computes wrong password hashes on this machine: {advice}")
 }
 
 impl Engine {
-    /// Keeps as much memory as a hash of these costs takes.
+    /// An engine that keeps as much memory as a hash with these costs needs.
     pub(crate) fn new(kind: EngineKind, costs: Costs) -> Self {
-        let scratch = match kind {
-            EngineKind::Fast => Scratch::Fast(Box::new(fast(argon2_rust::Params::DEFAULT).hasher())),
-            EngineKind::Reference => Scratch::Reference(Vec::new()),
+        let memory = match kind {
+            EngineKind::Fast => Memory::Fast(Box::new(fast(argon2_rust::Params::DEFAULT).hasher())),
+            EngineKind::Reference => Memory::Reference(Vec::new()),
         };
-        Self { scratch, keeps_kib: costs.memory_kib }
+        Self { memory, keeps_kib: costs.memory_kib }
     }
 
-    /// Slow by design. An error says that there is no memory, and nothing about the password.
+    /// Computes a hash; slow by design. An error means that there is no memory, and says nothing about the password.
     pub(crate) fn hash(&mut self, password: &[u8], recipe: &Recipe) -> Result<Tag> {
         let Recipe { costs: Costs { memory_kib, passes }, salt } = *recipe;
-        let (mut tag, keep) = (Tag::default(), memory_kib <= self.keeps_kib);
-        match &mut self.scratch {
-            Scratch::Fast(hasher) => {
-                let params = argon2_rust::Params::builder().memory(Memory::kib(memory_kib.into())).passes(passes);
+        let mut tag = Tag::default();
+        let keep_memory = memory_kib <= self.keeps_kib;
+        match &mut self.memory {
+            Memory::Fast(hasher) => {
+                let size = argon2_rust::params::Memory::kib(memory_kib.into());
+                let params = argon2_rust::Params::builder().memory(size).passes(passes);
                 let argon2 = fast(params.build()?);
-                if keep {
+                if keep_memory {
                     hasher.set_argon2(argon2);
                     hasher.hash_into(password, &salt, &mut tag)?;
                 } else {
                     argon2.hash_into(password, &salt, &mut tag)?;
                 }
             }
-            Scratch::Reference(memory) => {
+            Memory::Reference(memory) => {
                 let params = Params::new(memory_kib, passes, 1, None)?;
                 memory.try_reserve_exact(params.block_count().saturating_sub(memory.len()))?;
                 memory.resize(params.block_count().max(memory.len()), Block::default());
                 let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
                 argon2.hash_password_into_with_memory(password, &salt, &mut tag, &mut *memory)?;
-                // From what is left there, a password could be guessed a thousand times faster.
+                // From the memory content left behind, an attacker could guess the password a thousand times faster.
                 memory.fill(Block::default());
-                if !keep {
+                if !keep_memory {
                     *memory = Vec::new();
                 }
             }

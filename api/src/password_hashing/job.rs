@@ -1,4 +1,4 @@
-//! A password on its way through the queue, with where its hash is waited for.
+//! A job of the hash queue: the password to hash, and the channel that its result is sent to.
 
 use std::time::{Duration, Instant};
 
@@ -9,36 +9,48 @@ use tracing::Span;
 use super::{Overloaded, Priority};
 use crate::domain::password::{Password, proof::Tag, recipe::Recipe};
 
-pub(crate) type Answer = oneshot::Sender<Result<Tag, Overloaded>>;
+/// Receives the hash, or the rejection. Dropped without either if hashing failed.
+pub(crate) type ReplySender = oneshot::Sender<Result<Tag, Overloaded>>;
 
+/// One password to hash.
 pub(crate) struct Job {
     pub(crate) password: Password,
     pub(crate) recipe: Recipe,
-    pub(crate) errand: Priority,
-    pub(crate) answer: Answer,
-    since: Instant,
-    waiting: Span,
-    asked_by: Span,
+    pub(crate) priority: Priority,
+    /// Closed when the client has disconnected.
+    pub(crate) reply: ReplySender,
+    queued_at: Instant,
+    /// Ends when the job starts.
+    wait_span: Span,
+    request_span: Span,
 }
 
 impl Job {
-    pub(crate) fn new(password: Password, recipe: Recipe, errand: Priority, since: Instant, answer: Answer) -> Self {
-        let (waiting, asked_by) = (spans::hash_wait(), Span::current());
-        Self { password, recipe, errand, answer, since, waiting, asked_by }
+    pub(crate) fn new(
+        password: Password,
+        recipe: Recipe,
+        priority: Priority,
+        queued_at: Instant,
+        reply: ReplySender,
+    ) -> Self {
+        let (wait_span, request_span) = (spans::hash_wait(), Span::current());
+        Self { password, recipe, priority, reply, queued_at, wait_span, request_span }
     }
 
-    /// The wait is over.
-    pub(crate) fn begin(&mut self) -> Span {
-        self.waiting = Span::none();
-        spans::hash(&std::mem::replace(&mut self.asked_by, Span::none()))
+    /// Ends the span of the wait and returns that of the hash.
+    pub(crate) fn start(&mut self) -> Span {
+        self.wait_span = Span::none();
+        spans::hash(&std::mem::replace(&mut self.request_span, Span::none()))
     }
 
+    /// How long it has waited.
     pub(crate) fn waited(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.since)
+        now.saturating_duration_since(self.queued_at)
     }
 
-    pub(crate) fn refuse(self) {
-        // Gone meanwhile, which is its right.
-        let _ = self.answer.send(Err(Overloaded));
+    /// Rejects the job without hashing.
+    pub(crate) fn reject(self) {
+        // The client may have disconnected meanwhile.
+        let _ = self.reply.send(Err(Overloaded));
     }
 }

@@ -1,49 +1,52 @@
-//! What the pool counts about itself.
+//! The metrics of the hash pool.
 
 use std::{sync::Arc, time::Duration};
 
 use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram, names};
 
+/// Durations, threads, queue length and rejections.
 pub(crate) struct HashMetrics {
-    took: Arc<Histogram>,
-    waited: Arc<Histogram>,
-    /// Each thread holds one.
+    hash_seconds: Arc<Histogram>,
+    wait_seconds: Arc<Histogram>,
+    /// The number of live threads: each holds one.
     pub(crate) threads: Arc<Number>,
-    pub(crate) waiting: Arc<Number>,
-    operation_problems: Arc<Family<1>>,
+    pub(crate) queue_length: Arc<Number>,
+    rejections: Arc<Family<1>>,
 }
 
-/// RejectReason a password was not hashed.
+/// Why a password was not hashed.
 #[derive(Clone, Copy)]
 pub(crate) enum RejectReason {
-    /// It was told so at the door.
+    /// The queue was full: rejected before anything else was done for the request.
     Full,
-    /// It had a place, and waited longer than was foreseen.
+    /// It had a permit, and then waited longer than estimated: more than the maximum wait.
     Late,
     Failed,
 }
 
 impl HashMetrics {
-    pub(crate) fn new(all: &Registry) -> Self {
+    pub(crate) fn new(registry: &Registry) -> Self {
         Self {
-            took: all.one(names::HASH_SECONDS),
-            waited: all.one(names::HASH_WAIT_SECONDS),
-            threads: all.one(names::HASH_THREADS),
-            waiting: all.one(names::HASH_QUEUE),
-            operation_problems: all.family(names::HASH_REFUSALS).with([["full"], ["late"], ["failed"]]),
+            hash_seconds: registry.one(names::HASH_SECONDS),
+            wait_seconds: registry.one(names::HASH_WAIT_SECONDS),
+            threads: registry.one(names::HASH_THREADS),
+            queue_length: registry.one(names::HASH_QUEUE),
+            rejections: registry.family(names::HASH_REFUSALS).with([["full"], ["late"], ["failed"]]),
         }
     }
 
-    pub(crate) fn refused(&self, why: RejectReason) {
-        self.operation_problems.count(match why {
+    /// Counts a password that was not hashed.
+    pub(crate) fn rejected(&self, reason: RejectReason) {
+        self.rejections.count(match reason {
             RejectReason::Full => ["full"],
             RejectReason::Late => ["late"],
             RejectReason::Failed => ["failed"],
         });
     }
 
+    /// Records how long a hashed password waited, and how long its hash took.
     pub(crate) fn hashed(&self, waited: Duration, took: Duration) {
-        self.waited.observe(waited);
-        self.took.observe(took);
+        self.wait_seconds.observe(waited);
+        self.hash_seconds.observe(took);
     }
 }

@@ -1,38 +1,40 @@
-//! A place in the queue: promised first, then used or given back.
+//! Permits of the hash queue: a slot is reserved first, then used or released.
 
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use crate::{
-    domain::password::{Password, proof::Proof, recipe::Recipe},
+    domain::password::{Password, proof::ComputedHash, recipe::Recipe},
     password_hashing::{Job, Overloaded, Priority, Shared, metrics::RejectReason, now},
 };
 
-/// The right to have one password hashed, taken before anything else is done for a request.
+/// A reserved slot in the hash queue: the right to have one password hashed. It is taken before anything else is done
+/// for a request. Dropping it releases the slot.
 pub(crate) struct HashPermit {
     shared: Arc<Shared>,
-    errand: Priority,
+    priority: Priority,
     used: bool,
 }
 
 impl HashPermit {
-    pub(crate) fn new(shared: Arc<Shared>, errand: Priority) -> Self {
-        Self { shared, errand, used: false }
+    pub(crate) fn new(shared: Arc<Shared>, priority: Priority) -> Self {
+        Self { shared, priority, used: false }
     }
 
-    /// Dropping the future takes the password out of the queue, as far as anybody can tell.
-    pub(crate) async fn prove(mut self, password: Password, recipe: Recipe) -> Result<Proof, Overloaded> {
-        let (answer, tag) = oneshot::channel();
+    /// Queues the password and waits for its hash. Fails if it waits longer than the maximum wait. If the future is
+    /// dropped, the password is not hashed, unless a thread has started already.
+    pub(crate) async fn hash(mut self, password: Password, recipe: Recipe) -> Result<ComputedHash, Overloaded> {
+        let (reply, tag) = oneshot::channel();
         self.used = true;
-        self.shared.queue().push(Job::new(password, recipe, self.errand, now(), answer));
+        self.shared.queue().push(Job::new(password, recipe, self.priority, now(), reply));
         self.shared.changed.notify_one();
-        let why = match tag.await {
-            Ok(Ok(tag)) => return Ok(Proof::new(recipe, tag)),
+        let reason = match tag.await {
+            Ok(Ok(tag)) => return Ok(ComputedHash::new(recipe, tag)),
             Ok(Err(Overloaded)) => RejectReason::Late,
             Err(_) => RejectReason::Failed,
         };
-        self.shared.counts.refused(why);
+        self.shared.metrics.rejected(reason);
         Err(Overloaded)
     }
 }
@@ -40,7 +42,7 @@ impl HashPermit {
 impl Drop for HashPermit {
     fn drop(&mut self) {
         if !self.used {
-            self.shared.queue().release(self.errand);
+            self.shared.queue().release(self.priority);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Which password is hashed next, and who is told at once that it would take too long. Time is an argument.
+//! The hash queue: two priorities, a maximum wait, and early rejection of jobs that would exceed it. Time is an
+//! argument.
 
 use std::{
     collections::VecDeque,
@@ -7,140 +8,154 @@ use std::{
 
 use super::{Overloaded, job::Job};
 
-/// However fast the machine, nobody waits behind more than this many passwords.
-const MOST_AHEAD: usize = 1024;
+/// The maximum number of jobs ahead of a new one, however fast the machine is.
+const MAX_AHEAD: usize = 1024;
 
-/// However short the max_wait: a thread that is free needs this to wake.
-const MOMENT: Duration = Duration::from_millis(10);
+/// The maximum wait is never shorter than this, however short it is set: an idle thread needs this long to wake up.
+const THREAD_WAKE_UP_TIME: Duration = Duration::from_millis(10);
 
-/// Nobody waits so long while any thread gets on.
-const STUCK: Duration = Duration::from_secs(30);
+/// A job older than the maximum wait and this means that all hash threads are stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
 
-/// Who comes in already has an account or a code, and goes before those who only want one.
+/// The fraction of the maximum wait that the estimated wait may reach. The rest is for the database queries between the
+/// permit and the push, and for a machine that has become slower.
+const ADMISSION_FRACTION: f64 = 0.75;
+
+/// From this fraction of the maximum wait on, the queue is old: newer jobs are hashed first.
+const OLD_FRACTION: f64 = 0.875;
+
+/// The priority of a job: requests of clients that have an account or a code go before new registrations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Priority {
-    Entering,
-    RegisterRequest,
+    /// High: logins, activations, password changes.
+    High,
+    /// Low: new registrations.
+    Low,
 }
 
+/// The jobs that wait, and the slots reserved for jobs that are still to come.
 pub(crate) struct Queue {
     threads: usize,
-    /// Nobody waits longer.
+    /// The maximum time that a job waits.
     max_wait: Duration,
-    /// For how long one password kept a thread, lately.
-    pace: Duration,
+    /// How long a hash takes: a moving average.
+    hash_time: Duration,
+    /// The number of threads that are hashing.
     busy: usize,
-    entering: Line,
-    registering: Line,
+    high: Lane,
+    low: Lane,
     pub(crate) closed: bool,
 }
 
-/// Those with one errand.
+/// The jobs of one priority.
 #[derive(Default)]
-struct Line {
+struct Lane {
     waiting: VecDeque<Job>,
-    /// ConnectionLimit whose passwords have not come yet.
-    promised: usize,
+    /// Permits whose jobs have not been pushed yet.
+    reserved: usize,
 }
 
 impl Queue {
-    pub(crate) fn new(threads: usize, max_wait: Duration, pace: Duration) -> Self {
-        let (entering, registering) = (Line::default(), Line::default());
-        Self { threads, max_wait, pace, busy: 0, entering, registering, closed: false }
+    /// `hash_time` is the initial estimate of how long a hash takes.
+    pub(crate) fn new(threads: usize, max_wait: Duration, hash_time: Duration) -> Self {
+        let (high, low) = (Lane::default(), Lane::default());
+        Self { threads, max_wait, hash_time, busy: 0, high, low, closed: false }
     }
 
-    /// A place, if the password would be hashed well before the max_wait ends: the rest of it is for the way
-    /// through the database, and for a machine that is slower than it was.
-    pub(crate) fn promise(&mut self, errand: Priority) -> Result<(), Overloaded> {
-        let ahead = match errand {
-            Priority::Entering => self.entering.len(),
-            Priority::RegisterRequest => self.entering.len() + self.registering.len(),
+    /// Reserves a slot, if the estimated wait is well below the maximum wait (see [`ADMISSION_FRACTION`]).
+    pub(crate) fn reserve(&mut self, priority: Priority) -> Result<(), Overloaded> {
+        let ahead = match priority {
+            Priority::High => self.high.len(),
+            Priority::Low => self.high.len() + self.low.len(),
         };
-        // So many must be done before a thread is free.
+        // This many jobs must be done before a thread is free.
         let before = (ahead + self.busy).saturating_sub(self.threads - 1);
-        let wait = self.pace.mul_f64(before as f64 / self.threads as f64);
-        if ahead >= MOST_AHEAD || wait > self.max_wait.mul_f64(0.75) {
+        let estimated_wait = self.hash_time.mul_f64(before as f64 / self.threads as f64);
+        if ahead >= MAX_AHEAD || estimated_wait > self.max_wait.mul_f64(ADMISSION_FRACTION) {
             return Err(Overloaded);
         }
-        self.line(errand).promised += 1;
+        self.lane(priority).reserved += 1;
         Ok(())
     }
 
-    /// The place was not used.
-    pub(crate) fn release(&mut self, errand: Priority) {
-        self.line(errand).promised -= 1;
+    /// Releases a reserved slot that was not used.
+    pub(crate) fn release(&mut self, priority: Priority) {
+        self.lane(priority).reserved -= 1;
     }
 
+    /// Queues a job in a reserved slot.
     pub(crate) fn push(&mut self, job: Job) {
-        let line = self.line(job.errand);
-        line.promised -= 1;
-        line.waiting.push_back(job);
+        let lane = self.lane(job.priority);
+        lane.reserved -= 1;
+        lane.waiting.push_back(job);
     }
 
-    /// The next one that somebody still waits for; it keeps a thread busy until `done`.
+    /// Takes the next job whose client still waits; it keeps a thread busy until [`Self::done`]. Rejects expired jobs.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Job> {
-        let max_wait = self.max_wait.max(MOMENT);
-        // In both lines: who waits behind those who enter is told in time, too.
-        for line in [&mut self.entering, &mut self.registering] {
-            line.expire(now, max_wait);
+        let max_wait = self.max_wait.max(THREAD_WAKE_UP_TIME);
+        // In both lanes, so that low-priority jobs are rejected in time while there are high-priority ones.
+        for lane in [&mut self.high, &mut self.low] {
+            lane.expire(now, max_wait);
         }
-        let job = self.entering.pop(now, max_wait).or_else(|| self.registering.pop(now, max_wait))?;
+        let job = self.high.pop(now, max_wait).or_else(|| self.low.pop(now, max_wait))?;
         self.busy += 1;
         Some(job)
     }
 
-    /// A thread is free again, after so long if it has hashed.
+    /// A thread is free again. `took` is how long the hash took, if it succeeded.
     pub(crate) fn done(&mut self, took: Option<Duration>) {
         self.busy -= 1;
         if let Some(took) = took {
-            self.pace = (self.pace * 7 + took) / 8;
+            self.hash_time = (self.hash_time * 7 + took) / 8;
         }
     }
 
-    /// All that wait, and all that are still to come.
+    /// The number of waiting jobs and reserved slots.
     pub(crate) fn len(&self) -> usize {
-        self.entering.len() + self.registering.len()
+        self.high.len() + self.low.len()
     }
 
-    /// Whether somebody waits whom any thread that is free would have sent away long ago.
+    /// Whether a job waits that any working thread would have rejected long ago.
     pub(crate) fn is_stuck(&self, now: Instant) -> bool {
-        let oldest = [&self.entering, &self.registering].into_iter().filter_map(|line| line.waiting.front());
-        oldest.into_iter().any(|job| job.waited(now) > self.max_wait + STUCK)
+        let oldest = [&self.high, &self.low].into_iter().filter_map(|lane| lane.waiting.front());
+        oldest.into_iter().any(|job| job.waited(now) > self.max_wait + STUCK_AFTER)
     }
 
+    /// The moving average of how long a hash takes.
     #[cfg(test)]
-    pub(crate) fn pace(&self) -> Duration {
-        self.pace
+    pub(crate) fn hash_time(&self) -> Duration {
+        self.hash_time
     }
 
-    fn line(&mut self, errand: Priority) -> &mut Line {
-        match errand {
-            Priority::Entering => &mut self.entering,
-            Priority::RegisterRequest => &mut self.registering,
+    fn lane(&mut self, priority: Priority) -> &mut Lane {
+        match priority {
+            Priority::High => &mut self.high,
+            Priority::Low => &mut self.low,
         }
     }
 }
 
-impl Line {
+impl Lane {
     fn len(&self) -> usize {
-        self.waiting.len() + self.promised
+        self.waiting.len() + self.reserved
     }
 
-    /// Drops those whose client has gone, or would hear of it too late; the oldest are asked first.
+    /// Removes the oldest jobs whose client has disconnected or that have waited longer than `max_wait`.
     fn expire(&mut self, now: Instant, max_wait: Duration) {
-        while self.waiting.front().is_some_and(|job| job.answer.is_closed() || job.waited(now) > max_wait) {
+        while self.waiting.front().is_some_and(|job| job.reply.is_closed() || job.waited(now) > max_wait) {
             if let Some(late) = self.waiting.pop_front() {
-                late.refuse();
+                late.reject();
             }
         }
     }
 
     fn pop(&mut self, now: Instant, max_wait: Duration) -> Option<Job> {
-        // Things go slower than was foreseen: rather some in good time than all of them just too late.
-        let old = self.waiting.front().is_some_and(|job| job.waited(now) > max_wait.mul_f64(0.875));
+        // An old queue means that hashing is slower than estimated. Newest first answers some jobs in time, where
+        // oldest first would answer all of them just too late.
+        let is_old = self.waiting.front().is_some_and(|job| job.waited(now) > max_wait.mul_f64(OLD_FRACTION));
         loop {
-            let job = if old { self.waiting.pop_back() } else { self.waiting.pop_front() }?;
-            if !job.answer.is_closed() {
+            let job = if is_old { self.waiting.pop_back() } else { self.waiting.pop_front() }?;
+            if !job.reply.is_closed() {
                 return Some(job);
             }
         }

@@ -1,7 +1,7 @@
-//! Every password gets its own answer, and none is hashed for nobody.
+//! Tests of the hash pool with real threads.
 
 use super::*;
-use crate::domain::password::{Password, proof::Proof};
+use crate::domain::password::{Password, proof::ComputedHash};
 
 const CHEAP: Costs = Costs { memory_kib: 8, passes: 1 };
 
@@ -17,61 +17,62 @@ fn recipe(costs: Costs) -> Recipe {
     Recipe { costs, salt: [1; 16] }
 }
 
-async fn prove(pool: &HashPool, password: &str, costs: Costs) -> Result<Proof, Overloaded> {
-    pool.admit(Priority::Entering)?.prove(Password::given(password).unwrap(), recipe(costs)).await
+async fn hash_password(pool: &HashPool, password: &str, costs: Costs) -> Result<ComputedHash, Overloaded> {
+    pool.reserve(Priority::High)?.hash(Password::parse(password).unwrap(), recipe(costs)).await
 }
 
 #[tokio::test]
-async fn a_password_is_proved_by_the_same_password_only() {
+async fn hash_matches_the_same_password_only() {
     let pool = pool(2, Duration::from_secs(60), CHEAP);
-    let (one, other) = tokio::join!(prove(&pool, "correct horse", CHEAP), prove(&pool, "another horse", CHEAP));
-    let stored = one.unwrap().to_stored().unwrap();
-    assert!(!other.unwrap().matches(&stored));
-    assert!(prove(&pool, "correct horse", CHEAP).await.unwrap().matches(&stored));
+    let (first, second) =
+        tokio::join!(hash_password(&pool, "correct horse", CHEAP), hash_password(&pool, "another horse", CHEAP));
+    let stored = first.unwrap().to_stored().unwrap();
+    assert!(!second.unwrap().matches(&stored));
+    assert!(hash_password(&pool, "correct horse", CHEAP).await.unwrap().matches(&stored));
 }
 
 #[tokio::test]
-async fn a_hash_of_other_costs_is_proved_too() {
+async fn hash_with_other_costs_is_verified_too() {
     let old = Costs { memory_kib: 16, passes: 2 };
     let pool = pool(1, Duration::from_secs(60), Costs { memory_kib: 64, passes: 2 });
-    let stored = prove(&pool, "correct horse", old).await.unwrap().to_stored().unwrap();
+    let stored = hash_password(&pool, "correct horse", old).await.unwrap().to_stored().unwrap();
     assert!(stored.contains("m=16,t=2,p=1"), "{stored}");
-    assert!(prove(&pool, "correct horse", old).await.unwrap().matches(&stored));
+    assert!(hash_password(&pool, "correct horse", old).await.unwrap().matches(&stored));
 }
 
 #[tokio::test]
-async fn both_engines_make_the_same_of_a_password() {
+async fn both_engines_compute_the_same_hash() {
     let settings =
         HashSettings { engine: EngineKind::Reference, costs: CHEAP, threads: 1, max_wait: Duration::from_secs(60) };
     let (fast, reference) = (pool(1, settings.max_wait, CHEAP), start(settings));
-    let stored = prove(&fast, "correct horse", CHEAP).await.unwrap().to_stored().unwrap();
-    assert!(prove(&reference, "correct horse", CHEAP).await.unwrap().matches(&stored));
+    let stored = hash_password(&fast, "correct horse", CHEAP).await.unwrap().to_stored().unwrap();
+    assert!(hash_password(&reference, "correct horse", CHEAP).await.unwrap().matches(&stored));
 }
 
 #[tokio::test]
-async fn a_burst_is_refused_at_the_door_and_the_places_come_back() {
+async fn burst_is_rejected_and_dropped_permits_are_released() {
     let slow = Costs { memory_kib: 19_456, passes: 2 };
     let pool = pool(1, Duration::from_millis(200), slow);
-    let places: Vec<_> = std::iter::from_fn(|| pool.admit(Priority::RegisterRequest).ok()).take(2_000).collect();
-    assert!((1..1_024).contains(&places.len()), "{} places", places.len());
-    assert!(pool.admit(Priority::Entering).is_ok(), "who enters does not wait behind those who register");
-    drop(places);
-    assert!(pool.admit(Priority::RegisterRequest).is_ok());
+    let permits: Vec<_> = std::iter::from_fn(|| pool.reserve(Priority::Low).ok()).take(2_000).collect();
+    assert!((1..1_024).contains(&permits.len()), "{} permits", permits.len());
+    assert!(pool.reserve(Priority::High).is_ok(), "high priority does not wait behind low priority");
+    drop(permits);
+    assert!(pool.reserve(Priority::Low).is_ok());
 }
 
 #[tokio::test]
-async fn who_has_gone_costs_no_hash() {
+async fn dropped_requests_are_not_hashed() {
     let pool = pool(1, Duration::from_secs(60), Costs { memory_kib: 19_456, passes: 2 });
-    // Before the cheap one below, which takes part in it.
-    let one = pool.shared.queue().pace();
+    // Read before the cheap hash below, which changes the average.
+    let hash_time = pool.shared.queue().hash_time();
     for _ in 0..200 {
-        let place = pool.admit(Priority::RegisterRequest).unwrap();
-        let wish = place.prove(Password::given("correct horse").unwrap(), recipe(pool.costs()));
-        // Asked for once, and dropped.
-        assert!(futures_util::FutureExt::now_or_never(wish).is_none());
+        let permit = pool.reserve(Priority::Low).unwrap();
+        let hashing = permit.hash(Password::parse("correct horse").unwrap(), recipe(pool.costs()));
+        // Polled once, and dropped.
+        assert!(futures_util::FutureExt::now_or_never(hashing).is_none());
     }
-    let begun = now();
-    prove(&pool, "correct horse", CHEAP).await.unwrap();
-    let took = now() - begun;
-    assert!(took < one * 100, "200 passwords of clients that had gone were hashed: {took:?} at {one:?} each");
+    let started_at = now();
+    hash_password(&pool, "correct horse", CHEAP).await.unwrap();
+    let took = now() - started_at;
+    assert!(took < hash_time * 100, "200 passwords of dropped requests were hashed: {took:?} at {hash_time:?} each");
 }

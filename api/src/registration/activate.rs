@@ -1,4 +1,4 @@
-//! The way in: password and code of the same registration make a user.
+//! Activation: a registration becomes an account, by its password and the code from the mail.
 
 use futures_util::future::try_join3;
 use shared::messages::{Envelope, MailKind, Message};
@@ -12,11 +12,9 @@ use crate::{
         network_guesses, password_attempt,
         subject_keys::SubjectKeys,
     },
+    domain::outbox_message::OutboxMessage,
     error::Error,
-    outbox::{
-        delivery::OutboxMessage,
-        events::{self, Occasion},
-    },
+    outbox::events::EventDetails,
     password_hashing::Priority,
     rng,
     store::{
@@ -27,66 +25,74 @@ use crate::{
     },
 };
 
-pub(crate) async fn activate(app: &App, credentials: &Credentials, guess: &str) -> Result<User, Error> {
+/// Verifies the password and the code of a registration, and creates the account.
+pub(crate) async fn activate(app: &App, credentials: &Credentials, code: &str) -> Result<User, Error> {
     // Before anything else: an overload must cost nothing.
-    let place = app.hashes.admit(Priority::Entering)?;
-    let keys = app.keys(&credentials.email, credentials.network);
-    let proved = credentials::prove(app, credentials, &keys, Purpose::Guess, place).await?;
-    let counted = code_attempt::count(app, credentials, &keys, &proved).await?;
-    let right = |one: &&Registration| one.code.is(guess, app.ring.get(&one.code.key_id));
-    match counted.registrations.iter().find(right) {
-        Some(right) => admit(app, credentials, &keys, right, counted.at).await,
+    let permit = app.hash_pool.reserve(Priority::High)?;
+    let keys = app.subject_keys(&credentials.email, credentials.network);
+    let verified =
+        credentials::verify_registration_password(app, credentials, &keys, Purpose::Activate, permit).await?;
+    let reserved = code_attempt::reserve(app, credentials, &keys, verified).await?;
+    let is_right =
+        |registration: &&Registration| registration.code.matches(code, app.code_secrets.get(&registration.code.key_id));
+    match reserved.registrations.iter().find(is_right) {
+        Some(registration) => create_account(app, credentials, &keys, registration, reserved.reserved_at).await,
         None => {
-            let length = counted.registrations.iter().map(|one| one.code.length).min().unwrap_or(0);
-            Err(Error::WrongCode { attempts_left: counted.attempts_left, length })
+            let lengths = reserved.registrations.iter().map(|registration| registration.code.length);
+            Err(Error::WrongCode { attempts_left: reserved.attempts_left, length: lengths.min().unwrap_or(0) })
         }
     }
 }
 
-/// The code was right and the try counted. Whoever gets here first for an address has the account.
-async fn admit(
+/// Creates the account after the right code, and releases the attempt that was reserved at `reserved_at`. The first
+/// request to commit gets the email address.
+async fn create_account(
     app: &App,
     credentials: &Credentials,
     keys: &SubjectKeys,
-    right: &Registration,
-    counted_at: OffsetDateTime,
+    verified: &Registration,
+    reserved_at: OffsetDateTime,
 ) -> Result<User, Error> {
     let connection = app.store.connection().await?;
     let reading = try_join3(
-        registrations::by_id(&connection, right.id),
+        registrations::by_id(&connection, verified.id),
         users::by_email(&connection, &credentials.email),
         network_guesses::read(&connection, keys),
     );
-    let locks = [&keys.address, &keys.network];
-    let (transaction, (winner, holder, (wrong, _))) =
-        Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
-    let winner = winner.ok_or(Error::Unauthenticated)?;
-    credentials::check_undecided(app, &winner)?;
-    if holder.is_some() {
+    let (transaction, (registration, existing_user, wrong_codes)) =
+        Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
+    let registration = registration.ok_or(Error::Unauthenticated)?;
+    credentials::check_open_ignoring_guesses(app, &registration)?;
+    if existing_user.is_some() {
         return Err(Error::RegistrationClosed);
     }
-    let (email, password_hash) = (winner.email.clone(), winner.password_hash.clone());
-    let (activated_at, language) = (winner.now, winner.language);
-    let user = User { id: rng::id(), email, password_hash, activated_at, language };
+    let now = registration.now;
+    let user = User {
+        id: rng::id(),
+        email: registration.email.clone(),
+        password_hash: registration.password_hash.clone(),
+        activated_at: now,
+        language: registration.language,
+    };
 
-    let (mut writes, mut for_all) = (Writes::default(), Writes::default());
+    let mut writes = Writes::default();
     users::insert(&mut writes, &user);
-    registrations::activate(&mut writes, &winner, winner.now);
-    codes::consume(&mut writes, right.code.id, winner.now);
-    guesses::forgive(&mut writes, &keys.address);
-    password_attempt::let_in(&mut writes, keys, winner.now);
+    registrations::activate(&mut writes, &registration, now);
+    codes::consume(&mut writes, verified.code.id, now);
+    guesses::delete(&mut writes, &keys.email);
+    password_attempt::mark_network_known(&mut writes, keys, now);
     let message = Message { kind: MailKind::Activated, id: user.id };
-    outbox::insert(
-        &mut writes,
-        OutboxMessage::Mail(Envelope { message, traceparent: Some(credentials.traceparent.clone()) }),
-    );
-    let occasion = Occasion { email: &user.email, at: winner.now, traceparent: &credentials.traceparent };
-    events::activated(app, &mut writes, &occasion, user.id, winner.id);
-    network_guesses::forgive(&mut writes, keys, wrong, counted_at);
-    guesses::forgive_for_all(&mut for_all, right.code.length, counted_at);
-    match transaction.commit_before(writes, for_all).await {
+    let envelope = Envelope { message, traceparent: Some(credentials.traceparent.clone()) };
+    outbox::insert(&mut writes, OutboxMessage::Mail(envelope));
+    let occasion = EventDetails { email: &user.email, at: now, traceparent: &credentials.traceparent };
+    app.events.activated(&mut writes, &occasion, user.id, registration.id);
+    network_guesses::forgive(&mut writes, keys, wrong_codes, reserved_at);
+    let mut instance_writes = Writes::default();
+    guesses::subtract_from_totals(&mut instance_writes, verified.code.length, reserved_at);
+    match transaction.commit_then(writes, instance_writes).await {
         Err(error) if store::violates(&error, users::EMAIL_UNIQUE) => return Err(Error::RegistrationClosed),
-        // The account is there. That everybody together has one guess less is all that is lost.
+        // The account exists even if the second transaction failed. All that may be lost is one guess of the limit of
+        // the instance.
         committed => drop(committed?),
     }
     shared::fault_points::point("activate-after-consuming");

@@ -1,11 +1,13 @@
-//! Makes a code for a registration or a reset, and the message that has it mailed.
+//! Issues a code for a registration or a reset, with the outbox message that has it mailed.
+//!
+//! In order: [`read_facts`] under the lock of the email address, [`check_limits`], [`generate`], [`write`].
 
 use futures_util::future::try_join4;
 use i18n::Language;
 use secrecy::ExposeSecret;
 use shared::{
     codes::{DECOY, MUTED},
-    messages::{self, Envelope, Message},
+    messages::{Envelope, MailKind, Message},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -13,17 +15,17 @@ use uuid::Uuid;
 use crate::{
     app::App,
     auth::subject_keys::SubjectKeys,
+    domain::outbox_message::OutboxMessage,
     domain::{
         email::EmailAddress,
         mail_suppression,
-        password::proof::Proof,
+        password::proof::ComputedHash,
         policy::{Code, CodePurpose, IssuedCodes, RateLimited},
     },
-    outbox::delivery::OutboxMessage,
     rng,
     store::{
         Connection, PgError,
-        guesses::{self, Ledger},
+        guesses::{self, GuessCounts},
         mail_suppressions, outbox,
         rate_limits::{self, LimitKind},
         transaction::Writes,
@@ -31,101 +33,111 @@ use crate::{
     },
 };
 
-/// For whom a code is wanted, and why.
+/// A request for a code: for which email address, and what for.
 pub(crate) struct CodeRequest<'a> {
     pub(crate) email: &'a EmailAddress,
     pub(crate) keys: &'a SubjectKeys,
-    pub(crate) wanted: CodePurpose,
-    /// Under which name the wrong guesses at such codes are kept.
-    pub(crate) guessed: &'a [u8; 32],
+    pub(crate) purpose: CodePurpose,
+    /// The key that wrong guesses at such codes are counted under.
+    pub(crate) guess_key: &'a [u8; 32],
     pub(crate) traceparent: &'a str,
 }
 
-/// EventKind was used before.
-pub(crate) struct BudgetUse {
-    minted: IssuedCodes,
+/// How much of the limits is used.
+pub(crate) struct LimitUsage {
+    issued: IssuedCodes,
+    /// When the network registered or requested resets, oldest first.
     registered: Vec<OffsetDateTime>,
+    /// The database's time when this was read.
     pub(crate) now: OffsetDateTime,
 }
 
-/// EventKind must be known to mint a code, read under the lock of the address.
-pub(crate) struct Facts {
-    pub(crate) used: BudgetUse,
-    ledger: Ledger,
+/// What a new code depends on, read under the lock of the email address.
+pub(crate) struct IssueFacts {
+    pub(crate) usage: LimitUsage,
+    ledger: GuessCounts,
     account: Option<User>,
-    is_muted: bool,
+    is_suppressed: bool,
 }
 
-pub(crate) async fn read(connection: &Connection, request: &CodeRequest<'_>) -> Result<Facts, PgError> {
-    let (used, ledger, account, muted_until) = try_join4(
-        used(connection, request),
-        guesses::read(connection, request.guessed),
+/// Reads everything that a new code depends on. The caller holds the lock of the email address.
+pub(crate) async fn read_facts(connection: &Connection, request: &CodeRequest<'_>) -> Result<IssueFacts, PgError> {
+    let (usage, ledger, account, suppressed_until) = try_join4(
+        read_usage(connection, request),
+        guesses::read(connection, request.guess_key),
         users::by_email(connection, request.email),
-        mail_suppressions::until(connection, &request.keys.address),
+        mail_suppressions::until(connection, &request.keys.email),
     )
     .await?;
-    let is_muted = mail_suppression::running(muted_until, used.now).is_some();
-    Ok(Facts { used, ledger, account, is_muted })
+    let is_suppressed = mail_suppression::active_until(suppressed_until, usage.now).is_some();
+    Ok(IssueFacts { usage, ledger, account, is_suppressed })
 }
 
-pub(crate) async fn used(
-    connection: &Connection,
-    CodeRequest { keys, .. }: &CodeRequest<'_>,
-) -> Result<BudgetUse, PgError> {
-    let asked = [
-        (&keys.address, LimitKind::Codes),
-        (&keys.here, LimitKind::CodesFrom),
-        (&keys.network, LimitKind::RegistrationsFrom),
+/// Reads how much of the limits is used.
+pub(crate) async fn read_usage(connection: &Connection, request: &CodeRequest<'_>) -> Result<LimitUsage, PgError> {
+    let keys = request.keys;
+    let limits = [
+        (&keys.email, LimitKind::Codes),
+        (&keys.email_and_network, LimitKind::CodesPerNetwork),
+        (&keys.network, LimitKind::RegistrationsPerNetwork),
     ];
-    let ([all, here, registered], now) = rate_limits::used(connection, asked).await?;
-    Ok(BudgetUse { minted: IssuedCodes { all, here }, registered, now })
+    let ([all, here, registered], now) = rate_limits::times_used(connection, limits).await?;
+    Ok(LimitUsage { issued: IssuedCodes { all, here }, registered, now })
 }
 
-/// Asks the policy: a registration takes from what its network may have, too, and so does a reset.
-pub(crate) fn judge(app: &App, used: &BudgetUse, request: &CodeRequest<'_>) -> Result<(), RateLimited> {
-    let may_mint = app.policy.may_mint(&used.minted, used.now, request.wanted);
-    if request.wanted == CodePurpose::Resend {
-        return may_mint;
+/// Checks the limits of the email address and, except for a resend, of the network; a reset counts like a registration.
+pub(crate) fn check_limits(app: &App, usage: &LimitUsage, request: &CodeRequest<'_>) -> Result<(), RateLimited> {
+    let may_issue = app.policy.check_code_limits(&usage.issued, usage.now, request.purpose);
+    if request.purpose == CodePurpose::Resend {
+        return may_issue;
     }
-    app.rejections.note(&request.keys.here, may_mint)?;
-    app.rejections.note(&request.keys.network, app.policy.may_register(&used.registered, used.now))
+    app.rejection_cache.record(&request.keys.email_and_network, may_issue)?;
+    app.rejection_cache.record(&request.keys.network, app.policy.check_registration_limit(&usage.registered, usage.now))
 }
 
-impl Facts {
-    /// Only sign-ups are muted: whoever has an account can have another password.
-    fn mutes(&self, wanted: CodePurpose) -> bool {
-        self.is_muted && wanted != CodePurpose::Reset
+impl IssueFacts {
+    /// Whether mails are suppressed. Only for registrations: the owner of an account can always reset the password.
+    fn suppresses(&self, purpose: CodePurpose) -> bool {
+        self.is_suppressed && purpose != CodePurpose::Reset
     }
 
-    /// Whether a hash of this recipe may be added to those of the address: its account's may have been renewed
-    /// while it was made.
-    pub(crate) fn allow(&self, proof: &Proof) -> bool {
-        self.account.as_ref().is_none_or(|account| proof.is_like(&account.password_hash))
+    /// Whether a hash with this recipe may be stored for the email address. Its account may have been rehashed with
+    /// another recipe while this hash was computed.
+    pub(crate) fn allows_hash_of(&self, proof: &ComputedHash) -> bool {
+        self.account.as_ref().is_none_or(|account| proof.has_same_recipe(&account.password_hash))
     }
 
-    /// The account of the address, if it has one.
-    pub(crate) fn account(&self) -> Option<Uuid> {
+    /// The account of the email address, if there is one.
+    pub(crate) fn account_id(&self) -> Option<Uuid> {
         self.account.as_ref().map(|account| account.id)
     }
 
-    /// In which language to write to the address. Its owner did not choose that of a stranger who registers it too.
-    pub(crate) fn language(&self, asked: Language) -> Language {
-        self.account.as_ref().map_or(asked, |account| account.language)
+    /// The language of mails to the email address: that of its account, since the owner did not choose the language
+    /// of a stranger who registers the same address; without an account the one requested.
+    pub(crate) fn language(&self, requested: Language) -> Language {
+        self.account.as_ref().map_or(requested, |account| account.language)
     }
 }
 
-/// The code that counts from now on. For a registration at an address that has an account or is muted, and for a reset at
-/// one that has no account, it is one that nobody can know; nothing else differs.
-pub(crate) fn make(app: &App, facts: &Facts, wanted: CodePurpose, receipt: Uuid) -> Code {
-    let Facts { used: BudgetUse { minted, now, .. }, ledger, account, .. } = facts;
-    let (id, key, policy) = (rng::id(), app.ring.newest(), &app.policy);
-    let (length, max_age) = match wanted {
-        CodePurpose::Reset => (policy.resets.length(&ledger.record, &ledger.spent, *now), policy.reset_max_age()),
-        _ => (policy.guesses.length(&ledger.record, &ledger.spent, *now), policy.code_max_age),
+/// Generates the code.
+///
+/// The code of a registration is a decoy that cannot be guessed if the email address has an account or its mails are
+/// suppressed; so is the code of a reset if there is no account. Nothing else differs.
+pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, receipt: Uuid) -> Code {
+    let IssueFacts { usage, ledger, account, .. } = facts;
+    let now = usage.now;
+    let policy = &app.policy;
+    let (length, max_age) = match purpose {
+        CodePurpose::Reset => (policy.resets.length(&ledger.record, &ledger.totals, now), policy.reset_max_age()),
+        CodePurpose::Registration | CodePurpose::Resend => {
+            (policy.guesses.length(&ledger.record, &ledger.totals, now), policy.code_max_age)
+        }
     };
-    let digits = if facts.mutes(wanted) {
+    let id = rng::id();
+    let key = app.code_secrets.newest();
+    let digits = if facts.suppresses(purpose) {
         MUTED.to_owned().into()
-    } else if account.is_some() != (wanted == CodePurpose::Reset) {
+    } else if account.is_some() != (purpose == CodePurpose::Reset) {
         DECOY.to_owned().into()
     } else {
         key.digits(id, length)
@@ -138,30 +150,33 @@ pub(crate) fn make(app: &App, facts: &Facts, wanted: CodePurpose, receipt: Uuid)
         length,
         attempts: 0,
         attempts_allowed: policy.code_attempts,
-        deadline: *now + max_age,
+        deadline: now + max_age,
         sent_at: None,
         expires_at: None,
-        resend_at: policy.resend_at(&policy.remember(minted, *now), *now),
+        resend_at: policy.resend_at(&policy.record_issued(&usage.issued, now), now),
     }
 }
 
-/// Writes the message about a code, and what it takes from the budgets. Instead of a decoy, a mail tells why there is
-/// none; of a muted one the worker sees that nothing is to be mailed. The caller writes the code.
-pub(crate) fn write<'a>(app: &App, writes: &mut Writes<'a>, request: &CodeRequest<'a>, facts: &Facts, code: Uuid) {
-    let (policy, keys, now) = (&app.policy, request.keys, facts.used.now);
-    let IssuedCodes { all, here } = policy.remember(&facts.used.minted, now);
-    rate_limits::set(writes, &keys.address, LimitKind::Codes, all);
-    rate_limits::set(writes, &keys.here, LimitKind::CodesFrom, here);
-    if let (CodePurpose::Registration | CodePurpose::Reset, Some(share)) = (request.wanted, &policy.registrations_from)
-    {
-        rate_limits::set(writes, &keys.network, LimitKind::RegistrationsFrom, share.with(&facts.used.registered, now));
+/// Writes the outbox message about a code, and what the code takes from the limits. The caller writes the code.
+///
+/// Where the code is a decoy, the mail says why there is none. For a suppressed one the worker sees that nothing is
+/// to be mailed.
+pub(crate) fn write<'a>(app: &App, writes: &mut Writes<'a>, request: &CodeRequest<'a>, facts: &IssueFacts, code: Uuid) {
+    let LimitUsage { issued, registered, now } = &facts.usage;
+    let (policy, keys) = (&app.policy, request.keys);
+    let IssuedCodes { all, here } = policy.record_issued(issued, *now);
+    rate_limits::write(writes, &keys.email, LimitKind::Codes, all);
+    rate_limits::write(writes, &keys.email_and_network, LimitKind::CodesPerNetwork, here);
+    let network_limit = policy.registrations_per_network.as_ref().filter(|_| request.purpose != CodePurpose::Resend);
+    if let Some(limit) = network_limit {
+        rate_limits::write(writes, &keys.network, LimitKind::RegistrationsPerNetwork, limit.with(registered, *now));
     }
-    let kind = match (request.wanted, facts.account.is_some()) {
-        (CodePurpose::Reset, true) => messages::MailKind::ResetCode,
-        (CodePurpose::Reset, false) => messages::MailKind::NoAccount,
-        (wanted, true) if !facts.mutes(wanted) => messages::MailKind::AlreadyRegistered,
-        (CodePurpose::Registration | CodePurpose::Resend, _) => messages::MailKind::SendCode,
+    let kind = match (request.purpose, facts.account.is_some()) {
+        (CodePurpose::Reset, true) => MailKind::ResetCode,
+        (CodePurpose::Reset, false) => MailKind::NoAccount,
+        (purpose, true) if !facts.suppresses(purpose) => MailKind::AlreadyRegistered,
+        (CodePurpose::Registration | CodePurpose::Resend, _) => MailKind::SendCode,
     };
-    let (message, traceparent) = (Message { kind, id: code }, Some(request.traceparent.to_owned()));
-    outbox::insert(writes, OutboxMessage::Mail(Envelope { message, traceparent }));
+    let envelope = Envelope { message: Message { kind, id: code }, traceparent: Some(request.traceparent.to_owned()) };
+    outbox::insert(writes, OutboxMessage::Mail(envelope));
 }

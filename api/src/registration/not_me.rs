@@ -1,4 +1,5 @@
-//! Whoever reads a code mail says that it was not them who signed up, or takes that back.
+//! "It was not me": the owner of a mailbox suppresses the mails of registrations with this email address, or allows
+//! them again.
 
 use futures_util::future::try_join3;
 use i18n::Language;
@@ -7,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    domain::mail_suppression::{self, MUTED_FOR},
+    domain::mail_suppression::{self, SUPPRESSION_PERIOD},
     error::Error,
     store::{
         guesses, mail_suppressions,
@@ -16,71 +17,73 @@ use crate::{
     },
 };
 
-/// How it stands with the address that a link was mailed to.
+/// Whether mails to the email address that a link was mailed to are suppressed.
 pub(crate) struct SuppressionStatus {
-    /// That of the mail.
+    /// The language of the mail.
     pub(crate) language: Language,
     pub(crate) muted_until: Option<OffsetDateTime>,
 }
 
-/// EventKind somebody who has the link may want.
+/// What the holder of a link can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Mute,
     Unmute,
 }
 
-/// Changes nothing: mail scanners follow links.
-pub(crate) async fn look(app: &App, code: Uuid) -> Result<SuppressionStatus, Error> {
+/// Reads the status for the link of a code. Changes nothing, because mail scanners follow links.
+pub(crate) async fn read_status(app: &App, code: Uuid) -> Result<SuppressionStatus, Error> {
     let connection = app.store.connection().await?;
-    let about = registrations::of_code(&connection, code).await?.ok_or(Error::NotFound)?;
-    let until = mail_suppressions::until(&connection, &app.address_name(&about.email)).await?;
-    Ok(SuppressionStatus { language: about.language, muted_until: mail_suppression::running(until, about.now) })
+    let registration = registrations::of_code(&connection, code).await?.ok_or(Error::NotFound)?;
+    let until = mail_suppressions::until(&connection, &app.email_key(&registration.email)).await?;
+    let muted_until = mail_suppression::active_until(until, registration.now);
+    Ok(SuppressionStatus { language: registration.language, muted_until })
 }
 
-/// The same again changes nothing more. An account that the address may have is not touched.
-pub(crate) async fn change(app: &App, code: Uuid, wish: Action) -> Result<SuppressionStatus, Error> {
+/// Suppresses mails, or allows them again. Idempotent. Does not affect an account of the email address.
+pub(crate) async fn change(app: &App, code: Uuid, action: Action) -> Result<SuppressionStatus, Error> {
     let connection = app.store.connection().await?;
-    let about = registrations::of_code(&connection, code).await?.ok_or(Error::NotFound)?;
-    let address = app.address_name(&about.email);
+    let registration = registrations::of_code(&connection, code).await?.ok_or(Error::NotFound)?;
+    let email_key = app.email_key(&registration.email);
     let reading = try_join3(
         registrations::of_code(&connection, code),
-        mail_suppressions::until(&connection, &address),
-        guesses::read(&connection, &address),
+        mail_suppressions::until(&connection, &email_key),
+        guesses::read(&connection, &email_key),
     );
-    let (transaction, (about, until, ledger)) =
-        Transaction::begin(&connection, Commit::Durable, &[&address], reading).await?;
-    // It may have been erased while this request waited for the address.
-    let about = about.ok_or(Error::NotFound)?;
-    let (running, now) = (mail_suppression::running(until, ledger.now), ledger.now);
+    let (transaction, (registration, until, ledger)) =
+        Transaction::begin(&connection, Commit::Durable, &[&email_key], reading).await?;
+    // The registration may have been deleted while this request waited for the lock.
+    let registration = registration.ok_or(Error::NotFound)?;
+    let now = ledger.now;
+    let running_until = mail_suppression::active_until(until, now);
     let mut writes = Writes::default();
-    let muted_until = match (wish, running) {
+    let muted_until = match (action, running_until) {
         (Action::Mute, None) => {
-            let told = mail_suppression::told(&app.policy.guesses, &ledger.record, now);
-            if let Some(record) = told {
-                guesses::count(&mut writes, &address, &record, now);
+            if let Some(record) = mail_suppression::escalated_record(&app.policy.guesses, &ledger.record, now) {
+                guesses::write(&mut writes, &email_key, &record, now);
             }
-            Some(mute_now(&mut writes, &about, &address, now))
+            Some(mute(&mut writes, &registration, &email_key, now))
         }
-        (Action::Mute, Some(_)) => running,
+        (Action::Mute, Some(_)) => running_until,
         (Action::Unmute, _) => {
-            mail_suppressions::lift(&mut writes, &address);
+            mail_suppressions::lift(&mut writes, &email_key);
             None
         }
     };
     transaction.commit(writes).await?;
-    Ok(SuppressionStatus { language: about.language, muted_until })
+    Ok(SuppressionStatus { language: registration.language, muted_until })
 }
 
-/// Closes all that is open at the address: who owns the mailbox speaks for all of it.
-fn mute_now<'a>(
+/// Closes all open registrations of the email address, since the owner of the mailbox decides about all of them, and
+/// suppresses further mails. Returns until when.
+fn mute<'a>(
     writes: &mut Writes<'a>,
-    about: &'a Registration,
-    address: &'a [u8; 32],
+    registration: &'a Registration,
+    email_key: &'a [u8; 32],
     now: OffsetDateTime,
 ) -> OffsetDateTime {
-    let until = now + MUTED_FOR;
-    registrations::close_open_of(writes, &about.email, now);
-    mail_suppressions::set(writes, address, until);
+    let until = now + SUPPRESSION_PERIOD;
+    registrations::close_open_of(writes, &registration.email, now);
+    mail_suppressions::set(writes, email_key, until);
     until
 }

@@ -1,5 +1,7 @@
-//! Who waits for news of a registration. One part of the process looks for all of them at once, and only while there is
-//! somebody; who waits holds nothing but a place.
+//! Notifies clients that watch the receipt of a registration.
+//!
+//! One task polls the receipts of all subscriptions together, and only while there are any. A subscription holds no
+//! database connection.
 
 use std::{
     collections::HashMap,
@@ -23,137 +25,144 @@ use crate::{
     registration::receipt::{self, Receipt},
 };
 
-/// Between two looks. Whoever asks for the receipt as often knows as much.
-const EVERY: Duration = Duration::from_millis(500);
+/// The time between two polls. A client that polls the receipt itself as often learns as much.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A database that says nothing is one that is away.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A poll that takes longer is cancelled, and the database is considered unavailable.
+const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For an office behind one address; whoever finds no place asks for the receipt instead.
-const MOST_FOR_ONE_NETWORK: usize = 32;
+/// Subscriptions per network: enough for an office behind one address. Further clients can poll the receipt instead.
+const MAX_PER_NETWORK: usize = 32;
 
-/// Until a place of the same network may be free again.
+/// After how long a client whose network has too many subscriptions should retry.
 const RETRY_AFTER: time::Duration = time::Duration::seconds(10);
 
+/// All current subscriptions.
 pub(crate) struct Subscribers {
-    hall: Mutex<SubscriberState>,
-    somebody: Notify,
-    most: usize,
+    state: Mutex<SubscriberState>,
+    /// Wakes the polling task when there is a first subscription.
+    subscribed: Notify,
+    max_subscriptions: usize,
     streams: Arc<Number>,
 }
 
 #[derive(Default)]
 struct SubscriberState {
     is_closed: bool,
-    waiting: usize,
-    networks: HashMap<Network, usize>,
-    watched: HashMap<Uuid, watch::Sender<Receipt>>,
+    subscriptions: usize,
+    per_network: HashMap<Network, usize>,
+    /// By the id of the registration.
+    receipts: HashMap<Uuid, watch::Sender<Receipt>>,
 }
 
-/// Somebody who waits. There is no more news when the sender is gone.
+/// The subscription of one client. Its slot is released on drop.
 pub(crate) struct Subscription {
+    /// The newest receipt. The sender is dropped when the registration is deleted or the process stops.
     pub(crate) news: watch::Receiver<Receipt>,
-    _place: Slot,
+    _slot: SubscriptionSlot,
 }
 
-struct Slot {
-    watch: Arc<Subscribers>,
+/// Counts one subscription until it is dropped.
+struct SubscriptionSlot {
+    subscribers: Arc<Subscribers>,
     network: Network,
-    _counted: GaugeGuard,
+    _gauge: GaugeGuard,
 }
 
 impl Subscribers {
-    /// So many may wait at a time; `streams` says how many do.
-    pub(crate) fn new(most: usize, streams: Arc<Number>) -> Self {
-        Self { hall: Mutex::default(), somebody: Notify::new(), most, streams }
+    /// Allows at most `max_subscriptions` at a time. `streams` is the gauge of how many there are.
+    pub(crate) fn new(max_subscriptions: usize, streams: Arc<Number>) -> Self {
+        Self { state: Mutex::default(), subscribed: Notify::new(), max_subscriptions, streams }
     }
 
-    /// Gives a place to whoever has read this receipt just now.
+    /// Subscribes a client to a receipt that it has just read. Fails if there are too many subscriptions in all or of
+    /// this network, or if the process stops.
     pub(crate) fn join(self: &Arc<Self>, receipt: Receipt, network: Network) -> Result<Subscription, Error> {
-        let mut hall = self.hall();
-        if hall.is_closed || hall.waiting >= self.most {
+        let mut state = self.state();
+        if state.is_closed || state.subscriptions >= self.max_subscriptions {
             return Err(Error::Overloaded);
         }
-        let share = hall.networks.entry(network).or_default();
-        if *share >= MOST_FOR_ONE_NETWORK {
+        let of_network = state.per_network.entry(network).or_default();
+        if *of_network >= MAX_PER_NETWORK {
             return Err(RateLimited { scope: Scope::Network, retry_after: RETRY_AFTER }.into());
         }
-        *share += 1;
-        hall.waiting += 1;
+        *of_network += 1;
+        state.subscriptions += 1;
         let id = receipt.registration;
-        let sender = hall.watched.entry(id).or_insert_with(|| watch::Sender::new(receipt.clone()));
+        let sender = state.receipts.entry(id).or_insert_with(|| watch::Sender::new(receipt.clone()));
         let news = sender.subscribe();
-        tell(sender, receipt);
-        self.somebody.notify_one();
-        let place = Slot { watch: Arc::clone(self), network, _counted: self.streams.hold() };
-        Ok(Subscription { news, _place: place })
+        send_if_changed(sender, receipt);
+        self.subscribed.notify_one();
+        let slot = SubscriptionSlot { subscribers: Arc::clone(self), network, _gauge: self.streams.hold() };
+        Ok(Subscription { news, _slot: slot })
     }
 
-    /// EventKind somebody waits for, and nothing that nobody does any more.
-    fn watched(&self) -> Vec<Uuid> {
-        let mut hall = self.hall();
-        hall.watched.retain(|_, sender| sender.receiver_count() > 0);
-        hall.watched.keys().copied().collect()
+    /// The ids of the registrations that have subscriptions. Forgets those that have none any more.
+    fn watched_ids(&self) -> Vec<Uuid> {
+        let mut state = self.state();
+        state.receipts.retain(|_, sender| sender.receiver_count() > 0);
+        state.receipts.keys().copied().collect()
     }
 
-    /// EventKind was asked for and not found is gone for good.
-    fn spread(&self, asked: &[Uuid], found: Vec<Receipt>) {
-        let (mut hall, mut found) =
-            (self.hall(), found.into_iter().map(|r| (r.registration, r)).collect::<HashMap<_, _>>());
-        for id in asked {
-            match (found.remove(id), hall.watched.get(id)) {
-                (Some(receipt), Some(sender)) => tell(sender, receipt),
-                _ => drop(hall.watched.remove(id)),
+    /// Sends the polled receipts to their subscriptions. A registration that was polled and not found is deleted: its
+    /// subscriptions end.
+    fn notify(&self, polled: &[Uuid], found: Vec<Receipt>) {
+        let mut found: HashMap<_, _> = found.into_iter().map(|receipt| (receipt.registration, receipt)).collect();
+        let mut state = self.state();
+        for id in polled {
+            match (found.remove(id), state.receipts.get(id)) {
+                (Some(receipt), Some(sender)) => send_if_changed(sender, receipt),
+                _ => drop(state.receipts.remove(id)),
             }
         }
     }
 
-    /// Nobody waits for the end of a process.
+    /// Ends all subscriptions and rejects new ones, so that open streams do not delay a shutdown.
     fn close(&self) {
-        let mut hall = self.hall();
-        hall.is_closed = true;
-        hall.watched.clear();
+        let mut state = self.state();
+        state.is_closed = true;
+        state.receipts.clear();
     }
 
-    fn hall(&self) -> MutexGuard<'_, SubscriberState> {
-        self.hall.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, SubscriberState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn tell(sender: &watch::Sender<Receipt>, receipt: Receipt) {
+fn send_if_changed(sender: &watch::Sender<Receipt>, receipt: Receipt) {
     sender.send_if_modified(|known| std::mem::replace(known, receipt.clone()) != receipt);
 }
 
-impl Drop for Slot {
+impl Drop for SubscriptionSlot {
     fn drop(&mut self) {
-        let mut hall = self.watch.hall();
-        hall.waiting -= 1;
-        if let Some(share) = hall.networks.get_mut(&self.network) {
-            *share -= 1;
-            if *share == 0 {
-                hall.networks.remove(&self.network);
+        let mut state = self.subscribers.state();
+        state.subscriptions -= 1;
+        if let Some(of_network) = state.per_network.get_mut(&self.network) {
+            *of_network -= 1;
+            if *of_network == 0 {
+                state.per_network.remove(&self.network);
             }
         }
     }
 }
 
-/// Looks for news as long as somebody waits for some, until `stop`.
+/// Polls the receipts of all subscriptions until `stop`.
 pub(crate) async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
-    let looking = async {
+    let polling = async {
         loop {
-            let asked = app.subscribers.watched();
-            if asked.is_empty() {
-                app.subscribers.somebody.notified().await;
+            let ids = app.subscribers.watched_ids();
+            if ids.is_empty() {
+                app.subscribers.subscribed.notified().await;
             } else {
-                // Those who wait go on waiting when Postgres is away: each request that meets that says so.
-                if let Ok(Ok(found)) = tokio::time::timeout(PATIENCE, receipt::read_all(&app, &asked)).await {
-                    app.subscribers.spread(&asked, found);
+                // Subscriptions outlive an outage of Postgres. It is not logged here: each request that meets it does.
+                if let Ok(Ok(found)) = tokio::time::timeout(POLL_TIMEOUT, receipt::read_all(&app, &ids)).await {
+                    app.subscribers.notify(&ids, found);
                 }
-                tokio::time::sleep(EVERY).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         }
     };
-    let _ = stop.run_until_cancelled(looking).await.map(|never: std::convert::Infallible| match never {});
+    let _ = stop.run_until_cancelled(polling).await.map(|never: std::convert::Infallible| match never {});
     app.subscribers.close();
     Ok(())
 }

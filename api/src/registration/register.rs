@@ -1,4 +1,4 @@
-//! Somebody wants in: a registration is appended, whoever the address belongs to.
+//! Registers an email address. The response does not depend on whether the address is known.
 
 use std::{future::ready, pin::pin};
 
@@ -8,17 +8,17 @@ use i18n::Language;
 use crate::{
     app::App,
     auth::{
-        password_attempt::{self, AttemptOutcome},
+        password_attempt::{AttemptOutcome, PasswordAttempt},
         subject_keys::SubjectKeys,
     },
     domain::{
         email::EmailAddress,
         network::Network,
-        password::{Password, proof::Proof, recipe::Recipe},
+        password::{Password, proof::ComputedHash, recipe::Recipe},
         policy::{CodePurpose, IDEMPOTENCY_TTL},
     },
     error::Error,
-    outbox::events::{self, Occasion},
+    outbox::events::EventDetails,
     password_hashing::{HashPermit, Priority},
     registration::{
         issue_code::{self, CodeRequest},
@@ -32,6 +32,7 @@ use crate::{
     },
 };
 
+/// A request to register.
 pub(crate) struct RegisterRequest {
     pub(crate) email: EmailAddress,
     pub(crate) password: Password,
@@ -41,139 +42,171 @@ pub(crate) struct RegisterRequest {
     pub(crate) traceparent: String,
 }
 
-/// EventKind must be known before the password is hashed.
-enum Looked {
+/// What is known about a request before the password is hashed.
+enum Precheck {
+    /// A new registration, whose password is to be hashed with this recipe.
     New(Recipe),
-    /// The registration that this key made, while the key is remembered.
-    Repeated(Box<Registration>),
+    /// A retry: the registration that was created with this idempotency key, while the key is remembered.
+    Retry(Box<Registration>),
 }
 
-pub(crate) async fn register(app: &App, wish: &RegisterRequest) -> Result<Receipt, Error> {
+/// Creates a registration with its code and mail, or returns the receipt of the one that was created with the same
+/// idempotency key.
+pub(crate) async fn register(app: &App, request: &RegisterRequest) -> Result<Receipt, Error> {
     // Before anything else: an overload must cost nothing.
-    let place = app.hashes.admit(Priority::RegisterRequest)?;
-    let keys = app.keys(&wish.email, wish.network);
-    let recipe = match look(app, wish, &keys).await? {
-        Looked::New(recipe) => recipe,
-        Looked::Repeated(before) => return Box::pin(repeat(app, wish, &keys, &before, place)).await,
+    let permit = app.hash_pool.reserve(Priority::Low)?;
+    let keys = app.subject_keys(&request.email, request.network);
+    let recipe = match precheck(app, request, &keys).await? {
+        Precheck::New(recipe) => recipe,
+        Precheck::Retry(original) => return Box::pin(retry(app, request, &keys, &original, permit)).await,
     };
-    let proof = place.prove(wish.password.clone(), recipe).await?;
-    match append(app, wish, &keys, &proof).await? {
+    let proof = permit.hash(request.password.clone(), recipe).await?;
+    match insert(app, request, &keys, &proof).await? {
         Some(receipt) => Ok(receipt),
-        // Another request with the same key committed in between: this one is its repetition.
-        None => match look(app, wish, &keys).await? {
-            Looked::Repeated(before) => replay(app, wish, &before, &proof),
-            Looked::New(_) => Err(Error::IdempotencyMismatch),
+        // A concurrent request with the same idempotency key committed first, so this one is the retry.
+        None => match precheck(app, request, &keys).await? {
+            Precheck::Retry(original) => replay(app, request, &original, &proof),
+            Precheck::New(_) => Err(Error::IdempotencyMismatch),
         },
     }
 }
 
-async fn look(app: &App, wish: &RegisterRequest, keys: &SubjectKeys) -> Result<Looked, Error> {
-    if wish.idempotency_key.is_none() {
-        app.rejections.check(keys)?;
+/// Checks the limits, and finds the registration of the idempotency key or the recipe for the password.
+async fn precheck(app: &App, request: &RegisterRequest, keys: &SubjectKeys) -> Result<Precheck, Error> {
+    if request.idempotency_key.is_none() {
+        app.rejection_cache.check(keys)?;
     }
     let connection = app.store.connection().await?;
     let by_key = async {
-        match &wish.idempotency_key {
+        match &request.idempotency_key {
             Some(key) => registrations::by_key(&connection, key).await,
             None => Ok(None),
         }
     };
-    let order = order(wish, keys);
-    let hash = pin!(passwords::hash_at(&connection, &wish.email, app.policy.registration_ttl));
-    let known = pin!(try_join(by_key, issue_code::used(&connection, &order)));
-    let ((before, used), hash) = if app.rejections.likely(keys) {
-        (known.await?, Either::Left(hash))
+    let code_request = code_request(request, keys);
+    let hash = pin!(passwords::hash_at(&connection, &request.email, app.policy.registration_ttl));
+    let limits = pin!(try_join(by_key, issue_code::read_usage(&connection, &code_request)));
+    let ((original, usage), hash) = if app.rejection_cache.is_rejection_likely(keys) {
+        (limits.await?, Either::Left(hash))
     } else {
-        // Sent together. Who is refused does not wait for what is known of the address, and cannot time it.
-        match select(known, hash).await {
-            Either::Left((known, hash)) => (known?, Either::Left(hash)),
-            Either::Right((hash, known)) => (known.await?, Either::Right(ready(hash))),
+        // Sent together. A rejected request does not wait for what is stored about the email address, so its response
+        // time reveals nothing.
+        match select(limits, hash).await {
+            Either::Left((limits, hash)) => (limits?, Either::Left(hash)),
+            Either::Right((hash, limits)) => (limits.await?, Either::Right(ready(hash))),
         }
     };
-    if let Some(before) = before.filter(|before| before.now < before.created_at + IDEMPOTENCY_TTL) {
-        return Ok(Looked::Repeated(Box::new(before)));
+    if let Some(original) = original.filter(|original| original.now < original.created_at + IDEMPOTENCY_TTL) {
+        return Ok(Precheck::Retry(Box::new(original)));
     }
-    // It would be refused later: so before it costs anything.
-    issue_code::judge(app, &used, &order)?;
-    Ok(Looked::New(app.recipe(&wish.email, hash.await?.iter())))
+    // Checked again under the lock; a request that would be rejected there is rejected here, before it costs a hash.
+    issue_code::check_limits(app, &usage, &code_request)?;
+    Ok(Precheck::New(app.recipe(&request.email, hash.await?.iter())))
 }
 
-/// Whether it is the same request is told after hashing, whoever's request it was. A password is compared
-/// here, so it counts like one that is given to come in.
-async fn repeat(
+/// Answers a retry. Whether it is the same request is revealed only after hashing, no matter who sent the original; and
+/// since that compares a password, it counts as a password attempt.
+async fn retry(
     app: &App,
-    wish: &RegisterRequest,
+    request: &RegisterRequest,
     keys: &SubjectKeys,
-    before: &Registration,
-    place: HashPermit,
+    original: &Registration,
+    permit: HashPermit,
 ) -> Result<Receipt, Error> {
-    let trial = password_attempt::take(app, keys).await?;
-    let recipe = app.recipe(&wish.email, std::iter::once(&before.password_hash));
-    let proof = match place.prove(wish.password.clone(), recipe).await {
+    let attempt = PasswordAttempt::reserve(app, keys).await?;
+    let recipe = app.recipe(&request.email, std::iter::once(&original.password_hash));
+    let proof = match permit.hash(request.password.clone(), recipe).await {
         Ok(proof) => proof,
         Err(overloaded) => {
-            password_attempt::settle(app, keys, &trial, AttemptOutcome::Untried).await?;
+            attempt.settle(app, AttemptOutcome::NotVerified).await?;
             return Err(overloaded.into());
         }
     };
-    let receipt = replay(app, wish, before, &proof)?;
-    password_attempt::settle(app, keys, &trial, AttemptOutcome::Right).await?;
-    Ok(receipt)
+    match replay(app, request, original, &proof) {
+        Ok(receipt) => {
+            attempt.settle(app, AttemptOutcome::Correct).await?;
+            Ok(receipt)
+        }
+        Err(mismatch) => {
+            attempt.keep_as_failure();
+            Err(mismatch)
+        }
+    }
 }
 
-/// The same request again has the same receipt, and no second mail.
-fn replay(app: &App, wish: &RegisterRequest, before: &Registration, proof: &Proof) -> Result<Receipt, Error> {
-    if before.email == wish.email && proof.matches(&before.password_hash) {
-        app.metrics.repeated();
-        Ok(receipt::of(before, &app.policy))
+/// Returns the receipt of the original request, without a second mail, if email address and password are the same.
+fn replay(
+    app: &App,
+    request: &RegisterRequest,
+    original: &Registration,
+    proof: &ComputedHash,
+) -> Result<Receipt, Error> {
+    if original.email == request.email && proof.matches(&original.password_hash) {
+        app.metrics.registration_replayed();
+        Ok(receipt::of(original, &app.policy))
     } else {
         Err(Error::IdempotencyMismatch)
     }
 }
 
-/// Registration, code, message and event in one transaction. `None` when the key was taken meanwhile.
-async fn append(
+/// Inserts registration, code, mail and event in one transaction. `None` means that a concurrent request took the
+/// idempotency key.
+async fn insert(
     app: &App,
-    wish: &RegisterRequest,
+    request: &RegisterRequest,
     keys: &SubjectKeys,
-    proof: &Proof,
+    proof: &ComputedHash,
 ) -> Result<Option<Receipt>, Error> {
-    let (order, key) = (order(wish, keys), wish.idempotency_key.as_deref());
-    let (id, password_hash) = (rng::id(), proof.to_stored().map_err(Error::Internal)?);
+    let code_request = code_request(request, keys);
+    let idempotency_key = request.idempotency_key.as_deref();
+    let id = rng::id();
+    let password_hash = proof.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
-    // Everybody in a network waits for each other here, but only where networks have a limit.
-    let network = app.policy.registrations_from.as_ref().map(|_| &keys.network);
-    let locks: Vec<_> = std::iter::once(&keys.address).chain(network).collect();
-    let reading = issue_code::read(&connection, &order);
+    // Requests of one network are serialised here, but only where networks have a limit.
+    let network_lock = app.policy.registrations_per_network.as_ref().map(|_| &keys.network);
+    let locks: Vec<_> = std::iter::once(&keys.email).chain(network_lock).collect();
+    let reading = issue_code::read_facts(&connection, &code_request);
     let (transaction, facts) = Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
-    issue_code::judge(app, &facts.used, &order)?;
-    if !facts.allow(proof) {
-        return Err(Error::Unavailable(anyhow::anyhow!("the hash of the account was renewed at the same moment")));
+    issue_code::check_limits(app, &facts.usage, &code_request)?;
+    if !facts.allows_hash_of(proof) {
+        return Err(Error::Unavailable(anyhow::anyhow!("the password was rehashed by a concurrent request")));
     }
-    let (code, now) = (issue_code::make(app, &facts, order.wanted, id), facts.used.now);
+    let code = issue_code::generate(app, &facts, code_request.purpose, id);
+    let now = facts.usage.now;
 
     let mut writes = Writes::default();
-    if let Some(key) = key {
-        registrations::forget_key(&mut writes, key, now - IDEMPOTENCY_TTL);
+    if let Some(key) = idempotency_key {
+        registrations::clear_expired_key(&mut writes, key, now - IDEMPOTENCY_TTL);
     }
-    let (email, password_hash, language) = (&wish.email, password_hash.as_str(), facts.language(wish.language));
-    let new = registrations::New { id, email, password_hash, idempotency_key: key, language };
+    let new = registrations::NewRegistration {
+        id,
+        email: &request.email,
+        password_hash: &password_hash,
+        idempotency_key,
+        language: facts.language(request.language),
+    };
     registrations::insert(&mut writes, &new, now);
     codes::insert(&mut writes, &code, app.policy.code_ttl, now);
-    issue_code::write(app, &mut writes, &order, &facts, code.id);
-    events::registered(app, &mut writes, &Occasion { email, at: now, traceparent: &wish.traceparent }, id);
+    issue_code::write(app, &mut writes, &code_request, &facts, code.id);
+    let occasion = EventDetails { email: &request.email, at: now, traceparent: &request.traceparent };
+    app.events.registered(&mut writes, &occasion, id);
     shared::fault_points::point("register-before-commit");
     match transaction.commit(writes).await {
         Err(error) if store::violates(&error, registrations::IDEMPOTENCY_KEY_UNIQUE) => return Ok(None),
         committed => committed?,
     };
     shared::fault_points::point("register-after-commit");
-    app.metrics.minted(order.wanted, code.length);
+    app.metrics.code_issued(code_request.purpose, code.length);
     app.wake_relay();
     Ok(Some(receipt::of(&Registration::new(&new, code, now), &app.policy)))
 }
 
-fn order<'a>(wish: &'a RegisterRequest, keys: &'a SubjectKeys) -> CodeRequest<'a> {
-    let (wanted, guessed) = (CodePurpose::Registration, &keys.address);
-    CodeRequest { email: &wish.email, keys, wanted, guessed, traceparent: &wish.traceparent }
+fn code_request<'a>(request: &'a RegisterRequest, keys: &'a SubjectKeys) -> CodeRequest<'a> {
+    CodeRequest {
+        email: &request.email,
+        keys,
+        purpose: CodePurpose::Registration,
+        guess_key: &keys.email,
+        traceparent: &request.traceparent,
+    }
 }

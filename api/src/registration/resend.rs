@@ -1,19 +1,19 @@
-//! Another code for a registration whose password is proved.
+//! Issues another code for a registration, after its password is verified.
 
 use futures_util::future::try_join3;
 
 use crate::{
     app::App,
     auth::{
-        credentials::{self, Credentials, Proved, Purpose},
-        password_attempt::{self, AttemptOutcome},
+        credentials::{self, Credentials, Purpose, VerifiedRegistrations},
+        password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
         subject_keys::SubjectKeys,
     },
     domain::policy::CodePurpose,
     error::Error,
     password_hashing::Priority,
     registration::{
-        issue_code::{self, CodeRequest, Facts},
+        issue_code::{self, CodeRequest, IssueFacts},
         receipt::{self, Receipt},
     },
     store::{
@@ -23,57 +23,72 @@ use crate::{
     },
 };
 
+/// Verifies the password and issues another code; the previous code of the registration becomes invalid.
 pub(crate) async fn resend(app: &App, credentials: &Credentials) -> Result<Receipt, Error> {
     // Before anything else: an overload must cost nothing.
-    let place = app.hashes.admit(Priority::Entering)?;
-    let keys = app.keys(&credentials.email, credentials.network);
-    let proved = credentials::prove(app, credentials, &keys, Purpose::Code, place).await?;
-    let granted = grant(app, credentials, &keys, &proved).await;
-    password_attempt::settle_after(app, &keys, &proved.attempt, &granted).await;
-    granted
+    let permit = app.hash_pool.reserve(Priority::High)?;
+    let keys = app.subject_keys(&credentials.email, credentials.network);
+    let verified = credentials::verify_registration_password(app, credentials, &keys, Purpose::Resend, permit).await?;
+    let VerifiedRegistrations { registrations, attempt } = verified;
+    let receipt = issue(app, credentials, &keys, &registrations, &attempt).await;
+    attempt.ensure_settled(app, receipt).await
 }
 
-async fn grant(app: &App, credentials: &Credentials, keys: &SubjectKeys, proved: &Proved) -> Result<Receipt, Error> {
-    // Newest first: that is the one which is meant when none was named.
-    let newest = proved.registrations.first().ok_or(Error::Unauthenticated)?;
-    let (wanted, guessed) = (CodePurpose::Resend, &keys.address);
-    let order = CodeRequest { email: &credentials.email, keys, wanted, guessed, traceparent: &credentials.traceparent };
+/// Issues the code if the registration and the limits allow it, and settles the password attempt in either case.
+async fn issue(
+    app: &App,
+    credentials: &Credentials,
+    keys: &SubjectKeys,
+    verified: &[Registration],
+    attempt: &PasswordAttempt<'_>,
+) -> Result<Receipt, Error> {
+    // The newest one is meant when the client named none.
+    let newest = verified.first().ok_or(Error::Unauthenticated)?;
+    let purpose = CodePurpose::Resend;
+    let request = CodeRequest {
+        email: &credentials.email,
+        keys,
+        purpose,
+        guess_key: &keys.email,
+        traceparent: &credentials.traceparent,
+    };
 
     let connection = app.store.connection().await?;
     let reading = try_join3(
         registrations::by_id(&connection, newest.id),
-        issue_code::read(&connection, &order),
-        password_attempt::failed(&connection, keys),
+        issue_code::read_facts(&connection, &request),
+        FailedAttempts::read(&connection, keys),
     );
     let (transaction, (current, facts, failed)) =
-        Transaction::begin(&connection, Commit::Durable, &password_attempt::locks(keys), reading).await?;
-    let granted =
-        judge(app, current, &facts, &order).map(|current| (issue_code::make(app, &facts, wanted, current.id), current));
+        Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
+    let now = facts.usage.now;
+    let allowed = check_allowed(app, current, &facts, &request)
+        .map(|current| (issue_code::generate(app, &facts, purpose, current.id), current));
     let mut writes = Writes::default();
-    // Granted or not, the password was right.
-    password_attempt::end(&mut writes, keys, failed, &proved.attempt, AttemptOutcome::Right);
-    if let Ok((code, current)) = &granted {
-        codes::supersede(&mut writes, current.id, facts.used.now);
-        codes::insert(&mut writes, code, app.policy.code_ttl, facts.used.now);
-        issue_code::write(app, &mut writes, &order, &facts, code.id);
+    // Whether a code is issued or not, the password was right.
+    attempt.settle_in(&mut writes, failed, AttemptOutcome::Correct);
+    if let Ok((code, current)) = &allowed {
+        codes::supersede(&mut writes, current.id, now);
+        codes::insert(&mut writes, code, app.policy.code_ttl, now);
+        issue_code::write(app, &mut writes, &request, &facts, code.id);
     }
     transaction.commit(writes).await?;
-    let (code, current) = granted?;
-    app.metrics.minted(wanted, code.length);
+    let (code, current) = allowed?;
+    app.metrics.code_issued(purpose, code.length);
     app.wake_relay();
-    let (undeliverable, dropped, now) = (false, false, facts.used.now);
-    Ok(receipt::of(&Registration { code, undeliverable, dropped, now, ..current }, &app.policy))
+    let registration = Registration { code, undeliverable: false, dropped: false, now, ..current };
+    Ok(receipt::of(&registration, &app.policy))
 }
 
-fn judge(
+fn check_allowed(
     app: &App,
     current: Option<Registration>,
-    facts: &Facts,
-    order: &CodeRequest<'_>,
+    facts: &IssueFacts,
+    request: &CodeRequest<'_>,
 ) -> Result<Registration, Error> {
     let current = current.ok_or(Error::Unauthenticated)?;
-    // EventKind is over is not a matter of waiting: that answer goes before "too many".
+    // Before the limits: a client that waits would not get a code for a closed registration either.
     credentials::check_open(app, &current)?;
-    issue_code::judge(app, &facts.used, order)?;
+    issue_code::check_limits(app, &facts.usage, request)?;
     Ok(current)
 }

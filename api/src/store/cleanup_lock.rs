@@ -1,19 +1,21 @@
-//! Whose turn it is, when one process does something for all.
+//! The advisory lock of the cleanup job: one process at a time runs it.
 
 use time::OffsetDateTime;
 use tokio_postgres::Error as PgError;
 
 use super::Connection;
 
-// Two numbers, so that it is no address's lock, which have one. And no plan that reads a whole table is made in this
-// transaction, however small the table was at that moment.
-const TAKE: &str = "SELECT pg_try_advisory_xact_lock(1986356079, 1), clock_timestamp(), \
+// A lock key of two numbers, so that it is no lock of a subject, which have one number. Also disables sequential scans
+// for this transaction: a plan that was made while a table was small would read all of it later.
+const TRY_ACQUIRE: &str = "SELECT pg_try_advisory_xact_lock(1986356079, 1), clock_timestamp(), \
     set_config('enable_seqscan', 'off', true)";
 
-pub(crate) const ALL: &[&str] = &[TAKE];
+/// The statements to prepare on every connection.
+pub(crate) const ALL: &[&str] = &[TRY_ACQUIRE];
 
-/// What time it is, if it is ours until the transaction ends; nobody waits for it.
-pub(crate) async fn take(connection: &Connection) -> Result<Option<OffsetDateTime>, PgError> {
-    let row = super::row(connection, TAKE, &[]).await?;
+/// Acquires the lock until the end of the transaction, without waiting, and returns the time of the database. `None` if
+/// another process holds it.
+pub(crate) async fn try_acquire(connection: &Connection) -> Result<Option<OffsetDateTime>, PgError> {
+    let row = super::row(connection, TRY_ACQUIRE, &[]).await?;
     Ok(row.filter(|row| row.get(0)).map(|row| row.get(1)))
 }

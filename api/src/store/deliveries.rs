@@ -1,15 +1,16 @@
-//! How messages ended. Workers write it; here it is only forgotten.
+//! Delivery records: how the mail of each message ended. Workers write them; the API only deletes expired ones.
 
 use time::OffsetDateTime;
 
 use super::transaction::Writes;
 
-const FORGET: &str = "DELETE FROM deliveries WHERE ctid = ANY(ARRAY( \
+const DELETE_EXPIRED: &str = "DELETE FROM deliveries WHERE ctid = ANY(ARRAY( \
     SELECT ctid FROM deliveries WHERE at <= $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
-pub(crate) const ALL: &[&str] = &[FORGET];
+/// The statements to prepare on every connection.
+pub(crate) const ALL: &[&str] = &[DELETE_EXPIRED];
 
-/// So many of those that are on record since then, or for longer.
-pub(crate) fn forget(writes: &mut Writes<'_>, since: OffsetDateTime, at_most: i64) {
-    writes.push(FORGET, [Box::new(since), Box::new(at_most)]);
+/// Deletes up to `limit` records that were written at `cutoff` or before.
+pub(crate) fn delete_expired(writes: &mut Writes<'_>, cutoff: OffsetDateTime, limit: i64) {
+    writes.push(DELETE_EXPIRED, [Box::new(cutoff), Box::new(limit)]);
 }

@@ -1,4 +1,7 @@
-//! What the world must be told: written with what made it true, leased by relays, gone when delivered.
+//! The outbox table: rows are inserted in the transaction that makes them true, leased by relays, and deleted when
+//! delivered.
+
+pub(crate) mod stats;
 
 use std::time::Duration;
 
@@ -10,17 +13,18 @@ use uuid::Uuid;
 
 use super::{Connection, transaction::Writes};
 use crate::{
-    domain::{cloud_event::Event, email::EmailAddress},
-    outbox::{capacity::Capacity, delivery::OutboxMessage},
+    domain::outbox_message::OutboxMessage,
+    domain::{cloud_event::Event, email::EmailAddress, outbox_capacity::Capacity},
 };
 
 const INSERT: &str = "INSERT INTO outbox (id, message, traceparent) VALUES ($1, $2, $3)";
-// Plans are made when the table is empty, and kept: without this they would read all of it, however much waits there later.
-const BY_INDEX: &str = "SET LOCAL enable_seqscan = off";
-// SKIP LOCKED lets any number of relays work side by side; a lease that ran out is that of a dead one. Mails and events are
-// found by an index each. That of mails goes by age: one that rests does so for seconds. That of events goes by
-// when they are due: those that rest may be many, and are not read. now(), because the index cannot be asked with a
-// clock that goes on.
+// Plans are made while the table is empty, and kept: without this they would read all of it, however many rows wait
+// later.
+const DISABLE_SEQUENTIAL_SCANS: &str = "SET LOCAL enable_seqscan = off";
+// SKIP LOCKED lets any number of relays work side by side; an expired lease is that of a crashed relay. Mails and
+// events have an index each. That of mails is ordered by age: their back-off lasts seconds only. That of events is
+// ordered by `due_at`: there may be many in back-off, and those are not read. now(), because an index cannot be
+// searched with clock_timestamp(), which changes during the statement.
 const LEASE_MAILS: &str = "UPDATE outbox SET leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $2) \
     WHERE id = ANY (ARRAY (SELECT id FROM outbox WHERE NOT message ? 'specversion' \
     AND (leased_until IS NULL OR leased_until <= clock_timestamp()) ORDER BY created_at LIMIT $1 \
@@ -29,127 +33,160 @@ const LEASE_EVENTS: &str = "UPDATE outbox SET leased_by = $3, leased_until = clo
     WHERE id = ANY (ARRAY (SELECT id FROM outbox WHERE message ? 'specversion' AND due_at <= now() \
     AND (leased_until IS NULL OR leased_until <= clock_timestamp()) ORDER BY due_at LIMIT $1 \
     FOR UPDATE SKIP LOCKED)) RETURNING id, message, traceparent, \
-    GREATEST(EXTRACT(EPOCH FROM clock_timestamp() - created_at), 0)::float8";
+    GREATEST(EXTRACT(EPOCH FROM clock_timestamp() - created_at), 0)::float8 AS age_seconds";
 const RENEW: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => $2) \
     WHERE id = ANY($1) AND leased_by = $3";
-// Of a mail `due_at` is left as it is, so that no index learns of it. The ids are there twice so that all plans go by them.
+// `due_at` of a mail stays unchanged, so that no index has to be updated. The ids are there twice so that all plans use
+// the primary key.
 const RELEASE: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => pause), \
     due_at = CASE WHEN message ? 'specversion' THEN clock_timestamp() + make_interval(secs => pause) ELSE due_at END \
     FROM unnest($1::uuid[], $2::float8[]) AS released (row_id, pause) \
     WHERE id = row_id AND id = ANY ($1) AND leased_by = $3";
-// Whoever has it on lease by now: it is delivered.
+// Whichever relay holds the lease by now: the message is delivered.
 const DELETE: &str = "DELETE FROM outbox WHERE id = ANY($1)";
-const INSERT_AGAIN: &str = "INSERT INTO outbox (id, message) SELECT * FROM unnest($1::uuid[], $2::jsonb[]) \
+const INSERT_IF_ABSENT: &str = "INSERT INTO outbox (id, message) SELECT * FROM unnest($1::uuid[], $2::jsonb[]) \
     ON CONFLICT (id) DO NOTHING";
-// All that are about an address and its account, but for those that a relay has in hand: the worker drops them, what they
-// speak of being gone. Their ids stay on record, as those of all messages do. Arrays, so that the index is asked for these
-// ids: the planner may have counted the outbox while it was empty, and would join from there, through all that wait. OFFSET 0
-// has the codes of one registration looked up after the other, for a like reason.
-const DROP_OF: &str = "WITH theirs (ids) AS (SELECT ARRAY (SELECT c.id FROM registrations r CROSS JOIN LATERAL \
+// All messages about an email address and its account, except those that are leased: the worker drops those, because
+// their subject is deleted. Their ids stay on record, like those of all messages. Arrays, so that the index is searched
+// for these ids: the planner may have statistics from when the outbox was empty, and would join from there, through all
+// rows that wait. OFFSET 0 makes Postgres look up the codes of one registration after the other, for the same reason.
+const DROP_MAILS_OF: &str = "WITH affected (ids) AS (SELECT ARRAY (SELECT c.id FROM registrations r CROSS JOIN LATERAL \
     (SELECT id FROM codes WHERE registration_id = r.id OFFSET 0) AS c WHERE r.email = $1 \
     UNION ALL SELECT code_id FROM resets WHERE email = $1 UNION ALL SELECT id FROM password_changes WHERE user_id = $2 \
     UNION ALL SELECT $2::uuid)), \
     dropped AS (DELETE FROM outbox WHERE id = ANY (ARRAY (SELECT id FROM outbox \
-    WHERE id = ANY ((SELECT ids FROM theirs)::uuid[]) AND (leased_until IS NULL OR leased_until <= clock_timestamp()) \
+    WHERE id = ANY ((SELECT ids FROM affected)::uuid[]) AND (leased_until IS NULL OR leased_until <= clock_timestamp()) \
     FOR UPDATE SKIP LOCKED)) RETURNING id) \
     INSERT INTO deliveries (message_id, outcome, why) SELECT id, 'dropped', 'erased' FROM dropped \
     ON CONFLICT (message_id) DO NOTHING";
-// Of all that are in the table: one that a relay is just writing to is waited for. Both may then wait for each other; one of
-// them is ended and tried again. What a relay has read already is told as it was.
-const FORGET: &str = "UPDATE outbox SET message = message #- '{data,email}' WHERE message #>> '{data,email}' = $1";
-const STATE: &str = "SELECT count(*), count(*) FILTER (WHERE leased_until > clock_timestamp()), \
+// All events in the table: this waits for a relay that is writing one of them. Both may then wait for each other;
+// Postgres ends one of them, and that one is retried. An event that a relay has read already is published with its
+// email address.
+const REMOVE_EMAIL: &str =
+    "UPDATE outbox SET message = message #- '{data,email}' WHERE message #>> '{data,email}' = $1";
+const BACKLOG: &str = "SELECT count(*), count(*) FILTER (WHERE leased_until > clock_timestamp()), \
     floor(EXTRACT(EPOCH FROM clock_timestamp() - min(created_at)))::bigint FROM outbox";
 
-pub(crate) const ALL: &[&str] =
-    &[INSERT, BY_INDEX, LEASE_MAILS, LEASE_EVENTS, RENEW, RELEASE, DELETE, INSERT_AGAIN, DROP_OF, FORGET, STATE];
+/// The statements to prepare on every connection.
+pub(crate) const ALL: &[&str] = &[
+    INSERT,
+    DISABLE_SEQUENTIAL_SCANS,
+    LEASE_MAILS,
+    LEASE_EVENTS,
+    RENEW,
+    RELEASE,
+    DELETE,
+    INSERT_IF_ABSENT,
+    DROP_MAILS_OF,
+    REMOVE_EMAIL,
+    BACKLOG,
+];
 
-/// A row of the outbox; the error says why nobody can be told of it.
-pub(crate) type Leased = (Uuid, Result<OutboxMessage, &'static str>);
-
-/// How a relay holds what it takes: under its own id, for so long.
-#[derive(Clone, Copy)]
-pub(crate) struct Lease {
-    pub(crate) by: Uuid,
-    pub(crate) length: Duration,
+/// A leased row; the error says why its message cannot be read.
+pub(crate) struct LeasedRow {
+    pub(crate) id: Uuid,
+    pub(crate) message: Result<OutboxMessage, &'static str>,
 }
 
-pub(crate) fn insert(writes: &mut Writes<'_>, outgoing: OutboxMessage) {
-    let (id, body, traceparent) = match outgoing {
+/// The rows that one round leased.
+pub(crate) struct LeasedBatch {
+    pub(crate) mails: Vec<LeasedRow>,
+    pub(crate) events: Vec<LeasedRow>,
+}
+
+/// The terms of a lease: the id of the relay that holds it, and how long it lasts unless it is renewed.
+#[derive(Clone, Copy)]
+pub(crate) struct Lease {
+    pub(crate) owner: Uuid,
+    pub(crate) duration: Duration,
+}
+
+/// Writes a message. It is published once the transaction is committed.
+pub(crate) fn insert(writes: &mut Writes<'_>, message: OutboxMessage) {
+    let (id, body, traceparent) = match message {
         OutboxMessage::Mail(Envelope { message, traceparent }) => (message.id, message.to_json(), traceparent),
         OutboxMessage::Event(Event { id, body, traceparent, .. }) => (id, body, traceparent),
     };
     writes.push(INSERT, [Box::new(id), Box::new(body), Box::new(traceparent)]);
 }
 
-/// Mails and events, in one round trip; what there is no room for is not asked for.
-pub(crate) async fn lease(
-    connection: &Connection,
-    room: Capacity,
-    lease: Lease,
-) -> Result<(Vec<Leased>, Vec<Leased>), PgError> {
-    let taking = async |sql, at_most: usize, read: fn(&Row) -> Result<OutboxMessage, &'static str>| {
-        let (at_most, length) = (i64::try_from(at_most).unwrap_or(i64::MAX), lease.length.as_secs_f64());
-        let values: [&(dyn ToSql + Sync); 3] = [&at_most, &length, &lease.by];
-        let rows = if at_most > 0 { super::rows(connection, sql, &values).await? } else { vec![] };
-        Ok(rows.iter().map(|row| (row.get(0), read(row))).collect())
+/// Leases up to `capacity` mails and events, in one round trip. A kind without capacity is not queried.
+pub(crate) async fn lease(connection: &Connection, capacity: Capacity, lease: Lease) -> Result<LeasedBatch, PgError> {
+    let lease_rows = async |sql, limit: usize, read: fn(&Row) -> Result<OutboxMessage, &'static str>| {
+        if limit == 0 {
+            return Ok::<_, PgError>(vec![]);
+        }
+        let (limit, seconds) = (i64::try_from(limit).unwrap_or(i64::MAX), lease.duration.as_secs_f64());
+        let values: [&(dyn ToSql + Sync); 3] = [&limit, &seconds, &lease.owner];
+        let rows = super::rows(connection, sql, &values).await?;
+        Ok(rows.iter().map(|row| LeasedRow { id: row.get("id"), message: read(row) }).collect())
     };
-    try_join!(taking(LEASE_MAILS, room.mails, read_mail), taking(LEASE_EVENTS, room.events, read_event))
+    let (mails, events) = try_join!(
+        lease_rows(LEASE_MAILS, capacity.mails, read_mail),
+        lease_rows(LEASE_EVENTS, capacity.events, read_event)
+    )?;
+    Ok(LeasedBatch { mails, events })
 }
 
 fn read_mail(row: &Row) -> Result<OutboxMessage, &'static str> {
-    let message = Message::from_json(row.get::<_, Value>(1).to_string().as_bytes())?;
-    Ok(OutboxMessage::Mail(Envelope { message, traceparent: row.get(2) }))
+    let message = Message::from_json(row.get::<_, Value>("message").to_string().as_bytes())?;
+    Ok(OutboxMessage::Mail(Envelope { message, traceparent: row.get("traceparent") }))
 }
 
 fn read_event(row: &Row) -> Result<OutboxMessage, &'static str> {
-    let age = Duration::try_from_secs_f64(row.get(3)).unwrap_or_default();
-    Event::read(row.get(0), row.get(1), row.get(2), age).map(OutboxMessage::Event)
+    let age = Duration::try_from_secs_f64(row.get("age_seconds")).unwrap_or_default();
+    Event::read(row.get("id"), row.get("message"), row.get("traceparent"), age).map(OutboxMessage::Event)
 }
 
-/// For this transaction: what it asks for is found by indexes.
-pub(crate) fn by_index(writes: &mut Writes<'_>) {
-    writes.push(BY_INDEX, []);
+/// Disables sequential scans for this transaction, so that the following statements use the indexes.
+pub(crate) fn disable_sequential_scans(writes: &mut Writes<'_>) {
+    writes.push(DISABLE_SEQUENTIAL_SCANS, []);
 }
 
-/// Those that are still held so.
+/// Renews the leases of those rows that the relay still holds.
 pub(crate) fn renew(writes: &mut Writes<'_>, ids: Vec<Uuid>, lease: Lease) {
-    writes.push(RENEW, [Box::new(ids), Box::new(lease.length.as_secs_f64()), Box::new(lease.by)]);
+    writes.push(RENEW, [Box::new(ids), Box::new(lease.duration.as_secs_f64()), Box::new(lease.owner)]);
 }
 
-/// Each may be leased again after its pause; those that another relay holds by now are its own to release.
-pub(crate) fn release(writes: &mut Writes<'_>, pauses: &[(Uuid, Duration)], by: Uuid) {
-    let (ids, pauses): (Vec<_>, Vec<_>) = pauses.iter().map(|(id, pause)| (*id, pause.as_secs_f64())).unzip();
-    writes.push(RELEASE, [Box::new(ids), Box::new(pauses), Box::new(by)]);
+/// Releases rows: each may be leased again after its back-off. Rows that another relay has leased meanwhile are
+/// skipped.
+pub(crate) fn release(writes: &mut Writes<'_>, back_offs: &[(Uuid, Duration)], owner: Uuid) {
+    let (ids, back_offs): (Vec<_>, Vec<_>) = back_offs.iter().map(|(id, pause)| (*id, pause.as_secs_f64())).unzip();
+    writes.push(RELEASE, [Box::new(ids), Box::new(back_offs), Box::new(owner)]);
 }
 
+/// Deletes delivered rows.
 pub(crate) fn delete<'a>(writes: &mut Writes<'a>, ids: &'a [Uuid]) {
     writes.push(DELETE, [Box::new(ids)]);
 }
 
-/// Those that are not there already; returns how many that were.
-pub(crate) async fn insert_again(connection: &Connection, messages: &[Message]) -> Result<u64, PgError> {
+/// Inserts messages whose ids are not in the outbox; returns how many it inserted.
+pub(crate) async fn insert_if_absent(connection: &Connection, messages: &[Message]) -> Result<u64, PgError> {
     let (ids, bodies): (Vec<_>, Vec<_>) = messages.iter().map(|message| (message.id, message.to_json())).unzip();
-    super::execute(connection, INSERT_AGAIN, &[&ids, &bodies]).await
+    super::execute(connection, INSERT_IF_ABSENT, &[&ids, &bodies]).await
 }
 
-/// Nobody is to be told any more of this address and this user.
-pub(crate) fn drop_of<'a>(writes: &mut Writes<'a>, email: &'a EmailAddress, user: Uuid) {
-    writes.push(DROP_OF, [Box::new(email.as_str()), Box::new(user)]);
+/// Drops all mails about an email address and its account that are not leased, and records them as dropped.
+pub(crate) fn drop_mails_of<'a>(writes: &mut Writes<'a>, email: &'a EmailAddress, user: Uuid) {
+    writes.push(DROP_MAILS_OF, [Box::new(email.as_str()), Box::new(user)]);
 }
 
-/// Takes an address out of the events that wait. The caller has said that it is to be done by the index.
-pub(crate) fn forget<'a>(writes: &mut Writes<'a>, email: &'a EmailAddress) {
-    writes.push(FORGET, [Box::new(email.as_str())]);
+/// Removes an email address from the events in the outbox. The caller has called [`disable_sequential_scans`] on `writes`.
+pub(crate) fn remove_email<'a>(writes: &mut Writes<'a>, email: &'a EmailAddress) {
+    writes.push(REMOVE_EMAIL, [Box::new(email.as_str())]);
 }
 
-pub(crate) struct State {
+/// The backlog of the outbox.
+pub(crate) struct Backlog {
+    /// All rows.
     pub(crate) waiting: i64,
-    /// A relay has them in hand, or they rest after it could not get rid of them.
+    /// Rows in flight, or in back-off after a failed delivery.
     pub(crate) leased: i64,
     pub(crate) oldest_seconds: Option<i64>,
 }
 
-pub(crate) async fn state(connection: &Connection) -> Result<State, PgError> {
-    let row = connection.query_one(STATE, &[]).await?;
-    Ok(State { waiting: row.get(0), leased: row.get(1), oldest_seconds: row.get(2) })
+/// Reads the backlog of the outbox.
+pub(crate) async fn backlog(connection: &Connection) -> Result<Backlog, PgError> {
+    let row = connection.query_one(BACKLOG, &[]).await?;
+    Ok(Backlog { waiting: row.get(0), leased: row.get(1), oldest_seconds: row.get(2) })
 }

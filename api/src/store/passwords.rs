@@ -1,4 +1,4 @@
-//! What is known of the password of an address before it is hashed.
+//! The stored password hash of an email address, read before the password of a request is hashed.
 
 use deadpool_postgres::GenericClient;
 use time::Duration;
@@ -6,14 +6,16 @@ use tokio_postgres::Error as PgError;
 
 use crate::domain::email::EmailAddress;
 
-// That of the account, else that of the newest registration that may still become one.
+// The hash of the account, else that of the newest registration that can still be activated.
 const HASH: &str = "(SELECT password_hash FROM users WHERE email = $1) UNION ALL \
     (SELECT password_hash FROM registrations WHERE email = $1 AND activated_at IS NULL AND closed_at IS NULL \
     AND created_at > statement_timestamp() - make_interval(secs => $2) ORDER BY created_at DESC LIMIT 1) LIMIT 1";
 
+/// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[HASH];
 
-/// One of the hashes at an address; all of them are of one recipe.
+/// One of the password hashes of an email address; all of them have the same recipe. Registrations count while they are
+/// `younger_than` this.
 pub(crate) async fn hash_at(
     client: &impl GenericClient,
     email: &EmailAddress,

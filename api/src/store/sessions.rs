@@ -1,4 +1,4 @@
-//! Who is logged in. Tokens stand here as their hashes.
+//! Sessions of logged-in users, stored under the hashes of their tokens.
 
 use time::OffsetDateTime;
 use tokio_postgres::{Error as PgError, Row};
@@ -11,42 +11,44 @@ use super::{
 };
 use crate::domain::session::{self, TokenHash};
 
-const HOLDER: &str = "SELECT u.id, u.email, u.password_hash, u.activated_at, u.language, s.expires_at, clock_timestamp() \
+const USER_OF: &str = "SELECT u.id, u.email, u.password_hash, u.activated_at, u.language, s.expires_at, clock_timestamp() AS now \
     FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.token_hash = $1";
-const END: &str = "DELETE FROM sessions WHERE token_hash = $1 RETURNING expires_at, clock_timestamp()";
-const END_ALL_BUT: &str = "DELETE FROM sessions WHERE user_id = $1 AND token_hash NOT IN \
+const END: &str = "DELETE FROM sessions WHERE token_hash = $1 RETURNING expires_at, clock_timestamp() AS now";
+const END_ALL_BUT_NEWEST: &str = "DELETE FROM sessions WHERE user_id = $1 AND token_hash NOT IN \
     (SELECT token_hash FROM sessions WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2)";
 const END_ALL_OTHERS: &str = "DELETE FROM sessions WHERE user_id = $1 AND token_hash <> $2";
 const INSERT: &str = "INSERT INTO sessions (token_hash, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
-const FORGET: &str = "DELETE FROM sessions WHERE ctid = ANY(ARRAY( \
+const DELETE_EXPIRED: &str = "DELETE FROM sessions WHERE ctid = ANY(ARRAY( \
     SELECT ctid FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
-pub(crate) const ALL: &[&str] = &[HOLDER, END, END_ALL_BUT, END_ALL_OTHERS, INSERT, FORGET];
+/// The statements to prepare on every connection.
+pub(crate) const ALL: &[&str] = &[USER_OF, END, END_ALL_BUT_NEWEST, END_ALL_OTHERS, INSERT, DELETE_EXPIRED];
 
-/// The user whose token this is, while it lives, and what time it is.
-pub(crate) async fn holder(
+/// The user of a valid session, and the time of the database.
+pub(crate) async fn user_of(
     connection: &Connection,
     token: &TokenHash,
 ) -> Result<Option<(User, OffsetDateTime)>, PgError> {
-    let row = super::row(connection, HOLDER, &[&token.as_slice()]).await?;
-    Ok(row.filter(|row| is_alive(row, 5)).map(|row| (users::read(&row), row.get(6))))
+    let row = super::row(connection, USER_OF, &[&token.as_slice()]).await?;
+    Ok(row.filter(is_alive).map(|row| (users::from_row(&row), row.get("now"))))
 }
 
-/// Whether there was such a session, and it was alive.
+/// Ends a session; returns whether it was valid.
 pub(crate) async fn end(connection: &Connection, token: &TokenHash) -> Result<bool, PgError> {
-    Ok(super::row(connection, END, &[&token.as_slice()]).await?.is_some_and(|row| is_alive(&row, 0)))
+    Ok(super::row(connection, END, &[&token.as_slice()]).await?.is_some_and(|row| is_alive(&row)))
 }
 
-/// Ends all sessions of a user but so many, the oldest first. The caller holds the lock of the address.
-pub(crate) fn end_all_but(writes: &mut Writes<'_>, user: Uuid, newest: usize) {
-    writes.push(END_ALL_BUT, [Box::new(user), Box::new(i64::try_from(newest).unwrap_or(i64::MAX))]);
+/// Ends all sessions of a user except the `newest` ones. The caller holds the lock of the email address.
+pub(crate) fn end_all_but_newest(writes: &mut Writes<'_>, user: Uuid, newest: usize) {
+    writes.push(END_ALL_BUT_NEWEST, [Box::new(user), Box::new(i64::try_from(newest).unwrap_or(i64::MAX))]);
 }
 
-/// Ends all sessions of a user but this one. The caller holds the lock of the address.
+/// Ends all sessions of a user except this one. The caller holds the lock of the email address.
 pub(crate) fn end_all_others(writes: &mut Writes<'_>, user: Uuid, token: TokenHash) {
     writes.push(END_ALL_OTHERS, [Box::new(user), Box::new(token.to_vec())]);
 }
 
+/// Starts a session.
 pub(crate) fn insert(
     writes: &mut Writes<'_>,
     user: Uuid,
@@ -57,12 +59,12 @@ pub(crate) fn insert(
     writes.push(INSERT, [Box::new(token.to_vec()), Box::new(user), Box::new(now), Box::new(expires_at)]);
 }
 
-/// So many of those that ended then or before.
-pub(crate) fn forget(writes: &mut Writes<'_>, since: OffsetDateTime, at_most: i64) {
-    writes.push(FORGET, [Box::new(since), Box::new(at_most)]);
+/// Deletes up to `limit` sessions that expired at `cutoff` or before.
+pub(crate) fn delete_expired(writes: &mut Writes<'_>, cutoff: OffsetDateTime, limit: i64) {
+    writes.push(DELETE_EXPIRED, [Box::new(cutoff), Box::new(limit)]);
 }
 
-/// When it ends, and right behind what time it is.
-fn is_alive(row: &Row, expires_at: usize) -> bool {
-    session::is_alive(row.get(expires_at), row.get(expires_at + 1))
+/// Whether the session of a row with the columns `expires_at` and `now` is valid.
+fn is_alive(row: &Row) -> bool {
+    session::is_alive(row.get("expires_at"), row.get("now"))
 }

@@ -1,5 +1,5 @@
-//! A transaction in two round trips: one that locks and reads, one that writes and commits. Between them is
-//! nothing but our judgement. What is sent together is worked off in its order.
+//! Transactions in two round trips: one that locks and reads, one that writes and commits. Between them is nothing but
+//! a decision in memory. Statements are pipelined: those that are sent together are executed in their order.
 
 use deadpool_postgres::GenericClient;
 use futures_util::{
@@ -13,64 +13,69 @@ use tracing::Instrument;
 
 use super::Connection;
 
-/// Everything about a subject is decided by one request at a time: its budget, who it belongs to.
-pub(crate) const LOCK: &str = "SELECT pg_advisory_xact_lock(name) FROM unnest($1::bigint[]) AS name";
+/// Locks subjects (email addresses, networks), so that one request at a time decides about each: its rate limits, its
+/// account.
+pub(crate) const LOCK: &str = "SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key";
 
-/// What a crash of Postgres may take with it.
+/// The durability of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Commit {
-    /// Nothing, once it is committed.
+    /// Synchronous: the commit waits for the disk, and survives a crash of Postgres.
     Durable,
-    /// The last half second: nobody was told of it, and nobody waits for the disk.
-    Soon,
+    /// Asynchronous: the commit does not wait for the disk. A crash of Postgres may undo those of the last half second,
+    /// so no response may depend on it.
+    Asynchronous,
 }
 
-/// Rolled back unless it is committed.
+/// A transaction. Dropping it rolls it back unless it was committed.
 pub(crate) struct Transaction<'a> {
     connection: &'a Connection,
-    over: bool,
+    finished: bool,
 }
 
-/// What is to be written, statement by statement, in this order.
+/// Statements to execute, in this order.
 #[derive(Default)]
 pub(crate) struct Writes<'a>(Vec<(&'static str, Vec<Value<'a>>)>);
 
-/// Of types that can always be sent: one that could not would be left out, and the rest committed.
+/// A statement parameter. Its type must always be convertible to the column's type: otherwise that statement would not
+/// be sent, and the rest committed.
 pub(crate) type Value<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 
 impl<'a> Transaction<'a> {
-    /// Begins, and reads under the lock of these subjects: an address before its network, never after.
+    /// Begins a transaction, locks the subjects, and reads under the locks. The caller passes an email address before
+    /// its network, never after it, so that two requests cannot deadlock.
     pub(crate) async fn begin<T>(
         connection: &'a Connection,
         commit: Commit,
         subjects: &[&[u8; 32]],
         reading: impl Future<Output = Result<T, PgError>>,
     ) -> Result<(Self, T), PgError> {
-        let transaction = Self { connection, over: false };
-        let names: Vec<_> = subjects.iter().map(|name| i64::from_be_bytes(std::array::from_fn(|i| name[i]))).collect();
+        let transaction = Self { connection, finished: false };
+        let lock_keys: Vec<_> =
+            subjects.iter().map(|subject| i64::from_be_bytes(std::array::from_fn(|i| subject[i]))).collect();
         let lock = connection.prepare_cached(LOCK).await?;
-        let names: [&(dyn ToSql + Sync); 1] = [&names];
-        let all = try_join3(connection.batch_execute(commit.begin()), connection.execute(&lock, &names), reading);
+        let values: [&(dyn ToSql + Sync); 1] = [&lock_keys];
+        let all = try_join3(connection.batch_execute(commit.begin()), connection.execute(&lock, &values), reading);
         let (_, _, read) = all.instrument(spans::postgres("lock and read")).await?;
         Ok((transaction, read))
     }
 
-    /// The whole of it in one round trip, where nothing that is written depends on what is read.
-    pub(crate) async fn at_once<T>(
+    /// Executes a whole transaction in one round trip; nothing that is written may depend on what is read.
+    pub(crate) async fn in_one_round_trip<T>(
         connection: &Connection,
         commit: Commit,
         writes: Writes<'_>,
         reading: impl Future<Output = Result<T, PgError>>,
     ) -> Result<T, PgError> {
-        let mut transaction = Transaction { connection, over: false };
-        let writing = writes.sending(connection).await?;
+        let mut transaction = Transaction { connection, finished: false };
+        let writing = writes.prepare(connection).await?;
         let (begun, written, read, committed) = join!(
             connection.batch_execute(commit.begin()),
             join_all(writing),
             reading,
             connection.batch_execute("COMMIT")
         );
-        transaction.over = true;
+        transaction.finished = true;
         begun?;
         written.into_iter().collect::<Result<Vec<_>, _>>()?;
         let read = read?;
@@ -78,47 +83,49 @@ impl<'a> Transaction<'a> {
         Ok(read)
     }
 
-    /// Returns how many rows each statement has touched.
+    /// Executes the statements and commits. Returns the number of affected rows of each statement.
     pub(crate) async fn commit(self, writes: Writes<'_>) -> Result<Vec<u64>, PgError> {
-        Ok(self.commit_before(writes, Writes::default()).await?.0)
+        Ok(self.commit_then(writes, Writes::default()).await?.0)
     }
 
-    /// Reads, behind what it writes, what nobody is to be kept waiting for whom the judgement refuses.
+    /// Executes the statements, reads, and commits. For data that only accepted requests need, so that rejected ones do
+    /// not wait for it.
     pub(crate) async fn commit_and_read<T>(
         mut self,
         writes: Writes<'_>,
         reading: impl Future<Output = Result<T, PgError>>,
     ) -> Result<T, PgError> {
-        let writing = writes.sending(self.connection).await?;
+        let writing = writes.prepare(self.connection).await?;
         let all = join3(join_all(writing), reading, self.connection.batch_execute("COMMIT"));
         let (written, read, committed) = all.instrument(spans::postgres("write, commit and read")).await;
-        self.over = true;
+        self.finished = true;
         written.into_iter().collect::<Result<Vec<_>, _>>()?;
         let read = read?;
         committed?;
         Ok(read)
     }
 
-    /// Has a second transaction follow at once: for rows that everybody writes, which nobody else can while a
-    /// commit waits for the disk. Returns when both are over, and what became of the second beside the first.
-    pub(crate) async fn commit_before(
+    /// Commits, and executes a second transaction right behind it: for hot rows that many requests write, which must
+    /// not stay locked while a commit waits for the disk. Returns when both have ended: the affected rows of the first,
+    /// and the result of the second.
+    pub(crate) async fn commit_then(
         mut self,
         writes: Writes<'_>,
         next: Writes<'_>,
     ) -> Result<(Vec<u64>, Result<(), PgError>), PgError> {
         let connection = self.connection;
-        let writing = writes.sending(connection).await?;
+        let writing = writes.prepare(connection).await?;
         let next = async {
             if next.len() > 0 {
-                Transaction::at_once(connection, Commit::Soon, next, ready(Ok(()))).await?;
+                Transaction::in_one_round_trip(connection, Commit::Asynchronous, next, ready(Ok(()))).await?;
             }
             Ok(())
         };
         let all = join3(join_all(writing), connection.batch_execute("COMMIT"), next);
         let (written, committed, next) = all.instrument(spans::postgres("write and commit")).await;
-        self.over = true;
-        // The first error says what went wrong; those behind it only that something had, and that is all a
-        // COMMIT says which rolls back.
+        self.finished = true;
+        // The first error is the cause. Those of later statements say only that the transaction is aborted, and a
+        // COMMIT that rolls back reports no error at all.
         let written = written.into_iter().collect::<Result<_, _>>()?;
         committed?;
         Ok((written, next))
@@ -127,43 +134,47 @@ impl<'a> Transaction<'a> {
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
-        if !self.over {
-            // Sent when it is asked for first; whoever has the connection next comes behind it.
+        if !self.finished {
+            // The first poll sends it; statements of the next user of the connection are executed after it.
             let _ = self.connection.batch_execute("ROLLBACK").now_or_never();
         }
     }
 }
 
 impl<'a> Writes<'a> {
+    /// Appends a statement.
     pub(crate) fn push<const N: usize>(&mut self, sql: &'static str, values: [Value<'a>; N]) {
         self.0.push((sql, values.into()));
     }
 
+    /// The number of statements.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Futures that send one statement each when they are polled first; `join_all` polls so few in their order.
-    async fn sending<'s>(
+    /// One future for each statement, which sends it at the first poll. `join_all` polls up to 30 futures in their
+    /// order.
+    async fn prepare<'s>(
         &'s self,
         connection: &'s Connection,
     ) -> Result<Vec<impl Future<Output = Result<u64, PgError>> + use<'s, 'a>>, PgError> {
         debug_assert!(self.0.len() < 30);
-        let mut sending = Vec::with_capacity(self.0.len());
+        let mut executions = Vec::with_capacity(self.0.len());
         for (sql, values) in &self.0 {
             let statement = connection.prepare_cached(sql).await?;
             let values: Vec<_> = values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
-            sending.push(async move { connection.execute(&statement, &values).await });
+            executions.push(async move { connection.execute(&statement, &values).await });
         }
-        Ok(sending)
+        Ok(executions)
     }
 }
 
 impl Commit {
+    /// The statement that begins the transaction.
     fn begin(self) -> &'static str {
         match self {
             Self::Durable => "BEGIN",
-            Self::Soon => "BEGIN; SET LOCAL synchronous_commit = off",
+            Self::Asynchronous => "BEGIN; SET LOCAL synchronous_commit = off",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the mails say, in every language.
+//! Tests of the rendered mails, in every language.
 
 use super::*;
 
@@ -18,37 +18,38 @@ fn reset_code(seconds: u32) -> Mail<'static> {
     Mail::ResetCode { digits: "0427", lifetime: lifetime(seconds) }
 }
 
-fn said(language: Language, mail: Mail<'_>) -> Words {
+fn render(language: Language, mail: Mail<'_>) -> Words {
     words(language, mail, SERVICE, URL).unwrap()
 }
 
-/// All mails in all languages.
-fn each() -> impl Iterator<Item = (Language, Mail<'static>, Words)> {
+/// Every mail in every language.
+fn all_mails() -> impl Iterator<Item = (Language, Mail<'static>, Words)> {
     let mails =
         [code(90), Mail::AlreadyRegistered, Mail::Activated, reset_code(600), Mail::NoAccount, Mail::PasswordChanged];
-    Language::ALL.iter().flat_map(move |language| mails.map(|mail| (*language, mail, said(*language, mail))))
+    Language::ALL.iter().flat_map(move |language| mails.map(|mail| (*language, mail, render(*language, mail))))
 }
 
-/// The words of the HTML part, without tags.
+/// The text of the HTML part, without tags.
 fn without_tags(html: &str) -> String {
     html.split('<').map(|piece| piece.split_once('>').map_or(piece, |(_, text)| text)).collect()
 }
 
-fn one_blank(text: &str) -> String {
+/// Replaces runs of spaces and line breaks by one space.
+fn normalize_spaces(text: &str) -> String {
     text.replace("&nbsp;", "\u{a0}").split([' ', '\n']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
-fn every_language_has_words_of_its_own_for_every_mail() {
+fn every_language_translates_every_mail() {
     let mut subjects = std::collections::HashSet::new();
-    for (language, mail, Words { subject, text, html }) in each() {
+    for (language, mail, Words { subject, text, html }) in all_mails() {
         assert!(!subject.is_empty() && !subject.contains(['\n', '\r']), "{language:?} {mail:?}: {subject:?}");
         assert!(subject.trim() == subject && !subject.contains(|c: char| c.is_ascii_digit()), "{subject:?}");
-        assert!(subjects.insert(subject), "{language:?} {mail:?} has the subject of another");
+        assert!(subjects.insert(subject), "{language:?} {mail:?} has the same subject as another mail");
         for part in [&text, &html] {
             assert!(part.contains(SERVICE) && part.contains(URL), "{language:?} {mail:?}: {part}");
             assert_eq!(part.matches("http").count(), part.matches(URL).count(), "{part}");
-            assert!(!part.contains("src="), "nothing is loaded from outside");
+            assert!(!part.contains("src="), "the mail loads something from outside");
         }
         assert!(html.starts_with("<!DOCTYPE html>"), "{html}");
         assert!(html.contains(&format!("<html lang=\"{}\">", language.tag())), "{html}");
@@ -56,9 +57,9 @@ fn every_language_has_words_of_its_own_for_every_mail() {
 }
 
 #[test]
-fn both_parts_say_the_same() {
-    for (language, mail, Words { text, html, .. }) in each() {
-        let (text, html) = (one_blank(&text), one_blank(&without_tags(&html)));
+fn both_parts_have_the_same_content() {
+    for (language, mail, Words { text, html, .. }) in all_mails() {
+        let (text, html) = (normalize_spaces(&text), normalize_spaces(&without_tags(&html)));
         let sentences = |text: &str| text.replace(URL, "").matches(['.', '?', '!', ':']).count();
         assert_eq!(sentences(&text), sentences(&html), "{language:?} {mail:?}:\n{text}\n{html}");
         let first = text.split(['!', '.', '?']).next().unwrap();
@@ -67,20 +68,20 @@ fn both_parts_say_the_same() {
 }
 
 #[test]
-fn the_code_stands_alone_on_a_line_of_its_mail_and_of_no_other() {
-    for (language, mail, Words { text, html, .. }) in each() {
+fn only_code_mails_have_the_code_alone_on_a_line() {
+    for (language, mail, Words { text, html, .. }) in all_mails() {
         let is_code = matches!(mail, Mail::Code { .. } | Mail::ResetCode { .. });
         let digits: Vec<_> =
             text.lines().filter(|line| !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit())).collect();
         assert_eq!(digits, if is_code { vec!["0427"] } else { vec![] }, "{language:?} {mail:?}: {text}");
         assert_eq!(html.matches("0427").count(), usize::from(is_code), "{html}");
-        assert!(text.lines().all(|line| line.chars().count() <= 90), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 }
 
 #[test]
-fn whom_it_was_not_finds_the_link_alone_on_a_line_of_the_code_mail_and_of_no_other() {
-    for (language, mail, Words { text, html, .. }) in each() {
+fn only_sign_up_code_mails_have_the_not_me_link() {
+    for (language, mail, Words { text, html, .. }) in all_mails() {
         let links = usize::from(matches!(mail, Mail::Code { .. }));
         assert_eq!(text.lines().filter(|line| *line == NOT_ME).count(), links, "{language:?} {mail:?}: {text}");
         assert_eq!(html.matches(&format!("href=\"{NOT_ME}\"")).count(), links, "{language:?} {mail:?}: {html}");
@@ -88,7 +89,7 @@ fn whom_it_was_not_finds_the_link_alone_on_a_line_of_the_code_mail_and_of_no_oth
 }
 
 #[test]
-fn lifetimes_are_said_as_people_say_them() {
+fn lifetimes_are_formatted_in_words() {
     for (seconds, english, french) in [
         (1, "1 second", "1 seconde"),
         (45, "45 seconds", "45 secondes"),
@@ -98,34 +99,39 @@ fn lifetimes_are_said_as_people_say_them() {
         (3600, "1 hour", "1 heure"),
         (7262, "2 hours and 1 minute and 2 seconds", "2 heures et 1 minute et 2 secondes"),
     ] {
-        for (language, spoken) in
-            [(Language::English, format!("good for {english} from")), (Language::French, format!("valable {french} à"))]
-        {
+        for (language, expected) in [
+            (Language::English, format!("valid for {english} from")),
+            (Language::French, format!("valable {french} à")),
+        ] {
             for mail in [code(seconds), reset_code(seconds)] {
-                let words = said(language, mail);
-                assert!(one_blank(&words.text).replace('\u{a0}', " ").contains(&spoken), "{spoken}: {}", words.text);
-                let html = one_blank(&without_tags(&words.html)).replace('\u{a0}', " ");
-                assert!(html.contains(&spoken), "{spoken}: {html}");
+                let words = render(language, mail);
+                assert!(
+                    normalize_spaces(&words.text).replace('\u{a0}', " ").contains(&expected),
+                    "{expected}: {}",
+                    words.text
+                );
+                let html = normalize_spaces(&without_tags(&words.html)).replace('\u{a0}', " ");
+                assert!(html.contains(&expected), "{expected}: {html}");
             }
         }
     }
 }
 
 #[test]
-fn french_is_set_as_french_is() {
-    for (_, _, Words { subject, text, html }) in each().filter(|(language, ..)| *language == Language::French) {
-        let html = one_blank(&without_tags(html.split("</title>").nth(1).unwrap()));
+fn french_mails_follow_french_typography() {
+    for (_, _, Words { subject, text, html }) in all_mails().filter(|(language, ..)| *language == Language::French) {
+        let html = normalize_spaces(&without_tags(html.split("</title>").nth(1).unwrap()));
         for part in [&subject, &text.replace(NOT_ME, "").replace(URL, ""), &html] {
-            assert!(!part.contains('\''), "an apostrophe is ’: {part}");
+            assert!(!part.contains('\''), "the apostrophe must be ’: {part}");
             for (at, mark) in part.match_indices(['?', '!', ':', ';']) {
-                assert!(part[..at].ends_with('\u{a0}'), "before {mark} the line does not break: {part}");
+                assert!(part[..at].ends_with('\u{a0}'), "no non-breaking space before {mark}: {part}");
             }
         }
     }
 }
 
 #[test]
-fn a_name_is_escaped_in_html_and_plain_in_text() {
+fn service_name_is_escaped_in_html_and_plain_in_text() {
     for language in Language::ALL {
         let words = words(*language, code(60), "Ham & <b>Eggs</b>", URL).unwrap();
         assert!(words.text.contains("Ham & <b>Eggs</b>"), "{}", words.text);

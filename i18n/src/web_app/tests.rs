@@ -1,6 +1,8 @@
+//! Tests of the rendered web app, in every language.
+
 use super::*;
 
-fn of(language: Language) -> String {
+fn page(language: Language) -> String {
     render_page(
         language,
         WebApp { style: "body { margin: 0 }", script: "ready()", password_min_length: 37, docs: true },
@@ -8,21 +10,21 @@ fn of(language: Language) -> String {
     .unwrap()
 }
 
-/// What stands between the tags, and in attributes that people are told.
-fn spoken(html: &str) -> String {
+/// The text between the tags of the body.
+fn visible_text(html: &str) -> String {
     let body = html.split_once("</head>").unwrap().1.split_once("<script").unwrap().0;
     body.split('<').filter_map(|element| element.split_once('>')).map(|(_, words)| format!("{words}\n")).collect()
 }
 
 #[test]
-fn every_language_has_words_of_its_own() {
+fn every_language_translates_every_text() {
     let mut seen = std::collections::HashMap::new();
     for &language in Language::ALL {
-        let html = of(language);
+        let html = page(language);
         assert!(html.starts_with("<!DOCTYPE html>"), "{html}");
         assert!(html.contains(&format!("<html lang=\"{}\">", language.tag())), "{html}");
         assert_eq!(html.matches("<h1 ").count(), html.matches("<section ").count());
-        let long = spoken(&html).lines().map(str::to_owned).filter(|line| line.len() > 20).collect::<Vec<_>>();
+        let long = visible_text(&html).lines().map(str::to_owned).filter(|line| line.len() > 20).collect::<Vec<_>>();
         assert!(long.len() > 50, "{long:?}");
         for line in long {
             assert_eq!(seen.insert(line.clone(), language).unwrap_or(language), language, "not translated: {line}");
@@ -31,12 +33,12 @@ fn every_language_has_words_of_its_own() {
 }
 
 #[test]
-fn every_language_is_named_in_its_own_words_and_can_be_chosen() {
+fn language_menu_links_every_language_by_its_own_name() {
     for &language in Language::ALL {
-        let html = of(language);
+        let html = page(language);
         for (tag, name) in [("en", "English"), ("fr", "Français")] {
-            let this = if language.tag() == tag { " aria-current=\"true\"" } else { "" };
-            let link = format!("<a href=\"/?lang={tag}\" hreflang=\"{tag}\" lang=\"{tag}\"{this}>{name}</a>");
+            let current = if language.tag() == tag { " aria-current=\"true\"" } else { "" };
+            let link = format!("<a href=\"/?lang={tag}\" hreflang=\"{tag}\" lang=\"{tag}\"{current}>{name}</a>");
             assert!(html.contains(&link), "{link}");
         }
         assert_eq!(html.matches("hreflang").count(), Language::ALL.len());
@@ -44,42 +46,46 @@ fn every_language_is_named_in_its_own_words_and_can_be_chosen() {
 }
 
 #[test]
-fn what_it_is_filled_with_stands_in_it() {
+fn page_contains_its_parameters() {
     for &language in Language::ALL {
-        let html = of(language);
+        let html = page(language);
         assert!(html.contains("<style>body { margin: 0 }</style>") && html.contains(">ready()</script>"));
-        assert_eq!(spoken(&html).matches("37").count(), 3, "{language:?} says thrice how long a password is");
+        assert_eq!(
+            visible_text(&html).matches("37").count(),
+            3,
+            "{language:?} must state the minimum password length three times"
+        );
         assert!(html.contains("href=\"/docs\""));
-        let closed = WebApp { style: "", script: "", password_min_length: 8, docs: false };
-        assert!(!render_page(language, closed).unwrap().contains("/docs"));
+        let without_docs = WebApp { style: "", script: "", password_min_length: 8, docs: false };
+        assert!(!render_page(language, without_docs).unwrap().contains("/docs"));
     }
 }
 
 #[test]
-fn words_are_filled_in_with_the_same_in_every_language() {
-    let blanks = |language: Language| {
-        let html = of(language);
+fn placeholders_are_the_same_in_every_language() {
+    let placeholders = |language: Language| {
+        let html = page(language);
         let words = html.split("<i data-word=\"").skip(1).map(|word| {
             let (name, rest) = word.split_once("\">").unwrap();
             let text = rest.split_once("</i>").unwrap().0;
-            assert!(!text.is_empty(), "{language:?} has nothing for {name}");
-            let mut blanks: Vec<_> =
+            assert!(!text.is_empty(), "{language:?} has no text for {name}");
+            let mut names: Vec<_> =
                 text.split('{').skip(1).map(|part| part.split_once('}').unwrap().0.to_owned()).collect();
-            blanks.sort();
-            (name.to_owned(), blanks)
+            names.sort();
+            (name.to_owned(), names)
         });
         words.collect::<Vec<_>>()
     };
     for &language in Language::ALL {
-        assert_eq!(blanks(language), blanks(Language::FALLBACK), "{language:?}");
+        assert_eq!(placeholders(language), placeholders(Language::FALLBACK), "{language:?}");
     }
 }
 
 #[test]
-fn french_is_set_as_french_is() {
-    let words = spoken(&of(Language::French)).replace("&nbsp;", "\u{a0}");
-    assert!(!words.contains('\'') && !words.contains("&#39;"), "an apostrophe is ’");
+fn french_page_follows_french_typography() {
+    let words = visible_text(&page(Language::French)).replace("&nbsp;", "\u{a0}");
+    assert!(!words.contains('\'') && !words.contains("&#39;"), "the apostrophe must be ’");
     for (at, mark) in words.match_indices(['?', '!', ':', ';']) {
-        assert!(words[..at].ends_with('\u{a0}'), "before {mark} the line does not break: {words}");
+        assert!(words[..at].ends_with('\u{a0}'), "no non-breaking space before {mark}: {words}");
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Every line is answered as SMTP wants it, and a mail is read from its file as it was said.
-pub(crate) fn session(bytes: &[u8]) {
+pub fn session(bytes: &[u8]) {
     let mut session = Session::new(Ipv4Addr::LOCALHOST.into());
     let mut rest = bytes;
     while let Some(end) = rest.windows(2).position(|end| end == b"\r\n") {

@@ -1,8 +1,8 @@
-//! What goes along when a message is published once more: this, and nothing else.
+//! The properties of a message that is published again: an allow-list of those of the original.
 //!
-//! A stranger's message may say things that the broker obeys, or refuses to hear from us: `CC` makes more copies,
-//! `expiration` ends a message, the `user_id` of somebody else closes our channel, and by the `x-death` of an
-//! earlier journey the broker sees a circle, and keeps the message in a pause for ever.
+//! A message from a foreign publisher may have properties that the broker acts on or rejects: `CC` makes more copies,
+//! `expiration` deletes the message, the `user_id` of another user closes our channel, and because of an earlier
+//! `x-death` the broker detects a dead-letter cycle and keeps the message in a retry queue for ever.
 
 use lapin::{
     BasicProperties,
@@ -11,16 +11,20 @@ use lapin::{
 
 use crate::amqp::topology::TRACEPARENT;
 
-/// The broker closes the connection over headers that do not fit into one frame, and ours are added to this one.
-const LONGEST_TRACEPARENT: usize = 255;
+/// A longer `traceparent` is not copied: with our own headers added, the headers could exceed a frame, and the broker
+/// closes the connection over that.
+const MAX_TRACEPARENT_BYTES: usize = 255;
 
-/// The properties of a copy: what a person knows the message by, and these headers.
-pub fn properties<const N: usize>(original: &BasicProperties, stamps: [(&str, AMQPValue); N]) -> BasicProperties {
+/// The properties of a copy: the message id, the content type and the trace of the original, and these headers.
+pub fn properties<const N: usize>(
+    original: &BasicProperties,
+    added_headers: [(&str, AMQPValue); N],
+) -> BasicProperties {
     let mut headers = FieldTable::default();
     if let Some(trace) = traceparent(original) {
         headers.insert(TRACEPARENT.into(), trace.clone());
     }
-    for (name, value) in stamps {
+    for (name, value) in added_headers {
         headers.insert(name.into(), value);
     }
     let mut copy = BasicProperties::default().with_delivery_mode(2).with_headers(headers);
@@ -33,9 +37,10 @@ pub fn properties<const N: usize>(original: &BasicProperties, stamps: [(&str, AM
     copy
 }
 
+/// The `traceparent` header of the original, if it is a string of acceptable length.
 fn traceparent(original: &BasicProperties) -> Option<&AMQPValue> {
     let value = original.headers().as_ref()?.inner().get(TRACEPARENT)?;
-    matches!(value, AMQPValue::LongString(trace) if trace.as_bytes().len() <= LONGEST_TRACEPARENT).then_some(value)
+    matches!(value, AMQPValue::LongString(trace) if trace.as_bytes().len() <= MAX_TRACEPARENT_BYTES).then_some(value)
 }
 
 #[cfg(test)]
@@ -47,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_the_broker_stays_behind() {
+    fn properties_that_control_the_broker_are_not_copied() {
         let mut headers = FieldTable::default();
         for name in ["CC", "BCC", "x-death", "x-first-death-queue", "x-delivery-count", "stamp", "foreign", TRACEPARENT]
         {
@@ -55,8 +60,8 @@ mod tests {
         }
         let known = BasicProperties::default().with_message_id("id".into()).with_content_type("text/plain".into());
         let foreign = known.clone().with_headers(headers).with_delivery_mode(1).with_expiration("1".into());
-        // No test can publish these: the broker asks the publisher whether he is the user, and has the answers.
-        let foreign = foreign.with_user_id("somebody".into()).with_reply_to("amq.rabbitmq.reply-to".into());
+        // No test against a broker can publish these: RabbitMQ verifies the user id and handles direct reply-to itself.
+        let foreign = foreign.with_user_id("other-user".into()).with_reply_to("amq.rabbitmq.reply-to".into());
         let foreign = foreign.with_priority(9).with_cluster_id("c".into()).with_app_id("a".into());
 
         let mut expected = FieldTable::default();
@@ -67,8 +72,8 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_that_cannot_be_one_stays_behind() {
-        for (trace, kept) in [
+    fn invalid_traceparent_is_not_copied() {
+        for (trace, is_copied) in [
             (text(&"a".repeat(255)), true),
             (text(&"a".repeat(256)), false),
             (AMQPValue::FieldTable(FieldTable::default()), false),
@@ -77,7 +82,7 @@ mod tests {
             headers.insert(TRACEPARENT.into(), trace.clone());
             let copy = properties(&BasicProperties::default().with_headers(headers), []);
             let headers = copy.headers().as_ref().unwrap();
-            assert_eq!(headers.inner().get(TRACEPARENT), kept.then_some(&trace));
+            assert_eq!(headers.inner().get(TRACEPARENT), is_copied.then_some(&trace));
         }
     }
 }

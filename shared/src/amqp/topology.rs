@@ -1,4 +1,4 @@
-//! The names in RabbitMQ, and how they are declared.
+//! The exchanges and queues in RabbitMQ: their names and their declarations.
 
 use anyhow::{Context, Result};
 use lapin::{
@@ -7,106 +7,123 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-/// All kinds of message go through one queue: the kind stands in the body.
+/// The routing key of all messages. All mail kinds use one queue; the kind is in the message body.
 pub const ROUTING_KEY: &str = "send-code";
 
-/// The pauses that a message can be sent to before it is tried again.
+/// The retry delays in seconds; each has its own retry queue.
 pub const RETRY_SECONDS: [u32; 4] = [1, 5, 15, 60];
 
-/// How often a message may come back because its consumer died. High, because the deadline of the code
-/// ends that too, on record; but not left out, for then 4.x counts to 20 and parks what can still be sent.
+/// How often a message may be redelivered after a consumer crash before it is parked.
+///
+/// The limit is high because the deadline of a mail also ends redelivery, and leaves a record. It is set explicitly
+/// because RabbitMQ 4 otherwise uses a limit of 20 and would park messages that can still be delivered.
 const DELIVERY_LIMIT: i32 = 10_000;
 
-/// What AMQP says to who declares what is there with other arguments.
+/// The AMQP reply code for declaring an existing queue with different arguments.
 const PRECONDITION_FAILED: u16 = 406;
 
+/// The names of the exchanges and queues with one prefix.
 #[derive(Clone, Debug)]
 pub struct Topology {
+    /// The direct exchange of mail messages.
     pub exchange: String,
-    /// Where others hear what happened: to be bound to, by them.
+    /// The topic exchange of account events; other applications bind their own queues to it.
     pub events: String,
+    /// The queue of mail messages.
     pub queue: String,
+    /// The dead-letter queue: messages that the worker cannot process wait there for an operator.
     pub parked: String,
 }
 
 impl Topology {
+    /// The topology with this prefix (`AMQP_PREFIX`).
     pub fn new(prefix: &str) -> Self {
         let queue = format!("{prefix}.{ROUTING_KEY}");
-        let (exchange, events) = (prefix.to_owned(), format!("{prefix}.events"));
-        Self { exchange, events, parked: format!("{queue}.parked"), queue }
+        Self {
+            exchange: prefix.to_owned(),
+            events: format!("{prefix}.events"),
+            parked: format!("{queue}.parked"),
+            queue,
+        }
     }
 
+    /// The name of the retry queue with this delay.
     pub fn retry_queue(&self, seconds: u32) -> String {
         format!("{}.retry.{seconds}", self.queue)
     }
 
-    /// Declares all that mails need. Either process may come first; doing it again changes nothing.
+    /// Declares everything that mails need. Idempotent; either process may do it first.
     pub async fn declare(&self, connection: &Connection) -> Result<()> {
         let channel = &connection.create_channel().await?;
         declare_exchange(channel, &self.exchange, ExchangeKind::Direct).await?;
         self.declare_parked(connection).await?;
 
-        // What crashes its consumers again and again ends among the parked, by way of the default exchange.
-        let mut work = dead_letters_to("", &self.parked);
-        work.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
-        self.declare_queue(channel, &self.queue, work).await?;
-        let (queue, exchange, plain) = (self.queue.as_str(), self.exchange.as_str(), FieldTable::default());
+        // A message that repeatedly crashes its consumer is dead-lettered to the parked queue through the default
+        // exchange.
+        let mut arguments = dead_letter_to("", &self.parked);
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
+        self.declare_queue(channel, &self.queue, arguments).await?;
+        let (queue, exchange) = (self.queue.as_str().into(), self.exchange.as_str().into());
         channel
-            .queue_bind(queue.into(), exchange.into(), ROUTING_KEY.into(), QueueBindOptions::default(), plain)
+            .queue_bind(queue, exchange, ROUTING_KEY.into(), QueueBindOptions::default(), FieldTable::default())
             .await?;
 
         for seconds in RETRY_SECONDS {
-            let mut pause = dead_letters_to(&self.exchange, ROUTING_KEY);
-            pause.insert("x-message-ttl".into(), AMQPValue::LongLongInt(i64::from(seconds) * 1000));
-            self.declare_queue(channel, &self.retry_queue(seconds), pause).await?;
+            let mut arguments = dead_letter_to(&self.exchange, ROUTING_KEY);
+            arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(i64::from(seconds) * 1000));
+            self.declare_queue(channel, &self.retry_queue(seconds), arguments).await?;
         }
         Ok(())
     }
 
-    /// On a channel of its own, which the broker closes over an exchange that we may not have: no mail needs it.
+    /// Declares the exchange of account events. Uses a channel of its own, because the broker closes the channel if the
+    /// user may not declare the exchange; mails do not need it.
     pub async fn declare_events(&self, connection: &Connection) -> Result<()> {
         let channel = connection.create_channel().await?;
         declare_exchange(&channel, &self.events, ExchangeKind::Topic).await?;
         Ok(channel.close(200, "bye".into()).await?)
     }
 
-    /// One that an older version declared, without the limit, is taken as it is. On a channel of its own, which
-    /// the broker closes over that.
+    /// Declares the parked queue. An existing queue without the delivery limit, declared by an older version, is used
+    /// as it is; the broker closes the channel in that case, so this uses a channel of its own.
     async fn declare_parked(&self, connection: &Connection) -> Result<()> {
         let channel = connection.create_channel().await?;
-        let mut limit = FieldTable::default();
-        // An operator who looks at a message is counted like a consumer that died.
-        limit.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
-        match self.declare_queue(&channel, &self.parked, limit).await {
-            Err(error) if error.downcast_ref().is_some_and(is_there_in_another_form) => Ok(()),
+        let mut arguments = FieldTable::default();
+        // Each time an operator lists the queue, its messages are requeued, which counts as a redelivery.
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
+        match self.declare_queue(&channel, &self.parked, arguments).await {
+            Err(error) if error.downcast_ref().is_some_and(exists_with_other_arguments) => Ok(()),
             Err(error) => Err(error),
             Ok(()) => Ok(channel.close(200, "bye".into()).await?),
         }
     }
 
+    /// Declares a durable quorum queue.
     async fn declare_queue(&self, channel: &Channel, name: &str, mut arguments: FieldTable) -> Result<()> {
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
         let durable = QueueDeclareOptions { durable: true, ..Default::default() };
         channel.queue_declare(name.into(), durable, arguments).await.with_context(|| {
-            format!("cannot declare the queue {name} (one of that name with other arguments must be deleted first)")
+            format!("cannot declare the queue {name} (if it exists with other arguments, delete it first)")
         })?;
         Ok(())
     }
 }
 
+/// Declares a durable exchange.
 async fn declare_exchange(channel: &Channel, exchange: &str, kind: ExchangeKind) -> Result<()> {
     let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
     channel.exchange_declare(exchange.into(), kind, durable, FieldTable::default()).await.with_context(|| {
-        format!("cannot declare the exchange {exchange} (one of that name of another kind must be deleted first)")
+        format!("cannot declare the exchange {exchange} (if it exists with another type, delete it first)")
     })
 }
 
-fn is_there_in_another_form(error: &lapin::Error) -> bool {
+fn exists_with_other_arguments(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == PRECONDITION_FAILED)
 }
 
-/// At-most-once dead-lettering, the default, loses messages when the target is away.
-fn dead_letters_to(exchange: &str, routing_key: &str) -> FieldTable {
+/// Arguments of a queue that dead-letters at least once. The default, at most once, loses messages while the target
+/// queue is unavailable.
+fn dead_letter_to(exchange: &str, routing_key: &str) -> FieldTable {
     let mut arguments = FieldTable::default();
     for (name, value) in [
         ("x-dead-letter-exchange", exchange),
@@ -119,5 +136,5 @@ fn dead_letters_to(exchange: &str, routing_key: &str) -> FieldTable {
     arguments
 }
 
-/// The header that carries the trace.
+/// The message header with the W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";

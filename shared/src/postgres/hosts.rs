@@ -1,5 +1,8 @@
-//! A database that has several hosts, as when one follows the other: each is asked in its turn, and none keeps us from
-//! the next by its silence. (The driver asks them in turn, too, but waits for ever for one that accepts and says nothing.)
+//! Connects to a database with several hosts, such as a primary and its standby.
+//!
+//! The hosts are tried in turn, and each has a share of the connect timeout, so that an unresponsive host does not
+//! block the next one. (The driver also tries hosts in turn, but waits for ever for one that accepts the connection and
+//! sends nothing.)
 
 use std::{
     future::{Future, pending},
@@ -13,8 +16,9 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// The same URL for each of its hosts. One that does not name them before its path is left to the driver.
-pub(super) fn apart(url: &str) -> Vec<String> {
+/// Splits a URL with several hosts into one URL for each host. A URL that does not name its hosts before the path is
+/// returned as it is, for the driver to interpret.
+pub(super) fn split(url: &str) -> Vec<String> {
     let whole = || vec![url.to_owned()];
     let Some((scheme, rest)) = url.split_once("://") else { return whole() };
     let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -22,52 +26,57 @@ pub(super) fn apart(url: &str) -> Vec<String> {
     hosts.split(',').map(|host| format!("{scheme}://{user}{host}{tail}")).collect()
 }
 
+/// The hosts of a database; a connector for the pool.
 pub(super) struct Hosts {
-    pub(super) each: Vec<Config>,
+    /// One configuration for each host.
+    pub(super) configs: Vec<Config>,
     pub(super) tls: MakeRustlsConnect,
-    /// For all of them together.
-    pub(super) patience: Duration,
-    /// Who answered last: is asked first.
-    pub(super) last: AtomicUsize,
+    /// For all hosts together.
+    pub(super) connect_timeout: Duration,
+    /// The index of the host that accepted the last connection; it is tried first.
+    pub(super) last_connected: AtomicUsize,
 }
 
+/// A client and the task that drives its connection.
 type Connected = Result<(Client, JoinHandle<()>), Error>;
 
 impl Connect for Hosts {
     fn connect(&self, _: &Config) -> Pin<Box<dyn Future<Output = Connected> + Send + '_>> {
-        Box::pin(self.first_that_answers())
+        Box::pin(self.connect_to_any())
     }
 }
 
 impl Hosts {
-    async fn first_that_answers(&self) -> Connected {
-        let (count, first, mut refusal) = (self.each.len(), self.last.load(Relaxed), None);
-        let patience = self.patience / u32::try_from(count).unwrap_or(1);
-        for at in (first..first + count).map(|turn| turn % count) {
-            match tokio::time::timeout(patience, self.ask(&self.each[at])).await {
+    async fn connect_to_any(&self) -> Connected {
+        let count = self.configs.len();
+        let first = self.last_connected.load(Relaxed);
+        let timeout_per_host = self.connect_timeout / u32::try_from(count).unwrap_or(1);
+        let mut last_error = None;
+        for index in (first..first + count).map(|index| index % count) {
+            match tokio::time::timeout(timeout_per_host, self.connect_to_one(&self.configs[index])).await {
                 Ok(Ok(connected)) => {
-                    self.last.store(at, Relaxed);
+                    self.last_connected.store(index, Relaxed);
                     return Ok(connected);
                 }
-                Ok(Err(error)) => refusal = Some(error),
-                Err(_says_nothing) => {}
+                Ok(Err(error)) => last_error = Some(error),
+                Err(_elapsed) => {}
             }
         }
-        // Where all were silent, the pool's own limit is over, too, and says so.
-        match refusal {
+        // If all hosts timed out, the create timeout of the pool has passed as well and reports it.
+        match last_error {
             Some(error) => Err(error),
             None => pending().await,
         }
     }
 
-    async fn ask(&self, host: &Config) -> Connected {
+    async fn connect_to_one(&self, host: &Config) -> Connected {
         let (client, connection) = host.connect(self.tls.clone()).await?;
-        let talking = tokio::spawn(async move {
+        let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::warn!(%error, "a connection to Postgres broke");
+                tracing::warn!(%error, "postgres connection failed");
             }
         });
-        Ok((client, talking))
+        Ok((client, driver))
     }
 }
 
@@ -76,16 +85,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_with_several_hosts_is_one_for_each() {
-        let each = apart("postgres://u:p%40@a:1,b,[::1]:3/d?x=y,z");
-        assert_eq!(each, ["a:1", "b", "[::1]:3"].map(|host| format!("postgres://u:p%40@{host}/d?x=y,z")));
-        assert_eq!(apart("postgres://a,b"), ["postgres://a", "postgres://b"]);
+    fn url_with_several_hosts_is_split() {
+        let urls = split("postgres://u:p%40@a:1,b,[::1]:3/d?x=y,z");
+        assert_eq!(urls, ["a:1", "b", "[::1]:3"].map(|host| format!("postgres://u:p%40@{host}/d?x=y,z")));
+        assert_eq!(split("postgres://a,b"), ["postgres://a", "postgres://b"]);
     }
 
     #[test]
-    fn what_is_no_such_url_stays_as_it_is() {
+    fn other_urls_are_left_unchanged() {
         for url in ["host=a,b user=u", "postgres://u@/d?host=a,b", "postgres://u@h/d", ""] {
-            assert_eq!(apart(url), [url]);
+            assert_eq!(split(url), [url]);
         }
     }
 }

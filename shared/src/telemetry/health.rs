@@ -1,4 +1,4 @@
-//! What is told about a process when somebody asks: whether it is ready, and its metrics.
+//! Health checks and metrics of a process, as its admin server reports them.
 
 use std::{future::ready, pin::Pin, sync::Arc, time::Duration};
 
@@ -7,145 +7,160 @@ use tokio::{sync::Mutex, time::Instant};
 
 use crate::telemetry::metrics::{Family, Registry, names};
 
-/// One of the things that a process works with.
+/// The result of one health check, such as of Postgres or the broker.
 #[derive(Clone, Debug)]
 pub struct Check {
     pub name: &'static str,
     pub ok: bool,
-    /// Whether it can do nothing without: if not, it is ready all the same.
+    /// Whether a failure makes the process not ready. Other failures are only reported.
     pub needed: bool,
 }
 
+/// The results of all checks of a component.
 pub type Checks = Vec<Check>;
 
-type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type Ask<T> = Box<dyn Fn() -> Later<T> + Send + Sync>;
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type AsyncFn<T> = Box<dyn Fn() -> BoxFuture<T> + Send + Sync>;
 
-/// Whoever asks is answered in time, also when a server is not: `None` then.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The timeout of a check, so that a health request is answered even if a server is unresponsive.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// However many ask, nobody looks more often.
-const LOOKED_EVERY: Duration = Duration::from_secs(5);
+/// The minimum interval between two collections of gauges, however often metrics are scraped.
+const COLLECT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Nor are checks made more often: each takes a connection that a request could have.
-const CHECKED_EVERY: Duration = Duration::from_secs(1);
+/// The minimum interval between two runs of the checks: each run takes a connection that a request could use.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A part of a process, and how it is asked.
+/// A component of a process (the API or the worker) with its checks and gauges.
 pub struct Component {
     name: &'static str,
-    checks: Ask<Checks>,
-    checked: Mutex<Option<(Instant, Checks)>>,
-    look: Ask<()>,
+    run_checks: AsyncFn<Checks>,
+    /// The last results, and when they were determined.
+    last_checks: Mutex<Option<(Instant, Checks)>>,
+    collect_gauges: AsyncFn<()>,
 }
 
 impl Component {
-    /// `look` sets the gauges that nobody counts: what waits on a server, what is taken of a pool.
-    pub fn new<C, L>(
+    /// A component. `collect_gauges` sets the gauges that are read on demand, such as queue lengths and the use of a
+    /// pool.
+    pub fn new<C, G>(
         name: &'static str,
         checks: impl Fn() -> C + Send + Sync + 'static,
-        look: impl Fn() -> L + Send + Sync + 'static,
+        collect_gauges: impl Fn() -> G + Send + Sync + 'static,
     ) -> Self
     where
         C: Future<Output = Checks> + Send + 'static,
-        L: Future<Output = ()> + Send + 'static,
+        G: Future<Output = ()> + Send + 'static,
     {
-        let (checks, look) = (Box::new(move || later(checks())), Box::new(move || later(look())));
-        Self { name, checks, checked: Mutex::default(), look }
+        Self {
+            name,
+            run_checks: Box::new(move || boxed(checks())),
+            last_checks: Mutex::default(),
+            collect_gauges: Box::new(move || boxed(collect_gauges())),
+        }
     }
 
-    /// Of all who ask at once one finds out, and the others wait for it.
+    /// The results of the checks, at most `CHECK_INTERVAL` old. Concurrent callers wait for the one that runs the
+    /// checks.
     async fn checks(&self) -> Checks {
-        let mut checked = self.checked.lock().await;
-        if let Some((_, checks)) = checked.as_ref().filter(|(at, _)| at.elapsed() < CHECKED_EVERY) {
+        let mut last_checks = self.last_checks.lock().await;
+        if let Some((_, checks)) = last_checks.as_ref().filter(|(at, _)| at.elapsed() < CHECK_INTERVAL) {
             return checks.clone();
         }
-        let checks = (self.checks)().await;
-        *checked = Some((Instant::now(), checks.clone()));
+        let checks = (self.run_checks)().await;
+        *last_checks = Some((Instant::now(), checks.clone()));
         checks
     }
 }
 
-/// What is running: as whoever built it named it, else the number that all builds between two releases have.
+/// The version of this build: `VESTIBULE_VERSION` at build time, or else the package version, which does not change
+/// between two releases.
 const VERSION: &str = match option_env!("VESTIBULE_VERSION") {
-    Some(named) if !named.is_empty() => named,
+    Some(version) if !version.is_empty() => version,
     _ => env!("CARGO_PKG_VERSION"),
 };
 
-/// The parts of a process, and all that they count.
+/// Reports the readiness and the metrics of a process.
 pub struct HealthReporter {
     registry: Registry,
-    parts: Vec<Component>,
+    components: Vec<Component>,
     check_ok: Arc<Family<2>>,
-    looked: Mutex<Option<Instant>>,
+    /// When the gauges were last collected.
+    last_collected: Mutex<Option<Instant>>,
 }
 
 impl HealthReporter {
-    /// The first part speaks for the process: what the others lack is told, and keeps nobody from being ready.
-    pub fn new(registry: Registry, parts: Vec<Component>) -> Self {
-        let build = registry.family(names::BUILD_INFO);
-        parts.iter().for_each(|part| build.set([part.name, VERSION], 1));
-        Self::of(registry, parts)
+    /// A reporter of these components. The first component decides whether the process is ready; failures of the others
+    /// are only reported.
+    pub fn new(registry: Registry, components: Vec<Component>) -> Self {
+        let build_info = registry.family(names::BUILD_INFO);
+        components.iter().for_each(|component| build_info.set([component.name, VERSION], 1));
+        Self::with_components(registry, components)
     }
 
-    /// Of a process that only migrates so far. It is not counted as one that is there: while there are no others, the
-    /// alarm that nothing is there must be heard.
-    pub(crate) fn of_one_that_migrates(process: &'static str) -> Self {
-        let not_yet = || ready(vec![Check { name: "migrations", ok: false, needed: true }]);
-        Self::of(Registry::default(), vec![Component::new(process, not_yet, || ready(()))])
+    /// A reporter of a process that is still migrating: never ready. It does not report `vestibule_build_info`, because
+    /// a migrating process must not silence the alert that no process is running.
+    pub(crate) fn migrating(process: &'static str) -> Self {
+        let not_ready = || ready(vec![Check { name: "migrations", ok: false, needed: true }]);
+        Self::with_components(Registry::default(), vec![Component::new(process, not_ready, || ready(()))])
     }
 
-    fn of(registry: Registry, parts: Vec<Component>) -> Self {
+    fn with_components(registry: Registry, components: Vec<Component>) -> Self {
         let check_ok = registry.family(names::CHECK_OK);
-        Self { registry, parts, check_ok, looked: Mutex::default() }
+        Self { registry, components, check_ok, last_collected: Mutex::default() }
     }
 
+    /// Whether the process is ready, and the JSON body of the readiness response.
     pub(crate) async fn readiness(&self) -> (bool, Value) {
-        let (mut ready, mut told) = (true, Map::new());
-        for (n, part) in self.parts.iter().enumerate() {
-            for Check { name, ok, needed } in part.checks().await {
-                ready &= ok || !needed || n > 0;
-                // What two parts need is well when it is for both.
-                if told.get(name) != Some(&word(false)) {
-                    told.insert(name.to_owned(), word(ok));
+        let mut ready = true;
+        let mut statuses = Map::new();
+        for (index, component) in self.components.iter().enumerate() {
+            for Check { name, ok, needed } in component.checks().await {
+                ready &= ok || !needed || index > 0;
+                // A check of several components is ok only if it is ok in all of them.
+                if statuses.get(name) != Some(&status(false)) {
+                    statuses.insert(name.to_owned(), status(ok));
                 }
             }
         }
-        (ready, json!({ "status": word(ready), "checks": told }))
+        (ready, json!({ "status": status(ready), "checks": statuses }))
     }
 
+    /// All metrics in the text format of Prometheus.
     pub(crate) async fn metrics(&self) -> String {
-        let checks = async {
-            for part in &self.parts {
-                let checks = part.checks().await;
-                checks.iter().for_each(|check| self.check_ok.set([part.name, check.name], check.ok));
+        let update_checks = async {
+            for component in &self.components {
+                let checks = component.checks().await;
+                checks.iter().for_each(|check| self.check_ok.set([component.name, check.name], check.ok));
             }
         };
-        // Looking comes first: what a check takes of a pool is not to be seen there.
-        tokio::join!(self.look(), checks);
+        // The gauges are polled first, so that they do not count the connections that the checks use.
+        tokio::join!(self.collect_gauges(), update_checks);
         self.registry.text()
     }
 
-    async fn look(&self) {
-        let mut looked = self.looked.lock().await;
-        if looked.is_none_or(|at| at.elapsed() >= LOOKED_EVERY) {
-            for part in &self.parts {
-                (part.look)().await;
+    /// Collects the gauges of all components, unless that happened less than `COLLECT_INTERVAL` ago.
+    async fn collect_gauges(&self) {
+        let mut last_collected = self.last_collected.lock().await;
+        if last_collected.is_none_or(|at| at.elapsed() >= COLLECT_INTERVAL) {
+            for component in &self.components {
+                (component.collect_gauges)().await;
             }
-            *looked = Some(Instant::now());
+            *last_collected = Some(Instant::now());
         }
     }
 }
 
-/// What a server says, if it does in time.
-pub async fn soon<T>(asking: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(PATIENCE, asking).await.ok()
+/// The result of a check, or `None` if it does not complete within the check timeout (2 s).
+pub async fn soon<T>(check: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(CHECK_TIMEOUT, check).await.ok()
 }
 
-fn later<T>(asking: impl Future<Output = T> + Send + 'static) -> Later<T> {
-    Box::pin(asking)
+fn boxed<T>(future: impl Future<Output = T> + Send + 'static) -> BoxFuture<T> {
+    Box::pin(future)
 }
 
-fn word(ok: bool) -> Value {
+fn status(ok: bool) -> Value {
     if ok { "ok".into() } else { "failing".into() }
 }
 
@@ -156,24 +171,24 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn checks_are_made_once_a_second_however_many_ask() {
-        let made = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&made);
+    async fn checks_run_at_most_once_a_second() {
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&runs);
         let checks = move || {
-            let ok = counted.fetch_add(1, Ordering::Relaxed) == 0;
+            let ok = counter.fetch_add(1, Ordering::Relaxed) == 0;
             async move {
-                tokio::time::sleep(PATIENCE).await;
+                tokio::time::sleep(CHECK_TIMEOUT).await;
                 vec![Check { name: "postgres", ok, needed: true }]
             }
         };
-        let reporter = HealthReporter::new(Registry::default(), vec![Component::new("part", checks, || async {})]);
+        let reporter = HealthReporter::new(Registry::default(), vec![Component::new("component", checks, || async {})]);
         let (first, second, _) = tokio::join!(reporter.readiness(), reporter.readiness(), reporter.metrics());
         assert!(first.0 && second.0);
-        tokio::time::advance(CHECKED_EVERY - Duration::from_millis(1)).await;
+        tokio::time::advance(CHECK_INTERVAL - Duration::from_millis(1)).await;
         assert!(reporter.readiness().await.0);
-        assert_eq!(made.load(Ordering::Relaxed), 1);
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(!reporter.readiness().await.0);
-        assert_eq!(made.load(Ordering::Relaxed), 2);
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! How any of our processes logs.
+//! Sets up the log of a process.
 
 use anyhow::{Context, Result, anyhow};
 use tracing_subscriber::{
@@ -10,17 +10,17 @@ use tracing_subscriber::{
 
 use crate::telemetry::traces::Traces;
 
-/// Logs to standard error, as text for people or as JSON for machines; spans go to whoever takes traces, if anybody does.
+/// Starts logging to standard error, as text or as JSON, and exporting spans if `traces` is set.
 pub fn start(format: &str, traces: Option<&Traces>) -> Result<()> {
-    let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty()).unwrap_or_else(|| "info".into());
-    // A word that is no level would pass for the name of a part, and nothing would be logged.
-    if wanted.split(',').any(|one| !one.contains('=') && one.parse::<LevelFilter>().is_err()) {
-        return Err(anyhow!("RUST_LOG must be a level, or a list of part=level"));
+    let rust_log = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty()).unwrap_or_else(|| "info".into());
+    // `EnvFilter` takes a word that is not a level for the name of a target, and nothing would be logged.
+    if rust_log.split(',').any(|directive| !directive.contains('=') && directive.parse::<LevelFilter>().is_err()) {
+        return Err(anyhow!("RUST_LOG must be a level such as info, or a list of target=level"));
     }
-    let wanted = EnvFilter::try_new(wanted).context("RUST_LOG cannot be read")?;
-    // Whatever is wanted, of libraries only warnings are heard: below they log what they carry, and that
-    // may be a password or somebody's address.
-    let fit_to_print = filter_fn(|event| {
+    let env_filter = EnvFilter::try_new(rust_log).context("RUST_LOG is not a valid filter")?;
+    // Libraries log only warnings and errors, whatever RUST_LOG says: at lower levels they log the data they process,
+    // which may contain a password or an email address.
+    let no_library_details = filter_fn(|event| {
         *event.level() <= tracing::Level::WARN
             || ["api", "worker", "shared", "vestibule"].contains(&event.target().split("::").next().unwrap_or_default())
     });
@@ -28,19 +28,19 @@ pub fn start(format: &str, traces: Option<&Traces>) -> Result<()> {
     let log = match format {
         "text" => log.with_ansi(false).boxed(),
         "json" => log.json().flatten_event(true).boxed(),
-        other => return Err(anyhow!("LOG_FORMAT is '{other}': it must be text or json")),
+        other => return Err(anyhow!("LOG_FORMAT must be text or json, and is '{other}'")),
     };
-    let log = log.with_filter(wanted.and(fit_to_print));
+    let log = log.with_filter(env_filter.and(no_library_details));
     let registry = tracing_subscriber::registry().with(log);
     match traces {
-        // Not an empty layer: that would want every span there is.
+        // No layer instead of an empty one, which would enable every span.
         None => registry.init(),
         Some(traces) => {
             registry.with(traces.layer()).init();
-            tracing::info!(collector = traces.collector, "traces are sent");
-            if traces.is_overheard {
+            tracing::info!(collector = traces.collector, "exporting traces");
+            if traces.sends_headers_in_clear_text {
                 tracing::warn!(
-                    "OTEL_EXPORTER_OTLP_HEADERS is sent in the clear: OTEL_EXPORTER_OTLP_ENDPOINT is http://"
+                    "OTEL_EXPORTER_OTLP_HEADERS are sent in clear text; use an https:// OTEL_EXPORTER_OTLP_ENDPOINT"
                 );
             }
         }

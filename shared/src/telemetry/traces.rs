@@ -1,11 +1,12 @@
-//! Traces for who wants them: the spans of `spans.rs`, sent to a collector by OTLP; nothing at all where none is named.
+//! Distributed tracing: exports the spans of `spans.rs` to an OTLP collector. Without a configured collector, nothing
+//! is recorded.
 
 mod collector;
 mod export;
 mod layer;
+mod otlp;
 mod settings;
 pub mod spans;
-mod wire;
 
 use std::time::Duration;
 
@@ -20,55 +21,66 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use self::{layer::Spans, settings::Settings};
+pub(crate) use self::settings::RawSettings;
+use self::{layer::SpanLayer, settings::Settings};
 
-/// Spans that may wait to be sent. What comes while they are all taken is lost, and nobody waits.
-const MOST_WAITING: usize = 4_096;
+/// The capacity of the export queue. Spans that end while it is full are dropped, so that tracing never blocks.
+const QUEUE_CAPACITY: usize = 4_096;
 
-/// What is left at the end has this long to be sent, and no longer than the process has to stop.
-const LONGEST_FLUSH: Duration = Duration::from_secs(2);
+/// The timeout of the last export at shutdown. The drain timeout of the process also limits it.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where the spans of a process go.
+/// The trace export of a process.
 pub struct Traces {
-    spans: Spans,
+    layer: SpanLayer,
+    /// The host and port of the collector, for the log.
     pub(crate) collector: String,
-    pub(crate) is_overheard: bool,
+    /// Whether the configured headers, which usually contain credentials, are sent unencrypted to another machine.
+    pub(crate) sends_headers_in_clear_text: bool,
+    /// Ends the export.
     end: CancellationToken,
-    sending: JoinHandle<()>,
-    stopped_by: JoinHandle<Instant>,
+    exporter: JoinHandle<()>,
+    /// Completes at shutdown with the time at which the drain timeout ends.
+    drain_deadline: JoinHandle<Instant>,
 }
 
 impl Traces {
-    /// `None` unless the environment names a collector. `service` is what the process is called if that says nothing else.
+    /// Starts the export, or returns `None` if no collector is configured. `service` is the default service name.
     pub fn start(service: &str, stop: CancellationToken) -> Result<Option<Self>> {
-        let Some(settings) = Settings::load()?.check(service)? else { return Ok(None) };
-        let Settings { collector, resource, share } = settings;
-        let ((sender, queue), end) = (mpsc::channel(MOST_WAITING), CancellationToken::new());
+        let Some(settings) = RawSettings::load()?.check(service)? else { return Ok(None) };
+        let Settings { collector, resource, sampling } = settings;
+        let (sender, queue) = mpsc::channel(QUEUE_CAPACITY);
+        let end = CancellationToken::new();
         Ok(Some(Self {
-            spans: Spans::new(sender, share),
+            layer: SpanLayer::new(sender, sampling),
             collector: collector.name(),
-            is_overheard: collector.is_overheard(),
-            sending: tokio::spawn(export::run(queue, collector, resource, end.clone())),
+            sends_headers_in_clear_text: collector.sends_headers_in_clear_text(),
+            exporter: tokio::spawn(export::run(queue, collector, resource, end.clone())),
             end,
-            stopped_by: tokio::spawn(async move {
+            drain_deadline: tokio::spawn(async move {
                 stop.cancelled().await;
                 Instant::now() + DRAIN
             }),
         }))
     }
 
-    /// Sees nothing but our own spans, and no event: what a library would say never leaves the process this way.
+    /// The subscriber layer. It sees only the spans of `spans.rs` and no events, so that the data of libraries never
+    /// leaves the process in a trace.
     pub(crate) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
-        let ours = filter_fn(|of| of.is_span() && of.target() == spans::TARGET);
-        self.spans.clone().with_filter(ours.with_max_level_hint(LevelFilter::DEBUG))
+        let exported = filter_fn(|metadata| metadata.is_span() && metadata.target() == spans::TARGET);
+        self.layer.clone().with_filter(exported.with_max_level_hint(LevelFilter::DEBUG))
     }
 
-    /// Sends what is left, if that is quick.
+    /// Exports the remaining spans and ends. Waits at most `FLUSH_TIMEOUT`, and not beyond the drain timeout.
     pub async fn end(self) {
         self.end.cancel();
-        let soon = Instant::now() + LONGEST_FLUSH;
-        let last = if self.stopped_by.is_finished() { self.stopped_by.await.unwrap_or(soon) } else { soon };
-        // A collector that does not answer has had its time: its spans are lost.
-        let _ = tokio::time::timeout_at(soon.min(last), self.sending).await;
+        let flush_deadline = Instant::now() + FLUSH_TIMEOUT;
+        let deadline = if self.drain_deadline.is_finished() {
+            self.drain_deadline.await.unwrap_or(flush_deadline)
+        } else {
+            flush_deadline
+        };
+        // If the collector does not respond in time, the remaining spans are lost.
+        let _ = tokio::time::timeout_at(flush_deadline.min(deadline), self.exporter).await;
     }
 }

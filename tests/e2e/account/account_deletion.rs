@@ -1,11 +1,11 @@
-//! Who is erased is gone: from every table, from every queue, and for whoever comes afterwards.
+//! Account deletion removes the user from every table and queue, and frees the address.
 
 use crate::{
-    delivery::smtp_pool::newest_code_was_read,
+    delivery::smtp_pool::wait_until_newest_code_is_read,
     operations::secret_leaks::{dump, spellings},
 };
 use support::{
-    client::{PASSWORD, at_once_or_again, count, send},
+    client::{PASSWORD, concurrently_with_retry, count, send},
     fake_smtp::behaviour::{Behaviour, Stage},
     stack::Stack,
 };
@@ -14,38 +14,38 @@ const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
 const ME: &str = "/v1/users/me";
 const DROPPED: &str = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'";
-/// What a mail server that refuses an address likes to say.
-const QUOTES: Behaviour =
+/// A rejection that quotes the address, as mail servers often do: it ends up in the delivery record.
+const REJECTION_WITH_ADDRESS: Behaviour =
     Behaviour::Raw { at: Stage::Rcpt, bytes: b"550 5.1.1 <ada@example.com> ada@example.com: no such user\r\n" };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_table_names_whom_was_erased() {
+async fn deletion_removes_the_address_from_all_tables() {
     let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
     stack.sign_up_and_activate(BOB).await;
     let bobs = stack.client.token(BOB).await;
-    // One registration with two codes that is closed by another, one that is open, and one whose mail is refused.
+    // Three registrations besides the activated one: closed by its activation, open, and with a rejected mail.
     let closed = stack.client.register_with(ADA, "another password").await.registration();
     stack.sign_up(ADA).await;
     assert_eq!(stack.client.resend(ADA).await.status, 202);
     let code = stack.mail_server.nth_mail_to(ADA, 3).await.code();
-    stack.database.becomes("SELECT count(*) FROM codes WHERE sent_at IS NULL", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM codes WHERE sent_at IS NULL", 0).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    let open = stack.client.register_once("the-key-of-ada@example.com", ADA, "a stranger's").await.registration();
-    stack.client.receipt_when(&open, "sent").await;
-    stack.mail_server.script(ADA, [QUOTES]);
-    let refused = stack.client.register_with(ADA, "a second stranger's").await.registration();
-    stack.client.receipt_when(&refused, "undeliverable").await;
+    let open = stack.client.register_with_key("the-key-of-ada@example.com", ADA, "an attacker's").await.registration();
+    stack.client.wait_for_receipt(&open, "sent").await;
+    stack.mail_server.script(ADA, [REJECTION_WITH_ADDRESS]);
+    let rejected = stack.client.register_with(ADA, "a second attacker's").await.registration();
+    stack.client.wait_for_receipt(&rejected, "undeliverable").await;
     assert_eq!(stack.client.login(ADA, "not her password").await.status, 401);
     let tokens = [stack.client.token(ADA).await, stack.client.token(ADA).await];
     let body = serde_json::json!({ "password": PASSWORD, "new_password": PASSWORD });
     let change = stack.client.request("POST", "/v1/users/me/password").bearer_auth(&tokens[0]).json(&body);
     assert_eq!(send(change).await.status, 204);
     stack.database.age(3_600).await;
-    let forgotten = stack.client.forgot(ADA).await;
+    let forgotten = stack.client.request_reset(ADA).await;
     assert_eq!(forgotten.status, 202, "{forgotten:?}");
-    stack.client.reset_receipt_when(&forgotten.receipt(), "sent").await;
+    stack.client.wait_for_reset_receipt(&forgotten.receipt(), "sent").await;
     let before = dump(&stack, &[]).await;
-    let names = || [ADA, "the-key-of-ada"].into_iter().flat_map(spellings);
+    let identifiers = || [ADA, "the-key-of-ada"].into_iter().flat_map(spellings);
     assert!(before.contains(ADA) && before.contains("the-key-of-ada") && before.contains("550 5.1.1"), "{before}");
     assert!(before.contains("sessions: ") && before.contains("lockouts: "), "{before}");
     assert!(before.contains("resets: ") && before.contains("password_changes: "), "{before}");
@@ -53,11 +53,15 @@ async fn no_table_names_whom_was_erased() {
     let answer = stack.client.bearer("DELETE", ME, &tokens[0]).await;
     assert_eq!((answer.status, answer.text.as_str()), (204, ""), "{answer:?}");
     let after = dump(&stack, &[]).await;
-    for name in names() {
-        assert!(!after.contains(&name), "{name} in {after}");
+    for identifier in identifiers() {
+        assert!(!after.contains(&identifier), "{identifier} in {after}");
     }
     for table in ["users", "registrations", "codes", "sessions"] {
-        assert_eq!(stack.database.count(&format!("SELECT count(*) FROM {table}")).await, 1, "Bob's stays: {table}");
+        assert_eq!(
+            stack.database.count(&format!("SELECT count(*) FROM {table}")).await,
+            1,
+            "Bob's row remains in {table}"
+        );
     }
     for table in ["resets", "password_changes"] {
         assert_eq!(stack.database.count(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
@@ -66,7 +70,7 @@ async fn no_table_names_whom_was_erased() {
     for token in &tokens {
         assert_eq!(stack.client.bearer("GET", ME, token).await.status, 401);
     }
-    for registration in [closed, open, refused] {
+    for registration in [closed, open, rejected] {
         let answer = stack.client.get(&format!("/v1/registrations/{registration}")).await;
         assert_eq!(answer.problem(), (404, "not-found".into()));
     }
@@ -74,54 +78,57 @@ async fn no_table_names_whom_was_erased() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_was_erased_begins_anew() {
+async fn deleted_address_can_register_again() {
     let stack = Stack::start().await;
     for (key, mails) in [("first", 0), ("second", 2)] {
-        let registered = stack.client.register_once("one-key", ADA, PASSWORD).await;
+        let registered = stack.client.register_with_key("one-key", ADA, PASSWORD).await;
         assert_eq!(registered.status, 202, "{key}: {registered:?}");
         let code = stack.mail_server.nth_mail_to(ADA, mails + 1).await.code();
-        stack.client.receipt_when(&registered.registration(), "sent").await;
+        stack.client.wait_for_receipt(&registered.registration(), "sent").await;
         assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
         stack.mail_server.nth_mail_to(ADA, mails + 2).await;
-        stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", mails as i64 + 2).await;
+        stack
+            .database
+            .wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", mails as i64 + 2)
+            .await;
         let token = stack.client.token(ADA).await;
         assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
     }
     let budget = stack.database.count("SELECT cardinality(used_at)::bigint FROM budgets WHERE kind = 'codes'").await;
-    assert_eq!(budget, 2, "what an address may have stays counted");
+    assert_eq!(budget, 2, "deletion does not reset the budget of the address");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_lies_in_the_queue_for_whom_was_erased_is_dropped() {
+async fn queued_mails_of_a_deleted_user_are_dropped() {
     let mut stack = Stack::prepare(&[]).await;
     stack.client = stack.start_api(&[]).await.client.clone();
     let worker = stack.start_worker(&[]).await;
     stack.sign_up_and_activate(ADA).await;
     stack.mail_server.nth_mail_to(ADA, 2).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries", 2).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries", 2).await;
     worker.stop().await.unwrap();
     let token = stack.client.token(ADA).await;
     assert_eq!(stack.client.register(ADA).await.status, 202);
-    stack.queue_holds(&stack.topology.queue, 1).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
     stack.start_worker(&[]).await;
-    stack.database.becomes(DROPPED, 1).await;
+    stack.database.wait_for_count(DROPPED, 1).await;
     assert_eq!((stack.mail_server.mails_to(ADA).len(), stack.mail_server.attempts(ADA).len()), (2, 2));
-    stack.queue_holds(&stack.topology.parked, 0).await;
+    stack.wait_for_queue_length(&stack.topology.parked, 0).await;
 }
 
-/// The welcome is mailed after the account was made: erased in between, nobody is welcomed.
+/// For example the welcome mail of an account that is deleted right after its activation.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_in_the_outbox_for_whom_was_erased_is_never_published() {
+async fn outbox_mails_of_a_deleted_user_are_not_published() {
     let mut stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     stack.start_worker(&[]).await;
     stack.client = api.client.clone();
     let (_, code) = stack.sign_up(ADA).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     api.stop().await.unwrap();
-    // Without a broker its relay takes nothing.
+    // This API's relay has no broker, so the rows stay in the outbox.
     stack.client = stack.start_api(&[("AMQP_URL", "amqp://u:p@127.0.0.1:1")]).await.client.clone();
     assert_eq!(stack.client.register(BOB).await.status, 202);
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
@@ -130,14 +137,14 @@ async fn what_waits_in_the_outbox_for_whom_was_erased_is_never_published() {
     assert_eq!(stack.database.count(mails).await, 3);
     let token = stack.client.token(ADA).await;
     assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
-    assert_eq!(stack.database.count(mails).await, 1, "Bob's waits");
-    let ended = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'erased'";
-    assert_eq!(stack.database.count(ended).await, 2, "each message has an end on record");
+    assert_eq!(stack.database.count(mails).await, 1, "only Bob's mail waits");
+    let erased = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'erased'";
+    assert_eq!(stack.database.count(erased).await, 2, "each dropped message is recorded");
 }
 
-/// There is one connection to the mail server, and it is Ada's for a while; Bob's letter is written, and waits.
+/// There is one connection to the mail server, which Ada's slow mail occupies while Bob's composed mail waits for it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_that_waits_for_a_connection_is_dropped_with_whom_it_was_for() {
+async fn mail_awaiting_a_connection_is_dropped_on_deletion() {
     let stack = Stack::start_with(&[("WORKER_CONCURRENCY", "1")]).await;
     stack.sign_up_and_activate(BOB).await;
     stack.mail_server.nth_mail_to(BOB, 2).await;
@@ -146,24 +153,24 @@ async fn a_letter_that_waits_for_a_connection_is_dropped_with_whom_it_was_for() 
     let ada = stack.client.register(ADA).await.registration();
     stack.mail_server.nth_attempt(ADA, 1).await;
     assert_eq!(stack.client.register(BOB).await.status, 202);
-    newest_code_was_read(&stack).await;
+    wait_until_newest_code_is_read(&stack).await;
     assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
-    assert!(stack.mail_server.mails_to(ADA).is_empty(), "the first mail was through too soon");
-    stack.client.receipt_when(&ada, "sent").await;
-    stack.database.becomes(DROPPED, 1).await;
+    assert!(stack.mail_server.mails_to(ADA).is_empty(), "the first mail was accepted before the deletion");
+    stack.client.wait_for_receipt(&ada, "sent").await;
+    stack.database.wait_for_count(DROPPED, 1).await;
     assert_eq!(stack.mail_server.attempts(BOB).len(), 2);
 }
 
-/// A registration at the same moment is erased with the rest, or one of somebody new.
+/// A concurrent registration is either deleted with the account or belongs to a new user; nothing in between.
 #[tokio::test(flavor = "multi_thread")]
-async fn erased_and_registered_at_once_an_address_is_in_one_whole_state() {
+async fn concurrent_deletion_and_registration_stay_consistent() {
     let stack = Stack::start().await;
     for n in 0..6 {
         let email = format!("ada{n}@example.com");
         stack.sign_up_and_activate(&email).await;
         stack.mail_server.nth_mail_to(&email, 2).await;
         let token = stack.client.token(&email).await;
-        let answers = at_once_or_again(10, |k| {
+        let answers = concurrently_with_retry(10, |k| {
             let (client, email, token) = (stack.client.clone(), email.clone(), token.clone());
             async move {
                 match k % 5 {
@@ -178,15 +185,18 @@ async fn erased_and_registered_at_once_an_address_is_in_one_whole_state() {
         let counts = count(&answers);
         assert_eq!((counts.get(&204), counts.get(&202)), (Some(&1), Some(&2)), "{counts:?}");
         assert!(counts.keys().all(|status| [200, 202, 204, 401, 403, 409, 422].contains(status)), "{counts:?}");
-        assert_eq!(stack.database.count("SELECT count(*) FROM users").await, 0, "no session, and no user");
+        assert_eq!(stack.database.count("SELECT count(*) FROM users").await, 0, "the user is deleted");
         for registration in answers.iter().filter(|answer| answer.status == 202).map(|answer| answer.registration()) {
             let receipt = stack.client.get(&format!("/v1/registrations/{registration}")).await;
             assert!([200, 404].contains(&receipt.status), "{receipt:?}");
             if receipt.status == 200 {
-                stack.client.receipt_when(&registration, "sent").await;
+                stack.client.wait_for_receipt(&registration, "sent").await;
                 let mails = stack.mail_server.mails_to(&email);
-                let fresh = &mails.last().unwrap().text;
-                assert!(!fresh.contains("already"), "it was made when there was no account any more: {fresh}");
+                let newest = &mails.last().unwrap().text;
+                assert!(
+                    !newest.contains("already"),
+                    "a registration that remains was made after the deletion: {newest}"
+                );
             }
         }
     }

@@ -1,39 +1,40 @@
-//! What other services hear of those who are erased.
+//! Events about deleted users.
 
 use crate::operations::secret_leaks::dump;
-use support::{event_listener::Listener, stack::Stack};
+use support::{event_listener::EventListener, stack::Stack};
 
 const ADA: &str = "ada@example.com";
 
-/// Events keep: that somebody came is told even after they went, and the last of them says so. Without the address.
+/// Events that wait in the outbox when the user is deleted are still published, followed by `user.deleted`, but without
+/// the email address. Events that were published before keep it.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_listens_hears_of_it_and_what_waits_is_told_without_the_address() {
+async fn pending_events_of_a_deleted_user_lose_the_address() {
     let mut stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[("EVENTS_WITH_EMAIL", "true")]).await;
     stack.start_worker(&[]).await;
     stack.client = api.client.clone();
-    let listener = Listener::to(&stack, "user.*").await;
+    let listener = EventListener::subscribe(&stack, "user.*").await;
     let (_, code) = stack.sign_up(ADA).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     api.stop().await.unwrap();
-    // Without a broker its relay takes nothing.
-    let away = [("AMQP_URL", "amqp://u:p@127.0.0.1:1"), ("EVENTS_WITH_EMAIL", "true")];
-    let api = stack.start_api(&away).await;
+    // This API's relay has no broker, so the event stays in the outbox.
+    let without_broker = [("AMQP_URL", "amqp://u:p@127.0.0.1:1"), ("EVENTS_WITH_EMAIL", "true")];
+    let api = stack.start_api(&without_broker).await;
     let user = api.client.activate(ADA, &code).await.json()["id"].clone();
-    let naming = "SELECT count(*) FROM outbox WHERE message #>> '{data,email}' = 'ada@example.com'";
-    assert_eq!(stack.database.count(naming).await, 1);
+    let with_email = "SELECT count(*) FROM outbox WHERE message #>> '{data,email}' = 'ada@example.com'";
+    assert_eq!(stack.database.count(with_email).await, 1);
     let token = api.client.token(ADA).await;
     api.stop().await.unwrap();
-    // Whatever is wanted by now.
-    let api = stack.start_api(&away[..1]).await;
+    // The API that deletes does not have EVENTS_WITH_EMAIL set: the address is removed all the same.
+    let api = stack.start_api(&without_broker[..1]).await;
     assert_eq!(api.client.bearer("DELETE", "/v1/users/me", &token).await.status, 204);
     assert!(!dump(&stack, &[]).await.contains(ADA));
     api.stop().await.unwrap();
     stack.start_api(&[("EVENTS_WITH_EMAIL", "true")]).await;
-    let heard = listener.hears(3).await;
-    let told: Vec<_> =
-        heard.iter().map(|one| (one.routing_key.as_str(), one.event["data"]["email"].as_str())).collect();
-    assert_eq!(told[0], ("user.registered", Some(ADA)), "she was there");
-    assert!(told.contains(&("user.activated", None)) && told.contains(&("user.deleted", None)), "{told:?}");
-    assert!(heard[1..].iter().all(|one| one.event["subject"] == user));
+    let received = listener.receive_exactly(3).await;
+    let emails: Vec<_> =
+        received.iter().map(|event| (event.routing_key.as_str(), event.event["data"]["email"].as_str())).collect();
+    assert_eq!(emails[0], ("user.registered", Some(ADA)), "published before the deletion");
+    assert!(emails.contains(&("user.activated", None)) && emails.contains(&("user.deleted", None)), "{emails:?}");
+    assert!(received[1..].iter().all(|event| event.event["subject"] == user));
 }

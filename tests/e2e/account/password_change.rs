@@ -1,8 +1,8 @@
-//! Another password for whoever is logged in and knows the old one.
+//! `POST /v1/users/me/password`: a logged-in user who knows the old password sets a new one.
 
 use serde_json::json;
 
-use crate::limits::network_limits::{HERE, scope};
+use crate::limits::network_limits::{NETWORK_A, status_and_scope};
 use support::{
     client::{Answer, Client, PASSWORD, send},
     forgot_password::NEW,
@@ -18,60 +18,70 @@ async fn change(client: &Client, token: &str, old: &str, new: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_knows_the_password_has_another_one_and_no_other_session() {
+async fn password_change_ends_all_other_sessions() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
-    let (here, elsewhere) = (stack.client.token(ADA).await, stack.client.token(ADA).await);
-    stack.account("bob@example.com").await;
+    stack.create_account(ADA).await;
+    let (own_token, other_token) = (stack.client.token(ADA).await, stack.client.token(ADA).await);
+    stack.create_account("bob@example.com").await;
     let bobs = stack.client.token("bob@example.com").await;
-    let (receipt, code) = stack.forgotten(ADA, 3).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 3).await;
 
-    let answer = change(&stack.client, &here, PASSWORD, NEW).await;
+    let answer = change(&stack.client, &own_token, PASSWORD, NEW).await;
     assert_eq!((answer.status, answer.text.as_str()), (204, ""), "{answer:?}");
     assert_eq!(stack.client.login(ADA, PASSWORD).await.status, 401);
     assert_eq!(stack.client.login(ADA, NEW).await.status, 200);
-    let alive = [&here, &elsewhere, &bobs].map(|token| stack.client.bearer("GET", ME, token));
+    let alive = [&own_token, &other_token, &bobs].map(|token| stack.client.bearer("GET", ME, token));
     let alive = futures_util::future::join_all(alive).await;
     assert_eq!(alive.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 401, 200]);
     assert_eq!(stack.mail_server.nth_mail_to(ADA, 4).await.subject, "Your password was changed");
     assert_eq!(stack.client.login("bob@example.com", PASSWORD).await.status, 200);
 
-    // A code that was on its way is good for nothing now, and does not say so.
+    // A reset code that was requested before is no longer accepted; its receipt does not reveal that (I-15).
     assert_eq!(stack.client.reset_receipt(&receipt).await["status"], "sent");
     assert_eq!(stack.client.reset(&receipt, &code).await.problem(), (422, "wrong-code".into()));
-    assert_eq!(change(&stack.client, &here, NEW, "a third horse battery").await.status, 204);
-    assert_eq!(stack.mail_server.nth_mail_to(ADA, 5).await.subject, "Your password was changed", "each time");
+    assert_eq!(change(&stack.client, &own_token, NEW, "a third horse battery").await.status, 204);
+    assert_eq!(
+        stack.mail_server.nth_mail_to(ADA, 5).await.subject,
+        "Your password was changed",
+        "every change is notified"
+    );
 }
 
+/// S-36: a stolen session token neither changes the password nor allows guessing it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_alone_changes_no_password_and_guesses_none() {
+async fn password_change_requires_the_password_and_limits_guesses() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
-    let (token, here) = (stack.client.token(ADA).await, stack.client.at(HERE));
+    stack.create_account(ADA).await;
+    let token = stack.client.token(ADA).await;
+    let network_a = stack.client.from_address(NETWORK_A);
     for _ in 0..5 {
-        let answer = change(&here, &token, "not her password", NEW).await;
+        let answer = change(&network_a, &token, "not her password", NEW).await;
         assert_eq!(answer.problem(), (401, "unauthenticated".into()));
         assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="vestibule""#);
     }
-    assert_eq!(scope(&change(&here, &token, PASSWORD, NEW).await), (429, json!("account")));
-    assert_eq!(scope(&here.login(ADA, PASSWORD).await), (429, json!("account")), "wherever a password is given");
+    assert_eq!(status_and_scope(&change(&network_a, &token, PASSWORD, NEW).await), (429, json!("account")));
+    assert_eq!(
+        status_and_scope(&network_a.login(ADA, PASSWORD).await),
+        (429, json!("account")),
+        "all endpoints share the limit"
+    );
     assert_eq!(stack.client.bearer("GET", ME, &token).await.status, 200);
-    assert_eq!(change(&stack.client, &token, PASSWORD, NEW).await.status, 204, "from elsewhere it goes");
+    assert_eq!(change(&stack.client, &token, PASSWORD, NEW).await.status, 204, "other networks are not locked out");
     assert_eq!(change(&stack.client, "", NEW, PASSWORD).await.problem(), (401, "unauthenticated".into()));
     assert_eq!(stack.client.bearer("POST", "/v1/users/logout", &token).await.status, 204);
     assert_eq!(change(&stack.client, &token, NEW, PASSWORD).await.problem(), (401, "unauthenticated".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_new_password_obeys_the_rules_of_the_first() {
+async fn new_password_is_validated_like_the_first() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
+    stack.create_account(ADA).await;
     let token = stack.client.token(ADA).await;
     for (new, code) in [("", "required"), ("short", "too-short"), ("password", "too-common"), (ADA, "is-address")] {
         let answer = change(&stack.client, &token, PASSWORD, new).await;
         assert_eq!(answer.problem(), (422, "invalid-input".into()), "{new}");
-        let fault = &answer.json()["errors"][0];
-        assert_eq!((&fault["field"], &fault["code"]), (&json!("new_password"), &json!(code)));
+        let error = &answer.json()["errors"][0];
+        assert_eq!((&error["field"], &error["code"]), (&json!("new_password"), &json!(code)));
     }
     assert_eq!(change(&stack.client, &token, "", NEW).await.problem().0, 401);
     assert_eq!(stack.database.count("SELECT count(*) FROM lockouts").await, 0);
@@ -79,11 +89,11 @@ async fn the_new_password_obeys_the_rules_of_the_first() {
     assert_eq!(stack.database.count("SELECT count(*) FROM password_changes").await, 0);
 }
 
-/// Each changes it for all that come later: whoever began with the old password is not right any more.
+/// The first change makes the old password wrong for the second request, which also gave it.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_changes_at_once_one_is_made() {
+async fn one_of_two_concurrent_changes_succeeds() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
+    stack.create_account(ADA).await;
     let tokens = [stack.client.token(ADA).await, stack.client.token(ADA).await];
     let changes = tokens.iter().enumerate().map(|(n, token)| {
         let client = stack.client.clone();

@@ -1,12 +1,12 @@
-//! A forgotten password: from the request for a code to the end of all sessions.
+//! Forgotten passwords: request a code, set a new password with it, end all sessions.
 
 use serde_json::json;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::registration::response_times::HASH;
+use crate::registration::response_times::OTHER_PASSWORD_HASH;
 use support::forgot_password::NEW;
 use support::{
-    client::{PASSWORD, at_once_or_again, count},
+    client::{PASSWORD, concurrently_with_retry, count},
     stack::Stack,
 };
 
@@ -14,24 +14,28 @@ const ADA: &str = "ada@example.com";
 const ME: &str = "/v1/users/me";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_forgot_a_password_reads_a_code_and_has_another_one() {
+async fn reset_code_sets_a_password_and_ends_sessions() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
+    stack.create_account(ADA).await;
     let tokens = [stack.client.token(ADA).await, stack.client.token(ADA).await];
-    let answer = stack.client.forgot(" Ada@Example.COM ").await;
+    let answer = stack.client.request_reset(" Ada@Example.COM ").await;
     assert_eq!(answer.status, 202, "{answer:?}");
-    let (asked, receipt) = (answer.json(), answer.receipt());
+    let (requested, receipt) = (answer.json(), answer.receipt());
     assert_eq!(answer.header("location"), format!("/v1/users/password/forgot/{receipt}"));
     assert_eq!(
-        (&asked["status"], &asked["code_length"], &asked["attempts_left"]),
+        (&requested["status"], &requested["code_length"], &requested["attempts_left"]),
         (&json!("queued"), &json!(8), &json!(3))
     );
-    assert!(asked["requested_at"].is_string() && asked["resend_at"].is_string() && asked.get("sent_at").is_none());
+    assert!(
+        requested["requested_at"].is_string()
+            && requested["resend_at"].is_string()
+            && requested.get("sent_at").is_none()
+    );
 
     let mail = stack.mail_server.nth_mail_to(ADA, 3).await;
-    assert_eq!((mail.subject.as_str(), mail.code().len()), ("Your code for a new password", 8));
-    assert!(mail.text.contains("good for 10 minutes") && !mail.raw.contains(&receipt), "{}", mail.text);
-    let sent = stack.client.reset_receipt_when(&receipt, "sent").await;
+    assert_eq!((mail.subject.as_str(), mail.code().len()), ("Your password reset code", 8));
+    assert!(mail.text.contains("valid for 10 minutes") && !mail.raw.contains(&receipt), "{}", mail.text);
+    let sent = stack.client.wait_for_reset_receipt(&receipt, "sent").await;
     let time = |name: &str| OffsetDateTime::parse(sent[name].as_str().unwrap(), &Rfc3339).unwrap();
     assert_eq!(time("expires_at") - time("sent_at"), Duration::minutes(10));
 
@@ -47,55 +51,60 @@ async fn who_forgot_a_password_reads_a_code_and_has_another_one() {
     assert_ne!(warning.message_id, mail.message_id);
 
     assert_eq!(stack.client.reset_receipt(&receipt).await["status"], "used");
-    let again = stack.client.reset_to(&receipt, &mail.code(), "a third horse battery").await;
-    assert_eq!(again.problem(), (410, "code-expired".into()));
+    let reused = stack.client.reset_to(&receipt, &mail.code(), "a third horse battery").await;
+    assert_eq!(reused.problem(), (410, "code-expired".into()));
     assert_eq!(stack.client.login(ADA, NEW).await.status, 200);
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_code_for_a_password_lives_ten_minutes_from_its_mail() {
+async fn reset_code_expires_ten_minutes_after_delivery() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
-    let (receipt, code) = stack.forgotten(ADA, 3).await;
+    stack.create_account(ADA).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 3).await;
     stack.database.age(590).await;
     assert_eq!(stack.client.reset_receipt(&receipt).await["status"], "sent");
     stack.database.age(10).await;
     assert_eq!(stack.client.reset_receipt(&receipt).await["status"], "expired");
     assert_eq!(stack.client.reset(&receipt, &code).await.problem(), (410, "code-expired".into()));
     assert_eq!(stack.client.login(ADA, PASSWORD).await.status, 200);
-    let (receipt, code) = stack.forgotten(ADA, 4).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 4).await;
     stack.database.age(590).await;
     assert_eq!(stack.client.reset(&receipt, &code).await.status, 204);
 }
 
+/// A code that is not mailed within 20 minutes expires and is never mailed. Guesses before that cost no attempt, and
+/// `/health` reports the late mail meanwhile.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_code_for_a_password_that_is_not_mailed_waits_twenty_minutes_and_costs_no_try() {
+async fn unsent_reset_code_costs_no_attempt_and_expires() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
-    let receipt = api.client.forgot(ADA).await.receipt();
+    let receipt = api.client.request_reset(ADA).await.receipt();
     let answer = api.client.reset(&receipt, "00000000").await;
     assert_eq!((answer.problem(), answer.json()["attempts_left"].clone()), ((422, "wrong-code".into()), json!(3)));
     stack.database.age(40).await;
-    assert_eq!(api.client.get("/health").await.json()["checks"]["mail"], "failing", "it has waited too long");
+    assert_eq!(api.client.get("/health").await.json()["checks"]["mail"], "failing", "the mail is late");
     stack.database.age(1_150).await;
     assert_eq!(api.client.reset_receipt(&receipt).await["status"], "queued");
     stack.database.age(10).await;
     assert_eq!(api.client.reset_receipt(&receipt).await["status"], "expired");
     assert_eq!(api.client.get("/health").await.json()["checks"]["mail"], "ok");
     stack.start_worker(&[]).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'expired'", 1).await;
+    stack
+        .database
+        .wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'expired'", 1)
+        .await;
     assert!(stack.mail_server.mails_to(ADA).is_empty());
 }
 
-/// I-07, for passwords.
+/// I-07 for reset codes.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_ten_right_codes_at_once_one_changes_the_password() {
+async fn one_of_ten_concurrent_resets_succeeds() {
     let stack = Stack::start().await;
     let other = stack.start_api(&[]).await;
-    stack.account(ADA).await;
-    let (receipt, code) = stack.forgotten(ADA, 3).await;
-    let answers = at_once_or_again(10, |n| {
+    stack.create_account(ADA).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 3).await;
+    let answers = concurrently_with_retry(10, |n| {
         let client = if n % 2 == 0 { &stack.client } else { &other.client }.clone();
         let (receipt, code) = (receipt.clone(), code.clone());
         async move { client.reset_to(&receipt, &code, &format!("horse battery {n}")).await }
@@ -108,25 +117,26 @@ async fn of_ten_right_codes_at_once_one_changes_the_password() {
     assert_eq!(stack.database.count("SELECT count(*) FROM password_changes").await, 1);
 }
 
-/// There is one thread, and somebody's old hash keeps it longer than anybody's is kept now.
+/// There is one hash thread, and verifying a hash with very expensive parameters occupies it for longer than
+/// `HASH_QUEUE_MS`.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_overload_costs_no_try() {
+async fn overloaded_reset_costs_no_attempt() {
     let mut stack = Stack::prepare(&[("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")]).await;
     stack.client = stack.start_api(&[]).await.client.clone();
     stack.start_worker(&[]).await;
-    stack.account(ADA).await;
-    let (receipt, code) = stack.forgotten(ADA, 3).await;
-    let old = HASH.replace("m=19456,t=2", "m=65536,t=64");
-    let slow = "INSERT INTO users (id, email, password_hash, activated_at, updated_at) \
+    stack.create_account(ADA).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 3).await;
+    let expensive_hash = OTHER_PASSWORD_HASH.replace("m=19456,t=2", "m=65536,t=64");
+    let insert = "INSERT INTO users (id, email, password_hash, activated_at, updated_at) \
         VALUES (gen_random_uuid(), 'slow@example.com', $1, now(), now())";
-    stack.database.execute(slow, &[&old]).await;
-    let impatient = stack.start_api(&[("HASH_THREADS", "1"), ("HASH_QUEUE_MS", "100")]).await.client;
+    stack.database.execute(insert, &[&expensive_hash]).await;
+    let busy_client = stack.start_api(&[("HASH_THREADS", "1"), ("HASH_QUEUE_MS", "100")]).await.client;
 
-    let before = impatient.clone();
-    let login = tokio::spawn(async move { before.login("slow@example.com", PASSWORD).await });
-    let tried = "SELECT count(*) FROM lockouts WHERE cardinality(failures) = 1";
-    stack.database.becomes(tried, 2).await;
-    assert_eq!(impatient.reset(&receipt, &code).await.problem(), (503, "overloaded".into()));
+    let login_client = busy_client.clone();
+    let login = tokio::spawn(async move { login_client.login("slow@example.com", PASSWORD).await });
+    let reserved = "SELECT count(*) FROM lockouts WHERE cardinality(failures) = 1";
+    stack.database.wait_for_count(reserved, 2).await;
+    assert_eq!(busy_client.reset(&receipt, &code).await.problem(), (503, "overloaded".into()));
     assert_eq!(login.await.unwrap().status, 401);
     assert_eq!(stack.client.reset_receipt(&receipt).await["attempts_left"], 3);
     assert_eq!(stack.database.count("SELECT sum(wrong)::bigint FROM guesses").await, 0);
@@ -134,25 +144,25 @@ async fn an_overload_costs_no_try() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_that_is_wrong_with_a_reset_is_said_before_a_try_is_counted() {
+async fn reset_validation_errors_cost_no_attempt() {
     let stack = Stack::start().await;
-    stack.account(ADA).await;
-    let (receipt, code) = stack.forgotten(ADA, 3).await;
-    let faults = |answer: support::client::Answer| {
+    stack.create_account(ADA).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 3).await;
+    let field_errors = |answer: support::client::Answer| {
         assert_eq!(answer.problem(), (422, "invalid-input".into()));
-        let fault = |fault: &serde_json::Value| format!("{} {}", fault["field"], fault["code"]).replace('"', "");
-        answer.json()["errors"].as_array().unwrap().iter().map(fault).collect::<Vec<_>>()
+        let describe = |error: &serde_json::Value| format!("{} {}", error["field"], error["code"]).replace('"', "");
+        answer.json()["errors"].as_array().unwrap().iter().map(describe).collect::<Vec<_>>()
     };
-    let nothing = stack.client.post("/v1/users/password/reset", &json!({})).await;
-    assert_eq!(faults(nothing), ["receipt required", "code required", "password required"]);
+    let empty = stack.client.post("/v1/users/password/reset", &json!({})).await;
+    assert_eq!(field_errors(empty), ["receipt required", "code required", "password required"]);
     assert_eq!(
-        faults(stack.client.reset_to("7", "00 42", "short").await),
+        field_errors(stack.client.reset_to("7", "00 42", "short").await),
         ["receipt invalid", "code invalid", "password too-short"]
     );
-    assert_eq!(faults(stack.client.reset_to(&receipt, &code, "password").await), ["password too-common"]);
-    assert_eq!(faults(stack.client.reset_to(&receipt, &code, "ada@example.com1").await), ["password is-address"]);
-    assert_eq!(faults(stack.client.forgot("not an address").await), ["email invalid"]);
-    assert_eq!(faults(stack.client.forgot("").await), ["email required"]);
+    assert_eq!(field_errors(stack.client.reset_to(&receipt, &code, "password").await), ["password too-common"]);
+    assert_eq!(field_errors(stack.client.reset_to(&receipt, &code, "ada@example.com1").await), ["password is-address"]);
+    assert_eq!(field_errors(stack.client.request_reset("not an address").await), ["email invalid"]);
+    assert_eq!(field_errors(stack.client.request_reset("").await), ["email required"]);
     let unknown = "b0e5f5c6-6a0e-4d0c-9a3b-3f8f4f0f9b52";
     assert_eq!(stack.client.reset(unknown, &code).await.problem(), (404, "not-found".into()));
     let read = stack.client.get(&format!("/v1/users/password/forgot/{unknown}")).await;
@@ -161,23 +171,26 @@ async fn all_that_is_wrong_with_a_reset_is_said_before_a_try_is_counted() {
     assert_eq!(stack.client.reset(&receipt, &code).await.status, 204);
 }
 
-/// What lay in the queue for a code that opens nothing any more is not mailed.
+/// A reset code that is in the queue when the account is deleted is not mailed.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_erased_takes_the_resets_along() {
+async fn account_deletion_deletes_pending_resets() {
     let mut stack = Stack::prepare(&[]).await;
     stack.client = stack.start_api(&[]).await.client.clone();
     let worker = stack.start_worker(&[]).await;
-    stack.account(ADA).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries", 2).await;
+    stack.create_account(ADA).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries", 2).await;
     worker.stop().await.unwrap();
     let token = stack.client.token(ADA).await;
-    let receipt = stack.client.forgot(ADA).await.receipt();
-    stack.queue_holds(&stack.topology.queue, 1).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    let receipt = stack.client.request_reset(ADA).await.receipt();
+    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
     assert_eq!(stack.database.count("SELECT count(*) FROM resets").await, 0);
     assert_eq!(stack.client.reset(&receipt, "00000000").await.problem(), (404, "not-found".into()));
     stack.start_worker(&[]).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1).await;
+    stack
+        .database
+        .wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1)
+        .await;
     assert_eq!(stack.mail_server.mails_to(ADA).len(), 2);
 }

@@ -1,10 +1,10 @@
-//! A session: who gets one, how it is used, how it ends.
+//! Sessions: log-in, use, log-out and expiry.
 
 use serde_json::json;
 
-use crate::limits::network_limits::{HERE, scope};
+use crate::limits::network_limits::{NETWORK_A, status_and_scope};
 use support::{
-    client::{Answer, Client, PASSWORD, at_once_or_again, count, send},
+    client::{Answer, Client, PASSWORD, concurrently_with_retry, count, send},
     stack::Stack,
 };
 
@@ -16,7 +16,7 @@ async fn me(client: &Client, token: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_came_in_logs_in_is_somebody_and_logs_out() {
+async fn login_opens_a_session_and_logout_ends_it() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
     let user = stack.client.activate(ADA, &code).await.json();
@@ -38,11 +38,11 @@ async fn who_came_in_logs_in_is_somebody_and_logs_out() {
         assert_eq!(answer.problem(), (401, "unauthenticated".into()), "{method} {path}");
         assert_eq!(answer.header("www-authenticate"), BEARER);
     }
-    assert_eq!(me(&stack.client, &other).await.status, 200, "one session is no other");
+    assert_eq!(me(&stack.client, &other).await.status, 200, "log-out ends only its own session");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sixth_session_ends_the_first() {
+async fn sixth_session_ends_the_oldest() {
     let stack = Stack::start().await;
     stack.sign_up_and_activate(ADA).await;
     stack.sign_up_and_activate("bob@example.com").await;
@@ -64,16 +64,16 @@ async fn the_sixth_session_ends_the_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_twenty_logins_at_once_five_sessions_stay() {
+async fn twenty_concurrent_logins_leave_five_sessions() {
     let stack = Stack::start().await;
     stack.sign_up_and_activate(ADA).await;
-    let home = stack.client.clone();
-    let answers = at_once_or_again(20, |_| {
-        let client = home.clone();
+    let client = stack.client.clone();
+    let answers = concurrently_with_retry(20, |_| {
+        let client = client.clone();
         async move { client.login(ADA, PASSWORD).await }
     })
     .await;
-    assert_eq!(count(&answers), [(200, 20)].into(), "a right password is no failure, however many come at once");
+    assert_eq!(count(&answers), [(200, 20)].into(), "concurrent correct passwords are no failures");
     let mut alive = 0;
     for answer in &answers {
         alive += u32::from(me(&stack.client, answer.json()["token"].as_str().unwrap()).await.status == 200);
@@ -84,80 +84,88 @@ async fn of_twenty_logins_at_once_five_sessions_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_ends_when_its_time_is_over() {
+async fn session_expires_after_its_lifetime() {
     let mut stack = Stack::prepare(&[]).await;
     let long = stack.start_api(&[]).await;
     let short = stack.start_api(&[("SESSION_TTL_SECONDS", "600")]).await;
     stack.start_worker(&[]).await;
     stack.client = long.client.clone();
     stack.sign_up_and_activate(ADA).await;
-    let (day, minutes) = (long.client.token(ADA).await, short.client.token(ADA).await);
+    let (day_token, minutes_token) = (long.client.token(ADA).await, short.client.token(ADA).await);
     stack.database.age(540).await;
-    assert_eq!(me(&stack.client, &minutes).await.status, 200);
+    assert_eq!(me(&stack.client, &minutes_token).await.status, 200);
     stack.database.age(60).await;
-    assert_eq!(me(&stack.client, &minutes).await.problem(), (401, "unauthenticated".into()));
-    assert_eq!(stack.client.bearer("POST", "/v1/users/logout", &minutes).await.status, 401);
-    assert_eq!(stack.client.bearer("DELETE", "/v1/users/me", &minutes).await.status, 401);
+    assert_eq!(me(&stack.client, &minutes_token).await.problem(), (401, "unauthenticated".into()));
+    assert_eq!(stack.client.bearer("POST", "/v1/users/logout", &minutes_token).await.status, 401);
+    assert_eq!(stack.client.bearer("DELETE", "/v1/users/me", &minutes_token).await.status, 401);
     stack.database.age(86_400 - 660).await;
-    assert_eq!(me(&stack.client, &day).await.status, 200);
+    assert_eq!(me(&stack.client, &day_token).await.status, 200);
     stack.database.age(60).await;
-    assert_eq!(me(&stack.client, &day).await.status, 401);
+    assert_eq!(me(&stack.client, &day_token).await.status, 401);
 }
 
+/// A pending registration cannot log in, and only the correct password reveals it: a wrong one gets the same answer at
+/// a pending, an unknown and an invalid address.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pending_registration_has_no_session_and_tells_only_its_owner() {
+async fn login_reveals_a_pending_registration_to_its_owner_only() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
-    let here = stack.client.at(HERE);
+    let network_a = stack.client.from_address(NETWORK_A);
     for _ in 0..9 {
-        assert_eq!(here.login(ADA, PASSWORD).await.problem(), (403, "not-activated".into()));
+        assert_eq!(network_a.login(ADA, PASSWORD).await.problem(), (403, "not-activated".into()));
     }
-    let mut refused = vec![];
+    let mut problems = vec![];
     for email in [ADA, "unknown@example.com", "not an address"] {
         let answer = stack.client.login(email, "not the password").await;
         assert_eq!(answer.problem(), (401, "unauthenticated".into()), "{email}");
         assert_eq!(answer.header("www-authenticate"), r#"Basic realm="vestibule", charset="UTF-8""#);
         let mut body = answer.json();
         body["request_id"].take();
-        refused.push(body);
+        problems.push(body);
     }
-    assert!(refused.windows(2).all(|two| two[0] == two[1]), "{refused:?}");
+    assert!(problems.windows(2).all(|pair| pair[0] == pair[1]), "{problems:?}");
 
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    assert_eq!(stack.client.register_with(ADA, "a stranger's password").await.status, 202);
-    assert_eq!(stack.client.login(ADA, "a stranger's password").await.problem().0, 403, "as if nobody had an account");
+    assert_eq!(stack.client.register_with(ADA, "an attacker's password").await.status, 202);
+    assert_eq!(
+        stack.client.login(ADA, "an attacker's password").await.problem().0,
+        403,
+        "as at an address without an account"
+    );
     assert_eq!(stack.client.login(ADA, PASSWORD).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_passwords_count_together_wherever_they_are_given() {
+async fn wrong_passwords_at_all_endpoints_share_one_limit() {
     let stack = Stack::start().await;
     stack.sign_up_and_activate(ADA).await;
-    let here = stack.client.at(HERE);
+    let network_a = stack.client.from_address(NETWORK_A);
     for _ in 0..2 {
-        assert_eq!(here.login(ADA, "not her password").await.status, 401);
+        assert_eq!(network_a.login(ADA, "not her password").await.status, 401);
         let body = json!({ "code": "0000" });
-        assert_eq!(here.activate_with(ADA, "not her password", &body).await.status, 401);
+        assert_eq!(network_a.activate_with(ADA, "not her password", &body).await.status, 401);
     }
-    assert_eq!(here.login(ADA, PASSWORD).await.status, 200, "and the right one forgives them");
+    assert_eq!(network_a.login(ADA, PASSWORD).await.status, 200, "the correct password resets the failures");
     for _ in 0..5 {
-        assert_eq!(here.login(ADA, "not her password").await.status, 401);
+        assert_eq!(network_a.login(ADA, "not her password").await.status, 401);
     }
-    let refused = here.login(ADA, PASSWORD).await;
-    assert_eq!(scope(&refused), (429, json!("account")));
-    assert!((840..=900).contains(&refused.header("retry-after").parse::<i64>().unwrap()), "{refused:?}");
-    assert_eq!(scope(&here.activate(ADA, "0000").await), (429, json!("account")));
-    assert_eq!(stack.client.login(ADA, PASSWORD).await.status, 200, "from elsewhere she comes in");
+    let rejected = network_a.login(ADA, PASSWORD).await;
+    assert_eq!(status_and_scope(&rejected), (429, json!("account")));
+    assert!((840..=900).contains(&rejected.header("retry-after").parse::<i64>().unwrap()), "{rejected:?}");
+    assert_eq!(status_and_scope(&network_a.activate(ADA, "0000").await), (429, json!("account")));
+    assert_eq!(stack.client.login(ADA, PASSWORD).await.status, 200, "other networks are not locked out");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s_27_odd_bearer_headers_are_simply_wrong() {
+async fn s_27_malformed_bearer_headers_are_unauthenticated() {
     let stack = Stack::start().await;
     stack.sign_up_and_activate(ADA).await;
     let token = stack.client.token(ADA).await;
     let guess = "A".repeat(43);
-    let odd = ["", "Bearer", "Bearer ", "Bearer %%%", &token, &format!("Basic {token}"), &format!("Bearer {guess}")];
-    for header in odd.into_iter().chain([format!("Bearer {token}=").as_str(), &format!("Bearer {token} {token}")]) {
+    let malformed =
+        ["", "Bearer", "Bearer ", "Bearer %%%", &token, &format!("Basic {token}"), &format!("Bearer {guess}")];
+    for header in malformed.into_iter().chain([format!("Bearer {token}=").as_str(), &format!("Bearer {token} {token}")])
+    {
         let request = stack.client.request("GET", "/v1/users/me").header("Authorization", header);
         let answer = send(request).await;
         assert_eq!(answer.problem(), (401, "unauthenticated".into()), "{header}");

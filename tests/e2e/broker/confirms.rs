@@ -1,4 +1,4 @@
-//! That a confirm belongs to the message it was given for, on a real broker.
+//! Publisher confirms are matched to their messages, on a real broker.
 
 use std::sync::Arc;
 
@@ -13,39 +13,41 @@ use tokio::task::JoinSet;
 const TASKS: usize = 8;
 const MESSAGES: usize = 2_000;
 
-async fn queue(channel: &Channel, limits: &[(&str, AMQPValue)]) -> String {
+/// Declares an exclusive queue with these arguments, and returns its name.
+async fn declare_queue(channel: &Channel, extra_arguments: &[(&str, AMQPValue)]) -> String {
     let mut arguments = FieldTable::default();
-    for (name, value) in limits {
+    for (name, value) in extra_arguments {
         arguments.insert((*name).into(), value.clone());
     }
-    let own = QueueDeclareOptions { exclusive: true, ..Default::default() };
-    channel.queue_declare("".into(), own, arguments).await.unwrap().name().as_str().to_owned()
+    let exclusive = QueueDeclareOptions { exclusive: true, ..Default::default() };
+    channel.queue_declare("".into(), exclusive, arguments).await.unwrap().name().as_str().to_owned()
 }
 
-/// lapin counts a message and sends it in two steps. Between them another one may be sent, and then each has the confirm
-/// of the other: what the broker refused is taken for delivered.
+/// lapin numbers a message and sends it in two steps. If another task publishes in between, each message gets the
+/// confirm of the other one: a message that the broker rejected would count as delivered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_at_once_each_has_its_own() {
-    let url = std::env::var("AMQP_URL").expect("AMQP_URL: scripts/with-servers gives one");
+async fn concurrent_publishes_get_their_own_confirms() {
+    let url = std::env::var("AMQP_URL").expect("AMQP_URL is not set: run the tests with `make test`");
     let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
-    let refuses =
+    let reject_all =
         [("x-max-length", AMQPValue::LongInt(0)), ("x-overflow", AMQPValue::LongString("reject-publish".into()))];
-    let queues = Arc::new([queue(&channel, &[]).await, queue(&channel, &refuses).await]);
+    let queues = Arc::new([declare_queue(&channel, &[]).await, declare_queue(&channel, &reject_all).await]);
     let confirms = ConfirmedChannel::open(&connection).await.unwrap();
 
     let mut tasks = JoinSet::new();
     for _ in 0..TASKS {
-        let (confirms, queues) = (confirms.clone(), Arc::clone(&queues));
+        let confirms = confirms.clone();
+        let queues = Arc::clone(&queues);
         tasks.spawn(async move {
-            let mut strangers = 0;
-            for turn in 0..MESSAGES {
-                let to = To { exchange: "", routing_key: &queues[turn % 2], mandatory: true };
+            let mut mismatches = 0;
+            for n in 0..MESSAGES {
+                let to = To { exchange: "", routing_key: &queues[n % 2], mandatory: true };
                 let confirm = confirms.publish(to, b"", BasicProperties::default()).await.unwrap();
-                let expected = if turn % 2 == 0 { Confirmation::Ack(None) } else { Confirmation::Nack(None) };
-                strangers += usize::from(confirm.await.unwrap() != expected);
+                let expected = if n % 2 == 0 { Confirmation::Ack(None) } else { Confirmation::Nack(None) };
+                mismatches += usize::from(confirm.await.unwrap() != expected);
             }
-            strangers
+            mismatches
         });
     }
     assert_eq!(tasks.join_all().await.iter().sum::<usize>(), 0, "confirms of other messages");

@@ -1,4 +1,4 @@
-//! What other services hear of: each deed once it is committed, by ids, and never at the expense of a mail.
+//! CloudEvents for other services: one for each committed change, with ids only, and never at the cost of a mail.
 
 use std::{
     collections::HashSet,
@@ -14,8 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use support::{
     client::PASSWORD,
-    database::server,
-    event_listener::{Listener, ReceivedEvent},
+    database::server_url,
+    event_listener::{EventListener, ReceivedEvent},
     proxy::{Proxy, ProxyMode},
     stack::Stack,
 };
@@ -24,12 +24,12 @@ const ADA: &str = "ada.lovelace@example.com";
 const EVENTS: &str = "SELECT count(*) FROM outbox WHERE message ? 'specversion'";
 const MAILS: &str = "SELECT count(*) FROM outbox WHERE message ? 'kind'";
 
-/// What every event must have, whatever happened; returns its type and its data.
-fn check(heard: &ReceivedEvent) -> (&str, &Value) {
-    let (event, properties) = (&heard.event, &heard.properties);
+/// Checks the attributes that every event has, and returns its type and its data.
+fn check(received: &ReceivedEvent) -> (&str, &Value) {
+    let ReceivedEvent { event, routing_key, properties } = received;
     let text = |name: &str| event[name].as_str().unwrap_or_else(|| panic!("no {name}: {event}"));
     assert_eq!((text("specversion"), text("source")), ("1.0", "http://localhost:8000"));
-    assert_eq!((text("datacontenttype"), text("type")), ("application/json", heard.routing_key.as_str()));
+    assert_eq!((text("datacontenttype"), text("type")), ("application/json", routing_key.as_str()));
     assert!(text("time").ends_with('Z') && text("time").contains('T'), "{event}");
     assert!(text("subject").parse::<uuid::Uuid>().is_ok(), "{event}");
     assert_eq!(properties.message_id().as_ref().unwrap().as_str(), text("id"));
@@ -39,124 +39,121 @@ fn check(heard: &ReceivedEvent) -> (&str, &Value) {
     assert_eq!(header, &AMQPValue::LongString(text("traceparent").into()));
     let mut names: Vec<_> = event.as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
-    let ours = ["data", "datacontenttype", "id", "source", "specversion", "subject", "time", "traceparent", "type"];
-    assert_eq!(names, ours);
+    let expected = ["data", "datacontenttype", "id", "source", "specversion", "subject", "time", "traceparent", "type"];
+    assert_eq!(names, expected);
     (text("type"), &event["data"])
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_registers_and_comes_in_is_two_events_without_an_address() {
+async fn sign_up_publishes_two_events_without_email() {
     let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
-    let (all, deleted) = (Listener::to(&stack, "user.*").await, Listener::to(&stack, "user.deleted").await);
-    let registration = stack.client.register_once("key", ADA, PASSWORD).await.registration();
-    // Neither of these is a registration: the request again, another code, and one that is refused.
-    assert_eq!(stack.client.register_once("key", ADA, PASSWORD).await.registration(), registration);
+    let listener = EventListener::subscribe(&stack, "user.*").await;
+    let deletions = EventListener::subscribe(&stack, "user.deleted").await;
+    let registration = stack.client.register_with_key("key", ADA, PASSWORD).await.registration();
+    // None of these is a registration: the repeated request, another code, and a rejected request.
+    assert_eq!(stack.client.register_with_key("key", ADA, PASSWORD).await.registration(), registration);
     stack.mail_server.mail_to(ADA).await;
     assert_eq!(stack.client.resend(ADA).await.status, 202);
     assert_eq!(stack.client.register_with("nobody", PASSWORD).await.status, 422);
     let code = stack.mail_server.nth_mail_to(ADA, 2).await.code();
-    stack.client.receipt_when(&registration, "sent").await;
+    stack.client.wait_for_receipt(&registration, "sent").await;
     let user = stack.client.activate(ADA, &code).await;
     assert_eq!(user.status, 200, "{user:?}");
     let user = user.json();
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
 
-    let heard = all.hears(2).await;
-    assert_eq!(check(&heard[0]), ("user.registered", &json!({ "registration": registration })));
-    assert_eq!(heard[0].event["subject"], json!(registration));
-    assert_eq!(check(&heard[1]), ("user.activated", &json!({ "user": user["id"], "registration": registration })));
-    assert_eq!(heard[1].event["subject"], user["id"]);
-    assert_eq!(heard[1].event["time"], user["activated_at"]);
-    for ReceivedEvent { event, properties, .. } in &heard {
+    let events = listener.receive_exactly(2).await;
+    assert_eq!(check(&events[0]), ("user.registered", &json!({ "registration": registration })));
+    assert_eq!(events[0].event["subject"], json!(registration));
+    assert_eq!(check(&events[1]), ("user.activated", &json!({ "user": user["id"], "registration": registration })));
+    assert_eq!(events[1].event["subject"], user["id"]);
+    assert_eq!(events[1].event["time"], user["activated_at"]);
+    for ReceivedEvent { event, properties, .. } in &events {
         let text = format!("{event} {properties:?}").to_lowercase();
         assert!(!text.contains("lovelace") && !text.contains('@'), "{text}");
     }
-    assert_eq!(deleted.waiting().await, 0);
+    assert_eq!(deletions.queue_length().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_it_is_wanted_they_carry_the_address() {
+async fn events_carry_email_when_configured() {
     let stack = Stack::start_with(&[("EVENTS_WITH_EMAIL", "true")]).await;
-    let listener = Listener::to(&stack, "user.*").await;
+    let listener = EventListener::subscribe(&stack, "user.*").await;
     let (registration, code) = stack.sign_up(ADA).await;
     let user = stack.client.activate(ADA, &code).await.json();
-    let heard = listener.hears(2).await;
-    assert_eq!(check(&heard[0]).1, &json!({ "registration": registration, "email": ADA }));
-    assert_eq!(check(&heard[1]).1, &json!({ "user": user["id"], "registration": registration, "email": ADA }));
+    let events = listener.receive_exactly(2).await;
+    assert_eq!(check(&events[0]).1, &json!({ "registration": registration, "email": ADA }));
+    assert_eq!(check(&events[1]).1, &json!({ "user": user["id"], "registration": registration, "email": ADA }));
 }
 
-/// I-15: who listens does not learn either whether the address of a registration has an account.
+/// I-15: a listener cannot tell whether the address of a registration already has an account.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registration_of_an_address_with_an_account_is_an_event_like_any_other() {
+async fn registration_event_hides_existing_account() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     stack.database.age(60).await;
-    let listener = Listener::to(&stack, "#").await;
+    let listener = EventListener::subscribe(&stack, "#").await;
     let mut registrations = Vec::new();
     for email in [ADA, "new@example.com"] {
         registrations.push(stack.client.register_with(email, "a stranger's password").await.registration());
     }
-    let heard = listener.hears(2).await;
+    let events = listener.receive_exactly(2).await;
     for registration in registrations {
-        let event = heard.iter().find(|one| one.event["subject"] == json!(registration)).unwrap();
+        let event = events.iter().find(|received| received.event["subject"] == json!(registration)).unwrap();
         assert_eq!(check(event), ("user.registered", &json!({ "registration": registration })));
     }
     stack.mail_server.nth_mail_to(ADA, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nobody_listens_nothing_waits() {
+async fn events_without_listener_are_not_kept() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
-    // Who comes later hears what is later.
-    let listener = Listener::to(&stack, "#").await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
+    // A listener that binds its queue later receives only later events.
+    let listener = EventListener::subscribe(&stack, "#").await;
     stack.sign_up("later@example.com").await;
-    assert_eq!(check(&listener.hears(1).await[0]).0, "user.registered");
+    assert_eq!(check(&listener.receive_exactly(1).await[0]).0, "user.registered");
 }
 
-/// All that was committed, by id, and nothing else.
+/// Exactly the committed events are published, compared by id.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happens_while_the_broker_is_away_is_told_when_it_is_back() {
+async fn events_are_published_after_a_broker_outage() {
     let stack = Stack::prepare(&[]).await;
-    let listener = Listener::to(&stack, "user.*").await;
-    let (proxy, url) = Proxy::before(&server("AMQP_URL")).await;
+    let listener = EventListener::subscribe(&stack, "user.*").await;
+    let (proxy, url) = Proxy::in_front_of(&server_url("AMQP_URL")).await;
     let api = stack.start_api(&[("AMQP_URL", &url)]).await;
-    api.has_all().await;
-    proxy.set(ProxyMode::Cut);
+    api.wait_until_all_checks_pass().await;
+    proxy.set(ProxyMode::Closed);
     let mut registrations = HashSet::new();
     for n in 0..5 {
         registrations.insert(api.client.register(&format!("u{n}@example.com")).await.registration());
     }
     let rows = stack.database.client().query("SELECT id::text FROM outbox WHERE message ? 'specversion'", &[]).await;
     let committed: HashSet<String> = rows.unwrap().iter().map(|row| row.get(0)).collect();
-    assert_eq!((committed.len(), listener.waiting().await), (5, 0));
+    assert_eq!((committed.len(), listener.queue_length().await), (5, 0));
     proxy.set(ProxyMode::Open);
-    let heard = listener.hears(5).await;
-    let text = |one: &ReceivedEvent, name: &str| one.event[name].as_str().unwrap().to_owned();
-    assert_eq!(heard.iter().map(|one| text(one, "id")).collect::<HashSet<_>>(), committed);
-    assert_eq!(heard.iter().map(|one| text(one, "subject")).collect::<HashSet<_>>(), registrations);
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    let events = listener.receive_exactly(5).await;
+    let text = |received: &ReceivedEvent, name: &str| received.event[name].as_str().unwrap().to_owned();
+    assert_eq!(events.iter().map(|received| text(received, "id")).collect::<HashSet<_>>(), committed);
+    assert_eq!(events.iter().map(|received| text(received, "subject")).collect::<HashSet<_>>(), registrations);
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
 }
 
-/// A way to the broker that counts the connections.
-async fn counted(url: &str) -> (Arc<AtomicU32>, String) {
-    let target = url.rsplit('@').next().unwrap().split('/').next().unwrap().to_owned();
-    let target = if target.contains(':') { target } else { format!("{target}:5672") };
+/// Starts a proxy to the broker that counts connections: the counter, and the URL of the proxy.
+async fn counting_proxy(url: &str) -> (Arc<AtomicU32>, String) {
+    let host = url.rsplit('@').next().unwrap().split('/').next().unwrap();
+    let target = if host.contains(':') { host.to_owned() } else { format!("{host}:5672") };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let here = url.replacen(
-        url.rsplit('@').next().unwrap().split('/').next().unwrap(),
-        &listener.local_addr().unwrap().to_string(),
-        1,
-    );
+    let proxy_url = url.replacen(host, &listener.local_addr().unwrap().to_string(), 1);
     let connections = Arc::new(AtomicU32::new(0));
-    let counting = Arc::clone(&connections);
+    let counter = Arc::clone(&connections);
     tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {
-            counting.fetch_add(1, SeqCst);
+            counter.fetch_add(1, SeqCst);
             let target = target.clone();
             tokio::spawn(async move {
                 let mut far = TcpStream::connect(target).await.unwrap();
@@ -164,36 +161,36 @@ async fn counted(url: &str) -> (Arc<AtomicU32>, String) {
             });
         }
     });
-    (connections, here)
+    (connections, proxy_url)
 }
 
-/// What somebody else does with a queue of theirs must cost no mail its connection, nor its place.
+/// A full queue of another service must not cost mails their connection or their capacity in the relay.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listener_whose_queue_refuses_keeps_no_mail_waiting() {
+async fn rejecting_listener_queue_delays_no_mail() {
     let stack = Stack::prepare(&[]).await;
     let mut full = FieldTable::default();
     full.insert("x-max-length".into(), AMQPValue::LongInt(1));
     full.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
-    let listener = Listener::with(&stack, "#", full).await;
-    let (connections, url) = counted(&server("AMQP_URL")).await;
+    let listener = EventListener::subscribe_with(&stack, "#", full).await;
+    let (connections, url) = counting_proxy(&server_url("AMQP_URL")).await;
     let api = stack.start_api(&[("AMQP_URL", &url)]).await;
-    api.has_all().await;
+    api.wait_until_all_checks_pass().await;
     for n in 0..10 {
         assert_eq!(api.client.register(&format!("u{n}@example.com")).await.status, 202);
     }
-    stack.queue_holds(&stack.topology.queue, 10).await;
-    stack.database.becomes(MAILS, 0).await;
-    // All of them were tried: they rest.
-    let resting = format!("{EVENTS} AND leased_until > clock_timestamp() + interval '16 s'");
-    stack.database.becomes(&resting, 9).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 10).await;
+    stack.database.wait_for_count(MAILS, 0).await;
+    // All events were tried, and those that were rejected are postponed.
+    let postponed = format!("{EVENTS} AND leased_until > clock_timestamp() + interval '16 s'");
+    stack.database.wait_for_count(&postponed, 9).await;
     assert_eq!(stack.database.count(EVENTS).await, 9);
-    assert_eq!((connections.load(SeqCst), listener.waiting().await), (1, 1));
-    // The older they are, the longer.
+    assert_eq!((connections.load(SeqCst), listener.queue_length().await), (1, 1));
+    // The older an event is, the longer it is postponed.
     let due = "UPDATE outbox SET leased_until = clock_timestamp(), due_at = clock_timestamp()";
     stack.database.execute(&format!("{due}, created_at = created_at - interval '1 h'"), &[]).await;
-    stack.database.becomes(&format!("{EVENTS} AND due_at > clock_timestamp() + interval '5 min'"), 9).await;
-    listener.leave().await;
-    // Under load the broker may be too slow to confirm in time: then they rest once more.
+    stack.database.wait_for_count(&format!("{EVENTS} AND due_at > clock_timestamp() + interval '5 min'"), 9).await;
+    listener.delete_queue().await;
+    // Under load the broker may confirm too late: then the events are postponed once more.
     while stack.database.count(EVENTS).await > 0 {
         stack.database.execute(&format!("{due} WHERE due_at > clock_timestamp()"), &[]).await;
     }

@@ -1,4 +1,4 @@
-//! What becomes of a mail when the mail server is not in the mood.
+//! Mail server errors: retries, permanent rejections, and what happens to codes that expire meanwhile.
 
 use serde_json::json;
 
@@ -10,46 +10,46 @@ use support::{
 const ADA: &str = "ada@example.com";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_for_now_is_tried_again() {
-    for stack in Stack::start_before_both().await {
+async fn temporary_rejection_is_retried() {
+    for stack in Stack::start_with_and_without_pipelining().await {
         stack.mail_server.script(ADA, [Behaviour::Reply { at: Stage::Rcpt, code: 451 }, Behaviour::Cut(Stage::Data)]);
         let registration = stack.client.register(ADA).await.registration();
         stack.mail_server.nth_attempt(ADA, 2).await;
         let mail = stack.mail_server.mail_to(ADA).await;
-        stack.client.receipt_when(&registration, "sent").await;
+        stack.client.wait_for_receipt(&registration, "sent").await;
         assert_eq!(stack.client.activate(ADA, &mail.code()).await.status, 200);
         assert_eq!(stack.mail_server.attempts(ADA).len(), 3 + stack.mail_server.mails_to(ADA).len() - 1);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_for_good_is_told_by_the_receipt() {
-    for stack in Stack::start_before_both().await {
+async fn permanent_rejection_makes_the_receipt_undeliverable() {
+    for stack in Stack::start_with_and_without_pipelining().await {
         for (email, at, code) in [("a@example.com", Stage::Rcpt, 550), ("b@example.com", Stage::Dot, 554)] {
             stack.mail_server.script(email, [Behaviour::Reply { at, code }]);
             let registration = stack.client.register(email).await.registration();
-            stack.client.receipt_when(&registration, "undeliverable").await;
+            stack.client.wait_for_receipt(&registration, "undeliverable").await;
             assert_eq!(stack.mail_server.attempts(email).len(), 1);
         }
-        // The next one to the same address may fare better.
+        // A permanent rejection does not block later mails to the address.
         stack.database.age(60).await;
         assert_eq!(stack.client.resend("a@example.com").await.status, 202);
         let code = stack.mail_server.mail_to("a@example.com").await.code();
         let registration =
             stack.database.client().query_one("SELECT id::text FROM registrations WHERE email = 'a@example.com'", &[]);
-        stack.client.receipt_when(registration.await.unwrap().get(0), "sent").await;
+        stack.client.wait_for_receipt(registration.await.unwrap().get(0), "sent").await;
         assert_eq!(stack.client.activate("a@example.com", &code).await.status, 200);
     }
 }
 
-/// I-06: the same message, the same code, the same Message-ID.
+/// I-06: a connection that breaks after the final dot may cause a second mail, with the same Message-ID and code.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_breaks_after_the_dot_may_repeat_the_same_mail() {
-    for stack in Stack::start_before_both().await {
+async fn connection_lost_after_data_repeats_the_same_mail() {
+    for stack in Stack::start_with_and_without_pipelining().await {
         stack.mail_server.script(ADA, [Behaviour::AcceptThenCut, Behaviour::Cut(Stage::Dot)]);
         let registration = stack.client.register(ADA).await.registration();
         let first = stack.mail_server.mail_to(ADA).await;
-        let receipt = stack.client.receipt_when(&registration, "sent").await;
+        let receipt = stack.client.wait_for_receipt(&registration, "sent").await;
         for mail in stack.mail_server.mails_to(ADA) {
             assert_eq!((&mail.message_id, mail.code()), (&first.message_id, first.code()));
         }
@@ -58,28 +58,30 @@ async fn a_connection_that_breaks_after_the_dot_may_repeat_the_same_mail() {
     }
 }
 
-/// I-11: codes that died while they waited are on record, and nobody gets them.
+/// I-11: a code that expired or was superseded while its mail waited is recorded as dropped and not mailed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_code_is_recorded_and_never_mailed() {
+async fn dead_code_is_recorded_and_never_mailed() {
     let stack = Stack::prepare(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
     let api = stack.start_api(&[]).await;
     let old = api.client.register("old@example.com").await.registration();
     assert_eq!(api.client.register(ADA).await.status, 202);
-    stack.database.execute("UPDATE codes SET deadline = clock_timestamp() FROM registrations r WHERE r.id = registration_id AND email = 'old@example.com'", &[]).await;
+    let expire = "UPDATE codes SET deadline = clock_timestamp() FROM registrations r \
+        WHERE r.id = registration_id AND email = 'old@example.com'";
+    stack.database.execute(expire, &[]).await;
     assert_eq!(api.client.resend(ADA).await.status, 202);
     stack.start_worker(&[]).await;
     stack.mail_server.mail_to(ADA).await;
-    api.client.receipt_when(&old, "expired").await;
+    api.client.wait_for_receipt(&old, "expired").await;
     assert_eq!((stack.mail_server.mails_to("old@example.com").len(), stack.mail_server.mails_to(ADA).len()), (0, 1));
     let recorded = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why IN ('expired', 'superseded')";
-    stack.database.becomes(recorded, 2).await;
+    stack.database.wait_for_count(recorded, 2).await;
     let answer = api.client.activate("old@example.com", "0000").await;
     assert_eq!(answer.problem(), (410, "code-expired".into()));
 }
 
-/// The minute begins at the 250: time in the queue costs the person nothing.
+/// The 60 s begin with the mail server's 250: time in the queue does not count.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_queue_costs_nothing() {
+async fn code_validity_begins_with_delivery() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     let registration = api.client.register(ADA).await.registration();
@@ -87,14 +89,16 @@ async fn a_slow_queue_costs_nothing() {
     assert_eq!(api.client.receipt(&registration).await["status"], "queued");
     stack.start_worker(&[]).await;
     let code = stack.mail_server.mail_to(ADA).await.code();
-    api.client.receipt_when(&registration, "sent").await;
-    let lives = "SELECT extract(epoch FROM expires_at - sent_at)::bigint FROM codes";
-    assert_eq!(stack.database.count(lives).await, 60);
+    api.client.wait_for_receipt(&registration, "sent").await;
+    let validity = "SELECT extract(epoch FROM expires_at - sent_at)::bigint FROM codes";
+    assert_eq!(stack.database.count(validity).await, 60);
     assert_eq!(api.client.activate(ADA, &code).await.status, 200);
 }
 
+/// I-10: a code that is delivered less than 60 s before its deadline (`CODE_MAX_AGE_SECONDS`) is valid until the
+/// deadline, and the mail says so.
 #[tokio::test(flavor = "multi_thread")]
-async fn near_its_deadline_a_code_lives_no_longer_than_that() {
+async fn code_never_outlives_its_deadline() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     let registration = api.client.register(ADA).await.registration();
@@ -102,31 +106,31 @@ async fn near_its_deadline_a_code_lives_no_longer_than_that() {
     stack.start_worker(&[]).await;
     let mail = stack.mail_server.mail_to(ADA).await;
     assert!(mail.text.contains("seconds") && !mail.text.contains("1 minute"), "{}", mail.text);
-    api.client.receipt_when(&registration, "sent").await;
+    api.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(stack.database.count("SELECT count(*) FROM codes WHERE expires_at = deadline").await, 1);
 }
 
-/// A worker whose secrets differ would mail a code that opens nothing: it must not.
+/// A worker with other `CODE_SECRETS` than the API would mail wrong codes: it retries instead.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_with_other_secrets_mails_nothing() {
+async fn worker_with_other_secrets_mails_nothing() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
-    let drifted = "test:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
-    let wrong = stack.start_worker(&[("CODE_SECRETS", drifted)]).await;
+    let other_secret = "test:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+    let wrong = stack.start_worker(&[("CODE_SECRETS", other_secret)]).await;
     let registration = api.client.register(ADA).await.registration();
-    // It has the message, and sends it to a pause instead of a person.
-    stack.queue_holds(&stack.topology.retry_queue(5), 1).await;
+    // The worker has processed the message: it is in the retry queue.
+    stack.wait_for_queue_length(&stack.topology.retry_queue(5), 1).await;
     wrong.stop().await.unwrap();
     assert_eq!(stack.mail_server.count(), 0);
     stack.start_worker(&[]).await;
     let code = stack.mail_server.mail_to(ADA).await.code();
-    api.client.receipt_when(&registration, "sent").await;
+    api.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(api.client.activate(ADA, &code).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mails_say_what_they_must() {
-    for stack in Stack::start_before_both().await {
+async fn code_mail_has_required_content_and_headers() {
+    for stack in Stack::start_with_and_without_pipelining().await {
         let (registration, code) = stack.sign_up(ADA).await;
         let mail = stack.mail_server.mail_to(ADA).await;
         assert!(mail.text.lines().any(|line| line.trim() == code) && mail.html.contains(&code));

@@ -1,4 +1,4 @@
-//! A worker has more messages in hand than connections to the mail server: what those wait for, and what not.
+//! The SMTP connection pool: a worker holds more messages than it has connections to the mail server.
 
 use std::time::Duration;
 
@@ -9,22 +9,25 @@ use support::{
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
-/// Enough to have somebody else's message come and be read meanwhile, on a disk that stalls, too.
+/// How long a mail occupies the connection: enough for another message to arrive and be read, also on a disk that
+/// stalls.
 const LONG: Duration = Duration::from_secs(8);
-/// Enough for that as a rule; less than a worker has to finish its mails.
+/// The same, usually enough; less than the time a stopping worker has to finish its mails.
 const SHORT: Duration = Duration::from_secs(3);
-const ONE: &[(&str, &str)] = &[("WORKER_CONCURRENCY", "1")];
+/// One connection to the mail server.
+const ONE_CONNECTION: &[(&str, &str)] = &[("WORKER_CONCURRENCY", "1")];
 
-/// Waits until a worker has read what is true about the newest code, and is on to something else.
-pub(crate) async fn newest_code_was_read(stack: &Stack) {
+/// Waits until a worker has read the state of the newest code from the database and gone on. If all
+/// connections are busy, its mail then waits for one.
+pub(crate) async fn wait_until_newest_code_is_read(stack: &Stack) {
     let read = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' \
         AND query LIKE '%takes_writes%' AND pid <> pg_backend_pid() \
         AND query_start > (SELECT max(created_at) FROM codes)";
-    stack.database.becomes(read, 1).await;
+    stack.database.wait_for_count(read, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_connections_than_the_worker_may_have() {
+async fn connections_never_exceed_worker_concurrency() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     for n in 0..12 {
@@ -33,26 +36,27 @@ async fn no_more_connections_than_the_worker_may_have() {
         assert_eq!(api.client.register(&email).await.status, 202);
     }
     stack.start_worker(&[("WORKER_CONCURRENCY", "3")]).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 12).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 12).await;
     assert_eq!((stack.mail_server.count(), stack.mail_server.connections()), (12, 3));
 }
 
-/// There is one connection. It is Ada's for a while, and Bob's mail is written.
-async fn bob_waits_for_adas_connection() -> (Stack, [String; 2]) {
-    let stack = Stack::start_with(ONE).await;
+/// There is one connection, which Ada's slow mail occupies while Bob's composed mail waits for it. Returns both
+/// registrations.
+async fn bobs_mail_awaits_the_connection() -> (Stack, [String; 2]) {
+    let stack = Stack::start_with(ONE_CONNECTION).await;
     stack.mail_server.script(ADA, [Behaviour::Slow(Stage::Dot, LONG)]);
     let ada = stack.client.register(ADA).await.registration();
     stack.mail_server.nth_attempt(ADA, 1).await;
     let bob = stack.client.register(BOB).await.registration();
-    newest_code_was_read(&stack).await;
+    wait_until_newest_code_is_read(&stack).await;
     (stack, [ada, bob])
 }
 
-/// The next mail goes out while the last one is put on record.
+/// The connection sends the next mail while the previous delivery is being recorded.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_does_not_wait_for_postgres() {
-    let (stack, [ada, bob]) = bob_waits_for_adas_connection().await;
-    // Whatever is to be recorded waits from here on, and fails after two seconds.
+async fn connection_is_reused_before_the_delivery_is_recorded() {
+    let (stack, [ada, bob]) = bobs_mail_awaits_the_connection().await;
+    // From here on recording a delivery blocks, and fails after two seconds.
     stack.database.execute("BEGIN", &[]).await;
     stack.database.execute("LOCK TABLE deliveries IN SHARE MODE", &[]).await;
     stack.mail_server.mail_to(BOB).await;
@@ -60,54 +64,58 @@ async fn a_connection_does_not_wait_for_postgres() {
     assert_eq!((stack.database.count(recorded).await, stack.mail_server.connections()), (0, 1));
     stack.database.execute("COMMIT", &[]).await;
     for registration in [ada, bob] {
-        stack.client.receipt_when(&registration, "sent").await;
+        stack.client.wait_for_receipt(&registration, "sent").await;
     }
     assert_eq!(stack.mail_server.count(), 2);
 }
 
-/// I-11: what was true before the wait does not count after it.
+/// I-11: the state of the code is checked again after the wait for a connection.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_code_that_dies_while_it_waits_for_a_connection_is_not_mailed() {
-    let (stack, [ada, bob]) = bob_waits_for_adas_connection().await;
-    let dies = "UPDATE codes SET deadline = clock_timestamp() FROM registrations r \
+async fn code_expiring_while_awaiting_a_connection_is_not_mailed() {
+    let (stack, [ada, bob]) = bobs_mail_awaits_the_connection().await;
+    let expire = "UPDATE codes SET deadline = clock_timestamp() FROM registrations r \
         WHERE r.id = registration_id AND r.email = 'bob@example.com'";
-    assert_eq!(stack.database.execute(dies, &[]).await, 1);
-    assert_eq!(stack.mail_server.count(), 0, "the first mail was through too soon");
-    stack.client.receipt_when(&ada, "sent").await;
-    stack.client.receipt_when(&bob, "expired").await;
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'expired'", 1).await;
+    assert_eq!(stack.database.execute(expire, &[]).await, 1);
+    assert_eq!(stack.mail_server.count(), 0, "the first mail was accepted too early");
+    stack.client.wait_for_receipt(&ada, "sent").await;
+    stack.client.wait_for_receipt(&bob, "expired").await;
+    stack
+        .database
+        .wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'expired'", 1)
+        .await;
     assert_eq!((stack.mail_server.count(), stack.mail_server.attempts(BOB).len()), (1, 0));
 }
 
-/// I-19: what is under way is finished; what waits is somebody else's, at once.
+/// I-19: a stopping worker finishes the delivery in progress and requeues waiting messages at once.
 #[tokio::test(flavor = "multi_thread")]
-async fn told_to_stop_a_worker_gives_back_what_it_has_not_begun() {
+async fn stopping_worker_requeues_messages_not_started() {
     for _ in 0..3 {
-        if a_worker_is_stopped_while_one_is_mailed_and_one_waits().await {
+        if stop_worker_with_one_delivery_and_one_waiting().await {
             return;
         }
     }
-    panic!("the first mail was through too soon, each time");
+    panic!("the first mail was accepted too early in each attempt");
 }
 
-async fn a_worker_is_stopped_while_one_is_mailed_and_one_waits() -> bool {
-    let stack = Stack::prepare(ONE).await;
+/// Returns false if the first mail was accepted before the worker could be stopped: then nothing was tested.
+async fn stop_worker_with_one_delivery_and_one_waiting() -> bool {
+    let stack = Stack::prepare(ONE_CONNECTION).await;
     let api = stack.start_api(&[]).await;
     let worker = stack.start_worker(&[]).await;
     stack.mail_server.script(ADA, [Behaviour::Slow(Stage::Dot, SHORT)]);
     let ada = api.client.register(ADA).await.registration();
     stack.mail_server.nth_attempt(ADA, 1).await;
     let bob = api.client.register(BOB).await.registration();
-    newest_code_was_read(&stack).await;
+    wait_until_newest_code_is_read(&stack).await;
     if stack.mail_server.count() > 0 {
         return false;
     }
     worker.stop().await.unwrap();
-    api.client.receipt_when(&ada, "sent").await;
+    api.client.wait_for_receipt(&ada, "sent").await;
     assert_eq!((stack.mail_server.count(), stack.mail_server.attempts(BOB).len()), (1, 0));
-    stack.queue_holds(&stack.topology.queue, 1).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
     stack.start_worker(&[]).await;
-    api.client.receipt_when(&bob, "sent").await;
+    api.client.wait_for_receipt(&bob, "sent").await;
     assert_eq!((stack.mail_server.mails_to(ADA).len(), stack.mail_server.mails_to(BOB).len()), (1, 1));
     true
 }

@@ -1,4 +1,4 @@
-//! TLS of our own: who comes by it, and certificates that change.
+//! HTTPS served by the API itself: HTTP/1.1 and HTTP/2, certificate reload, and errors in the TLS settings.
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -17,31 +17,32 @@ use tokio_rustls::{
 };
 
 use crate::http::transport::address;
-use support::{running::RunningService, stack::Stack, standalone::Home};
+use support::{running::RunningService, stack::Stack, standalone::StandaloneFolder};
 
 const PUBLIC_URL: &str = "https://localhost:8000";
 
-/// A folder that is replaced as a whole, by a link, as cluster managers do it.
-struct Files {
+/// A certificate and its key in a folder that is replaced atomically by a symbolic link, as Kubernetes does it.
+struct TlsFiles {
     folder: TempDir,
-    generation: u32,
+    version: u32,
 }
 
-impl Files {
+impl TlsFiles {
     fn new() -> Self {
-        let mut files = Self { folder: tempfile::tempdir().unwrap(), generation: 0 };
+        let mut files = Self { folder: tempfile::tempdir().unwrap(), version: 0 };
         files.renew();
         files
     }
 
+    /// Replaces both files with a new self-signed certificate.
     fn renew(&mut self) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        self.replace(&made.cert.pem(), &made.signing_key.serialize_pem());
+        let generated = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        self.replace(&generated.cert.pem(), &generated.signing_key.serialize_pem());
     }
 
     fn replace(&mut self, certificate: &str, key: &str) {
-        self.generation += 1;
-        let name = self.generation.to_string();
+        self.version += 1;
+        let name = self.version.to_string();
         let folder = self.folder.path().join(&name);
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("certificate.pem"), certificate).unwrap();
@@ -63,12 +64,13 @@ impl Files {
         [("TLS_CERT", path("certificate.pem")), ("TLS_KEY", path("key.pem")), ("PUBLIC_URL", PUBLIC_URL.into())]
     }
 
-    /// Somebody who believes this certificate, and no other.
+    /// Connects as a client that trusts only this certificate.
     async fn connect(&self, addr: SocketAddr, protocol: &str) -> io::Result<TlsStream<TcpStream>> {
         connect(&self.certificate(), addr, protocol).await
     }
 }
 
+/// Connects as a client that trusts only this certificate, with one ALPN protocol.
 async fn connect(
     certificate: &CertificateDer<'static>,
     addr: SocketAddr,
@@ -86,81 +88,85 @@ async fn connect(
     TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await
 }
 
-fn get(url: &str) -> Request<String> {
+fn get_request(url: &str) -> Request<String> {
     Request::get(url).header("Host", "localhost").body(String::new()).unwrap()
 }
 
-async fn start(stack: &Stack, files: &Files) -> RunningService {
+async fn start(stack: &Stack, files: &TlsFiles) -> RunningService {
     let settings = files.settings();
     stack.start_api(&settings.each_ref().map(|(name, value)| (*name, value.as_str()))).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_versions_of_http_are_spoken_over_tls() {
-    let (stack, files) = (Stack::without_broker().await, Files::new());
+async fn https_serves_http1_and_http2() {
+    let stack = Stack::without_broker().await;
+    let files = TlsFiles::new();
     let api = start(&stack, &files).await;
-    // Whoever begins and says nothing is in nobody's way.
+    // A client that never begins the TLS handshake must not block the others.
     let _silent = TcpStream::connect(address(&api)).await.unwrap();
-    let second = files.connect(address(&api), "h2").await.unwrap();
-    assert_eq!(second.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-    let (mut client, connection) = conn::http2::handshake(TokioExecutor::new(), TokioIo::new(second)).await.unwrap();
+    let stream = files.connect(address(&api), "h2").await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (mut client, connection) = conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let url = format!("{PUBLIC_URL}/v1/policy");
-    let (one, other) = tokio::join!(client.clone().send_request(get(&url)), client.send_request(get(&url)));
-    for answer in [one.unwrap(), other.unwrap()] {
+    let (first, second) =
+        tokio::join!(client.clone().send_request(get_request(&url)), client.send_request(get_request(&url)));
+    for answer in [first.unwrap(), second.unwrap()] {
         assert_eq!((answer.status().as_u16(), answer.version()), (200, hyper::Version::HTTP_2));
         assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000");
     }
 
-    let first = files.connect(address(&api), "http/1.1").await.unwrap();
-    let (mut client, connection) = conn::http1::handshake(TokioIo::new(first)).await.unwrap();
+    let stream = files.connect(address(&api), "http/1.1").await.unwrap();
+    let (mut client, connection) = conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let answer = client.send_request(get("/v1/policy")).await.unwrap();
+    let answer = client.send_request(get_request("/v1/policy")).await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.version()), (200, hyper::Version::HTTP_11));
 
-    assert!(api.client.request("GET", "/v1/policy").send().await.is_err(), "nothing is said in the clear");
+    assert!(api.client.request("GET", "/v1/policy").send().await.is_err(), "plain HTTP is not served");
     api.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_certificate_is_taken_without_a_restart_and_a_broken_one_is_not() {
-    let mut files = Files::new();
+async fn renewed_certificate_is_loaded_and_broken_one_ignored() {
+    let mut files = TlsFiles::new();
     let settings = files.settings();
     let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let home = Home::new();
+    let home = StandaloneFolder::new();
     let mut vestibule = home.start(&settings);
-    let listens = vestibule.client.request("GET", "/").build().unwrap().url().socket_addrs(|| None).unwrap()[0];
-    let (old, stream) = (files.certificate(), files.connect(listens, "h2").await.unwrap());
+    let addr = vestibule.client.request("GET", "/").build().unwrap().url().socket_addrs(|| None).unwrap()[0];
+    let old = files.certificate();
+    let stream = files.connect(addr, "h2").await.unwrap();
     let (mut client, connection) = conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
 
     files.replace("no certificate", "no key");
-    vestibule.process.wait_for("the certificate in use stays in use");
-    connect(&old, listens, "h2").await.unwrap();
+    vestibule.process.wait_for("keeping the current one");
+    connect(&old, addr, "h2").await.unwrap();
     files.renew();
-    vestibule.process.wait_for("a new certificate is in use");
-    files.connect(listens, "h2").await.unwrap();
-    assert!(connect(&old, listens, "h2").await.is_err());
-    let answer = client.send_request(get(&format!("{PUBLIC_URL}/v1/policy"))).await.unwrap();
-    assert_eq!(answer.status(), 200, "who came before is not disturbed");
+    vestibule.process.wait_for("TLS certificate reloaded");
+    files.connect(addr, "h2").await.unwrap();
+    assert!(connect(&old, addr, "h2").await.is_err());
+    let answer = client.send_request(get_request(&format!("{PUBLIC_URL}/v1/policy"))).await.unwrap();
+    assert_eq!(answer.status(), 200, "an open connection keeps working");
     drop(client);
     let log = vestibule.stop();
-    assert_eq!(log.matches("stays in use").count(), 1, "{log}");
+    assert_eq!(log.matches("keeping the current one").count(), 1, "{log}");
 }
 
 #[test]
-fn tls_that_cannot_work_is_refused_by_the_name_of_its_setting() {
-    let (files, others) = (Files::new(), Files::new());
+fn invalid_tls_setting_is_named_at_startup() {
+    let files = TlsFiles::new();
+    let other_files = TlsFiles::new();
     let [certificate, key, public_url] = files.settings();
-    let others_key = others.settings()[1].1.clone();
-    for (cert, key, url, sentence) in [
+    let other_key = other_files.settings()[1].1.clone();
+    for (cert, key, url, message) in [
         (&*certificate.1, "", &*public_url.1, "TLS_CERT is set and TLS_KEY is not"),
         ("", &*key.1, &*public_url.1, "TLS_KEY is set and TLS_CERT is not"),
         ("/nowhere.pem", &*key.1, &*public_url.1, "TLS_CERT: cannot read /nowhere.pem"),
         (&*certificate.1, "/nowhere.pem", &*public_url.1, "TLS_KEY: cannot read /nowhere.pem"),
         (&*key.1, &*key.1, &*public_url.1, "TLS_CERT holds no certificate"),
         (&*certificate.1, &*certificate.1, &*public_url.1, "TLS_KEY holds no key"),
-        (&*certificate.1, &*others_key, &*public_url.1, "TLS_CERT and TLS_KEY do not work together"),
+        (&*certificate.1, &*other_key, &*public_url.1, "TLS_CERT and TLS_KEY do not work together"),
         (&*certificate.1, &*key.1, "http://localhost:8000", "PUBLIC_URL"),
     ] {
         let settings = [
@@ -171,10 +177,10 @@ fn tls_that_cannot_work_is_refused_by_the_name_of_its_setting() {
             ("PUBLIC_URL", url),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let refusal = format!("{:#}", api::Config::load_from(settings).err().unwrap());
-        assert!(refusal.contains(sentence), "{refusal}");
-        assert!(!refusal.contains("PRIVATE"), "{refusal}");
+        let error = format!("{:#}", api::Config::load_from(settings).err().unwrap());
+        assert!(error.contains(message), "{error}");
+        assert!(!error.contains("PRIVATE"), "{error}");
     }
-    let said = Home::new().refusal(&[("TLS_CERT", "/nowhere.pem"), ("TLS_KEY", "/nowhere.pem")], &[]);
-    assert!(said.contains("TLS_CERT: cannot read /nowhere.pem"), "{said}");
+    let stderr = StandaloneFolder::new().start_error(&[("TLS_CERT", "/nowhere.pem"), ("TLS_KEY", "/nowhere.pem")], &[]);
+    assert!(stderr.contains("TLS_CERT: cannot read /nowhere.pem"), "{stderr}");
 }

@@ -1,17 +1,22 @@
-//! The spec and its pages: what a person finds who comes to try the service.
+//! The OpenAPI document and the documentation pages.
 
 use serde_json::Value;
 
 use support::stack::Stack;
 
+/// The names of an object's members, sorted: their order has no meaning, and depends on features of serde_json.
+fn sorted_keys(object: &Value) -> Vec<&str> {
+    let mut keys: Vec<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_spec_names_every_answer() {
+async fn spec_lists_every_response_status() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
     let spec = api.client.get("/openapi.json").await.json();
-    let statuses = |path: &str, method: &str| -> Vec<String> {
-        spec["paths"][path][method]["responses"].as_object().unwrap().keys().cloned().collect()
-    };
+    let statuses = |path: &str, method: &str| sorted_keys(&spec["paths"][path][method]["responses"]);
     assert_eq!(statuses("/v1/users", "post"), ["202", "400", "409", "413", "415", "422", "429", "500", "503"]);
     assert_eq!(statuses("/v1/registrations/{id}", "get"), ["200", "400", "404", "500", "503"]);
     let resend = ["202", "400", "401", "409", "410", "413", "415", "422", "429", "500", "503"];
@@ -48,8 +53,8 @@ async fn the_spec_names_every_answer() {
     let empty = &spec["paths"]["/v1/users/logout"]["post"]["responses"]["204"];
     assert!(empty.get("content").is_none_or(|content| content.is_object()), "{empty}");
     let gone = &spec["paths"]["/v1/users/activate"]["post"]["responses"]["410"];
-    let examples = gone["content"]["application/problem+json"]["examples"].as_object().unwrap();
-    assert_eq!(examples.keys().collect::<Vec<_>>(), ["code-exhausted", "code-expired", "registration-closed"]);
+    let slugs = sorted_keys(&gone["content"]["application/problem+json"]["examples"]);
+    assert_eq!(slugs, ["code-exhausted", "code-expired", "registration-closed"]);
     let accepted = &spec["paths"]["/v1/users"]["post"]["responses"]["202"]["headers"];
     assert!(accepted["Location"].is_object() && accepted["X-Request-Id"].is_object(), "{accepted}");
     assert!(spec["components"]["schemas"]["Registration"]["example"]["email"].is_string());
@@ -58,7 +63,7 @@ async fn the_spec_names_every_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_spec_says_what_is_taken_and_what_comes_next() {
+async fn spec_has_input_constraints_and_links() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[("PASSWORD_MIN_LENGTH", "12")]).await;
     let spec = api.client.get("/openapi.json").await.json();
@@ -73,7 +78,7 @@ async fn the_spec_says_what_is_taken_and_what_comes_next() {
     assert_eq!(body, (&"reset_password".into(), &"$response.body#/receipt".into()));
     assert_eq!(schemas["Activation"]["properties"]["code"]["pattern"], "^[0-9]{4,10}$");
     let id = schemas["Resending"]["properties"]["registration"]["pattern"].as_str().unwrap();
-    assert!(id.starts_with("^(") && id.ends_with(")?$"), "{id}: an empty one is none");
+    assert!(id.starts_with("^(") && id.ends_with(")?$"), "{id}: an empty id means no id");
     let optional = [&schemas["Resending"], &schemas["Activation"]["properties"]["registration"]];
     assert!(optional.iter().all(|schema| schema["nullable"] == true), "{schemas}");
     let key = &spec["paths"]["/v1/users"]["post"]["parameters"][0];
@@ -88,7 +93,7 @@ async fn the_spec_says_what_is_taken_and_what_comes_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pages_need_nothing_from_outside() {
+async fn docs_pages_load_nothing_external() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
     for path in ["/docs", "/docs/scalar"] {
@@ -101,23 +106,22 @@ async fn the_pages_need_nothing_from_outside() {
         );
     }
     let scalar = api.client.get("/docs/scalar").await.text;
-    // Once: without it the page fetches its fonts; more often, it is in the middle of a script and breaks it.
+    // Exactly once: without it the page downloads fonts; a second one would be inside a script, and break it.
     assert_eq!(scalar.matches(r#"data-configuration='{"withDefaultFonts":false}'"#).count(), 1);
-    let closed =
+    let without_docs =
         stack.start_api(&[("ENVIRONMENT", "production"), ("DATABASE_URL", &stack.database.production_url())]).await;
     for path in ["/docs", "/docs/scalar", "/openapi.json"] {
-        assert_eq!(closed.client.get(path).await.problem(), (404, "not-found".into()), "{path}");
+        assert_eq!(without_docs.client.get(path).await.problem(), (404, "not-found".into()), "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_spec_says_what_a_stream_is_made_of() {
+async fn spec_describes_the_event_stream() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
     let spec = api.client.get("/openapi.json").await.json();
-    let responses = spec["paths"]["/v1/registrations/{id}/events"]["get"]["responses"].as_object().unwrap();
-    let statuses: Vec<_> = responses.keys().collect();
-    assert_eq!(statuses, ["200", "204", "400", "404", "429", "500", "503"]);
+    let responses = &spec["paths"]["/v1/registrations/{id}/events"]["get"]["responses"];
+    assert_eq!(sorted_keys(responses), ["200", "204", "400", "404", "429", "500", "503"]);
     let item = &responses["200"]["content"]["text/event-stream"]["schema"]["items"]["$ref"];
-    assert_eq!(item, "#/components/schemas/Receipt", "the same that reading it has");
+    assert_eq!(item, "#/components/schemas/Receipt", "the same schema as for reading a receipt");
 }

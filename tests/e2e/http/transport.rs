@@ -1,4 +1,4 @@
-//! The way to the API: what every answer says to browsers, who may use it from one, how it ends.
+//! Security headers, CORS, and the graceful shutdown of connections.
 
 use std::net::SocketAddr;
 
@@ -14,18 +14,18 @@ use support::{
     stack::Stack,
 };
 
-const APP: &str = "https://app.example.com";
-const OTHER: &str = "https://other.example.com";
-const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+const ALLOWED_ORIGIN: &str = "https://app.example.com";
+const OTHER_ORIGIN: &str = "https://other.example.com";
+const NO_CONTENT_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
-async fn api(settings: &[(&str, &str)]) -> (Stack, RunningService) {
+async fn start_api(settings: &[(&str, &str)]) -> (Stack, RunningService) {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(settings).await;
     (stack, api)
 }
 
-/// Of every sort one.
-async fn answers(client: &Client) -> Vec<(u16, Answer)> {
+/// One response of every kind, with its status.
+async fn responses_of_every_kind(client: &Client) -> Vec<(u16, Answer)> {
     let large = json!({ "email": "a".repeat(17 * 1024) });
     let text = client.request("POST", "/v1/users").header("Content-Type", "text/plain").body("x");
     vec![
@@ -44,25 +44,25 @@ async fn answers(client: &Client) -> Vec<(u16, Answer)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_tells_browsers_to_be_careful() {
-    let (_stack, api) = api(&[]).await;
-    for (status, answer) in answers(&api.client).await {
+async fn every_response_has_security_headers() {
+    let (_stack, api) = start_api(&[]).await;
+    for (status, answer) in responses_of_every_kind(&api.client).await {
         assert_eq!(answer.status, status, "{answer:?}");
-        // What is the same for everybody may be kept, and is asked about each time.
-        let (kept, varies) =
+        // Responses that are the same for all clients may be cached, and must be revalidated.
+        let (cache_control, vary) =
             if answer.header("etag").is_empty() { ("no-store", "") } else { ("no-cache", "Accept-Encoding") };
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
             ("referrer-policy", "no-referrer"),
             ("x-frame-options", "DENY"),
-            ("content-security-policy", NOTHING),
+            ("content-security-policy", NO_CONTENT_POLICY),
             ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
             ("cross-origin-opener-policy", "same-origin"),
             ("cross-origin-resource-policy", "same-origin"),
-            ("cache-control", kept),
+            ("cache-control", cache_control),
             ("strict-transport-security", ""),
             ("access-control-allow-origin", ""),
-            ("vary", varies),
+            ("vary", vary),
         ] {
             assert_eq!(answer.header(name), value, "{name} of {answer:?}");
         }
@@ -70,17 +70,18 @@ async fn every_answer_tells_browsers_to_be_careful() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_is_reached_by_https_is_reached_by_nothing_else() {
-    let (_stack, api) = api(&[("PUBLIC_URL", "https://sign-up.example.com")]).await;
-    for (status, answer) in answers(&api.client).await {
+async fn https_public_url_sends_hsts() {
+    let (_stack, api) = start_api(&[("PUBLIC_URL", "https://sign-up.example.com")]).await;
+    for (status, answer) in responses_of_every_kind(&api.client).await {
         assert_eq!((status, answer.header("strict-transport-security")), (answer.status, "max-age=31536000"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pages_run_their_own_scripts_and_no_others() {
-    let (_stack, api) = api(&[]).await;
-    // Scalar makes styles while it runs; a style can neither run anything nor load what is not ours.
+async fn docs_csp_allows_only_hashed_scripts() {
+    let (_stack, api) = start_api(&[]).await;
+    // Scalar creates styles at run time. Inline styles cannot run scripts, and the policy lets them load nothing
+    // external.
     for (path, scripts, styles) in [("/docs", 2, "'sha256-"), ("/docs/scalar", 1, "'unsafe-inline'")] {
         let page = api.client.get(path).await;
         let policy = page.header("content-security-policy");
@@ -99,98 +100,103 @@ async fn the_pages_run_their_own_scripts_and_no_others() {
     }
 }
 
-async fn from(client: &Client, origin: &str, method: &str, path: &str) -> Answer {
+/// Sends a cross-origin request.
+async fn request_from(client: &Client, origin: &str, method: &str, path: &str) -> Answer {
     send(client.request(method, path).header("Origin", origin)).await
 }
 
 async fn preflight(client: &Client, origin: &str) -> Answer {
-    let asks = client.request("OPTIONS", "/v1/users").header("Origin", origin);
-    send(asks.header("Access-Control-Request-Method", "POST")).await
+    let request = client.request("OPTIONS", "/v1/users").header("Origin", origin);
+    send(request.header("Access-Control-Request-Method", "POST")).await
 }
 
-fn speaks_of_cors(answer: &Answer) -> bool {
+fn has_cors_headers(answer: &Answer) -> bool {
     answer.headers.keys().any(|name| name.as_str().starts_with("access-control-") || name == "vary")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_allowed_origin_may_use_the_api() {
-    let (_stack, api) = api(&[("ALLOWED_ORIGINS", "https://app.example.com, http://localhost:3000")]).await;
-    for origin in [APP, "http://localhost:3000"] {
-        let asked = preflight(&api.client, origin).await;
-        assert_eq!((asked.status, asked.text.as_str()), (204, ""));
-        assert_eq!(asked.header("access-control-allow-methods"), "GET, POST, DELETE");
-        assert_eq!(asked.header("access-control-allow-headers"), "Authorization, Content-Type, Idempotency-Key");
-        assert_eq!(asked.header("access-control-max-age"), "7200");
-        let right = from(&api.client, origin, "GET", "/v1/policy").await;
-        let refused = from(&api.client, origin, "POST", "/v1/users/activate").await;
-        assert_eq!((right.status, refused.status), (200, 401));
-        for answer in [asked, right, refused] {
+async fn allowed_origin_passes_cors() {
+    let (_stack, api) = start_api(&[("ALLOWED_ORIGINS", "https://app.example.com, http://localhost:3000")]).await;
+    for origin in [ALLOWED_ORIGIN, "http://localhost:3000"] {
+        let preflight = preflight(&api.client, origin).await;
+        assert_eq!((preflight.status, preflight.text.as_str()), (204, ""));
+        assert_eq!(preflight.header("access-control-allow-methods"), "GET, POST, DELETE");
+        assert_eq!(preflight.header("access-control-allow-headers"), "Authorization, Content-Type, Idempotency-Key");
+        assert_eq!(preflight.header("access-control-max-age"), "7200");
+        let accepted = request_from(&api.client, origin, "GET", "/v1/policy").await;
+        let rejected = request_from(&api.client, origin, "POST", "/v1/users/activate").await;
+        assert_eq!((accepted.status, rejected.status), (200, 401));
+        for answer in [preflight, accepted, rejected] {
             assert_eq!(answer.header("access-control-allow-origin"), origin, "{answer:?}");
             assert_eq!(answer.header("vary"), "Origin");
             let exposed = "Location, Retry-After, X-Request-Id, WWW-Authenticate";
             assert_eq!(answer.header("access-control-expose-headers"), exposed);
-            assert_eq!(answer.header("access-control-allow-credentials"), "", "nobody's cookies are of use here");
+            assert_eq!(answer.header("access-control-allow-credentials"), "", "the API uses no cookies");
             assert_eq!(answer.header("x-content-type-options"), "nosniff");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_else_hears_of_cors() {
-    let (stack, closed) = api(&[]).await;
-    let open = stack.start_api(&[("ALLOWED_ORIGINS", APP)]).await;
-    for (api, origin) in
-        [(&closed, APP), (&open, OTHER), (&open, "null"), (&open, "https://app.example.com.evil.example")]
-    {
-        let asked = preflight(&api.client, origin).await;
-        assert_eq!(asked.problem(), (405, "method-not-allowed".into()), "{origin}");
-        let answer = from(&api.client, origin, "GET", "/v1/policy").await;
+async fn other_origins_get_no_cors_headers() {
+    let (stack, closed) = start_api(&[]).await;
+    let open = stack.start_api(&[("ALLOWED_ORIGINS", ALLOWED_ORIGIN)]).await;
+    for (api, origin) in [
+        (&closed, ALLOWED_ORIGIN),
+        (&open, OTHER_ORIGIN),
+        (&open, "null"),
+        (&open, "https://app.example.com.evil.example"),
+    ] {
+        let preflight = preflight(&api.client, origin).await;
+        assert_eq!(preflight.problem(), (405, "method-not-allowed".into()), "{origin}");
+        let answer = request_from(&api.client, origin, "GET", "/v1/policy").await;
         assert_eq!(answer.status, 200, "{origin}");
-        assert!(!speaks_of_cors(&asked) && !speaks_of_cors(&answer), "{answer:?}");
+        assert!(!has_cors_headers(&preflight) && !has_cors_headers(&answer), "{answer:?}");
     }
     let answer = open.client.get("/v1/policy").await;
-    assert!(!speaks_of_cors(&answer), "{answer:?}");
-    let no_preflight = from(&open.client, APP, "OPTIONS", "/v1/users").await;
+    assert!(!has_cors_headers(&answer), "{answer:?}");
+    let no_preflight = request_from(&open.client, ALLOWED_ORIGIN, "OPTIONS", "/v1/users").await;
     assert_eq!(no_preflight.problem(), (405, "method-not-allowed".into()));
 }
 
-/// Where it listens.
+/// The address that the API listens on.
 pub(crate) fn address(api: &RunningService) -> SocketAddr {
     let url = api.client.request("GET", "/").build().unwrap().url().clone();
     url.socket_addrs(|| None).unwrap()[0]
 }
 
-async fn say(addr: SocketAddr, text: &str) -> TcpStream {
+/// Opens a connection and sends raw text.
+async fn connect_and_send(addr: SocketAddr, text: &str) -> TcpStream {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(text.as_bytes()).await.unwrap();
     stream
 }
 
-async fn hear_all(mut stream: TcpStream) -> String {
-    let mut heard = vec![];
-    let _ = stream.read_to_end(&mut heard).await;
-    String::from_utf8(heard).unwrap()
+async fn read_to_end(mut stream: TcpStream) -> String {
+    let mut received = vec![];
+    let _ = stream.read_to_end(&mut received).await;
+    String::from_utf8(received).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_waits_for_the_request_in_hand_and_for_nobody_else() {
-    let (_stack, api) = api(&[]).await;
+async fn shutdown_waits_only_for_requests_in_progress() {
+    let (_stack, api) = start_api(&[]).await;
     let addr = address(&api);
-    let mut half = say(addr, "GET / HTTP/1.1\r\nHo").await;
-    let mut kept = say(addr, "GET /v1/policy HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    assert!(kept.read(&mut [0; 16 * 1024]).await.unwrap() > 0);
+    let mut incomplete = connect_and_send(addr, "GET / HTTP/1.1\r\nHo").await;
+    let mut idle = connect_and_send(addr, "GET /v1/policy HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(idle.read(&mut [0; 16 * 1024]).await.unwrap() > 0);
     let body = r#"{"email":"nobody"}"#;
     let head = "POST /v1/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n";
-    let mut posting = say(addr, &format!("{head}Content-Length: {}\r\n\r\n", body.len())).await;
-    let mut go_on = [0; 25];
-    posting.read_exact(&mut go_on).await.unwrap();
-    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let mut posting = connect_and_send(addr, &format!("{head}Content-Length: {}\r\n\r\n", body.len())).await;
+    let mut interim = [0; 25];
+    posting.read_exact(&mut interim).await.unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
 
     let stopping = tokio::spawn(api.stop());
-    assert_eq!(hear_all(kept).await, "", "an idle connection is closed before the work is done");
-    assert_eq!(half.read(&mut [0]).await.unwrap_or(0), 0);
+    assert_eq!(read_to_end(idle).await, "", "an idle connection is closed without waiting for other requests");
+    assert_eq!(incomplete.read(&mut [0]).await.unwrap_or(0), 0);
     posting.write_all(body.as_bytes()).await.unwrap();
-    let answer = hear_all(posting).await;
+    let answer = read_to_end(posting).await;
     assert!(answer.starts_with("HTTP/1.1 422 ") && answer.contains("connection: close"), "{answer}");
     stopping.await.unwrap().unwrap();
 }

@@ -1,29 +1,31 @@
-//! What an attacker tries who never reads the mail. The numbers are those of the project's list of attacks.
+//! Attacks by a client that cannot read the victim's mail. The numbers (S-..) are those of the project's list of
+//! attacks.
 
 use std::collections::HashSet;
 
 use serde_json::json;
 
 use support::{
-    client::{Answer, PASSWORD, at_once, count, send},
+    client::{Answer, PASSWORD, concurrently, count, send},
     stack::Stack,
 };
 
 const ADA: &str = "ada@example.com";
 
-/// All ten thousand codes in the minute, over every registration that can be had.
+/// S-01, I-08: an attacker guesses all codes within the minute, over as many registrations as the budget allows. Nine
+/// comparisons are made in all, and the correct codes are worthless afterwards.
 #[tokio::test(flavor = "multi_thread")]
-async fn s_01_of_all_codes_in_the_minute_nine_are_compared() {
+async fn s_01_guessing_all_codes_gets_nine_comparisons() {
     let stack = Stack::start().await;
     for nth in 1..=5 {
         let answer = stack.client.register(ADA).await;
         stack.mail_server.nth_mail_to(ADA, nth).await;
-        stack.client.receipt_when(&answer.registration(), "sent").await;
+        stack.client.wait_for_receipt(&answer.registration(), "sent").await;
     }
-    let real: HashSet<_> = stack.mail_server.mails_to(ADA).iter().map(|mail| mail.code()).collect();
-    let guesses: Vec<_> = (0..10_000).map(|n| format!("{n:04}")).filter(|guess| !real.contains(guess)).collect();
+    let real_codes: HashSet<_> = stack.mail_server.mails_to(ADA).iter().map(|mail| mail.code()).collect();
+    let guesses: Vec<_> = (0..10_000).map(|n| format!("{n:04}")).filter(|guess| !real_codes.contains(guess)).collect();
     let client = stack.client.clone();
-    let answers = at_once(300, |n| {
+    let answers = concurrently(300, |n| {
         let (client, guess) = (client.clone(), guesses[n * 33].clone());
         async move { client.activate(ADA, &guess).await }
     })
@@ -32,20 +34,20 @@ async fn s_01_of_all_codes_in_the_minute_nine_are_compared() {
     assert!(counts.keys().all(|status| [410, 422, 429, 503].contains(status)), "{counts:?}");
     assert_eq!(stack.database.count("SELECT sum(attempts) FROM codes").await, 9);
     assert_eq!(stack.database.count("SELECT count(*) FROM users").await, 0);
-    // Nor is the right one of any use afterwards.
-    for code in &real {
+    // The correct codes do not activate any more either.
+    for code in &real_codes {
         assert_eq!(stack.client.activate(ADA, code).await.status, 410);
     }
 }
 
-/// A code of ten digits is in no answer by random_id.
+/// S-05, I-14. The code has ten digits, so that no answer contains it by chance.
 #[tokio::test(flavor = "multi_thread")]
-async fn s_05_no_answer_holds_the_code() {
+async fn s_05_no_answer_contains_the_code() {
     let stack = Stack::start_with(&[("CODE_LENGTH", "10"), ("RESEND_THROTTLE_SECONDS", "0")]).await;
     let registered = stack.client.register(ADA).await;
     let code = stack.mail_server.mail_to(ADA).await.code();
     let receipt = format!("/v1/registrations/{}", registered.registration());
-    stack.client.receipt_when(&registered.registration(), "sent").await;
+    stack.client.wait_for_receipt(&registered.registration(), "sent").await;
     let wrong = format!("{:010}", code.parse::<u64>().unwrap() ^ 1);
     let answers = [
         registered,
@@ -62,8 +64,10 @@ async fn s_05_no_answer_holds_the_code() {
     }
 }
 
+/// S-11: wrong JSON types are rejected; with a duplicate key, the email address that is validated is the one that is
+/// stored.
 #[tokio::test(flavor = "multi_thread")]
-async fn s_11_lists_and_repeated_members_are_no_way_around_anything() {
+async fn s_11_arrays_and_duplicate_keys_bypass_nothing() {
     let stack = Stack::without_broker().await;
     let client = stack.start_api(&[]).await.client;
     let post = async |body: &'static str| {
@@ -78,17 +82,17 @@ async fn s_11_lists_and_repeated_members_are_no_way_around_anything() {
     ] {
         assert_eq!(post(body).await.problem(), (400, "malformed-request".into()), "{body}");
     }
-    // One of the two is taken, for validation and for storage alike.
-    let twice = r#"{"email":"ada@example.com","email":"eve@example.com","password":"correct horse battery"}"#;
-    let answer = post(twice).await;
+    // One of the two addresses is used, for validation and storage alike.
+    let duplicate_key = r#"{"email":"ada@example.com","email":"eve@example.com","password":"correct horse battery"}"#;
+    let answer = post(duplicate_key).await;
     assert!([202, 400].contains(&answer.status), "{answer:?}");
     let rows = stack.database.count("SELECT count(*) FROM registrations").await;
     assert_eq!(rows, i64::from(answer.status == 202));
 }
 
-/// Whatever a request says about where it was sent, links come from PUBLIC_URL.
+/// S-14: links come from PUBLIC_URL only, whatever host the request headers claim.
 #[tokio::test(flavor = "multi_thread")]
-async fn s_14_no_header_of_a_request_gets_into_a_mail_or_an_answer() {
+async fn s_14_request_headers_never_appear_in_mails_or_answers() {
     let stack = Stack::start().await;
     let body = json!({ "email": ADA, "password": PASSWORD });
     let request = stack.client.request("POST", "/v1/users").json(&body);
@@ -99,16 +103,16 @@ async fn s_14_no_header_of_a_request_gets_into_a_mail_or_an_answer() {
     assert!(!format!("{answer:?}").contains("evil.example"), "{answer:?}");
     let mail = stack.mail_server.mail_to(ADA).await;
     assert!(!mail.raw.contains("evil.example"), "{}", mail.raw);
-    let refused = send(stack.client.request("GET", "/nowhere").header("Host", "evil.example")).await;
-    assert!(refused.json()["type"].as_str().unwrap().starts_with("http://localhost:8000/"), "{refused:?}");
+    let problem = send(stack.client.request("GET", "/nowhere").header("Host", "evil.example")).await;
+    assert!(problem.json()["type"].as_str().unwrap().starts_with("http://localhost:8000/"), "{problem:?}");
 }
 
-/// A thousand requests for one address from a thousand networks.
+/// S-16, I-09: a thousand requests for one mailbox from a thousand networks stay within its budget of mails.
 #[tokio::test(flavor = "multi_thread")]
-async fn s_16_nobody_is_bombed_with_mails() {
+async fn s_16_mail_bombing_stays_within_the_budget() {
     let stack = Stack::start().await;
     let client = stack.client.clone();
-    let answers: Vec<Answer> = at_once(1_000, |_| {
+    let answers: Vec<Answer> = concurrently(1_000, |_| {
         let client = client.clone();
         async move { client.register(ADA).await }
     })

@@ -1,10 +1,10 @@
-//! Wrong guesses follow the address, and make its codes longer.
+//! Guess escalation: wrong codes are counted by address, and make its later codes longer.
 
 use serde_json::{Value, json};
 
-use crate::limits::code_guesses::other_than;
+use crate::limits::code_guesses::different_code;
 use support::{
-    client::{Client, PASSWORD, at_once},
+    client::{Client, PASSWORD, concurrently},
     stack::Stack,
 };
 
@@ -15,53 +15,54 @@ async fn sign_up_with(stack: &Stack, password: &str, nth: usize) -> (String, Str
     let answer = stack.client.register_with(ADA, password).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let mail = stack.mail_server.nth_mail_to(ADA, nth).await;
-    stack.client.receipt_when(&answer.registration(), "sent").await;
+    stack.client.wait_for_receipt(&answer.registration(), "sent").await;
     (answer.registration(), mail.code())
 }
 
-/// Guesses wrong so often, and returns how many tries are left after the last.
-async fn guess_wrong(client: &Client, password: &str, code: &str, times: usize) -> Value {
+/// Gives a wrong code so often, and returns `attempts_left` of the last answer.
+async fn give_wrong_codes(client: &Client, password: &str, code: &str, times: usize) -> Value {
     let mut left = Value::Null;
     for _ in 0..times {
-        let answer = client.activate_with(ADA, password, &json!({ "code": other_than(code) })).await;
+        let answer = client.activate_with(ADA, password, &json!({ "code": different_code(code) })).await;
         assert_eq!(answer.problem(), (422, "wrong-code".into()));
         left = answer.json()["attempts_left"].clone();
     }
     left
 }
 
-/// I-09: over new codes, new registrations, other APIs and a restart.
+/// I-09: counts over new codes, new registrations, other APIs and a restart. After 9 wrong guesses new codes have 6
+/// digits, after 9 more 8; a shorter code that exists expires; a successful activation resets the count.
 #[tokio::test(flavor = "multi_thread")]
-async fn nine_wrong_guesses_make_the_codes_of_an_address_longer_and_nine_more_longer_still() {
+async fn every_nine_wrong_guesses_lengthen_the_codes() {
     let stack = Stack::start_with(&[("CODES_PER_HOUR", "50"), ("CODES_PER_DAY", "50")]).await;
     let (owners, owners_code) = sign_up_with(&stack, PASSWORD, 1).await;
     for (n, expected) in [(2, 4), (3, 4), (4, 4), (5, 6), (6, 6), (7, 6), (8, 8)] {
-        let password = format!("a stranger's password {n}");
+        let password = format!("an attacker's password {n}");
         let api = stack.start_api(&[]).await;
         let (registration, code) = sign_up_with(&stack, &password, n).await;
         assert_eq!(api.client.receipt(&registration).await["code_length"], expected, "code {n}");
         assert_eq!(code.len(), expected);
-        guess_wrong(&api.client, &password, &code, 3).await;
+        give_wrong_codes(&api.client, &password, &code, 3).await;
         api.stop().await.unwrap();
     }
-    // The owner's first code is as dead as the strangers' short ones, and her next one is long.
+    // The owner's first code has expired like the attackers' short ones, and her next one is long.
     assert_eq!(stack.client.receipt(&owners).await["status"], "expired");
     assert_eq!(stack.client.activate(ADA, &owners_code).await.problem(), (410, "code-expired".into()));
     let (_, code) = sign_up_with(&stack, PASSWORD, 9).await;
     assert_eq!((code.len(), stack.client.activate(ADA, &code).await.status), (8, 200));
-    assert_eq!(stack.database.count("SELECT count(*) FROM guesses").await, 0, "a success begins anew");
+    assert_eq!(stack.database.count("SELECT count(*) FROM guesses").await, 0, "a success resets the count");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nine_wrong_guesses_close_a_registration_and_never_an_address() {
+async fn nine_wrong_guesses_close_only_the_registration() {
     let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
     let (registration, mut code) = stack.sign_up(ADA).await;
     for nth in 2..=4 {
-        guess_wrong(&stack.client, PASSWORD, &code, 3).await;
+        give_wrong_codes(&stack.client, PASSWORD, &code, 3).await;
         if nth < 4 {
             assert_eq!(stack.client.resend(ADA).await.status, 202);
             code = stack.mail_server.nth_mail_to(ADA, nth).await.code();
-            stack.client.receipt_when(&registration, "sent").await;
+            stack.client.wait_for_receipt(&registration, "sent").await;
         }
     }
     assert_eq!(stack.client.receipt(&registration).await["status"], "closed");
@@ -72,58 +73,61 @@ async fn nine_wrong_guesses_close_a_registration_and_never_an_address() {
     assert_eq!((code.len(), answer.status), (6, 200));
 }
 
+/// I-08: a guess without a registration id is compared with, and counts for, each open registration of the password;
+/// the address gets nine comparisons in all.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guess_at_many_registrations_counts_for_each_and_the_ninth_is_the_last() {
+async fn guess_counts_for_each_registration_up_to_nine() {
     let stack = Stack::start().await;
     for nth in 1..=4 {
         sign_up_with(&stack, PASSWORD, nth).await;
     }
-    let wrong = other_than("9999");
+    let wrong = different_code("9999");
     let client = stack.client.clone();
-    at_once(40, |_| {
+    concurrently(40, |_| {
         let (client, wrong) = (client.clone(), wrong.clone());
         async move { client.activate(ADA, &wrong).await }
     })
     .await;
-    // Unless one of the four happens to be this very code.
-    let (compared, admitted) = ("SELECT sum(attempts) FROM codes", "SELECT count(*) FROM users");
-    if stack.database.count(admitted).await == 0 {
-        assert_eq!(stack.database.count(compared).await, 9);
+    // The guess can happen to be one of the four random codes: then it activates, and there is nothing to check.
+    if stack.database.count("SELECT count(*) FROM users").await == 0 {
+        assert_eq!(stack.database.count("SELECT sum(attempts) FROM codes").await, 9);
         assert_eq!(stack.database.count("SELECT wrong::bigint FROM guesses").await, 9);
     }
 }
 
+/// 200 wrong guesses at 4 digits over all addresses (2,000 at 6) within a day lengthen everyone's codes.
 #[tokio::test(flavor = "multi_thread")]
-async fn while_everybody_guesses_everybody_gets_longer_codes() {
+async fn instance_wide_guesses_lengthen_all_codes() {
     let stack = Stack::start().await;
     let (_, short) = stack.sign_up(ADA).await;
-    let spend =
+    let insert_guesses =
         "INSERT INTO guesses_by_hour (hour, length, wrong) VALUES (date_trunc('hour', clock_timestamp()), $1, $2)";
-    stack.database.execute(spend, &[&4_i16, &199_i32]).await;
+    stack.database.execute(insert_guesses, &[&4_i16, &199_i32]).await;
     let bob = "bob@example.com";
     assert_eq!(stack.sign_up(bob).await.1.len(), 4);
-    let wrong = stack.client.activate(bob, &other_than("0000")).await;
+    let wrong = stack.client.activate(bob, &different_code("0000")).await;
     assert!([200, 422].contains(&wrong.status), "{wrong:?}");
     if wrong.status == 422 {
-        // That was the two hundredth.
+        // It was the 200th wrong guess.
         assert_eq!(stack.client.activate(ADA, &short).await.problem(), (410, "code-expired".into()));
         assert_eq!(stack.sign_up("eve@example.com").await.1.len(), 6);
-        stack.database.execute(spend, &[&6_i16, &2_000_i32]).await;
+        stack.database.execute(insert_guesses, &[&6_i16, &2_000_i32]).await;
         assert_eq!(stack.sign_up("dan@example.com").await.1.len(), 8);
     }
     stack.database.age(26 * 3_600).await;
     assert_eq!(stack.sign_up("fay@example.com").await.1.len(), 4);
 }
 
+/// `CODE_ESCALATION=off`: instead of longer codes, a limit of 15 wrong guesses at the address, for a year.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_longer_codes_an_address_sees_fifteen_wrong_guesses_and_no_more() {
+async fn without_escalation_fifteen_wrong_guesses_block_the_address() {
     let settings = [("CODE_ESCALATION", "off"), ("CODES_PER_HOUR", "50"), ("CODES_PER_DAY", "50")];
     let stack = Stack::start_with(&settings).await;
     for nth in 1..=5 {
-        let password = format!("a stranger's password {nth}");
+        let password = format!("an attacker's password {nth}");
         let (_, code) = sign_up_with(&stack, &password, nth).await;
         assert_eq!(code.len(), 4);
-        guess_wrong(&stack.client, &password, &code, 3).await;
+        give_wrong_codes(&stack.client, &password, &code, 3).await;
     }
     let (_, code) = sign_up_with(&stack, PASSWORD, 6).await;
     let answer = stack.client.activate(ADA, &code).await;
@@ -136,7 +140,7 @@ async fn without_longer_codes_an_address_sees_fifteen_wrong_guesses_and_no_more(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_policy_says_what_all_this_comes_to() {
+async fn policy_reports_code_lengths_and_guess_bound() {
     let stack = Stack::without_broker().await;
     let policy = stack.start_api(&[]).await.client.get("/v1/policy").await.json();
     assert_eq!(policy["code"]["lengths"], json!([4, 6, 8]));

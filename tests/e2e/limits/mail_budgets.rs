@@ -1,19 +1,19 @@
-//! How many codes an address may have, and when.
+//! Rate limits for codes (and so for mails) by address.
 
 use std::collections::HashMap;
 
 use serde_json::json;
 
-use crate::limits::network_limits::HERE;
+use crate::limits::network_limits::NETWORK_A;
 use support::{
-    client::{PASSWORD, at_once_or_again, count},
+    client::{PASSWORD, concurrently_with_retry, count},
     stack::Stack,
 };
 
 const ADA: &str = "ada@example.com";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resend_waits_for_the_cool_down() {
+async fn resend_before_the_cool_down_is_rejected() {
     let stack = Stack::start().await;
     stack.sign_up(ADA).await;
     let answer = stack.client.resend(ADA).await;
@@ -26,14 +26,14 @@ async fn a_resend_waits_for_the_cool_down() {
     assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 2);
 }
 
-/// I-09: over any number of registrations, APIs, and whatever the address is.
+/// I-09: over any number of registrations and APIs, also for an address that has an account.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_gets_five_codes_an_hour_and_ten_a_day() {
+async fn address_gets_five_codes_hourly_and_ten_daily() {
     let stack = Stack::start().await;
     let other = stack.start_api(&[]).await;
     let (_, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    let answers = at_once_or_again(10, |n| {
+    let answers = concurrently_with_retry(10, |n| {
         let client = if n % 2 == 0 { &stack.client } else { &other.client }.clone();
         async move { client.register_with(ADA, "another password").await }
     });
@@ -49,19 +49,20 @@ async fn an_address_gets_five_codes_an_hour_and_ten_a_day() {
     assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 10);
 }
 
-/// Who asks again and again is refused from memory; what was granted before is told all the same, and nobody else suffers.
+/// A flood is rejected from memory (rejection cache). Meanwhile a repeated request with its idempotency key still
+/// returns its receipt, and other addresses are not affected.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_is_refused_and_a_repetition_is_answered_meanwhile() {
+async fn idempotent_repeat_succeeds_while_a_flood_is_rejected() {
     let stack = Stack::start_with(&[("CODES_PER_HOUR", "1")]).await;
-    let here = stack.client.at(HERE);
-    let first = here.register_once("her-key", ADA, PASSWORD).await.registration();
+    let network_a = stack.client.from_address(NETWORK_A);
+    let first = network_a.register_with_key("her-key", ADA, PASSWORD).await.registration();
     for _ in 0..3 {
-        let flood = at_once_or_again(20, |_| {
-            let here = here.clone();
-            async move { here.register(ADA).await }
+        let flood = concurrently_with_retry(20, |_| {
+            let network_a = network_a.clone();
+            async move { network_a.register(ADA).await }
         });
         assert_eq!(count(&flood.await), HashMap::from([(429, 20)]));
     }
-    assert_eq!(here.register_once("her-key", ADA, PASSWORD).await.registration(), first);
-    assert_eq!(here.register("bob@example.com").await.status, 202);
+    assert_eq!(network_a.register_with_key("her-key", ADA, PASSWORD).await.registration(), first);
+    assert_eq!(network_a.register("bob@example.com").await.status, 202);
 }

@@ -1,4 +1,4 @@
-//! The API as a process: how it starts, what it says, how it ends.
+//! The API as a process: start-up errors, log output, memory limits and shutdown.
 
 use std::{
     io::{Read, Write},
@@ -25,8 +25,8 @@ fn api(database_url: &str) -> Command {
     command
 }
 
-/// Sends these bytes and returns everything that comes back.
-fn exchange(addr: &str, request: &str) -> String {
+/// Sends a raw request and returns everything up to the end of the connection.
+fn send_raw(addr: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(addr).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -36,11 +36,11 @@ fn exchange(addr: &str, request: &str) -> String {
 
 fn post(addr: &str, path: &str, headers: &str, body: &str) -> String {
     let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n");
-    exchange(addr, &format!("{head}{headers}Content-Length: {}\r\n\r\n{body}", body.len()))
+    send_raw(addr, &format!("{head}{headers}Content-Length: {}\r\n\r\n{body}", body.len()))
 }
 
 #[test]
-fn a_bad_setting_stops_the_start_and_is_named() {
+fn api_names_the_invalid_setting_at_startup() {
     for (name, value) in [
         ("CODE_LENGTH", "3"),
         ("LOG_FORMAT", "xml"),
@@ -49,31 +49,31 @@ fn a_bad_setting_stops_the_start_and_is_named() {
         (ENDPOINT, "canary"),
     ] {
         let output = api("postgres://u:db-canary@127.0.0.1:1/x").env(name, value).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && said.contains(name), "{name}: {said}");
-        assert!(!said.contains("canary"), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && stderr.contains(name), "{name}: {stderr}");
+        assert!(!stderr.contains("canary"), "{stderr}");
     }
 }
 
 #[test]
-fn a_server_that_does_not_answer_ends_the_start() {
+fn api_exits_when_postgres_is_unreachable() {
     let output = api("postgres://u:db-canary@127.0.0.1:1/x").output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("DATABASE_URL"), "{said}");
-    assert!(!said.contains("canary"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && stderr.contains("DATABASE_URL"), "{stderr}");
+    assert!(!stderr.contains("canary"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn migrate_does_nothing_else() {
+async fn migrate_command_only_migrates() {
     let database = Database::create_empty().await;
     let output = api(&database.url).arg("migrate").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(database.count("SELECT count(*) FROM registrations").await, 0);
 }
 
-/// I-14: whatever is logged at TRACE, no secret is.
+/// I-14: even at TRACE, the log holds no secret.
 #[tokio::test(flavor = "multi_thread")]
-async fn s_17_it_serves_until_it_is_told_to_stop_and_logs_no_secret() {
+async fn s_17_trace_log_holds_no_secret() {
     let database = Database::create().await;
     for format in ["text", "json"] {
         let mut api = Process::start(api(&database.url).env("LOG_FORMAT", format));
@@ -94,9 +94,9 @@ async fn s_17_it_serves_until_it_is_told_to_stop_and_logs_no_secret() {
             let answer = post(&addr, &format!("/not-me/{path}"), "", "");
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
         }
-        let comes_in = "INSERT INTO users SELECT gen_random_uuid(), email, password_hash, created_at, created_at \
+        let create_account = "INSERT INTO users SELECT gen_random_uuid(), email, password_hash, created_at, created_at \
             FROM registrations ORDER BY created_at DESC LIMIT 1";
-        database.execute(comes_in, &[]).await;
+        database.execute(create_account, &[]).await;
         let answer = post(&addr, "/v1/users/login", &header, "");
         let token = answer.split(r#""token":""#).nth(1).and_then(|rest| rest.split('"').next()).unwrap_or(&answer);
         let bearer = format!("Authorization: Bearer {token}\r\n");
@@ -113,10 +113,10 @@ async fn s_17_it_serves_until_it_is_told_to_stop_and_logs_no_secret() {
 
         let (code, log) = api.terminate();
         assert_eq!(code, Some(0), "{log}");
-        assert!(log.contains("answered"), "{log}");
-        // Both guesses begin with these digits, which are too many to stand in a time or an id by random_id.
+        assert!(log.contains("request completed"), "{log}");
+        // Both wrong codes begin with these digits, which are too many to appear in a time or an id by chance.
         for secret in ["canary", "Y2FuYXJ5", &basic, "97319731", "$argon2", "c2VjcmV0", token, &link] {
-            assert!(!log.contains(secret), "{secret} stands in the log:\n{log}");
+            assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
         }
         let hash = "SELECT password_hash FROM registrations ORDER BY created_at DESC LIMIT 1";
         let hash: String = database.client().query_one(hash, &[]).await.unwrap().get(0);
@@ -125,9 +125,9 @@ async fn s_17_it_serves_until_it_is_told_to_stop_and_logs_no_secret() {
     }
 }
 
-/// I-16.
+/// I-16: memory is bounded by the hash threads, excess requests are rejected with 503, and `/health` answers meanwhile.
 #[tokio::test(flavor = "multi_thread")]
-async fn s_19_a_thousand_at_once_take_no_more_memory_than_the_threads_have_and_health_answers() {
+async fn s_19_thousand_registrations_stay_within_hash_memory() {
     const THREADS: u64 = 2;
     let database = Database::create().await;
     let settings =
@@ -135,12 +135,12 @@ async fn s_19_a_thousand_at_once_take_no_more_memory_than_the_threads_have_and_h
     let mut api = Process::start(api(&database.url).envs(settings));
     let addr = api.address("api");
     let get = "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    exchange(&addr, get);
-    let register = |who: String| {
-        let body = format!(r#"{{"email":"{who}@example.com","password":"{PASSWORD}"}}"#);
+    send_raw(&addr, get);
+    let register = |local_part: String| {
+        let body = format!(r#"{{"email":"{local_part}@example.com","password":"{PASSWORD}"}}"#);
         post(&addr, "/v1/users", "", &body)
     };
-    // Connections to Postgres take their time to be made: who asks how it is must not have to wait for that.
+    // Fill the connection pool first: `/health` must not wait until a connection to Postgres is open.
     std::thread::scope(|scope| {
         for n in 0..16 {
             scope.spawn(move || register(format!("before{n}")));
@@ -150,11 +150,11 @@ async fn s_19_a_thousand_at_once_take_no_more_memory_than_the_threads_have_and_h
 
     let (answers, health) = std::thread::scope(|scope| {
         let flood: Vec<_> = (0..1_000).map(|n| scope.spawn(move || register(format!("u{n}")))).collect();
-        let asked: Vec<_> = (0..20).map(|_| exchange(&addr, get)).collect();
-        (flood.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>(), asked)
+        let health: Vec<_> = (0..20).map(|_| send_raw(&addr, get)).collect();
+        (flood.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>(), health)
     });
     assert!(answers.iter().all(|answer| answer.contains(" 202 ") || answer.contains(" 503 ")));
-    assert!(answers.iter().any(|answer| answer.contains(" 503 ")), "nobody was refused");
+    assert!(answers.iter().any(|answer| answer.contains(" 503 ")), "no request was rejected");
     assert!(health.iter().all(|answer| answer.contains(r#""postgres":"ok""#)), "{health:?}");
     // 19 MiB for each thread, and 128 KiB for each connection with its request, in a debug build.
     let grown = api.memory_kib("VmHWM") - before;
@@ -162,28 +162,28 @@ async fn s_19_a_thousand_at_once_take_no_more_memory_than_the_threads_have_and_h
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_taken_port_is_one_clear_sentence() {
+async fn occupied_port_is_named_at_startup() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
     let database = Database::create().await;
     let output = api(&database.url).env("API_ADDR", &addr).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains(&format!("API_ADDR: cannot listen on {addr}")), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && stderr.contains(&format!("API_ADDR: cannot listen on {addr}")), "{stderr}");
 }
 
-/// The first signal waits for a request that is being sent; the second does not.
+/// After the first signal the API waits for a request whose body is still being sent; the second signal ends it.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_signal_is_final() {
+async fn second_signal_exits_without_waiting() {
     let database = Database::create().await;
     let mut api = Process::start(&mut api(&database.url));
     let addr = api.address("api");
     let mut stream = TcpStream::connect(&addr).unwrap();
     stream.write_all(b"POST /v1/users HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").unwrap();
-    // The server has read the head once it has answered somebody who came later.
+    // A later request was answered, so the server has read the head of the first one.
     post(&addr, "/v1/users", "", "{}");
-    api.signal();
-    api.wait_for("stopping");
-    api.signal();
-    let (code, log) = api.end();
+    api.send_sigterm();
+    api.wait_for("signal received; draining");
+    api.send_sigterm();
+    let (code, log) = api.wait_for_exit();
     assert_eq!(code, Some(130), "{log}");
 }

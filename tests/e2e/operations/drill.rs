@@ -1,4 +1,4 @@
-//! `vestibule drill`: keeps quiet about instances that keep their promises, and says who breaks them.
+//! `vestibule drill`: passes for an instance that keeps its documented limits, and reports the limits that are broken.
 
 use std::{process::Output, time::Duration};
 
@@ -15,10 +15,10 @@ use support::{
         FakeSmtpServer,
         behaviour::{Behaviour, Stage},
     },
-    standalone::{Home, Vestibule},
+    standalone::{StandaloneFolder, StandaloneProcess},
 };
 
-/// What it says, as JSON, and how it ends. Proxies of the environment are none of its business.
+/// Runs the drill: exit code, JSON report and stderr. It must ignore the proxies of the environment.
 async fn drill(arguments: &[&str]) -> (Option<i32>, Value, String) {
     let mut command = Command::new(support::process::program("vestibule"));
     command.env_clear().envs([("http_proxy", "http://127.0.0.1:1"), ("HTTP_PROXY", "http://127.0.0.1:1")]);
@@ -27,7 +27,7 @@ async fn drill(arguments: &[&str]) -> (Option<i32>, Value, String) {
     (status.code(), serde_json::from_slice(&stdout).unwrap_or_default(), String::from_utf8(stderr).unwrap())
 }
 
-fn url(running: &Vestibule) -> String {
+fn url(running: &StandaloneProcess) -> String {
     running.client.base().to_owned()
 }
 
@@ -37,52 +37,54 @@ fn verdicts<'a>(report: &'a Value, verdict: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_keeps_its_promises() {
-    let home = Home::new();
+async fn drill_passes_for_a_real_instance() {
+    let home = StandaloneFolder::new();
     let running = home.start(&[("RESEND_THROTTLE_SECONDS", "0")]);
     running.sign_up_and_activate("ada@example.com").await;
-    // A few more than the fewest that a comparison needs: one that is lost to a busy machine is no failure.
+    // A few more calls than a comparison needs at least, so that one lost call on a busy machine does not fail the
+    // test.
     let arguments = [&url(&running), "--rounds", "1", "--calls", "60", "--active", "ada@example.com"];
-    let (code, report, said) = drill(&arguments).await;
-    assert_eq!((code, &report["kept"]), (Some(0), &json!(true)), "{said}{report:#}");
+    let (code, report, stderr) = drill(&arguments).await;
+    assert_eq!((code, &report["kept"]), (Some(0), &json!(true)), "{stderr}{report:#}");
     assert_eq!(verdicts(&report, "not tried"), [""; 0], "{report:#}");
     let row = |play: &str| report["plays"].as_array().unwrap().iter().find(|row| row["play"] == play).unwrap().clone();
-    // After a guess that happens to be right, no other is compared.
-    for (play, granted, told_by) in [
+    // When a guess happens to be right, no further codes are compared: then the play that counts the hits says so.
+    for (play, granted, hits_play) in [
         ("guess: … for one address, 4 digits", 9, "guess: comparisons for one code"),
         ("burst: comparisons for one code", 3, "burst: comparisons for one code"),
     ] {
-        assert!(row(play)["granted"] == granted || row(told_by)["hits"].as_u64() > Some(0), "{play}: {report:#}");
+        assert!(row(play)["granted"] == granted || row(hits_play)["hits"].as_u64() > Some(0), "{play}: {report:#}");
     }
     assert_eq!(row("burst: mails to one address")["granted"], 5, "{report:#}");
     running.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mail_that_takes_longer_than_another_is_no_difference() {
-    let (mail_server, home) = (FakeSmtpServer::start().await, Home::new());
-    // One is for who is pending then, the next two are for who is unknown.
-    mail_server.later(3, Behaviour::Slow(Stage::Dot, Duration::from_millis(1_500)));
+async fn slow_mail_is_no_enumeration_finding() {
+    let mail_server = FakeSmtpServer::start().await;
+    let home = StandaloneFolder::new();
+    // The first of the slow mails is for the pending registration, the next two are for unknown addresses.
+    mail_server.script_after(3, Behaviour::Slow(Stage::Dot, Duration::from_millis(1_500)));
     let running = home.start(&[("RESEND_THROTTLE_SECONDS", "0"), ("SMTP_URL", &mail_server.url())]);
-    let (code, report, said) = drill(&[&url(&running), "--only", "body"]).await;
-    assert_eq!(code, Some(0), "{said}{report:#}");
+    let (code, report, stderr) = drill(&[&url(&running), "--only", "body"]).await;
+    assert_eq!(code, Some(0), "{stderr}{report:#}");
     assert_eq!(mail_server.count(), 5);
     running.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_that_believes_whatever_is_forged_breaks_them_and_one_that_does_not_keeps_them() {
+async fn drill_fails_when_forged_addresses_are_trusted() {
     for (trusted, expected) in [("127.0.0.1", 1), ("192.0.2.0/24", 0)] {
-        let home = Home::new();
+        let home = StandaloneFolder::new();
         let running = home.start(&[("TRUSTED_PROXIES", trusted)]);
-        let (code, report, said) = drill(&[&url(&running), "--spoof", "--only", "forge"]).await;
-        assert_eq!(code, Some(expected), "{said}{report:#}");
+        let (code, report, stderr) = drill(&[&url(&running), "--spoof", "--only", "forge"]).await;
+        assert_eq!(code, Some(expected), "{stderr}{report:#}");
         assert_eq!(verdicts(&report, "broken").is_empty(), expected == 0, "{report:#}");
     }
 }
 
-/// Answers like the service, and compares whatever it is given.
-async fn forgetful(request: Request) -> poem::Result<Response> {
+/// Responds like the service, but compares every code and enforces no limit.
+async fn unlimited_service(request: Request) -> poem::Result<Response> {
     let sent = json!({ "registration": "01890000-0000-7000-8000-000000000001", "status": "sent", "code_length": 4,
                        "attempts_left": 3 });
     let windows = json!([{ "limit": 5, "seconds": 3_600 }]);
@@ -112,10 +114,10 @@ async fn serve(endpoint: impl Endpoint + 'static) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_grants_more_than_is_promised_is_told_so() {
-    let target = serve(poem::endpoint::make(forgetful)).await;
-    let (code, report, said) = drill(&[&target, "--rounds", "1", "--calls", "20"]).await;
-    assert_eq!((code, &report["kept"]), (Some(1), &json!(false)), "{said}{report:#}");
+async fn drill_reports_every_broken_limit() {
+    let target = serve(poem::endpoint::make(unlimited_service)).await;
+    let (code, report, stderr) = drill(&[&target, "--rounds", "1", "--calls", "20"]).await;
+    assert_eq!((code, &report["kept"]), (Some(1), &json!(false)), "{stderr}{report:#}");
     let broken = verdicts(&report, "broken");
     for play in [
         "guess: comparisons for one code",
@@ -132,24 +134,24 @@ async fn whoever_grants_more_than_is_promised_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_attacked_is_refused_in_one_sentence() {
-    let elsewhere = serve(poem::endpoint::make_sync(|_| {
+async fn drill_rejects_targets_it_may_not_attack() {
+    let redirecting = serve(poem::endpoint::make_sync(|_| {
         StatusCode::TEMPORARY_REDIRECT.with_header("location", "http://example.com/v1/policy").into_response()
     }))
     .await;
-    let told_once = ["http://example.com", "--i-own-this"];
+    let confirmed_once = ["http://example.com", "--i-own-this"];
     for (arguments, why) in [
         (&[][..], "needs the URL"),
         (&["http://example.com"], "told twice"),
-        (&told_once, "told twice"),
+        (&confirmed_once, "told twice"),
         (&["http://127.0.0.1.nip.io:8000"], "told twice"),
         (&["https://localhost"], "plain http"),
         (&["http://127.0.0.1:1"], "cannot be reached"),
-        (&[&elsewhere], "is no Vestibule"),
+        (&[&redirecting], "is no Vestibule"),
     ] {
-        let (code, report, said) = drill(arguments).await;
-        let last = said.lines().last().unwrap_or_default();
-        assert!(last.starts_with("vestibule: ") && last.contains(why), "{arguments:?}: {said}");
+        let (code, report, stderr) = drill(arguments).await;
+        let last = stderr.lines().last().unwrap_or_default();
+        assert!(last.starts_with("vestibule: ") && last.contains(why), "{arguments:?}: {stderr}");
         assert_eq!((code, report), (Some(2), Value::Null), "{arguments:?}");
     }
 }

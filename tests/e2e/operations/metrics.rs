@@ -1,43 +1,44 @@
-//! What an operator sees of what happened: exact numbers, and no more series than there are kinds of things.
+//! Metrics: exact counts after known requests, and a bounded number of series.
 
 use lapin::{BasicProperties, options::BasicPublishOptions};
 use serde_json::json;
 use shared::telemetry::metrics::names;
 
-use crate::limits::code_guesses::other_than;
+use crate::limits::code_guesses::different_code;
 use support::{
     client::{Client, PASSWORD, send},
     scrape::Scrape,
     stack::Stack,
-    standalone::Home,
+    standalone::StandaloneFolder,
 };
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
 
-/// Ada signs up, errs, comes in and logs in; Bob signs up, repeats himself, and asks once more too soon.
-async fn journey(stack: &Stack, client: &Client) -> String {
+/// Ada registers, enters a wrong code, activates and logs in; Bob registers, repeats the request, and asks for another
+/// code too soon.
+async fn send_known_requests(stack: &Stack, client: &Client) -> String {
     let registration = client.register(ADA).await.registration();
     let code = stack.mail_server.mail_to(ADA).await.code();
-    client.receipt_when(&registration, "sent").await;
-    assert_eq!(client.activate(ADA, &other_than(&code)).await.status, 422);
+    client.wait_for_receipt(&registration, "sent").await;
+    assert_eq!(client.activate(ADA, &different_code(&code)).await.status, 422);
     assert_eq!(client.activate(ADA, &code).await.status, 200);
     stack.mail_server.nth_mail_to(ADA, 2).await;
     assert_eq!(client.login(ADA, PASSWORD).await.status, 200);
     assert_eq!(client.login(ADA, "not the password").await.status, 401);
     for _ in 0..2 {
-        assert_eq!(client.register_once("a-key", BOB, PASSWORD).await.status, 202);
+        assert_eq!(client.register_with_key("a-key", BOB, PASSWORD).await.status, 202);
     }
     assert_eq!(client.resend(BOB).await.problem(), (429, "too-many-requests".into()));
     stack.mail_server.mail_to(BOB).await;
     let recorded = "SELECT count(*) FROM deliveries WHERE outcome = 'delivered'";
-    stack.database.becomes(recorded, 3).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.database.wait_for_count(recorded, 3).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     registration
 }
 
-/// After the journey.
-const OF_THE_API: [(&str, u32); 27] = [
+/// The values of the API after `send_known_requests`.
+const API_VALUES: [(&str, u32); 27] = [
     (r#"registrations_total{outcome="accepted"}"#, 2),
     (r#"registrations_total{outcome="repeated"}"#, 1),
     (r#"resends_total{outcome="accepted"}"#, 0),
@@ -67,8 +68,8 @@ const OF_THE_API: [(&str, u32); 27] = [
     (r#"postgres_errors_total{part="api"}"#, 0),
 ];
 
-/// And after a message that nobody can read.
-const OF_THE_WORKER: [(&str, u32); 11] = [
+/// The values of the worker after `send_known_requests` and an unreadable message.
+const WORKER_VALUES: [(&str, u32); 11] = [
     (r#"messages_total{kind="send-code",outcome="delivered"}"#, 2),
     (r#"messages_total{kind="activated",outcome="delivered"}"#, 1),
     (r#"messages_total{kind="-",outcome="parked"}"#, 1),
@@ -83,38 +84,49 @@ const OF_THE_WORKER: [(&str, u32); 11] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_thing_that_happens_is_counted_once_where_it_belongs() {
+async fn known_requests_are_counted_exactly_once() {
     let stack = Stack::prepare(&[]).await;
-    let (api, worker) = (stack.start_api(&[]).await, stack.start_worker(&[]).await);
-    let registration = journey(&stack, &api.client).await;
-    let (exchange, key) = (stack.topology.exchange.as_str(), shared::amqp::topology::ROUTING_KEY);
-    let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
-    stack.amqp().await.basic_publish(exchange.into(), key.into(), options, b"poison", properties).await.unwrap();
-    stack.queue_holds(&stack.topology.parked, 1).await;
+    let api = stack.start_api(&[]).await;
+    let worker = stack.start_worker(&[]).await;
+    let registration = send_known_requests(&stack, &api.client).await;
+    let exchange = stack.topology.exchange.as_str();
+    let key = shared::amqp::topology::ROUTING_KEY;
+    let options = BasicPublishOptions::default();
+    let properties = BasicProperties::default();
+    stack
+        .open_channel()
+        .await
+        .basic_publish(exchange.into(), key.into(), options, b"poison", properties)
+        .await
+        .unwrap();
+    stack.wait_for_queue_length(&stack.topology.parked, 1).await;
 
     let api = Scrape::of(&api.ops).await;
-    api.is(OF_THE_API);
+    api.assert_values(API_VALUES);
     assert!(api.value("connections_open") >= 1.0 && api.value("hash_threads") >= 1.0);
 
-    let worker = Scrape::of(&worker.ops).await;
-    worker.is(OF_THE_WORKER);
+    // The worker counts a message a moment after its delivery is on record.
+    let has_values = |scrape: &Scrape| {
+        WORKER_VALUES.iter().all(|(series, value)| scrape.has(series) && scrape.value(series) == f64::from(*value))
+    };
+    let worker = Scrape::wait_until(&worker.ops, has_values).await;
     assert!(worker.value("smtp_last_success_timestamp_seconds") > 1_600_000_000.0);
-    // What is secret is looked for with all canaries; no address is there either, and no id.
+    // `secret_leaks` looks for secrets; here: no email address, and no id.
     for text in [&api.text, &worker.text] {
         assert!(!text.contains('@') && !text.contains("example") && !text.contains(&registration), "{text}");
     }
     let families: Vec<_> = api.families().chain(worker.families()).collect();
     for known in names::ALL {
-        assert!(families.contains(&known.name), "{} is never shown", known.name);
+        assert!(families.contains(&known.name), "{} is never exported", known.name);
     }
 }
 
-/// Whatever is sent: a series is for ever.
+/// A series lives as long as the process, so unknown paths and methods must share one.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_makes_a_series_of_its_own() {
+async fn unknown_paths_create_no_new_series() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
-    let strange = async |n: usize| {
+    let send_unknown_paths = async |n: usize| {
         let id = support::database::random_id();
         for path in
             [format!("/{id}"), format!("/v1/registrations/{id}"), format!("/not-me/{id}"), format!("/v1/{n}/{id}")]
@@ -124,10 +136,10 @@ async fn no_request_makes_a_series_of_its_own() {
             }
         }
     };
-    strange(0).await;
+    send_unknown_paths(0).await;
     let before = Scrape::of(&api.ops).await;
     for n in 1..10 {
-        strange(n).await;
+        send_unknown_paths(n).await;
     }
     let after = Scrape::of(&api.ops).await;
     assert_eq!(before.series(), after.series());
@@ -135,18 +147,19 @@ async fn no_request_makes_a_series_of_its_own() {
     assert_eq!((before.value(unknown), after.value(unknown)), (2.0, 20.0));
 }
 
-/// Both parts speak through the only listener there is.
+/// In the one-process binary, API and worker share the only operations listener.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_whole_service_in_one_process_has_one_list() {
-    let home = Home::new();
+async fn standalone_exports_api_and_worker_metrics() {
+    let home = StandaloneFolder::new();
     let running = home.start(&[]);
     running.sign_up_and_activate(ADA).await;
     let ops = running.banner.iter().find_map(|line| line.trim().strip_prefix("health")).unwrap().trim();
     let ops = Client::new(ops.trim_end_matches("/health/ready").to_owned());
-    let scrape =
-        Scrape::when(&ops, |scrape| scrape.value(r#"messages_total{kind="activated",outcome="delivered"}"#) > 0.0);
+    let scrape = Scrape::wait_until(&ops, |scrape| {
+        scrape.value(r#"messages_total{kind="activated",outcome="delivered"}"#) > 0.0
+    });
     let scrape = scrape.await;
-    scrape.is([
+    scrape.assert_values([
         (r#"registrations_total{outcome="accepted"}"#, 1),
         (r#"messages_total{kind="send-code",outcome="delivered"}"#, 1),
         (r#"check_ok{part="api",check="postgres"}"#, 1),
@@ -157,9 +170,9 @@ async fn the_whole_service_in_one_process_has_one_list() {
     running.stop();
 }
 
-/// A minute has passed in the database when the mail goes out: that is what is measured.
+/// 40 seconds pass in the database before the mail is sent: the histogram must show them.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_mail_took_is_told_by_the_clock_of_the_database() {
+async fn delivery_time_is_measured_by_the_database_clock() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     api.client.register(ADA).await;
@@ -167,24 +180,25 @@ async fn what_a_mail_took_is_told_by_the_clock_of_the_database() {
     let worker = stack.start_worker(&[]).await;
     stack.mail_server.mail_to(ADA).await;
     let count = r#"delivery_seconds_count{kind="send-code"}"#;
-    let scrape = Scrape::when(&worker.ops, |scrape| scrape.value(count) > 0.0).await;
+    let scrape = Scrape::wait_until(&worker.ops, |scrape| scrape.value(count) > 0.0).await;
     let sum = scrape.value(r#"delivery_seconds_sum{kind="send-code"}"#);
     assert!((40.0..60.0).contains(&sum), "{sum}");
-    scrape.is([(r#"delivery_seconds_bucket{kind="send-code",le="30"}"#, 0)]);
+    scrape.assert_values([(r#"delivery_seconds_bucket{kind="send-code",le="30"}"#, 0)]);
 }
 
-/// A reset is asked for, guessed at and done; its length is its own.
+/// Requested resets, a wrong code and an invalid request; codes for resets have a length of their own.
 #[tokio::test(flavor = "multi_thread")]
-async fn another_password_is_counted_as_what_it_is() {
+async fn password_resets_are_counted_by_outcome() {
     let stack = Stack::prepare(&[]).await;
-    let (api, _worker) = (stack.start_api(&[]).await, stack.start_worker(&[]).await);
-    let asked = api.client.forgot(ADA).await.receipt();
+    let api = stack.start_api(&[]).await;
+    let _worker = stack.start_worker(&[]).await;
+    let receipt = api.client.request_reset(ADA).await.receipt();
     stack.mail_server.mail_to(ADA).await;
-    api.client.reset_receipt_when(&asked, "sent").await;
-    assert_eq!(api.client.reset_to(&asked, "12345678", "another password").await.problem().1, "wrong-code");
-    let unknown = json!({ "email": "nobody" });
-    assert_eq!(api.client.post("/v1/users/password/forgot", &unknown).await.status, 422);
-    Scrape::of(&api.ops).await.is([
+    api.client.wait_for_reset_receipt(&receipt, "sent").await;
+    assert_eq!(api.client.reset_to(&receipt, "12345678", "another password").await.problem().1, "wrong-code");
+    let invalid = json!({ "email": "nobody" });
+    assert_eq!(api.client.post("/v1/users/password/forgot", &invalid).await.status, 422);
+    Scrape::of(&api.ops).await.assert_values([
         (r#"password_resets_total{outcome="asked"}"#, 1),
         (r#"password_resets_total{outcome="changed"}"#, 0),
         (r#"password_resets_total{outcome="wrong-code"}"#, 1),

@@ -1,30 +1,57 @@
-//! `api outbox`: what waits, and how what was lost on its way is told again.
+//! `api outbox` shows how many messages wait; `api outbox reemit` writes lost messages into the outbox again.
 
-mod muted;
+use std::process::Command;
 
 use lapin::options::QueueDeleteOptions;
 use serde_json::{Value, json};
 
-use support::forgot_password::NEW;
+use crate::registration::not_me::{not_me_path, submit_not_me};
 use support::{
     client::{PASSWORD, send},
+    database::Database,
+    forgot_password::NEW,
     stack::Stack,
 };
 
 const ADA: &str = "ada@example.com";
 
-/// As `api outbox …` answers.
-async fn outbox(stack: &Stack, line: &str) -> Value {
-    let words = format!("outbox {line} --json");
-    let Some(api::Command::Tool(tool)) = api::Command::parse(words.split_whitespace().map(str::to_owned)) else {
-        panic!("no tool: {line}")
+/// Runs `api outbox … --json` in this process, and returns its output.
+async fn outbox(stack: &Stack, subcommand: &str) -> Value {
+    let arguments = format!("outbox {subcommand} --json");
+    let Some(api::Command::Tool(tool)) = api::Command::parse(arguments.split_whitespace().map(str::to_owned)) else {
+        panic!("no such command: {arguments}")
     };
     let config = api::Config::load_from(stack.variables(&[])).unwrap();
     serde_json::from_str(&api::answer(config, tool).await.unwrap()).unwrap()
 }
 
+/// As a process, without a broker.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_broker_the_outbox_is_counted() {
+async fn outbox_commands_print_text_and_json() {
+    let database = Database::create().await;
+    let run = |arguments: &str| {
+        let mut command = Command::new(support::process::program("api"));
+        command.env_clear().env("DATABASE_URL", &database.url).env("AMQP_URL", "amqp://u:p@127.0.0.1:1");
+        command.env("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+        let output = command.args(arguments.split(' ')).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(run("outbox"), "Nothing waits in the outbox.\n");
+    let row = "INSERT INTO outbox (id, message, created_at) VALUES ($1, '{}', clock_timestamp() - interval '90 s')";
+    database.execute(row, &[&uuid::Uuid::from_u128(1)]).await;
+    assert!(
+        run("outbox").starts_with("1 message(s) waiting, 0 of them leased by a relay; the oldest for 9"),
+        "{}",
+        run("outbox")
+    );
+    let json: Value = serde_json::from_str(&run("outbox --json")).unwrap();
+    assert_eq!((&json["waiting"], &json["leased"]), (&1.into(), &0.into()));
+    assert_eq!(run("outbox reemit"), "0 code(s), 0 welcome(s) and 0 warning(s) were written into the outbox again.\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outbox_is_counted_without_a_broker() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
     assert_eq!(outbox(&stack, "").await, json!({ "waiting": 0, "leased": 0, "oldest_seconds": null }));
@@ -38,21 +65,22 @@ async fn without_a_broker_the_outbox_is_counted() {
     // A mail and an event for each.
     assert_eq!((&state["waiting"], &state["leased"]), (&json!(6), &json!(1)));
     assert!((100..120).contains(&state["oldest_seconds"].as_i64().unwrap()), "{state}");
-    // What is there is not written again.
+    // Messages that are still in the outbox are not written again.
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 0, "warnings": 0, "unreadable": 0 }));
     assert_eq!(stack.database.count("SELECT count(*) FROM outbox").await, 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_in_a_queue_that_is_gone_is_mailed_once() {
+async fn messages_of_a_deleted_queue_are_mailed_once() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     let worker = stack.start_worker(&[]).await;
     api.client.register("owner@example.com").await;
     let code = stack.mail_server.mail_to("owner@example.com").await.code();
-    stack.database.becomes("SELECT count(*) FROM deliveries", 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries", 1).await;
     worker.stop().await.unwrap();
-    // In the queue: a welcome, the mail to whom has an account, three codes, and one that is over by now.
+    // In the queue: a welcome mail, the mail to an address that has an account, three codes, and one code that has
+    // expired.
     assert_eq!(api.client.activate("owner@example.com", &code).await.status, 200);
     api.client.register("owner@example.com").await;
     let late = api.client.register("late@example.com").await.registration();
@@ -60,104 +88,109 @@ async fn what_was_in_a_queue_that_is_gone_is_mailed_once() {
     for n in 0..3 {
         registrations.push(api.client.register(&format!("u{n}@example.com")).await.registration());
     }
-    stack.queue_holds(&stack.topology.queue, 6).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
-    let dead = "UPDATE codes SET deadline = clock_timestamp() WHERE registration_id = $1::text::uuid";
-    stack.database.execute(dead, &[&late]).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 6).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
+    let expire = "UPDATE codes SET deadline = clock_timestamp() WHERE registration_id = $1::text::uuid";
+    stack.database.execute(expire, &[&late]).await;
     let queue = stack.topology.queue.as_str();
-    stack.amqp().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+    stack.open_channel().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
 
     stack.start_worker(&[]).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 4, "welcomes": 1, "warnings": 0, "unreadable": 0 }));
     for (n, registration) in registrations.iter().enumerate() {
         let email = format!("u{n}@example.com");
         let code = stack.mail_server.mail_to(&email).await.code();
-        api.client.receipt_when(registration, "sent").await;
+        api.client.wait_for_receipt(registration, "sent").await;
         assert_eq!(api.client.activate_with(&email, PASSWORD, &json!({ "code": code })).await.status, 200);
     }
-    // Each of the three was welcomed as well.
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 1 + 5 + 3).await;
+    // Each of the three has a welcome mail as well.
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 1 + 5 + 3).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 0, "warnings": 0, "unreadable": 0 }));
     let counts = ["u0", "u1", "u2", "owner", "late"]
         .map(|name| stack.mail_server.mails_to(&format!("{name}@example.com")).len());
     assert_eq!(counts, [2, 2, 2, 3, 0]);
 }
 
-/// Nobody can see that the queue was not lost at all: then there are two of each, and the second mails nothing.
+/// `reemit` cannot know what is still queued: then each message is there twice, and the second copy sends no mail.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_still_in_the_queue_is_mailed_once_as_well() {
+async fn reemitted_message_still_queued_is_mailed_once() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
-    stack.queue_holds(&stack.topology.queue, 1).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     assert_eq!(outbox(&stack, "reemit").await["codes"], 1);
-    stack.queue_holds(&stack.topology.queue, 2).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 2).await;
     let worker = stack.start_worker(&[]).await;
     stack.mail_server.mail_to(ADA).await;
-    stack.database.becomes("SELECT count(*) FROM deliveries", 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries", 1).await;
     api.client.register("last@example.com").await;
     stack.mail_server.mail_to("last@example.com").await;
     worker.stop().await.unwrap();
-    stack.queue_holds(&stack.topology.queue, 0).await;
+    stack.wait_for_queue_length(&stack.topology.queue, 0).await;
     assert_eq!(stack.mail_server.mails_to(ADA).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_welcome_is_written_again_for_a_day() {
+async fn welcome_mail_is_reemitted_for_a_day() {
     let stack = Stack::without_broker().await;
     let users = "INSERT INTO users (id, email, password_hash, activated_at, updated_at) \
         SELECT md5(hours::text)::uuid, hours || '@example.com', '', now() - hours * interval '1 h', now() \
         FROM unnest(ARRAY[1, 23, 25, 1000]) AS hours";
     stack.database.execute(users, &[]).await;
-    let welcomed = "INSERT INTO deliveries (message_id, outcome) VALUES (md5('1')::uuid, 'delivered')";
-    stack.database.execute(welcomed, &[]).await;
+    let delivered = "INSERT INTO deliveries (message_id, outcome) VALUES (md5('1')::uuid, 'delivered')";
+    stack.database.execute(delivered, &[]).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 1, "warnings": 0, "unreadable": 0 }));
-    let right = "SELECT count(*) FROM outbox WHERE id = md5('23')::uuid AND message->>'kind' = 'activated'";
-    assert_eq!(stack.database.count(right).await, 1);
+    let reemitted = "SELECT count(*) FROM outbox WHERE id = md5('23')::uuid AND message->>'kind' = 'activated'";
+    assert_eq!(stack.database.count(reemitted).await, 1);
 }
 
-/// Of whoever has an account, of whoever has none, and of whoever has a new password; not what is of no use any more.
+/// The reset mails to a known and to an unknown address, and the warning about a changed password; not the mail of a
+/// reset that was closed meanwhile.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_on_its_way_about_passwords_is_mailed_once() {
+async fn lost_password_mails_are_reemitted_once() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     let worker = stack.start_worker(&[]).await;
     let registration = api.client.register(ADA).await.registration();
     let code = stack.mail_server.mail_to(ADA).await.code();
-    api.client.receipt_when(&registration, "sent").await;
+    api.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(api.client.activate(ADA, &code).await.status, 200);
-    stack.database.becomes("SELECT count(*) FROM deliveries", 2).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries", 2).await;
     worker.stop().await.unwrap();
-    // The first of these is closed by the change.
-    let closed = api.client.forgot(ADA).await.receipt();
+    // The change of the password closes this reset.
+    let closed = api.client.request_reset(ADA).await.receipt();
     let token = api.client.token(ADA).await;
     let body = json!({ "password": PASSWORD, "new_password": NEW });
     let change = api.client.request("POST", "/v1/users/me/password").bearer_auth(&token).json(&body);
     assert_eq!(send(change).await.status, 204);
-    let (known, unknown) =
-        (api.client.forgot(ADA).await.receipt(), api.client.forgot("bob@example.com").await.receipt());
-    stack.queue_holds(&stack.topology.queue, 4).await;
-    stack.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    let known = api.client.request_reset(ADA).await.receipt();
+    let unknown = api.client.request_reset("bob@example.com").await.receipt();
+    stack.wait_for_queue_length(&stack.topology.queue, 4).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     let queue = stack.topology.queue.as_str();
-    stack.amqp().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+    stack.open_channel().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
 
     stack.start_worker(&[]).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 2, "welcomes": 0, "warnings": 1, "unreadable": 0 }));
     for receipt in [&known, &unknown] {
-        api.client.reset_receipt_when(receipt, "sent").await;
+        api.client.wait_for_reset_receipt(receipt, "sent").await;
     }
-    stack.database.becomes("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 2 + 3).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 2 + 3).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 0, "warnings": 0, "unreadable": 0 }));
     assert_eq!(api.client.reset_receipt(&closed).await["status"], "queued");
     let mut subjects: Vec<_> = stack.mail_server.mails().into_iter().skip(2).map(|mail| mail.subject).collect();
     subjects.sort();
-    assert_eq!(subjects, ["No account at this address", "Your code for a new password", "Your password was changed"]);
+    assert_eq!(
+        subjects,
+        ["No account for this email address", "Your password reset code", "Your password was changed"]
+    );
 }
 
-/// More than one batch, many of them with the same deadline; and codes of a key that is not here.
+/// More codes than one batch has, many with the same deadline, and some of a code secret that this process does not
+/// have.
 #[tokio::test(flavor = "multi_thread")]
-async fn many_are_written_again_and_none_twice() {
+async fn many_codes_are_reemitted_and_none_twice() {
     const CODES: i64 = 1_300;
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
@@ -166,9 +199,9 @@ async fn many_are_written_again_and_none_twice() {
     let ids: Vec<_> = (1..=CODES).map(|n| uuid::Uuid::from_u128(n.unsigned_abs().into())).collect();
     let decoy = |id: &uuid::Uuid| ring.newest().verifier(*id, shared::codes::DECOY).to_vec();
     let hashes: Vec<_> = ids.iter().map(decoy).collect();
-    let people = "INSERT INTO registrations (id, email, password_hash) \
+    let registrations = "INSERT INTO registrations (id, email, password_hash) \
         SELECT id, id::text || '@example.com', '' FROM unnest($1::uuid[]) AS id";
-    stack.database.execute(people, &[&ids]).await;
+    stack.database.execute(registrations, &[&ids]).await;
     let codes = "INSERT INTO codes (id, registration_id, code_hash, key_id, length, attempts_allowed, ttl_seconds, \
         deadline, resend_at, created_at) SELECT id, id, hash, CASE WHEN n <= 7 THEN 'other' ELSE 'test' END, 4, 3, 60, \
         now() + interval '300 s' + (n / 400) * interval '1 s', now(), now() \
@@ -179,9 +212,30 @@ async fn many_are_written_again_and_none_twice() {
         outbox(&stack, "reemit").await,
         json!({ "codes": CODES - 7, "welcomes": 0, "warnings": 0, "unreadable": 7 })
     );
-    let right =
+    let reemitted =
         "SELECT count(*) FROM outbox WHERE message->>'kind' = 'already-registered' AND message->>'id' = id::text";
-    assert_eq!(stack.database.count(right).await, CODES - 7);
+    assert_eq!(stack.database.count(reemitted).await, CODES - 7);
     assert_eq!(stack.database.count("SELECT count(*) FROM outbox").await, CODES - 7 + 2);
     assert_eq!(outbox(&stack, "reemit").await["codes"], 0);
+}
+
+/// A code whose mail is suppressed needs a delivery record, too: otherwise its receipt would show the suppression.
+#[tokio::test(flavor = "multi_thread")]
+async fn suppressed_code_is_reemitted_like_any_other() {
+    let mut stack = Stack::prepare(&[]).await;
+    stack.client = stack.start_api(&[]).await.client.clone();
+    let worker = stack.start_worker(&[]).await;
+    stack.sign_up(ADA).await;
+    let link = not_me_path(&stack.mail_server.mail_to(ADA).await);
+    assert_eq!(submit_not_me(&stack.client, &link, "").await.status, 200);
+    worker.stop().await.unwrap();
+    let registration = stack.client.register(ADA).await.registration();
+    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
+    let queue = stack.topology.queue.as_str();
+    stack.open_channel().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+    stack.start_worker(&[]).await;
+    assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 1, "welcomes": 0, "warnings": 0, "unreadable": 0 }));
+    stack.client.wait_for_receipt(&registration, "sent").await;
+    assert_eq!(stack.mail_server.mails_to(ADA).len(), 1);
 }

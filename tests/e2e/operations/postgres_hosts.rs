@@ -1,4 +1,4 @@
-//! Where Postgres is, and whether it lets us in.
+//! Several hosts in DATABASE_URL, and a Postgres that rejects connections.
 
 use tokio::net::TcpListener;
 
@@ -6,25 +6,25 @@ use support::stack::Stack;
 
 const ADA: &str = "ada@example.com";
 
-/// As when the machine of the one hangs, and the other has been promoted.
+/// As after a failover: the machine of the first host hangs, and the second one has been promoted.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_accepts_and_says_nothing_does_not_hide_the_next() {
+async fn silent_first_host_falls_back_to_the_next() {
     let stack = Stack::without_broker().await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (scheme, rest) = stack.database.url.split_once("://").unwrap();
     let (user, host) = rest.split_at(rest.find('@').map_or(0, |at| at + 1));
-    let both = format!("{scheme}://{user}{},{host}", silent.local_addr().unwrap());
-    let api = stack.start_api(&[("DATABASE_URL", &both)]).await;
+    let two_hosts = format!("{scheme}://{user}{},{host}", silent.local_addr().unwrap());
+    let api = stack.start_api(&[("DATABASE_URL", &two_hosts)]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
 }
 
-/// As when the password was changed, or a standby has other rules: it is no bug of ours.
+/// As after a change of the password, or on a standby with other access rules: not an internal error.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_postgres_that_lets_nobody_in_is_away() {
+async fn rejected_postgres_login_answers_503() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
-    stack.database.shut().await;
+    stack.database.reject_connections().await;
     let answer = api.client.register("bob@example.com").await;
     assert_eq!(answer.problem(), (503, "unavailable".into()));
 }

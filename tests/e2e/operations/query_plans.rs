@@ -1,5 +1,7 @@
-//! How Postgres finds what it is asked for. Plans are kept as long as a connection lives, and are made when the tables
-//! are still empty, or before anybody has analyzed them: they must be right for tables that are neither.
+//! Query plans: no statement reads a whole table.
+//!
+//! A connection keeps its plans for as long as it lives. They may be made while the tables are still empty or have not
+//! been analyzed, and must still be right when the tables have grown.
 
 use std::{ops::Range, time::Duration};
 
@@ -8,80 +10,84 @@ use futures_util::{StreamExt, stream};
 use crate::operations::cleanup::CLEANING;
 use support::{client::PASSWORD, stack::Stack};
 
-const PEOPLE: usize = 120;
-const ERASED: usize = 40;
+const USERS: usize = 120;
+const DELETED: usize = 40;
 
-/// A connection that was used a moment ago is not looked at before it is used again.
-const BREAKS_ARE_SEEN: Duration = Duration::from_secs(1);
+/// The pool verifies a connection only when it was not used for a moment: after this, it notices terminated ones.
+const TERMINATION_IS_NOTICED: Duration = Duration::from_secs(1);
 
-/// Only tables that are nearly always empty may be read so, and one that has a few rows for each hour of a day.
-const READ_FROM_END_TO_END: &str = "SELECT relname::text, seq_tup_read FROM pg_stat_user_tables \
+/// Rows read by sequential scans, by table. Excluded are tables that are nearly always empty, and one that has a few
+/// rows for each hour of a day: they may be scanned.
+const SEQUENTIAL_READS: &str = "SELECT relname::text, seq_tup_read FROM pg_stat_user_tables \
     WHERE relname NOT IN ('outbox', 'names', 'migrations', 'guesses_by_hour') ORDER BY seq_tup_read DESC";
 
-/// Nobody analyzes a table meanwhile: then plans would be made anew, and to read all of a table of one page would be
-/// right, until it has grown by a tenth and is analyzed again.
-const KEPT: &str = "DO $$ DECLARE name text; BEGIN FOR name IN SELECT relname FROM pg_stat_user_tables LOOP \
+/// Autovacuum must not analyze a table meanwhile: then plans would be made again, and for a table of one page a
+/// sequential scan would be the right plan, until the table has grown by a tenth and is analyzed again.
+const DISABLE_AUTOVACUUM: &str = "DO $$ DECLARE name text; BEGIN FOR name IN SELECT relname FROM pg_stat_user_tables LOOP \
     EXECUTE format('ALTER TABLE %I SET (autovacuum_enabled = off)', name); END LOOP; END $$";
 
-const BREAK_ALL: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+const TERMINATE_CONNECTIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_found_by_reading_a_whole_table() {
-    let cheap = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1"), CLEANING];
-    let stack = Stack::start_with(&cheap).await;
-    stack.database.client().batch_execute(KEPT).await.unwrap();
-    // So that every connection has made its plans while there was next to nothing.
+async fn no_statement_scans_a_whole_table() {
+    let settings = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1"), CLEANING];
+    let stack = Stack::start_with(&settings).await;
+    stack.database.client().batch_execute(DISABLE_AUTOVACUUM).await.unwrap();
+    // The first half: connections make their plans while the tables are nearly empty.
     let sign_up = |n: usize| {
         let stack = &stack;
         async move {
             let email = format!("u{n}@example.com");
-            stack.account(&email).await;
-            let (receipt, code) = stack.forgotten(&email, 3).await;
+            stack.create_account(&email).await;
+            let (receipt, code) = stack.request_reset_code(&email, 3).await;
             assert_eq!(stack.client.reset_to(&receipt, &code, PASSWORD).await.status, 204);
             let token = stack.client.token(&email).await;
             assert_eq!(stack.client.bearer("GET", "/v1/users/me", &token).await.status, 200);
             token
         }
     };
-    // What a connection has done is told when it rests.
-    let told = async |people: usize| {
-        let told = "SELECT count(*) FROM pg_stat_user_tables WHERE (relname, n_tup_ins) IN (('users', $N), ('deliveries', 4 * $N))";
-        stack.database.becomes(&told.replace("$N", &people.to_string()), 2).await;
+    // Connections report their statistics when they are idle.
+    let statistics_include = async |users: usize| {
+        let reported = "SELECT count(*) FROM pg_stat_user_tables WHERE (relname, n_tup_ins) IN (('users', $N), ('deliveries', 4 * $N))";
+        stack.database.wait_for_count(&reported.replace("$N", &users.to_string()), 2).await;
     };
-    // Fewer at once than there are connections: nobody waits in line, so a moment in which nothing moves is no failure.
-    let all = async |people: Range<usize>| stream::iter(people.map(sign_up)).buffered(12).collect::<Vec<_>>().await;
-    let mut tokens = all(0..PEOPLE / 2).await;
-    told(PEOPLE / 2).await;
-    // And others, when there was something that nobody had analyzed.
-    stack.database.client().batch_execute(BREAK_ALL).await.unwrap();
-    tokio::time::sleep(BREAKS_ARE_SEEN).await;
-    tokens.extend(all(PEOPLE / 2..PEOPLE).await);
-    told(PEOPLE).await;
-    for token in &tokens[..ERASED] {
+    // Fewer at once than there are connections: no request queues for one, so a short stall of the machine is no
+    // failure.
+    let sign_up_all =
+        async |users: Range<usize>| stream::iter(users.map(sign_up)).buffered(12).collect::<Vec<_>>().await;
+    let mut tokens = sign_up_all(0..USERS / 2).await;
+    statistics_include(USERS / 2).await;
+    // The second half: new connections make their plans for tables that hold rows and were never analyzed.
+    stack.database.client().batch_execute(TERMINATE_CONNECTIONS).await.unwrap();
+    tokio::time::sleep(TERMINATION_IS_NOTICED).await;
+    tokens.extend(sign_up_all(USERS / 2..USERS).await);
+    statistics_include(USERS).await;
+    for token in &tokens[..DELETED] {
         assert_eq!(stack.client.bearer("DELETE", "/v1/users/me", token).await.status, 204);
     }
-    let told = format!("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'users' AND n_tup_del = {ERASED}");
-    stack.database.becomes(&format!("SELECT count(*) FROM ({told}) AS told"), 1).await;
-    let rows = stack.database.client().query(READ_FROM_END_TO_END, &[]).await.unwrap();
+    let deleted =
+        format!("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'users' AND n_tup_del = {DELETED}");
+    stack.database.wait_for_count(&format!("SELECT count(*) FROM ({deleted}) AS deleted"), 1).await;
+    let rows = stack.database.client().query(SEQUENTIAL_READS, &[]).await.unwrap();
     let read: Vec<(String, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    assert!(read.iter().all(|(_, rows)| *rows < 10 * PEOPLE as i64), "rows read from end to end: {read:?}");
+    assert!(read.iter().all(|(_, rows)| *rows < 10 * USERS as i64), "rows read by sequential scans: {read:?}");
 
-    // Nor when all of it goes; what the test itself reads is not counted. It is nobody's turn to clean meanwhile: what
-    // went before the reset would not be told.
+    // Cleanup scans no table either, when it deletes everything. The statistics are reset, so that what the test itself
+    // reads is not counted; the lock keeps cleanup from deleting rows before the reset, which would not be counted.
     stack.database.client().batch_execute("SELECT pg_advisory_lock(1986356079, 1)").await.unwrap();
     stack.database.age(40 * 86_400).await;
     let unlock = "SELECT pg_advisory_unlock(1986356079, 1)";
     for sql in ["SELECT pg_stat_force_next_flush()", "SELECT pg_stat_reset()", unlock] {
         stack.database.client().batch_execute(sql).await.unwrap();
     }
-    let left = PEOPLE - ERASED;
-    let told = format!(
+    let left = USERS - DELETED;
+    let deleted = format!(
         "SELECT count(*) FROM pg_stat_user_tables WHERE (relname, n_tup_del) IN \
-        (('registrations', {left}), ('codes', {left}), ('resets', {left}), ('password_changes', {left}), ('deliveries', 4 * {PEOPLE}))"
+        (('registrations', {left}), ('codes', {left}), ('resets', {left}), ('password_changes', {left}), ('deliveries', 4 * {USERS}))"
     );
-    stack.database.becomes(&told, 5).await;
-    let rows = stack.database.client().query(READ_FROM_END_TO_END, &[]).await.unwrap();
+    stack.database.wait_for_count(&deleted, 5).await;
+    let rows = stack.database.client().query(SEQUENTIAL_READS, &[]).await.unwrap();
     let read: Vec<(String, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    assert!(read.iter().all(|(_, rows)| *rows < PEOPLE as i64), "rows read from end to end: {read:?}");
+    assert!(read.iter().all(|(_, rows)| *rows < USERS as i64), "rows read by sequential scans: {read:?}");
 }

@@ -1,9 +1,9 @@
-//! The schema, and every statement that is sent to it.
+//! Migrations, and that every SQL statement matches the schema.
 
 use support::database::{Database, migrate};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_statement_can_be_prepared() {
+async fn every_sql_statement_can_be_prepared() {
     let database = Database::create().await;
     let statements = [api::statements(), worker::statements()].concat();
     assert!(statements.len() > 20, "{}", statements.len());
@@ -15,7 +15,7 @@ async fn every_statement_can_be_prepared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_processes_may_migrate_at_once() {
+async fn concurrent_migrations_all_succeed() {
     let database = Database::create_empty().await;
     let migrations = (0..8).map(|_| {
         let url = database.url.clone();
@@ -28,9 +28,9 @@ async fn many_processes_may_migrate_at_once() {
     assert_eq!(applied, database.count("SELECT max(version)::bigint FROM migrations").await);
 }
 
-/// While a newer version is rolled out, or after it was rolled back, the older one still starts.
+/// An older version must still start while a newer one is rolled out, or after it was rolled back.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newer_schema_does_not_stop_an_older_version() {
+async fn older_version_starts_on_a_newer_schema() {
     let database = Database::create().await;
     let newer = "INSERT INTO migrations (version, name, applied_on, checksum) VALUES (999, 'future', '2026-11-21T00:00:00Z', '1')";
     database.execute(newer, &[]).await;

@@ -1,4 +1,4 @@
-//! S-17: what is secret stands nowhere but where it must, in no spelling.
+//! S-17: codes, passwords and tokens appear in no table, message or metric, in no encoding.
 
 use base64::{
     Engine,
@@ -10,10 +10,11 @@ use support::{client::send, scrape::Scrape, stack::Stack};
 
 const ADA: &str = "ada.canary@example.com";
 const PASSWORD: &str = "canary:horse battery";
-const NEW: &str = "canary:another horse";
-const LAST: &str = "canary:the last horse";
+const PASSWORD_AFTER_RESET: &str = "canary:another horse";
+const PASSWORD_AFTER_CHANGE: &str = "canary:the last horse";
 
-/// As it is, and as programs like to write it: base64 has three forms, by where in a text it begins.
+/// The secret in plain text, hex, URL encoding and base64. Base64 has three forms, by the offset of the secret in the
+/// text.
 pub(crate) fn spellings(secret: &str) -> [String; 6] {
     let hex = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
     let url = secret.replace(':', "%3A").replace(' ', "%20").replace('@', "%40");
@@ -24,7 +25,7 @@ pub(crate) fn spellings(secret: &str) -> [String; 6] {
     [secret.to_owned(), hex, url, base64(0), base64(1), base64(2)]
 }
 
-/// All rows of all tables but these, as text.
+/// All rows of all tables as text, except of the tables in `without`.
 pub(crate) async fn dump(stack: &Stack, without: &[&str]) -> String {
     let tables = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'";
     let mut dump = String::new();
@@ -39,7 +40,7 @@ pub(crate) async fn dump(stack: &Stack, without: &[&str]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s_17_neither_the_database_nor_the_broker_holds_a_code_a_password_or_a_needless_address() {
+async fn s_17_database_broker_and_metrics_hold_no_secret() {
     let stack = Stack::prepare(&[("CODE_LENGTH", "10")]).await;
     let api = stack.start_api(&[]).await;
     let registration = api.client.register_with(ADA, PASSWORD).await.registration();
@@ -47,9 +48,9 @@ async fn s_17_neither_the_database_nor_the_broker_holds_a_code_a_password_or_a_n
     api.client.activate_with(ADA, "canary, but wrong", &wrong).await;
     api.client.activate_with("nobody.canary@example.com", PASSWORD, &wrong).await;
 
-    // The message as it lies in the queue, headers and all; unacknowledged, it goes back.
-    stack.queue_holds(&stack.topology.queue, 1).await;
-    let channel = stack.amqp().await;
+    // Reads the queued message with its headers, and requeues it.
+    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    let channel = stack.open_channel().await;
     let message = channel.basic_get(stack.topology.queue.as_str().into(), BasicGetOptions::default()).await.unwrap();
     let message = message.unwrap();
     let queued = format!("{} {:?}", String::from_utf8_lossy(&message.delivery.data), message.delivery.properties);
@@ -62,35 +63,36 @@ async fn s_17_neither_the_database_nor_the_broker_holds_a_code_a_password_or_a_n
 
     let worker = stack.start_worker(&[]).await;
     let mail = stack.mail_server.mail_to(ADA).await;
-    let (code, link) = (mail.code(), crate::registration::not_me::link(&mail));
-    api.client.receipt_when(&registration, "sent").await;
+    let code = mail.code();
+    let link = crate::registration::not_me::not_me_path(&mail);
+    api.client.wait_for_receipt(&registration, "sent").await;
     let right = serde_json::json!({ "code": code });
     assert_eq!(api.client.activate_with(ADA, PASSWORD, &right).await.status, 200);
     let token = api.client.login(ADA, PASSWORD).await.json()["token"].as_str().unwrap().to_owned();
     assert_eq!(api.client.bearer("GET", "/v1/users/me", &token).await.status, 200);
-    // Other passwords: one by a code, one by the one before.
+    // Two more passwords: one set with a reset code, one by changing the former.
     stack.mail_server.nth_mail_to(ADA, 2).await;
-    let asked = api.client.forgot(ADA).await.receipt();
-    let reset = stack.mail_server.nth_mail_to(ADA, 3).await.code();
-    api.client.reset_receipt_when(&asked, "sent").await;
+    let receipt = api.client.request_reset(ADA).await.receipt();
+    let reset_code = stack.mail_server.nth_mail_to(ADA, 3).await.code();
+    api.client.wait_for_reset_receipt(&receipt, "sent").await;
     let between = dump(&stack, &[]).await;
     assert!(between.contains("sessions: "), "{between}");
-    assert_eq!(api.client.reset_to(&asked, &reset, NEW).await.status, 204);
-    let other = api.client.login(ADA, NEW).await.json()["token"].as_str().unwrap().to_owned();
-    let body = serde_json::json!({ "password": NEW, "new_password": LAST });
-    let change = api.client.request("POST", "/v1/users/me/password").bearer_auth(&other).json(&body);
+    assert_eq!(api.client.reset_to(&receipt, &reset_code, PASSWORD_AFTER_RESET).await.status, 204);
+    let second_token = api.client.login(ADA, PASSWORD_AFTER_RESET).await.json()["token"].as_str().unwrap().to_owned();
+    let body = serde_json::json!({ "password": PASSWORD_AFTER_RESET, "new_password": PASSWORD_AFTER_CHANGE });
+    let change = api.client.request("POST", "/v1/users/me/password").bearer_auth(&second_token).json(&body);
     assert_eq!(send(change).await.status, 204);
     let after = dump(&stack, &[]).await;
     let tables = ["sessions: ", "resets: ", "password_changes: "];
     assert!(tables.iter().all(|table| after.contains(table)), "{after}");
-    // Of the token its bits, too, as the database would show them.
-    let bits = URL_SAFE_NO_PAD.decode(&token).unwrap();
-    let hex: String = bits.iter().map(|byte| format!("{byte:02x}")).collect();
-    let proof = link.trim_start_matches("/not-me/");
+    // The decoded token, too, as the database would print it.
+    let token_bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
+    let token_hex: String = token_bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let link_token = link.trim_start_matches("/not-me/");
     let metrics = Scrape::of(&api.ops).await.text + Scrape::of(&worker.ops).await.text.as_str();
-    let of_mails = [code.as_str(), &reset, proof, &proof[22..]];
-    let others = [PASSWORD, NEW, LAST, &token, &hex, &other];
-    for secret in of_mails.into_iter().chain(others).flat_map(spellings) {
+    let mailed = [code.as_str(), &reset_code, link_token, &link_token[22..]];
+    let others = [PASSWORD, PASSWORD_AFTER_RESET, PASSWORD_AFTER_CHANGE, &token, &token_hex, &second_token];
+    for secret in mailed.into_iter().chain(others).flat_map(spellings) {
         for text in [&queued, &before, &between, &after, &metrics] {
             assert!(!text.contains(&secret), "{secret} in {text}");
         }

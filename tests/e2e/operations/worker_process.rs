@@ -1,4 +1,4 @@
-//! The worker as a process: how it starts, what it says, how it ends.
+//! The worker as a process: start-up errors, health check and shutdown.
 
 use std::process::Command;
 
@@ -18,7 +18,7 @@ fn worker(database_url: &str) -> Command {
 }
 
 #[test]
-fn a_bad_setting_stops_the_start_and_is_named() {
+fn worker_names_the_invalid_setting_at_startup() {
     for (name, value) in [
         ("SMTP_URL", "http://u:mail-canary@h"),
         ("WORKER_CONCURRENCY", "0"),
@@ -26,21 +26,21 @@ fn a_bad_setting_stops_the_start_and_is_named() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:canary@h"),
     ] {
         let output = worker("postgres://u:db-canary@127.0.0.1:1/x").env(name, value).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && said.contains(name), "{name}: {said}");
-        assert!(!said.contains("canary"), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && stderr.contains(name), "{name}: {stderr}");
+        assert!(!stderr.contains("canary"), "{stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_broker_it_waits_tells_its_health_check_and_stops_when_told() {
+async fn worker_without_broker_reports_failing_and_stops() {
     let database = Database::create().await;
     let mut process = Process::start(&mut worker(&database.url));
     let ops = process.address("ops");
     process.wait_for("no connection to the broker");
     let health = worker(&database.url).env("OPS_ADDR", ops).arg("health").output().unwrap();
-    let said = String::from_utf8(health.stderr).unwrap();
-    assert!(!health.status.success() && said.contains(r#""broker":"failing""#), "{said}");
+    let stderr = String::from_utf8(health.stderr).unwrap();
+    assert!(!health.status.success() && stderr.contains(r#""broker":"failing""#), "{stderr}");
     let (code, log) = process.terminate();
     assert_eq!(code, Some(0), "{log}");
     assert!(!log.contains("canary") && !log.contains("c2VjcmV0"), "{log}");

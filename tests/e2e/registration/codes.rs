@@ -1,4 +1,4 @@
-//! The life of a code, and which registration it opens.
+//! Validity of activation codes, which registration a code activates, and rotation of `CODE_SECRETS`.
 
 use serde_json::json;
 
@@ -6,8 +6,9 @@ use support::{client::PASSWORD, stack::Stack};
 
 const ADA: &str = "ada@example.com";
 
+/// I-10: valid for less than 60 s after delivery. An expired code costs no attempt, and a new one can be requested.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_code_dies_with_its_minute() {
+async fn code_expires_after_sixty_seconds() {
     let stack = Stack::start().await;
     let (registration, code) = stack.sign_up(ADA).await;
     stack.database.age(60).await;
@@ -17,12 +18,12 @@ async fn a_code_dies_with_its_minute() {
 
     assert_eq!(stack.client.resend(ADA).await.status, 202);
     let code = stack.mail_server.nth_mail_to(ADA, 2).await.code();
-    stack.client.receipt_when(&registration, "sent").await;
+    stack.client.wait_for_receipt(&registration, "sent").await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registration_dies_with_its_day() {
+async fn registration_closes_after_one_day() {
     let stack = Stack::start().await;
     let (registration, code) = stack.sign_up(ADA).await;
     stack.database.age(86_400).await;
@@ -32,8 +33,9 @@ async fn a_registration_dies_with_its_day() {
     assert_eq!(stack.client.activate(ADA, &code).await.problem(), (401, "unauthenticated".into()));
 }
 
+/// S-04: no guess can be right before the code is mailed, so none is compared or counted.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_code_that_was_not_mailed_opens_nothing_and_costs_nothing() {
+async fn guesses_at_an_unsent_code_are_not_counted() {
     let stack = Stack::without_broker().await;
     let api = stack.start_api(&[]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
@@ -44,31 +46,29 @@ async fn a_code_that_was_not_mailed_opens_nothing_and_costs_nothing() {
     assert_eq!(stack.database.count("SELECT sum(attempts) FROM codes").await, 0);
 }
 
-/// I-12: whoever registers the same address, before or after, is in nobody's way.
+/// S-21 (pre-hijacking), I-12: registrations of the same address by attackers, before and after the owner's, do not
+/// keep the owner from activating, and the owner's code does not activate them.
 #[tokio::test(flavor = "multi_thread")]
-async fn s_21_a_stranger_at_the_same_address_is_in_nobodys_way() {
+async fn s_21_foreign_registrations_do_not_affect_the_owner() {
     let stack = Stack::start().await;
-    let early = stack.client.register_with(ADA, "the early stranger").await.registration();
-    let (_, code) = {
-        stack.mail_server.mail_to(ADA).await;
-        let registration = stack.client.register(ADA).await.registration();
-        let code = stack.mail_server.nth_mail_to(ADA, 2).await.code();
-        stack.client.receipt_when(&registration, "sent").await;
-        (registration, code)
-    };
-    let late = stack.client.register_with(ADA, "the late stranger").await.registration();
+    let early = stack.client.register_with(ADA, "the early attacker").await.registration();
+    stack.mail_server.mail_to(ADA).await;
+    let owners = stack.client.register(ADA).await.registration();
+    let code = stack.mail_server.nth_mail_to(ADA, 2).await.code();
+    stack.client.wait_for_receipt(&owners, "sent").await;
+    let late = stack.client.register_with(ADA, "the late attacker").await.registration();
     let late_code = stack.mail_server.nth_mail_to(ADA, 3).await.code();
     let early_code = stack.mail_server.mail_to(ADA).await.code();
-    for (stranger, password, own_code) in
-        [(&early, "the early stranger", early_code), (&late, "the late stranger", late_code)]
+    for (registration, password, attackers_code) in
+        [(&early, "the early attacker", early_code), (&late, "the late attacker", late_code)]
     {
-        stack.client.receipt_when(stranger, "sent").await;
-        // By random_id, both have the same.
-        if own_code == code {
+        stack.client.wait_for_receipt(registration, "sent").await;
+        // Two random codes can be equal.
+        if attackers_code == code {
             continue;
         }
-        // Ada's code does not open what her password did not make, named or not.
-        for body in [json!({ "code": code, "registration": stranger }), json!({ "code": code })] {
+        // Ada's code does not activate a registration with another password, whether the request names it or not.
+        for body in [json!({ "code": code, "registration": registration }), json!({ "code": code })] {
             let answer = stack.client.activate_with(ADA, password, &body).await;
             assert_eq!(answer.problem(), (422, "wrong-code".into()), "{body}");
         }
@@ -77,25 +77,25 @@ async fn s_21_a_stranger_at_the_same_address_is_in_nobodys_way() {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(stack.client.receipt(&late).await["status"], "closed");
     let body = json!({ "code": code, "registration": late });
-    let answer = stack.client.activate_with(ADA, "the late stranger", &body).await;
+    let answer = stack.client.activate_with(ADA, "the late attacker", &body).await;
     assert_eq!(answer.problem(), (410, "registration-closed".into()));
 }
 
-/// A person who signed up twice with one password may give the code of either mail.
+/// A user who registered twice with one password may enter the code of either mail; the other registration is closed.
 #[tokio::test(flavor = "multi_thread")]
-async fn either_code_of_two_equal_registrations_opens() {
+async fn either_code_of_two_equal_registrations_activates() {
     let stack = Stack::start().await;
     let (first, code) = stack.sign_up(ADA).await;
     let second = stack.client.register(ADA).await.registration();
     stack.mail_server.nth_mail_to(ADA, 2).await;
-    stack.client.receipt_when(&second, "sent").await;
+    stack.client.wait_for_receipt(&second, "sent").await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
     assert_eq!(stack.client.receipt(&first).await["status"], "activated");
     assert_eq!(stack.client.receipt(&second).await["status"], "closed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn codes_can_be_longer() {
+async fn code_length_setting_applies() {
     let stack = Stack::start_with(&[("CODE_LENGTH", "8")]).await;
     let (registration, code) = stack.sign_up(ADA).await;
     assert_eq!((code.len(), &stack.client.receipt(&registration).await["code_length"]), (8, &json!(8)));
@@ -103,9 +103,9 @@ async fn codes_can_be_longer() {
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
 }
 
-/// A key that was put in front makes the new codes; the old one's still open.
+/// Rotation: the first key of the ring issues new codes; codes of the older keys stay valid.
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_can_be_changed_while_codes_live() {
+async fn code_of_a_rotated_secret_stays_valid() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
     let both = "new:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=,test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -113,42 +113,47 @@ async fn secrets_can_be_changed_while_codes_live() {
     assert_eq!(rotated.client.activate(ADA, &code).await.status, 200);
 }
 
-/// One API after the other gets the new secret: what the first has mailed is no wrong code at the next.
+/// Rolling deployment of a new secret: an API that does not have it yet answers 503 for its codes instead of counting a
+/// wrong one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_code_whose_secret_has_not_come_yet_costs_no_try() {
+async fn code_of_an_unknown_secret_costs_no_attempt() {
     let mut stack = Stack::prepare(&[]).await;
     let both = "new:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=,test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-    let (first, next) = (stack.start_api(&[("CODE_SECRETS", both)]).await, stack.start_api(&[]).await);
+    let first = stack.start_api(&[("CODE_SECRETS", both)]).await;
+    let next = stack.start_api(&[]).await;
     let _worker = stack.start_worker(&[("CODE_SECRETS", both)]).await;
     stack.client = first.client.clone();
-    stack.account(ADA).await;
+    stack.create_account(ADA).await;
     let bob = "bob@example.com";
-    let ((receipt, to_reset), (_, code)) = (stack.forgotten(ADA, 3).await, stack.sign_up(bob).await);
+    let (receipt, reset_code) = stack.request_reset_code(ADA, 3).await;
+    let (_, code) = stack.sign_up(bob).await;
     for _ in 0..4 {
         assert_eq!(next.client.activate(bob, &code).await.problem(), (503, "unavailable".into()));
-        assert_eq!(next.client.reset(&receipt, &to_reset).await.problem(), (503, "unavailable".into()));
+        assert_eq!(next.client.reset(&receipt, &reset_code).await.problem(), (503, "unavailable".into()));
     }
     assert_eq!(first.client.activate(bob, &code).await.status, 200);
-    assert_eq!(first.client.reset(&receipt, &to_reset).await.status, 204);
+    assert_eq!(first.client.reset(&receipt, &reset_code).await.status, 204);
 }
 
-/// Else all limits would silently begin anew.
+/// The last key also keys the hashes that identify addresses in every limit: with another one all limits would silently
+/// be reset.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_secret_stays_for_it_names_addresses_in_every_limit() {
+async fn api_rejects_a_changed_last_secret_at_start() {
     let stack = Stack::start().await;
-    let other = api::Config::load_from(
+    let changed = api::Config::load_from(
         stack.variables(&[("CODE_SECRETS", "new:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=")]),
     );
     let listen = || tokio::net::TcpListener::bind("127.0.0.1:0");
     let (listener, ops) = (listen().await.unwrap(), listen().await.unwrap());
-    let ended = api::run(other.unwrap(), listener, ops, tokio_util::sync::CancellationToken::new()).await;
-    let error = format!("{:#}", ended.unwrap_err());
+    let result = api::run(changed.unwrap(), listener, ops, tokio_util::sync::CancellationToken::new()).await;
+    let error = format!("{:#}", result.unwrap_err());
     assert!(error.contains("CODE_SECRETS: its last key is not the one"), "{error}");
 }
 
-/// I-15: an account's owner is not written to while others wait for a secret, or the receipts would tell.
+/// I-15: a worker that lacks the secret also holds back the mail to an account's owner, which needs no code. Otherwise
+/// the receipts would reveal that the account exists.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_without_the_secret_holds_up_everybody_alike() {
+async fn worker_without_the_secret_delays_all_addresses() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
@@ -158,10 +163,10 @@ async fn a_worker_without_the_secret_holds_up_everybody_alike() {
     let rotated = stack.start_api(&[("CODE_SECRETS", both)]).await;
     let mut receipts = vec![];
     for email in [ADA, "new@example.com"] {
-        receipts.push(rotated.client.register_with(email, "a stranger's password").await.registration());
+        receipts.push(rotated.client.register_with(email, "an attacker's password").await.registration());
     }
-    // Both have been looked at when both wait for their next turn.
-    stack.queue_holds(&stack.topology.retry_queue(5), 2).await;
+    // Once both messages are in the retry queue, the worker has processed both.
+    stack.wait_for_queue_length(&stack.topology.retry_queue(5), 2).await;
     for receipt in &receipts {
         assert_eq!(rotated.client.receipt(receipt).await["status"], "queued");
     }

@@ -1,11 +1,11 @@
-//! The way of one person through the service.
+//! The main flow of one user: register, read the code, activate; and `/health`.
 
 use serde_json::json;
 
 use support::{client::PASSWORD, stack::Stack};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_signs_up_reads_the_code_and_comes_in() {
+async fn user_registers_and_activates_with_the_mailed_code() {
     let stack = Stack::start().await;
     let answer = stack.client.register("  Ada@Example.COM ").await;
     assert_eq!(answer.status, 202, "{answer:?}");
@@ -19,7 +19,7 @@ async fn a_person_signs_up_reads_the_code_and_comes_in() {
 
     let mail = stack.mail_server.mail_to("ada@example.com").await;
     assert_eq!(mail.code().len(), 4);
-    let receipt = stack.client.receipt_when(&registration, "sent").await;
+    let receipt = stack.client.wait_for_receipt(&registration, "sent").await;
     assert!(receipt["sent_at"].is_string() && receipt["expires_at"].is_string());
 
     let answer = stack.client.activate("ada@example.com", &format!(" {} ", mail.code())).await;
@@ -37,41 +37,43 @@ async fn a_person_signs_up_reads_the_code_and_comes_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_code_kills_the_one_before() {
+async fn resend_invalidates_the_previous_code() {
     let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
     let (registration, first) = stack.sign_up("ada@example.com").await;
     let answer = stack.client.resend("ada@example.com").await;
     assert_eq!((answer.status, answer.registration()), (202, registration.clone()), "{answer:?}");
     let second = stack.mail_server.nth_mail_to("ada@example.com", 2).await.code();
-    stack.client.receipt_when(&registration, "sent").await;
+    stack.client.wait_for_receipt(&registration, "sent").await;
     if first != second {
         assert_eq!(stack.client.activate("ada@example.com", &first).await.problem(), (422, "wrong-code".into()));
     }
     assert_eq!(stack.client.activate("ada@example.com", &second).await.status, 200);
 }
 
+/// I-15: the attacker gets a receipt as for a new address, and the owner a mail that says the account exists.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mail_that_nobody_asked_for_tells_an_owner_and_carries_no_code() {
+async fn registering_an_active_address_mails_no_code() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up("ada@example.com").await;
     assert_eq!(stack.client.activate("ada@example.com", &code).await.status, 200);
     stack.mail_server.nth_mail_to("ada@example.com", 2).await;
 
-    let answer = stack.client.register_with("ada@example.com", "a stranger's password").await;
+    let answer = stack.client.register_with("ada@example.com", "an attacker's password").await;
     let mail = stack.mail_server.nth_mail_to("ada@example.com", 3).await;
     assert!(mail.text.contains("already"), "{}", mail.text);
     assert!(!mail.text.lines().any(|line| line.trim().len() >= 4 && line.trim().bytes().all(|b| b.is_ascii_digit())));
-    stack.client.receipt_when(&answer.registration(), "sent").await;
+    stack.client.wait_for_receipt(&answer.registration(), "sent").await;
     for guess in ["0000", "1111", "2222"] {
         let body = json!({ "code": guess });
-        let answer = stack.client.activate_with("ada@example.com", "a stranger's password", &body).await;
+        let answer = stack.client.activate_with("ada@example.com", "an attacker's password", &body).await;
         assert_eq!(answer.problem(), (422, "wrong-code".into()));
     }
     assert_eq!(stack.client.activate("ada@example.com", &code).await.problem().0, 409);
 }
 
+/// `mail` fails once a code has waited for more than 30 s.
 #[tokio::test(flavor = "multi_thread")]
-async fn health_tells_that_all_is_well() {
+async fn health_reports_failing_when_mail_is_late() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     let worker = stack.start_worker(&[]).await;

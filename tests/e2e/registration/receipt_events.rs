@@ -1,4 +1,4 @@
-//! A registration's timeline by server-sent events: what its receipt says, as it happens, and nothing more.
+//! `GET /v1/registrations/{id}/events`: server-sent events that carry the same receipt as reading it.
 
 use std::time::Duration;
 
@@ -11,14 +11,16 @@ use support::{
 };
 
 const ADA: &str = "ada@example.com";
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An open stream, read event by event.
+/// An open event stream.
 pub(crate) struct Stream {
     pub(crate) response: Response,
-    heard: String,
+    /// What was received and not yet returned as an event.
+    buffer: String,
 }
 
+/// One `receipt` event.
 #[derive(Debug)]
 pub(crate) struct Event {
     pub(crate) id: String,
@@ -26,23 +28,24 @@ pub(crate) struct Event {
 }
 
 impl Stream {
+    /// Opens the stream and checks that the server accepts it.
     pub(crate) async fn open(client: &Client, registration: &str) -> Self {
         let response = client.request("GET", &events_of(registration)).send().await.unwrap();
         assert_eq!(response.status(), 200);
-        Self { response, heard: String::new() }
+        Self { response, buffer: String::new() }
     }
 
-    /// The next one; nothing when the stream has ended.
+    /// The next event, or `None` when the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Event> {
-        // For all of it: that the server says nothing now and then is no event.
-        tokio::time::timeout(PATIENCE, self.hear()).await.expect("nothing comes, nothing ends")
+        // One timeout for the whole wait: keep-alive comments must not extend it.
+        tokio::time::timeout(TIMEOUT, self.read_event()).await.expect("no event, and the stream did not end")
     }
 
-    async fn hear(&mut self) -> Option<Event> {
+    async fn read_event(&mut self) -> Option<Event> {
         loop {
-            if let Some((block, rest)) = self.heard.split_once("\n\n") {
+            if let Some((block, rest)) = self.buffer.split_once("\n\n") {
                 let (block, rest) = (block.to_owned(), rest.to_owned());
-                self.heard = rest;
+                self.buffer = rest;
                 let member = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
                 match (member("event: "), member("id: "), member("data: ")) {
                     (Some(event), Some(id), Some(data)) => {
@@ -50,21 +53,21 @@ impl Stream {
                         return Some(Event { id, receipt: serde_json::from_str(&data).unwrap() });
                     }
                     _ => {
-                        let says_nothing = ["retry: ", "event: still\n"].iter().any(|start| block.starts_with(start));
-                        assert!(says_nothing, "{block:?}");
+                        let is_keep_alive = ["retry: ", "event: still\n"].iter().any(|start| block.starts_with(start));
+                        assert!(is_keep_alive, "{block:?}");
                     }
                 }
                 continue;
             }
-            let chunk = self.response.chunk().await.expect("it was cut off")?;
-            self.heard += std::str::from_utf8(&chunk).unwrap();
+            let chunk = self.response.chunk().await.expect("the stream was cut off")?;
+            self.buffer += std::str::from_utf8(&chunk).unwrap();
         }
     }
 
-    /// Until the receipt has this status.
+    /// Reads events until the receipt has this status.
     pub(crate) async fn until(&mut self, status: &str) -> Event {
         loop {
-            let event = self.next().await.unwrap_or_else(|| panic!("it ended before it was {status}"));
+            let event = self.next().await.unwrap_or_else(|| panic!("the stream ended before the receipt was {status}"));
             if event.receipt["status"] == status {
                 return event;
             }
@@ -77,7 +80,7 @@ fn events_of(registration: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_come_from_queued_to_activated_and_then_the_stream_ends() {
+async fn stream_reports_each_status_and_ends_after_activation() {
     let mut stack = Stack::prepare(&[]).await;
     stack.client = stack.start_api(&[]).await.client.clone();
     let registration = stack.client.register(ADA).await.registration();
@@ -88,30 +91,34 @@ async fn events_come_from_queued_to_activated_and_then_the_stream_ends() {
 
     stack.start_worker(&[]).await;
     let sent = stream.until("sent").await;
-    assert_eq!(sent.receipt, stack.client.receipt(&registration).await, "what reading it says");
+    assert_eq!(
+        sent.receipt,
+        stack.client.receipt(&registration).await,
+        "an event carries the same receipt as reading it"
+    );
     let code = stack.mail_server.mail_to(ADA).await.code();
     let wrong = if code == "0000" { "0001" } else { "0000" };
     assert_eq!(stack.client.activate(ADA, wrong).await.status, 422);
-    let tried = stream.next().await.unwrap();
-    assert_eq!((&tried.receipt["status"], &tried.receipt["attempts_left"]), (&"sent".into(), &2.into()));
+    let guessed = stream.next().await.unwrap();
+    assert_eq!((&guessed.receipt["status"], &guessed.receipt["attempts_left"]), (&"sent".into(), &2.into()));
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
     let last = stream.until("activated").await;
-    assert!(stream.next().await.is_none(), "nothing comes after it");
-    assert!(last.id != tried.id && tried.id != sent.id, "each has an id");
+    assert!(stream.next().await.is_none(), "the stream ends after the activation");
+    assert!(last.id != guessed.id && guessed.id != sent.id, "each event has its own id");
 
-    // A browser comes again by itself, with the id of what it saw last.
-    let again = |last: String| {
+    // A browser reconnects by itself and sends the id of the last event it received.
+    let reconnect = |last: String| {
         let request = stack.client.request("GET", &events_of(&registration)).header("Last-Event-ID", last);
         async move { request.send().await.unwrap() }
     };
-    assert_eq!(again(last.id).await.status(), 204, "it is told not to");
-    let response = again(sent.id).await;
+    assert_eq!(reconnect(last.id).await.status(), 204, "204 makes the browser stop");
+    let response = reconnect(sent.id).await;
     assert_eq!(response.status(), 200);
-    assert_eq!(Stream { response, heard: String::new() }.next().await.unwrap().receipt, last.receipt);
+    assert_eq!(Stream { response, buffer: String::new() }.next().await.unwrap().receipt, last.receipt);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn time_that_passes_is_an_event_and_so_is_another_code() {
+async fn expiry_resend_and_closing_are_events() {
     let stack = Stack::start().await;
     let (registration, _) = stack.sign_up(ADA).await;
     let mut streams =
@@ -135,7 +142,7 @@ async fn time_that_passes_is_an_event_and_so_is_another_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_knows_is_not_found_as_for_who_reads_it() {
+async fn unknown_or_deleted_registration_is_not_found() {
     let stack = Stack::start().await;
     let unknown = "018f5e9a-0000-7000-8000-000000000000";
     for (id, problem) in [(unknown, (404, "not-found")), ("nonsense", (400, "malformed-request"))] {
@@ -151,11 +158,15 @@ async fn what_nobody_knows_is_not_found_as_for_who_reads_it() {
     let token = stack.client.token(ADA).await;
     assert_eq!(stack.client.bearer("DELETE", "/v1/users/me", &token).await.status, 204);
     while stream.next().await.is_some() {}
-    assert_eq!(stack.client.get(&events_of(&registration)).await.problem(), (404, "not-found".into()), "erased");
+    assert_eq!(
+        stack.client.get(&events_of(&registration)).await.problem(),
+        (404, "not-found".into()),
+        "deleted with the account"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_is_let_go_at_once_when_the_service_stops() {
+async fn shutdown_ends_open_streams_at_once() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     let registration = api.client.register(ADA).await.registration();
@@ -167,37 +178,42 @@ async fn who_waits_is_let_go_at_once_when_the_service_stops() {
     }
     let stopping = tokio::spawn(api.stop());
     for mut stream in streams {
-        assert!(stream.next().await.is_none(), "it ends, and is not cut off");
+        assert!(stream.next().await.is_none(), "the stream ends properly");
     }
     stopping.await.unwrap().unwrap();
 }
 
+/// I-16: at most 32 streams a network, and a quarter of `MAX_CONNECTIONS` in all.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_network_has_so_many_streams_and_all_have_a_quarter_of_the_connections() {
+async fn streams_are_limited_per_network_and_in_total() {
     let mut stack = Stack::without_broker().await;
     stack.client = stack.start_api(&[("MAX_CONNECTIONS", "140")]).await.client.clone();
     let registration = stack.client.register_with(ADA, PASSWORD).await.registration();
     let mut open = Vec::new();
-    let one = stack.client.at("203.0.113.7");
+    let network_client = stack.client.from_address("203.0.113.7");
     for _ in 0..32 {
-        open.push(Stream::open(&one, &registration).await);
+        open.push(Stream::open(&network_client, &registration).await);
     }
-    let refused = one.get(&events_of(&registration)).await;
-    assert_eq!(refused.problem(), (429, "too-many-requests".into()));
-    assert_eq!((&refused.json()["scope"], refused.header("retry-after")), (&json!("network"), "10"));
+    let rejected = network_client.get(&events_of(&registration)).await;
+    assert_eq!(rejected.problem(), (429, "too-many-requests".into()));
+    assert_eq!((&rejected.json()["scope"], rejected.header("retry-after")), (&json!("network"), "10"));
     for n in 0..3 {
-        open.push(Stream::open(&stack.client.at(&format!("203.0.113.{}", 8 + n)), &registration).await);
+        open.push(Stream::open(&stack.client.from_address(&format!("203.0.113.{}", 8 + n)), &registration).await);
     }
-    let refused = stack.client.get(&events_of(&registration)).await;
-    assert_eq!(refused.problem(), (503, "overloaded".into()));
-    assert_eq!(stack.client.receipt(&registration).await["status"], "queued", "who is refused may ask");
+    let rejected = stack.client.get(&events_of(&registration)).await;
+    assert_eq!(rejected.problem(), (503, "overloaded".into()));
+    assert_eq!(
+        stack.client.receipt(&registration).await["status"],
+        "queued",
+        "a client without a stream can still poll the receipt"
+    );
 
-    // Places come back with those who go, whenever the server notices.
+    // Closed streams free their slots as soon as the server notices the disconnection.
     drop(open);
-    let again = async {
+    let slot_is_free = async {
         while stack.client.request("GET", &events_of(&registration)).send().await.unwrap().status() != 200 {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, again).await.expect("no place comes back");
+    tokio::time::timeout(TIMEOUT, slot_is_free).await.expect("closed streams free their slots");
 }

@@ -1,29 +1,31 @@
-//! S-07: whether the time of an answer tells anything, by a rank test over interleaved calls.
+//! S-07, I-15: response times do not reveal whether an address has an account. Compares interleaved calls by a rank
+//! test.
 
 use serde_json::json;
 use tokio::time::{Duration, Instant};
 
 use support::{client::Client, stack::Stack};
 
-/// Calls of each kind.
+/// Calls for each kind of address.
 const CALLS: usize = 1_000;
 
-/// How many addresses share them: each may be asked about a few times only.
+/// How many addresses share the calls: the limits allow only a few calls for each.
 const ADDRESSES: usize = 250;
 
-/// Below this, nobody can tell over a network.
-const NOTHING: Duration = Duration::from_millis(1);
+/// A smaller difference cannot be measured over a network.
+const NEGLIGIBLE: Duration = Duration::from_millis(1);
 
-/// Everybody's hash of another password, so that accounts need not be made one by one.
-pub(crate) const HASH: &str =
+/// A hash of some other password, so that accounts can be inserted without hashing.
+pub(crate) const OTHER_PASSWORD_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IHdlIHVzZQ$P4Z1jZkLRmCOqS2lR8P0Uj8kMZ6w2m8cDO6bPuYkZ2U";
 
-/// Mann and Whitney's U as a normal deviate: 0 when neither kind tends to be slower.
-fn deviate(one: &[Duration], other: &[Duration]) -> f64 {
-    let mut all: Vec<_> = one.iter().map(|time| (time, true)).chain(other.iter().map(|time| (time, false))).collect();
+/// The Mann-Whitney U as a standard normal deviate: 0 when neither sample tends to be slower.
+fn deviate(first: &[Duration], second: &[Duration]) -> f64 {
+    let mut all: Vec<_> =
+        first.iter().map(|time| (time, true)).chain(second.iter().map(|time| (time, false))).collect();
     all.sort();
-    let ranks: usize = all.iter().enumerate().filter(|(_, (_, first))| *first).map(|(rank, _)| rank + 1).sum();
-    let (n, m) = (one.len() as f64, other.len() as f64);
+    let ranks: usize = all.iter().enumerate().filter(|(_, (_, is_first))| *is_first).map(|(rank, _)| rank + 1).sum();
+    let (n, m) = (first.len() as f64, second.len() as f64);
     let u = ranks as f64 - n * (n + 1.0) / 2.0;
     (u - n * m / 2.0) / (n * m * (n + m + 1.0) / 12.0).sqrt()
 }
@@ -34,7 +36,7 @@ fn median(times: &[Duration]) -> Duration {
     sorted[sorted.len() / 2]
 }
 
-/// How far the times of the two kinds are apart, in standard deviations, and their medians.
+/// The difference between the two kinds in standard deviations, and the median of each.
 #[derive(Debug)]
 struct Measured {
     deviate: f64,
@@ -42,42 +44,43 @@ struct Measured {
 }
 
 impl Measured {
-    /// A difference is one that is both certain and large enough to be of use.
+    /// Whether the difference is both significant and large enough to be exploitable.
     fn differs(&self) -> bool {
-        self.deviate.abs() >= 3.3 && self.medians[0].abs_diff(self.medians[1]) >= NOTHING
+        self.deviate.abs() >= 3.3 && self.medians[0].abs_diff(self.medians[1]) >= NEGLIGIBLE
     }
 }
 
-/// A difference counts when it is seen twice, in the same direction: in a thousand runs one is seen once by random_id.
+/// Fails if two measurements differ in the same direction: one of a thousand runs differs once by chance.
 async fn compare<F: Future<Output = u16>>(status: u16, call: impl Fn(&'static str, usize) -> F) {
     let first = measure(status, &call).await;
     if !first.differs() {
         return;
     }
-    let again = measure(status, &call).await;
-    let is_the_same = again.differs() && (again.deviate > 0.0) == (first.deviate > 0.0);
-    assert!(!is_the_same, "{first:.1?}, and then {again:.1?}");
+    let second = measure(status, &call).await;
+    let is_confirmed = second.differs() && (second.deviate > 0.0) == (first.deviate > 0.0);
+    assert!(!is_confirmed, "{first:.1?}, and then {second:.1?}");
 }
 
+/// Measures `CALLS` calls of each kind, interleaved; each must return `status`.
 async fn measure<F: Future<Output = u16>>(status: u16, call: &impl Fn(&'static str, usize) -> F) -> Measured {
     let mut times = [vec![], vec![]];
     for n in 0..CALLS {
-        // Each kind goes first as often as the other.
+        // Alternates which kind goes first.
         for kind in if n % 2 == 0 { [0, 1] } else { [1, 0] } {
-            let begun = Instant::now();
+            let started = Instant::now();
             assert_eq!(call(["known", "unknown"][kind], n % ADDRESSES).await, status);
-            times[kind].push(begun.elapsed());
+            times[kind].push(started.elapsed());
         }
     }
     Measured { deviate: deviate(&times[0], &times[1]), medians: [median(&times[0]), median(&times[1])] }
 }
 
-/// An API without its broker, which has no part in this, and accounts at all `known` addresses.
-async fn service() -> (Stack, Client) {
+/// An API without a broker (no request needs it), and accounts for all `known` addresses.
+async fn api_with_accounts() -> (Stack, Client) {
     let stack = Stack::without_broker().await;
     let insert = format!(
         "INSERT INTO users (id, email, password_hash, activated_at, updated_at) \
-         SELECT gen_random_uuid(), 'known' || n || '@example.com', '{HASH}', now(), now() \
+         SELECT gen_random_uuid(), 'known' || n || '@example.com', '{OTHER_PASSWORD_HASH}', now(), now() \
          FROM generate_series(0, {}) AS n",
         ADDRESSES - 1
     );
@@ -87,20 +90,20 @@ async fn service() -> (Stack, Client) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s_07_registering_takes_as_long_for_an_account_as_for_nobody() {
-    let (_stack, client) = service().await;
+async fn s_07_registration_time_does_not_reveal_accounts() {
+    let (_stack, client) = api_with_accounts().await;
     compare(202, async |kind, n| client.register(&format!("{kind}{n}@example.com")).await.status).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s_07_forgetting_takes_as_long_for_an_account_as_for_nobody() {
-    let (_stack, client) = service().await;
-    compare(202, async |kind, n| client.forgot(&format!("{kind}{n}@example.com")).await.status).await;
+async fn s_07_forgot_password_time_does_not_reveal_accounts() {
+    let (_stack, client) = api_with_accounts().await;
+    compare(202, async |kind, n| client.request_reset(&format!("{kind}{n}@example.com")).await.status).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s_07_a_wrong_password_takes_as_long_for_an_account_as_for_nobody() {
-    let (_stack, client) = service().await;
+async fn s_07_wrong_password_time_does_not_reveal_accounts() {
+    let (_stack, client) = api_with_accounts().await;
     let body = json!({ "code": "0000" });
     compare(401, async |kind, n| {
         let email = format!("{kind}{n}@example.com");
@@ -113,7 +116,7 @@ async fn s_07_a_wrong_password_takes_as_long_for_an_account_as_for_nobody() {
 }
 
 #[test]
-fn the_rank_test_finds_what_is_there() {
+fn rank_test_detects_a_shift() {
     let times =
         |offset: u64| (0..200).map(|n| Duration::from_micros(1_000 + (n * 37) % 500 + offset)).collect::<Vec<_>>();
     assert!(deviate(&times(0), &times(0)).abs() < 0.1);

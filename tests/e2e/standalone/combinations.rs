@@ -1,50 +1,54 @@
-//! `cargo run` with some parts embedded and some not, in any mix.
+//! The one-process binary with embedded and external servers, in every combination.
 
 use support::{
-    database::server,
+    database::server_url,
     fake_smtp::FakeSmtpServer,
     stack::Stack,
-    standalone::{Home, Vestibule},
+    standalone::{StandaloneFolder, StandaloneProcess},
 };
 
 const SECRETS: (&str, &str) = ("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
 
-/// Its own database and AMQP names, as every test has them; nothing runs in it.
-async fn servers() -> Stack {
+/// A database, AMQP names and a mail server for this test, without processes.
+async fn external_servers() -> Stack {
     Stack::prepare(&[]).await
 }
 
-async fn comes_in(vestibule: &Vestibule, mail_server: &FakeSmtpServer, email: &str) {
+/// Registers and activates, with the code from an external mail server.
+async fn register_and_activate(vestibule: &StandaloneProcess, mail_server: &FakeSmtpServer, email: &str) {
     let answer = vestibule.client.register(email).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let mail = mail_server.mail_to(email).await;
-    vestibule.client.receipt_when(&answer.registration(), "sent").await;
+    vestibule.client.wait_for_receipt(&answer.registration(), "sent").await;
     assert_eq!(vestibule.client.activate(email, &mail.code()).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_embedded_database_with_a_real_broker() {
-    let (servers, home) = (servers().await, Home::new());
-    let running = home.start(&[("AMQP_URL", &server("AMQP_URL")), ("AMQP_PREFIX", &servers.topology.exchange)]);
+async fn embedded_database_works_with_external_broker() {
+    let servers = external_servers().await;
+    let home = StandaloneFolder::new();
+    let running = home.start(&[("AMQP_URL", &server_url("AMQP_URL")), ("AMQP_PREFIX", &servers.topology.exchange)]);
     running.sign_up_and_activate("ada@example.com").await;
-    servers.queue_holds(&servers.topology.queue, 0).await;
+    servers.wait_for_queue_length(&servers.topology.queue, 0).await;
     running.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_database_without_a_broker() {
-    let (servers, home) = (servers().await, Home::new());
+async fn external_database_works_without_broker() {
+    let servers = external_servers().await;
+    let home = StandaloneFolder::new();
     let running = home.start(&[("DATABASE_URL", &servers.database.url)]);
     assert!(!running.banner.join("\n").contains("fsync"), "{:?}", running.banner);
     running.sign_up_and_activate("ada@example.com").await;
-    servers.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    servers.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     running.stop();
     assert!(!home.path("data/postgres").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_small_production_form_needs_no_folder() {
-    let (servers, home) = (servers().await, Home::new());
+async fn production_without_broker_needs_no_data_folder() {
+    let servers = external_servers().await;
+    let home = StandaloneFolder::new();
     let settings = [
         ("ENVIRONMENT", "production"),
         ("DATABASE_URL", &servers.database.production_url()),
@@ -52,14 +56,15 @@ async fn the_small_production_form_needs_no_folder() {
         SECRETS,
     ];
     let running = home.start(&settings);
-    comes_in(&running, &servers.mail_server, "ada@example.com").await;
+    register_and_activate(&running, &servers.mail_server, "ada@example.com").await;
     running.stop();
     assert!(!home.path("data").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_without_a_broker_share_one_database_and_mail_everything_once() {
-    let (servers, home) = (servers().await, Home::new());
+async fn two_processes_sharing_a_database_mail_once() {
+    let servers = external_servers().await;
+    let home = StandaloneFolder::new();
     let settings = [("DATABASE_URL", servers.database.url.as_str()), ("SMTP_URL", &servers.mail_server.url()), SECRETS];
     let both = [home.start(&settings), home.start(&settings)];
     for n in 0..20 {
@@ -68,21 +73,22 @@ async fn two_without_a_broker_share_one_database_and_mail_everything_once() {
     for n in 0..20 {
         servers.mail_server.mail_to(&format!("ada{n}@example.com")).await;
     }
-    servers.database.becomes("SELECT count(*) FROM outbox", 0).await;
+    servers.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     assert_eq!(servers.mail_server.count(), 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_real_in_one_process() {
-    let (servers, home) = (servers().await, Home::new());
+async fn one_process_works_with_all_external_servers() {
+    let servers = external_servers().await;
+    let home = StandaloneFolder::new();
     let settings = [
         ("DATABASE_URL", servers.database.url.as_str()),
-        ("AMQP_URL", &server("AMQP_URL")),
+        ("AMQP_URL", &server_url("AMQP_URL")),
         ("AMQP_PREFIX", &servers.topology.exchange),
         ("SMTP_URL", &servers.mail_server.url()),
         SECRETS,
     ];
     let running = home.start(&settings);
-    comes_in(&running, &servers.mail_server, "ada@example.com").await;
+    register_and_activate(&running, &servers.mail_server, "ada@example.com").await;
     running.stop();
 }

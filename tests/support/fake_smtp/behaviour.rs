@@ -1,10 +1,11 @@
-//! The ways in which the mail_server can misbehave.
+//! The ways in which the fake SMTP server can misbehave.
 
 use std::time::Duration;
 
-/// Where in the dialogue something happens: at the answer to this command.
+/// A step of the SMTP dialogue: the reply to this command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// The TLS handshake.
     Tls,
     Greeting,
     Ehlo,
@@ -13,38 +14,40 @@ pub enum Stage {
     Mail,
     Rcpt,
     Data,
+    /// The final dot of the mail.
     Dot,
 }
 
-/// Behaviours for a recipient take effect at RCPT, DATA or the dot (at MAIL nobody knows yet whom the
-/// mail is for); those for a connection anywhere.
+/// What happens at one step. Behaviours for a recipient work at RCPT, DATA and the dot (at MAIL the recipient is not
+/// known yet), those for a connection at every step. "Success reply" is what a working server would send.
 #[derive(Clone, Copy, Debug)]
 pub enum Behaviour {
-    /// Another reply than the good one; a code of 4xx or 5xx refuses.
+    /// A reply with this code (4xx or 5xx) instead of the success reply; the command is rejected.
     Reply { at: Stage, code: u16 },
-    /// These bytes instead of the good reply, but meaning as much if they begin with 2 or 3.
+    /// These bytes instead of the success reply; the command succeeds if they begin with 2 or 3.
     Raw { at: Stage, bytes: &'static [u8] },
-    /// No reply, until the client goes.
+    /// No reply, until the client closes the connection.
     Silence(Stage),
-    /// The connection is closed instead of a reply. At the dot the mail is swallowed.
+    /// The connection is closed instead of a reply. At the dot the mail is not accepted.
     Cut(Stage),
-    /// The good reply, so much later. A mail counts as accepted whether or not the client waited.
+    /// The success reply, delayed. The mail counts as accepted even if the client did not wait.
     Slow(Stage, Duration),
-    /// The good reply, one byte after each pause.
+    /// The success reply, with a pause after each byte.
     Drip(Stage, Duration),
-    /// A reply without an end, on one endless line.
+    /// An endless reply on one line.
     Endless(Stage),
-    /// A reply without an end, line by line.
+    /// An endless reply of many lines.
     EndlessLines(Stage),
-    /// The good reply and another one nobody has asked for, in one packet.
+    /// The success reply and an unsolicited second one in one packet.
     Twice(Stage),
     /// 250 to the mail, then the connection is closed.
     AcceptThenCut,
-    /// 250 to the mail, then 421 and the connection is closed, as servers do to idle clients.
+    /// 250 to the mail, then 421 and the connection is closed, as servers do with idle clients.
     AcceptThen421,
 }
 
 impl Behaviour {
+    /// The step at which it happens.
     pub fn stage(self) -> Stage {
         match self {
             Behaviour::Reply { at, .. }

@@ -1,4 +1,4 @@
-//! Lines in, replies out, and the scripted misbehaviour in between.
+//! Reads lines and writes replies, with the scripted misbehaviour.
 
 use std::{io, mem, time::Duration};
 
@@ -10,31 +10,34 @@ use tokio_rustls::TlsAcceptor;
 
 use super::behaviour::{Behaviour, Stage};
 
+/// A plain or TLS stream.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// An error anywhere means that this connection is over.
+/// One connection. Every error ends it.
 pub(super) struct Wire {
     stream: BufReader<Box<dyn Stream>>,
     scripts: Vec<Behaviour>,
 }
 
 impl Wire {
+    /// A connection without scripts.
     pub(super) fn new(stream: impl Stream + 'static) -> Wire {
         Wire { stream: BufReader::new(Box::new(stream)), scripts: Vec::new() }
     }
 
-    /// A behaviour waits until its stage comes and is used up there.
-    pub(super) fn plan(&mut self, behaviour: Option<Behaviour>) {
+    /// Adds a behaviour, which is used once, at its stage.
+    pub(super) fn add_script(&mut self, behaviour: Option<Behaviour>) {
         self.scripts.extend(behaviour);
     }
 
-    /// What was meant for one delivery does not spoil the next.
-    pub(super) fn forget_delivery(&mut self) {
+    /// Removes the behaviours of the current delivery, so that they do not affect the next one.
+    pub(super) fn discard_delivery_scripts(&mut self) {
         self.scripts.retain(|behaviour| !matches!(behaviour.stage(), Stage::Rcpt | Stage::Data | Stage::Dot));
     }
 
-    pub(super) async fn line(&mut self) -> io::Result<String> {
+    /// Reads a line, without its line ending.
+    pub(super) async fn read_line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         self.stream.read_line(&mut line).await?;
         match line.strip_suffix("\r\n") {
@@ -43,16 +46,16 @@ impl Wire {
         }
     }
 
-    /// Whether more has come than the last line.
-    pub(super) fn has_more(&self) -> bool {
+    /// Whether more data than the last line has arrived.
+    pub(super) fn has_buffered_data(&self) -> bool {
         !self.stream.buffer().is_empty()
     }
 
-    /// Reads up to the dot that stands alone, and takes the stuffing out.
-    pub(super) async fn mail(&mut self) -> io::Result<String> {
+    /// Reads a mail up to the final dot, and removes dot-stuffing.
+    pub(super) async fn read_mail(&mut self) -> io::Result<String> {
         let mut mail = String::new();
         loop {
-            let line = self.line().await?;
+            let line = self.read_line().await?;
             if line == "." {
                 return Ok(mail);
             }
@@ -61,98 +64,108 @@ impl Wire {
         }
     }
 
-    pub(super) async fn say(&mut self, reply: &str) -> io::Result<()> {
+    /// Sends a reply, without scripts.
+    pub(super) async fn reply(&mut self, reply: &str) -> io::Result<()> {
         self.stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
         self.stream.flush().await
     }
 
-    /// Gives the good reply, or what the script has instead; true if it was the good one.
-    pub(super) async fn answer(&mut self, at: Stage, good: &str) -> io::Result<bool> {
-        self.answer_after(at, good, || ()).await
+    /// Sends the success reply, or what the script has instead. Returns whether the command succeeded.
+    pub(super) async fn scripted_reply(&mut self, at: Stage, success: &str) -> io::Result<bool> {
+        self.scripted_reply_after(at, success, || ()).await
     }
 
-    /// Runs `commit` right before the good reply, if it comes to that.
-    pub(super) async fn answer_after(&mut self, at: Stage, good: &str, commit: impl FnOnce()) -> io::Result<bool> {
-        match self.scripted(at) {
+    /// The same; runs `commit` right before a success reply.
+    pub(super) async fn scripted_reply_after(
+        &mut self,
+        at: Stage,
+        success: &str,
+        commit: impl FnOnce(),
+    ) -> io::Result<bool> {
+        match self.take_script(at) {
             Some(Behaviour::Reply { code, .. }) => {
                 let class = code / 100;
-                self.say(&format!("{code} {class}.7.0 as the script for <somebody@example.org> says")).await?;
+                self.reply(&format!("{code} {class}.7.0 as the script for <somebody@example.org> says")).await?;
                 return Ok(false);
             }
             Some(Behaviour::Raw { bytes, .. }) => {
-                let good = matches!(bytes, [b'2' | b'3', ..]);
-                good.then(commit);
+                let succeeds = matches!(bytes, [b'2' | b'3', ..]);
+                succeeds.then(commit);
                 self.stream.write_all(bytes).await?;
                 self.stream.flush().await?;
-                return Ok(good);
+                return Ok(succeeds);
             }
-            Some(Behaviour::Silence(_)) => return self.hear_nothing().await,
-            Some(Behaviour::Cut(_)) => return Err(over()),
-            Some(Behaviour::Endless(_)) => return self.babble("250-", &"x".repeat(1024)).await,
-            Some(Behaviour::EndlessLines(_)) => return self.babble("", "250-and another thing\r\n").await,
+            Some(Behaviour::Silence(_)) => return self.ignore_input().await,
+            Some(Behaviour::Cut(_)) => return Err(closed()),
+            Some(Behaviour::Endless(_)) => return self.send_endlessly("250-", &"x".repeat(1024)).await,
+            Some(Behaviour::EndlessLines(_)) => return self.send_endlessly("", "250-and another thing\r\n").await,
             Some(Behaviour::Slow(_, pause)) => {
                 sleep(pause).await;
                 commit();
-                self.say(good).await?;
+                self.reply(success).await?;
             }
             Some(Behaviour::Drip(_, pause)) => {
                 commit();
-                self.drip(good, pause).await?;
+                self.drip(success, pause).await?;
             }
             Some(Behaviour::Twice(_)) => {
                 commit();
-                self.say(&format!("{good}\r\n250 2.0.0 and once more")).await?;
+                self.reply(&format!("{success}\r\n250 2.0.0 and once more")).await?;
             }
             Some(Behaviour::AcceptThenCut) => {
                 commit();
-                self.say(good).await?;
-                return Err(over());
+                self.reply(success).await?;
+                return Err(closed());
             }
             Some(Behaviour::AcceptThen421) => {
                 commit();
-                self.say(&format!("{good}\r\n421 4.4.2 idle for too long")).await?;
-                return Err(over());
+                self.reply(&format!("{success}\r\n421 4.4.2 idle for too long")).await?;
+                return Err(closed());
             }
             None => {
                 commit();
-                self.say(good).await?;
+                self.reply(success).await?;
             }
         }
         Ok(true)
     }
 
-    /// Puts TLS over the connection.
-    pub(super) async fn secure(&mut self, acceptor: &TlsAcceptor) -> io::Result<()> {
-        match self.scripted(Stage::Tls) {
-            Some(Behaviour::Silence(_)) => self.hear_nothing().await.map(drop),
-            Some(_) => Err(over()),
+    /// Starts TLS on the connection.
+    pub(super) async fn start_tls(&mut self, acceptor: &TlsAcceptor) -> io::Result<()> {
+        match self.take_script(Stage::Tls) {
+            Some(Behaviour::Silence(_)) => self.ignore_input().await.map(drop),
+            Some(_) => Err(closed()),
             None => {
-                let nothing: Box<dyn Stream> = Box::new(tokio::io::empty());
-                let plain = mem::replace(&mut self.stream, BufReader::new(nothing)).into_inner();
+                let placeholder: Box<dyn Stream> = Box::new(tokio::io::empty());
+                let plain = mem::replace(&mut self.stream, BufReader::new(placeholder)).into_inner();
                 self.stream = BufReader::new(Box::new(acceptor.accept(plain).await?));
                 Ok(())
             }
         }
     }
 
-    fn scripted(&mut self, at: Stage) -> Option<Behaviour> {
+    /// Takes the first behaviour for this stage.
+    fn take_script(&mut self, at: Stage) -> Option<Behaviour> {
         let index = self.scripts.iter().position(|behaviour| behaviour.stage() == at)?;
         Some(self.scripts.remove(index))
     }
 
-    async fn hear_nothing(&mut self) -> io::Result<bool> {
+    /// Reads and ignores everything until the client closes the connection.
+    async fn ignore_input(&mut self) -> io::Result<bool> {
         tokio::io::copy(&mut self.stream, &mut tokio::io::sink()).await?;
-        Err(over())
+        Err(closed())
     }
 
-    async fn babble(&mut self, start: &str, again: &str) -> io::Result<bool> {
+    /// Sends `start`, then `repeated` until the client closes the connection.
+    async fn send_endlessly(&mut self, start: &str, repeated: &str) -> io::Result<bool> {
         self.stream.write_all(start.as_bytes()).await?;
         loop {
-            self.stream.write_all(again.as_bytes()).await?;
+            self.stream.write_all(repeated.as_bytes()).await?;
             self.stream.flush().await?;
         }
     }
 
+    /// Sends a reply with a pause after each byte.
     async fn drip(&mut self, reply: &str, pause: Duration) -> io::Result<()> {
         for byte in format!("{reply}\r\n").bytes() {
             self.stream.write_all(&[byte]).await?;
@@ -163,6 +176,7 @@ impl Wire {
     }
 }
 
-pub(super) fn over() -> io::Error {
+/// The error that closes a connection on purpose.
+pub(super) fn closed() -> io::Error {
     io::ErrorKind::ConnectionAborted.into()
 }

@@ -1,6 +1,7 @@
-//! As much of protobuf as it takes to read spans; it shares no code with what writes them.
+//! A minimal protobuf reader for spans. It shares no code with the exporter, so that both cannot be wrong in the same
+//! way.
 
-/// The fields of a protobuf message: number, and what stands there; numbers as bytes, the lowest first.
+/// The fields of a message: field number and content. Numbers are little-endian bytes.
 pub(super) fn fields(mut message: &[u8]) -> Vec<(u64, Vec<u8>)> {
     let mut fields = vec![];
     while !message.is_empty() {
@@ -19,6 +20,7 @@ pub(super) fn fields(mut message: &[u8]) -> Vec<(u64, Vec<u8>)> {
     fields
 }
 
+/// Reads a varint and advances.
 fn varint(message: &mut &[u8]) -> u64 {
     let mut value = 0;
     for shift in (0..).step_by(7) {
@@ -31,28 +33,34 @@ fn varint(message: &mut &[u8]) -> u64 {
     value
 }
 
+/// Takes the first bytes and advances.
 fn take(message: &mut &[u8], length: usize) -> Vec<u8> {
     let (taken, rest) = message.split_at(length);
     *message = rest;
     taken.to_vec()
 }
 
+/// All values of a repeated field.
 pub(super) fn all(message: &[u8], number: u64) -> Vec<Vec<u8>> {
     fields(message).into_iter().filter(|(field, _)| *field == number).map(|(_, value)| value).collect()
 }
 
-pub(super) fn one(message: &[u8], number: u64) -> Vec<u8> {
+/// The last value of a field, or an empty one.
+pub(super) fn last(message: &[u8], number: u64) -> Vec<u8> {
     all(message, number).pop().unwrap_or_default()
 }
 
+/// A number from little-endian bytes.
 pub(super) fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
+/// A string, which must be UTF-8.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
+/// Lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -14,7 +14,10 @@ pub(crate) mod transactions;
 
 use anyhow::Result;
 
-use crate::{ground::Ground, plot::Point, table::Row};
+use crate::{
+    environment::services::Ground,
+    report::{plot::Point, table::Row},
+};
 
 /// What a bench found.
 #[derive(Default)]

@@ -1,37 +1,18 @@
 //! Measures the service against what the machine can do at all, both sides in turns; `make bench` runs it.
 
-mod apart;
-mod bare;
+mod baseline;
 mod benches;
-mod broker;
-mod capture;
-mod chain;
 mod clock;
-mod closed;
-mod database;
-mod document;
-mod door;
-mod ground;
-mod hashes;
-mod open;
-mod people;
-mod pgbench;
-mod plot;
-mod prefill;
-mod process;
-mod say;
-mod scene;
-mod script;
-mod sink;
-mod statistics;
-mod table;
-mod usage;
+mod environment;
+mod load;
+mod report;
 
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 
-use crate::{benches::Findings, ground::Ground, say::say};
+use crate::{environment::services::Ground, report::progress::say};
+use benches::Findings;
 
 fn main() -> ExitCode {
     match measure() {
@@ -47,7 +28,7 @@ fn main() -> ExitCode {
 fn measure() -> Result<()> {
     let words: Vec<_> = std::env::args().skip(1).collect();
     if words == ["bare"] {
-        return bare::serve();
+        return crate::baseline::bare_poem::serve();
     }
     let quick = std::env::var("QUICK").is_ok_and(|quick| quick == "1");
     let chosen = choose(&words)?;
@@ -73,24 +54,24 @@ fn choose(words: &[String]) -> Result<Vec<&'static str>> {
 }
 
 async fn run(ground: &Ground, chosen: &[&str]) -> Result<()> {
-    let (servers, is_durable) = database::describe(ground).await?;
-    say(&document::machine(ground, &servers));
+    let (servers, is_durable) = crate::environment::database::describe(ground).await?;
+    say(&crate::report::document::machine(ground, &servers));
     ensure!(is_durable, "a Postgres that may lose what it was told is no measure: DURABLE=1 starts one that may not");
     let mut all = Findings::default();
     for id in chosen {
         say(&format!("{id} …"));
         let Findings { rows, points } = benches::run(id, ground).await?;
-        say(&table::aligned(&rows));
+        say(&crate::report::table::aligned(&rows));
         let unmeasured = rows.iter().find(|row| !row.is_measured());
         ensure!(unmeasured.is_none(), "nothing was measured: {unmeasured:?}");
         all.rows.extend(rows);
         all.points.extend(points);
     }
-    say(&table::aligned(&all.rows));
+    say(&crate::report::table::aligned(&all.rows));
     if ground.quick {
         say("This was the quick form: it shows that the benches run, and its figures mean nothing.");
     } else if chosen.len() == benches::ALL.len() {
-        document::write(ground, &all, &servers)?;
+        crate::report::document::write(ground, &all, &servers)?;
         say("docs/PERFORMANCE.md and docs/performance.svg are new.");
     }
     Ok(())

@@ -1,8 +1,8 @@
-//! What a setting may be, and what is said of one that may not.
+//! Validation of settings and the errors for invalid ones.
 
 use super::*;
 
-const GOOD: [(&str, &str); 4] = [
+const VALID: [(&str, &str); 4] = [
     ("DATABASE_URL", "postgres://u:hunter2@h/x"),
     ("AMQP_URL", "amqp://u:hunter2@h"),
     ("SMTP_URL", "smtp://u:hunter2@mail.example.com:587?tls=required"),
@@ -10,17 +10,17 @@ const GOOD: [(&str, &str); 4] = [
 ];
 
 fn load(changed: &[(&str, &str)]) -> Result<Config> {
-    let all = GOOD.iter().chain(changed).map(|(name, value)| (name.to_string(), value.to_string()));
-    Config::load_from(all)
+    let variables = VALID.iter().chain(changed).map(|(name, value)| (name.to_string(), value.to_string()));
+    Config::load_from(variables)
 }
 
 #[test]
-fn the_defaults_are_those_of_the_contract() {
+fn missing_settings_have_documented_defaults() {
     assert_eq!(load(&[]).unwrap().concurrency, 8);
 }
 
 #[test]
-fn production_refuses_the_secret_that_everybody_knows() {
+fn production_rejects_the_example_code_secret() {
     let example = ("CODE_SECRETS", "x:ZXhhbXBsZS1zZWNyZXQtZG8tbm90LXVzZS1pbi1wcm9k");
     assert!(load(&[example]).is_ok());
     let error = load(&[example, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
@@ -28,24 +28,24 @@ fn production_refuses_the_secret_that_everybody_knows() {
 }
 
 #[test]
-fn production_refuses_what_everybody_knows_or_can_hear() {
-    for (setting, sentence) in [
-        (("AMQP_URL", "amqp://guest:guest@h"), "AMQP_URL holds a login"),
-        (("AMQP_URL", "AMQP://h"), "AMQP_URL holds a login"),
-        (("DATABASE_URL", "postgres://vestibule:vestibule@h/x"), "DATABASE_URL holds a login"),
+fn production_rejects_public_logins_and_plain_text_passwords() {
+    for (setting, message) in [
+        (("AMQP_URL", "amqp://guest:guest@h"), "AMQP_URL has a well-known login"),
+        (("AMQP_URL", "AMQP://h"), "AMQP_URL has a well-known login"),
+        (("DATABASE_URL", "postgres://vestibule:vestibule@h/x"), "DATABASE_URL has a well-known login"),
         (("SMTP_URL", "smtp://u:hunter2@mail.example.com"), "SMTP_URL sends user and password"),
     ] {
         assert!(load(&[setting]).is_ok());
         let error = load(&[setting, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
-        assert!(error.starts_with(sentence) && !error.contains("hunter2"), "{error}");
+        assert!(error.starts_with(message) && !error.contains("hunter2"), "{error}");
     }
-    let alone = ("SMTP_URL", "smtp://mail.example.com");
-    assert!(load(&[alone, ("ENVIRONMENT", "production")]).is_ok());
+    let without_login = ("SMTP_URL", "smtp://mail.example.com");
+    assert!(load(&[without_login, ("ENVIRONMENT", "production")]).is_ok());
     assert!(load(&[("ENVIRONMENT", "production")]).is_ok());
 }
 
 #[test]
-fn a_bad_value_is_named_and_no_secret_is_repeated() {
+fn invalid_setting_is_named_without_repeating_secrets() {
     for (name, value) in [
         ("DATABASE_URL", ""),
         ("SMTP_URL", ""),

@@ -1,4 +1,4 @@
-//! LockstepStream the outcome of a message into what the broker must hear: ack, retry or park.
+//! Acknowledges messages according to their outcome: ack, retry queue with back-off, or parked queue (dead letter).
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,102 +13,107 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    consumer::headers::{ATTEMPTS, SINCE, WHY},
-    delivery::{
-        handler::{POSTPONED_SECONDS, pause_after},
-        outcome::Outcome,
-    },
+    delivery::handler::{POSTPONE_SECONDS, retry_delay_seconds},
+    domain::outcome::Outcome,
+    message_headers::{ATTEMPTS, PARKED_AT, PARKED_REASON},
 };
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Settles the deliveries of one pair of broker connections.
 #[derive(Clone)]
 pub(crate) struct Acknowledger {
-    pub(crate) copies: ConfirmedChannel,
+    /// Publishes the copies of retried and parked messages.
+    pub(crate) publisher: ConfirmedChannel,
     pub(crate) topology: Topology,
-    /// Rung when a message could not be settled: the connections are replaced, and the broker gives
-    /// everything that was not acked to somebody again.
-    pub(crate) doubt: Arc<Notify>,
-    /// Cancelled when the connections are given up: lapin then leaves its waiters waiting.
-    pub(crate) gone: CancellationToken,
+    /// Notified when a message could not be acked: the consumer then reconnects, and the broker redelivers everything
+    /// that was not acked.
+    pub(crate) ack_failed: Arc<Notify>,
+    /// Cancelled when the connections are closed: lapin never completes the futures that wait for them.
+    pub(crate) connections_closed: CancellationToken,
 }
 
 impl Acknowledger {
+    /// Copies the message to the retry or parked queue if the outcome requires it, then acks it. On failure the
+    /// message stays unacked, so that the broker redelivers it.
     pub(crate) async fn settle(&self, delivery: &Delivery, outcome: Outcome) {
-        if let Err(error) = self.try_to_settle(delivery, outcome).await {
-            tracing::warn!(error = format!("{error:#}"), "a message could not be settled: it will come again");
-            self.doubt.notify_one();
+        if let Err(error) = self.try_settle(delivery, outcome).await {
+            tracing::warn!(error = format!("{error:#}"), "ack failed; the message will be redelivered");
+            self.ack_failed.notify_one();
         }
     }
 
-    async fn try_to_settle(&self, delivery: &Delivery, outcome: Outcome) -> Result<()> {
+    async fn try_settle(&self, delivery: &Delivery, outcome: Outcome) -> Result<()> {
         match outcome {
-            Outcome::Done(_) => {}
-            // What is not acked when the connection ends goes back to the queue.
-            Outcome::GiveBack => return Ok(()),
-            Outcome::Retry(why) => {
-                let attempts = attempts_of(&delivery.properties);
-                let seconds = pause_after(attempts);
-                tracing::warn!(why, attempts, seconds, "will be tried again");
+            Outcome::Completed(_) => {}
+            // The broker requeues what is not acked when the connection closes.
+            Outcome::Requeue => return Ok(()),
+            Outcome::Retry(reason) => {
+                let attempts = attempts(&delivery.properties);
+                let delay_seconds = retry_delay_seconds(attempts);
+                tracing::warn!(reason, attempts, delay_seconds, "delivery attempt failed; retrying later");
                 let next = AMQPValue::LongUInt(attempts.saturating_add(1));
-                self.publish(&self.topology.retry_queue(seconds), delivery, [(ATTEMPTS, next)]).await?;
+                self.publish_copy(&self.topology.retry_queue(delay_seconds), delivery, [(ATTEMPTS, next)]).await?;
             }
-            Outcome::Postpone(why) => {
-                tracing::warn!(why, "postponed");
-                let attempts = AMQPValue::LongUInt(attempts_of(&delivery.properties));
-                self.publish(&self.topology.retry_queue(POSTPONED_SECONDS), delivery, [(ATTEMPTS, attempts)]).await?;
+            Outcome::Postpone(reason) => {
+                tracing::warn!(reason, "delivery postponed");
+                let unchanged = AMQPValue::LongUInt(attempts(&delivery.properties));
+                let retry_queue = self.topology.retry_queue(POSTPONE_SECONDS);
+                self.publish_copy(&retry_queue, delivery, [(ATTEMPTS, unchanged)]).await?;
             }
-            Outcome::Park(why) => {
-                tracing::error!(why, "parked");
-                let stamps = [(WHY, AMQPValue::LongString(why.into())), (SINCE, now())];
-                self.publish(&self.topology.parked, delivery, stamps).await?;
+            Outcome::Park(reason) => {
+                tracing::error!(reason, "message parked");
+                let headers = [(PARKED_REASON, AMQPValue::LongString(reason.into())), (PARKED_AT, now())];
+                self.publish_copy(&self.topology.parked, delivery, headers).await?;
             }
         }
-        // Only now: whatever happens before this line, the message comes again.
+        // Last: until here, any failure means that the message is redelivered.
         let acked = tokio::time::timeout(ACK_TIMEOUT, delivery.ack(BasicAckOptions::default())).await??;
-        if acked { Ok(()) } else { bail!("the channel it came on is closed") }
+        if acked { Ok(()) } else { bail!("the channel of the delivery is closed") }
     }
 
-    /// The same message on another queue, safely there when this returns.
-    async fn publish<const N: usize>(
+    /// Publishes a copy of the message to another queue; returns after the broker has confirmed it.
+    async fn publish_copy<const N: usize>(
         &self,
         queue: &str,
         delivery: &Delivery,
-        stamps: [(&str, AMQPValue); N],
+        headers: [(&str, AMQPValue); N],
     ) -> Result<()> {
-        let properties = copy::properties(&delivery.properties, stamps);
+        let properties = copy::properties(&delivery.properties, headers);
         let to = To { exchange: "", routing_key: queue, mandatory: true };
-        // Without a timeout: a broker that takes nothing now, being short of memory or disk, will. What ends
-        // the wait for one that is gone is that the connections are replaced.
+        // No timeout: a broker that blocks publishers because it is short of memory or disk accepts the message later.
+        // If the broker is gone, closing the connections ends the wait.
         let publishing = async {
-            let confirm = self.copies.publish(to, &delivery.data, properties).await?;
+            let confirm = self.publisher.publish(to, &delivery.data, properties).await?;
             anyhow::Ok(confirm.await?)
         };
         let confirmed = tokio::select! {
-            // First: the message itself comes again by now, and a copy of it would only be one more.
+            // Biased: once the connections are closed the message itself is redelivered, and a copy of it would be
+            // a duplicate.
             biased;
-            () = self.gone.cancelled() => bail!("the connection was given up"),
+            () = self.connections_closed.cancelled() => bail!("the connection was closed"),
             confirmed = publishing => confirmed?,
         };
         match confirmed {
             Confirmation::Ack(None) => Ok(()),
-            _ => bail!("the broker did not take it for {queue}"),
+            _ => bail!("the broker did not accept the copy for the queue {queue}"),
         }
     }
 }
 
-/// For people to read: nothing is judged by it.
+/// The time of parking. Information for the operator; no decision depends on it.
 fn now() -> AMQPValue {
-    #[expect(clippy::disallowed_methods, reason = "a stamp must come from a clock, and the message has no other")]
+    #[expect(clippy::disallowed_methods, reason = "a timestamp must come from a clock, and the message has no other")]
     let now = std::time::SystemTime::now();
     AMQPValue::Timestamp(now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
-fn attempts_of(properties: &BasicProperties) -> u32 {
+/// The number of earlier delivery attempts, from the message's header.
+fn attempts(properties: &BasicProperties) -> u32 {
     let headers = properties.headers().as_ref();
     match headers.and_then(|headers| headers.inner().get(ATTEMPTS)) {
         Some(AMQPValue::LongUInt(attempts)) => *attempts,
-        // The broker may hand a number back in a wider form than it was given.
+        // The broker may return a number in a wider type than the one it was published with.
         Some(AMQPValue::LongLongInt(attempts)) => u32::try_from(*attempts).unwrap_or(u32::MAX),
         _ => 0,
     }

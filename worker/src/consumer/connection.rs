@@ -1,4 +1,4 @@
-//! The two connections to the broker, opened until it works.
+//! Opens the worker's two broker connections with retry and back-off: one to consume, one to publish.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,89 +16,107 @@ use tokio_util::sync::CancellationToken;
 use crate::consumer::ack::Acknowledger;
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
-const ANEW_TIMEOUT: Duration = Duration::from_secs(5);
+const RESTART_TIMEOUT: Duration = Duration::from_secs(5);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What is open while all is well. To consume and to publish are two connections: a broker that is
-/// short of memory or disk stops reading from those that publish, and acks must still get through.
-pub(crate) struct Open {
+/// The open connections of a consumer.
+///
+/// Consuming and publishing use separate connections: a broker that is short of memory or disk stops reading from
+/// connections that publish, and acks must still reach it.
+pub(crate) struct BrokerConnections {
     pub(crate) deliveries: Consumer,
-    pub(crate) settler: Acknowledger,
-    /// To ask how much waits: what goes wrong there costs no ack.
-    pub(crate) looks: Channel,
-    acks: Channel,
-    consuming: Link,
-    publishing: Link,
+    pub(crate) acknowledger: Acknowledger,
+    /// For querying queue lengths. A channel of its own: an error there must not close the channel of the acks.
+    pub(crate) status_channel: Channel,
+    consumer_channel: Channel,
+    consumer_connection: Link,
+    publisher_connection: Link,
 }
 
-impl Open {
-    /// Tries again for ever, more and more slowly.
-    pub(crate) async fn for_sure(url: &SecretString, topology: &Topology, in_hand: u16) -> Self {
-        let again = ExponentialBuilder::default()
+impl BrokerConnections {
+    /// Opens the connections; retries without limit, with exponential back-off.
+    pub(crate) async fn open_with_retry(url: &SecretString, topology: &Topology, prefetch: u16) -> Self {
+        let backoff = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(100))
             .with_max_delay(Duration::from_secs(5))
             .with_jitter()
             .without_max_times();
         loop {
-            let opening =
-                || async { tokio::time::timeout(OPEN_TIMEOUT, Self::try_once(url, topology, in_hand)).await? };
-            let opened = opening.retry(again).notify(|error: &anyhow::Error, pause| {
-                tracing::warn!(error = format!("{error:#}"), ?pause, "no connection to the broker");
+            let open = || async { tokio::time::timeout(OPEN_TIMEOUT, Self::open(url, topology, prefetch)).await? };
+            let opening = open.retry(backoff).notify(|error: &anyhow::Error, delay| {
+                tracing::warn!(error = format!("{error:#}"), ?delay, "no connection to the broker");
             });
-            if let Ok(open) = opened.await {
-                return open;
+            if let Ok(connections) = opening.await {
+                return connections;
             }
         }
     }
 
-    async fn try_once(url: &SecretString, topology: &Topology, in_hand: u16) -> Result<Self> {
-        let consuming = shared::amqp::connect(url, "vestibule worker: consumer").await?;
-        let publishing = shared::amqp::connect(url, "vestibule worker: retries").await?;
-        let looks = consuming.connection.create_channel().await?;
-        topology.declare(&publishing.connection).await?;
-        let copies = ConfirmedChannel::open(&publishing.connection).await?;
-        let (acks, deliveries) = consume(&consuming, topology, in_hand).await?;
-        let settler =
-            Acknowledger { copies, topology: topology.clone(), doubt: Arc::default(), gone: CancellationToken::new() };
-        Ok(Self { deliveries, settler, looks, acks, consuming, publishing })
+    async fn open(url: &SecretString, topology: &Topology, prefetch: u16) -> Result<Self> {
+        let consumer_connection = shared::amqp::connect(url, "vestibule worker: consumer").await?;
+        let publisher_connection = shared::amqp::connect(url, "vestibule worker: retries").await?;
+        let status_channel = consumer_connection.connection.create_channel().await?;
+        topology.declare(&publisher_connection.connection).await?;
+        let publisher = ConfirmedChannel::open(&publisher_connection.connection).await?;
+        let (consumer_channel, deliveries) = start_consumer(&consumer_connection, topology, prefetch).await?;
+        let acknowledger = Acknowledger {
+            publisher,
+            topology: topology.clone(),
+            ack_failed: Arc::default(),
+            connections_closed: CancellationToken::new(),
+        };
+        Ok(Self {
+            deliveries,
+            acknowledger,
+            status_channel,
+            consumer_channel,
+            consumer_connection,
+            publisher_connection,
+        })
     }
 
-    /// The same on a new channel, with nothing in hand. What the broker believes to have sent over the old one goes
-    /// back to the queue with it.
-    pub(crate) async fn consume_anew(&mut self, in_hand: u16) -> Result<()> {
-        let anew = async {
-            self.acks.close(200, "bye".into()).await?;
-            consume(&self.consuming, &self.settler.topology, in_hand).await
+    /// Restarts the consumer on a new channel; no message may be in flight. The broker requeues what it believes to
+    /// have delivered over the old channel.
+    pub(crate) async fn restart_consumer(&mut self, prefetch: u16) -> Result<()> {
+        let restarting = async {
+            self.consumer_channel.close(200, "bye".into()).await?;
+            start_consumer(&self.consumer_connection, &self.acknowledger.topology, prefetch).await
         };
-        (self.acks, self.deliveries) = tokio::time::timeout(ANEW_TIMEOUT, anew).await??;
+        (self.consumer_channel, self.deliveries) = tokio::time::timeout(RESTART_TIMEOUT, restarting).await??;
         Ok(())
     }
 
-    pub(crate) fn is_well(&self) -> bool {
-        let connections = [&self.consuming, &self.publishing].iter().all(|link| link.connection.status().connected());
-        let channels = [&self.acks, &self.looks].iter().all(|channel| channel.status().connected());
-        connections && channels && self.settler.copies.is_open()
+    /// Whether both connections and all their channels are open.
+    pub(crate) fn is_healthy(&self) -> bool {
+        let links = [&self.consumer_connection, &self.publisher_connection];
+        let channels = [&self.consumer_channel, &self.status_channel];
+        links.iter().all(|link| link.connection.status().connected())
+            && channels.iter().all(|channel| channel.status().connected())
+            && self.acknowledger.publisher.is_open()
     }
 
-    /// The broker sends nothing more; what it has sent can still be acked.
-    pub(crate) async fn stop_deliveries(&self) {
-        // If it does not answer, the connection that is closed soon after says the same.
-        let cancel = self.acks.basic_cancel(self.deliveries.tag(), BasicCancelOptions::default());
-        let _ = tokio::time::timeout(Duration::from_secs(1), cancel).await;
+    /// Stops new deliveries; messages that were delivered can still be acked.
+    pub(crate) async fn cancel_consumer(&self) {
+        let cancel = self.consumer_channel.basic_cancel(self.deliveries.tag(), BasicCancelOptions::default());
+        // If the broker does not answer, closing the connection soon afterwards has the same effect.
+        let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancel).await;
     }
 
-    /// Messages that were not acked go back to the queue.
+    /// Closes both connections. The broker requeues messages that were not acked.
     pub(crate) async fn close(self) {
-        self.settler.gone.cancel();
-        for link in [self.consuming, self.publishing] {
+        self.acknowledger.connections_closed.cancel();
+        for link in [self.consumer_connection, self.publisher_connection] {
             link.close().await;
         }
     }
 }
 
-async fn consume(consuming: &Link, topology: &Topology, in_hand: u16) -> Result<(Channel, Consumer)> {
-    let channel = consuming.connection.create_channel().await?;
-    channel.basic_qos(in_hand, BasicQosOptions::default()).await?;
-    let (queue, options) = (topology.queue.as_str().into(), BasicConsumeOptions::default());
-    let deliveries = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
+/// Starts consuming the work queue on a new channel.
+async fn start_consumer(link: &Link, topology: &Topology, prefetch: u16) -> Result<(Channel, Consumer)> {
+    let channel = link.connection.create_channel().await?;
+    channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+    let queue = topology.queue.as_str().into();
+    let deliveries =
+        channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
     Ok((channel, deliveries))
 }

@@ -1,7 +1,7 @@
-//! Looks at the messages that were parked, and takes some of them out again.
+//! `worker parked`: lists, shows, requeues and drops parked messages (dead letters).
 //!
-//! AMQP knows no look that leaves a message where it is. So each is fetched and not acknowledged, and all of
-//! them are back in their places when the connection is closed, however the tool ends.
+//! AMQP cannot read a message without taking it out of its queue. So each message is fetched and not acked; when the
+//! connection closes, however the command ends, the broker puts all of them back in their places.
 
 mod message;
 mod queue;
@@ -15,85 +15,98 @@ use serde_json::{Value, json};
 use shared::amqp::topology::Topology;
 
 use self::{
-    message::{Parked, Summary},
-    queue::{MOST, Queue},
+    message::{ParkedMessage, Summary},
+    queue::{MAX_MESSAGES, ParkedQueue},
 };
-use crate::cli::{Answer, Verb, Which, table};
+use crate::dead_letters::{
+    Action, Selection,
+    output::{CommandOutput, format_table},
+};
 
-pub(crate) async fn answer(url: &SecretString, topology: &Topology, verb: &Verb) -> Result<Answer> {
-    let mut queue = Queue::open(url, topology).await?;
-    let answer = match verb {
-        Verb::List => list(&mut queue).await,
-        Verb::Show(id) => show(&mut queue, id).await,
-        Verb::Requeue(which) => requeue(&mut queue, which).await,
-        Verb::Drop(id) => drop(&mut queue, id).await,
+/// Runs a `worker parked` command.
+pub(crate) async fn run(url: &SecretString, topology: &Topology, action: &Action) -> Result<CommandOutput> {
+    let mut queue = ParkedQueue::open(url, topology).await?;
+    let output = match action {
+        Action::List => list(&mut queue).await,
+        Action::Show(id) => show(&mut queue, id).await,
+        Action::Requeue(selection) => requeue(&mut queue, selection).await,
+        Action::Drop(id) => drop(&mut queue, id).await,
     };
     queue.close().await;
-    answer
+    output
 }
 
-async fn list(queue: &mut Queue<'_>) -> Result<Answer> {
-    let mut all = Vec::new();
-    while let Some((parked, _)) = queue.next().await? {
-        all.push(parked.summary);
+async fn list(queue: &mut ParkedQueue<'_>) -> Result<CommandOutput> {
+    let mut summaries = Vec::new();
+    while let Some((message, _)) = queue.next().await? {
+        summaries.push(message.summary);
     }
-    tell_apart(&mut all);
-    let entries: Vec<_> = all.iter().map(Summary::json).collect();
-    let row = |one: &Summary| [&one.id, &one.why, one.since(), &one.bytes.to_string()].map(str::to_owned);
-    let total = queue.total();
-    let mut text = match all.len() {
-        0 => "No message is parked.\n".to_owned(),
-        _ => table(["ID", "WHY", "SINCE", "BYTES"], all.iter().map(row).collect()),
+    disambiguate_ids(&mut summaries);
+    let entries: Vec<_> = summaries.iter().map(Summary::to_json).collect();
+    let row = |summary: &Summary| {
+        [&summary.id, &summary.reason, summary.parked_at(), &summary.bytes.to_string()].map(str::to_owned)
     };
-    if total > MOST {
-        text.push_str(&format!("These are the first {MOST} of {total}.\n"));
+    let total = queue.total();
+    let mut text = match summaries.len() {
+        0 => "No message is parked.\n".to_owned(),
+        _ => format_table(["ID", "WHY", "SINCE", "BYTES"], summaries.iter().map(row).collect()),
+    };
+    if total > MAX_MESSAGES {
+        text.push_str(&format!("Only the first {MAX_MESSAGES} of {total} messages are listed.\n"));
     }
-    Ok(Answer { text, json: json!({ "parked": entries, "total": total }) })
+    Ok(CommandOutput { text, json: json!({ "parked": entries, "total": total }) })
 }
 
-/// Where messages with one ID differ, each is listed by that of its body.
-fn tell_apart(all: &mut [Summary]) {
-    let mut first = HashMap::new();
-    let differs = |one: &&Summary| *first.entry(one.id.clone()).or_insert(one.id_by_body.clone()) != one.id_by_body;
-    let shared: HashSet<_> = all.iter().filter(differs).map(|one| one.id.clone()).collect();
-    for one in all.iter_mut().filter(|one| shared.contains(&one.id)) {
-        one.id.clone_from(&one.id_by_body);
+/// Gives each message of an ambiguous ID, one that messages with different bodies share, the ID derived from its body.
+fn disambiguate_ids(summaries: &mut [Summary]) {
+    let mut first_bodies = HashMap::new();
+    let differs_from_first = |summary: &&Summary| {
+        let first = first_bodies.entry(summary.id.clone()).or_insert(summary.id_by_body.clone());
+        *first != summary.id_by_body
+    };
+    let ambiguous: HashSet<_> = summaries.iter().filter(differs_from_first).map(|summary| summary.id.clone()).collect();
+    for summary in summaries.iter_mut().filter(|summary| ambiguous.contains(&summary.id)) {
+        summary.id.clone_from(&summary.id_by_body);
     }
 }
 
-async fn show(queue: &mut Queue<'_>, wanted: &str) -> Result<Answer> {
-    let found = find(queue, wanted).await?;
-    let mut texts: Vec<_> = found.iter().map(|(parked, _)| parked.to_string()).collect();
+async fn show(queue: &mut ParkedQueue<'_>, id: &str) -> Result<CommandOutput> {
+    let found = find(queue, id).await?;
+    let mut texts: Vec<_> = found.iter().map(|(message, _)| message.to_string()).collect();
     if found.len() > 1 {
         texts.push(format!("{} messages have this ID.\n", found.len()));
     }
-    let entries: Vec<_> = found.iter().map(|(parked, _)| parked.whole()).collect();
-    Ok(Answer { text: texts.join("\n"), json: json!({ "parked": entries }) })
+    let entries: Vec<_> = found.iter().map(|(message, _)| message.to_json()).collect();
+    Ok(CommandOutput { text: texts.join("\n"), json: json!({ "parked": entries }) })
 }
 
-async fn requeue(queue: &mut Queue<'_>, which: &Which) -> Result<Answer> {
+async fn requeue(queue: &mut ParkedQueue<'_>, selection: &Selection) -> Result<CommandOutput> {
     let mut requeued = 0;
-    let requeueing = match which {
-        Which::One(wanted) => {
-            let found = find(queue, wanted).await?;
-            requeue_these(queue, found, &mut requeued).await
+    let result = match selection {
+        Selection::Id(id) => {
+            let found = find(queue, id).await?;
+            requeue_found(queue, found, &mut requeued).await
         }
-        Which::All => requeue_all(queue, &mut requeued).await,
+        Selection::All => requeue_all(queue, &mut requeued).await,
     };
-    requeueing.with_context(|| format!("{requeued} were requeued, the others are still parked"))?;
-    Ok(done(queue, "requeued", requeued))
+    result.with_context(|| format!("{requeued} were requeued, the others are still parked"))?;
+    Ok(count_output(queue, "requeued", requeued))
 }
 
-async fn requeue_these(queue: &Queue<'_>, these: Vec<(Parked, Delivery)>, requeued: &mut usize) -> Result<()> {
-    for (_, delivery) in these {
+async fn requeue_found(
+    queue: &ParkedQueue<'_>,
+    found: Vec<(ParkedMessage, Delivery)>,
+    requeued: &mut usize,
+) -> Result<()> {
+    for (_, delivery) in found {
         queue.requeue(&delivery).await?;
         *requeued += 1;
     }
     Ok(())
 }
 
-/// Each before the next is fetched: together they may be larger than the memory.
-async fn requeue_all(queue: &mut Queue<'_>, requeued: &mut usize) -> Result<()> {
+/// Requeues each message before the next one is fetched: all messages together may not fit into memory.
+async fn requeue_all(queue: &mut ParkedQueue<'_>, requeued: &mut usize) -> Result<()> {
     while let Some((_, delivery)) = queue.next().await? {
         queue.requeue(&delivery).await?;
         *requeued += 1;
@@ -101,39 +114,40 @@ async fn requeue_all(queue: &mut Queue<'_>, requeued: &mut usize) -> Result<()> 
     Ok(())
 }
 
-async fn drop(queue: &mut Queue<'_>, wanted: &str) -> Result<Answer> {
-    let found = find(queue, wanted).await?;
+async fn drop(queue: &mut ParkedQueue<'_>, id: &str) -> Result<CommandOutput> {
+    let found = find(queue, id).await?;
     for (_, delivery) in &found {
         queue.ack(delivery).await?;
     }
-    Ok(done(queue, "dropped", found.len()))
+    Ok(count_output(queue, "dropped", found.len()))
 }
 
-/// The message that is meant, and those that are like it.
-async fn find(queue: &mut Queue<'_>, wanted: &str) -> Result<Vec<(Parked, Delivery)>> {
+/// Finds the message with this ID and its copies; fails if messages with different bodies share the ID.
+async fn find(queue: &mut ParkedQueue<'_>, id: &str) -> Result<Vec<(ParkedMessage, Delivery)>> {
     let mut found = Vec::new();
-    while let Some((mut parked, delivery)) = queue.next().await? {
-        if [parked.summary.id.as_str(), &parked.summary.id_by_body].contains(&wanted) {
-            parked.summary.id = wanted.to_owned();
-            found.push((parked, delivery));
+    while let Some((mut message, delivery)) = queue.next().await? {
+        if [message.summary.id.as_str(), &message.summary.id_by_body].contains(&id) {
+            message.summary.id = id.to_owned();
+            found.push((message, delivery));
         }
     }
     let Some((_, first)) = found.first() else {
-        bail!("no message with the ID '{wanted}' is parked: `worker parked list` shows those that are");
+        bail!("no message with the ID '{id}' is parked: `worker parked list` shows the parked messages");
     };
     if found.iter().any(|(_, other)| other.data != first.data) {
         let messages = found.len();
-        bail!("{messages} messages that differ have the ID '{wanted}': `worker parked list` has another for each");
+        bail!("{messages} messages that differ have the ID '{id}': `worker parked list` shows a unique ID for each");
     }
     Ok(found)
 }
 
-fn done(queue: &Queue<'_>, what: &str, messages: usize) -> Answer {
+/// Reports how many messages a command has requeued or dropped, and how many are still parked.
+fn count_output(queue: &ParkedQueue<'_>, action: &str, messages: usize) -> CommandOutput {
     let left = usize::try_from(queue.total()).unwrap_or(usize::MAX).saturating_sub(messages);
-    let plural = if messages == 1 { "message was" } else { "messages were" };
+    let subject = if messages == 1 { "message was" } else { "messages were" };
     let text = match (messages, left) {
         (0, 0) => "No message is parked.\n".to_owned(),
-        _ => format!("{messages} {plural} {what}, {left} left.\n"),
+        _ => format!("{messages} {subject} {action}, {left} left.\n"),
     };
-    Answer { text, json: json!({ what: messages, "left": Value::from(left) }) }
+    CommandOutput { text, json: json!({ action: messages, "left": Value::from(left) }) }
 }

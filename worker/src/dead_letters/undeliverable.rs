@@ -1,4 +1,6 @@
-//! Has a mail that was refused for good sent again, as long as that is of use to anybody.
+//! `worker undeliverable`: lists, shows, requeues and drops mails that a mail server rejected permanently.
+//!
+//! A mail is requeued only while it is of use: the same decision as before its first delivery.
 
 use anyhow::{Context, Result, bail};
 use secrecy::ExposeSecret;
@@ -10,141 +12,156 @@ use shared::{
 use uuid::Uuid;
 
 use crate::{
-    cli::{Answer, Verb, Which, masked, printable, table, time},
-    delivery::decision::{Decision, Facts},
+    dead_letters::{
+        Action, Selection,
+        output::{CommandOutput, escape_unprintable, format_table, format_time, mask_email},
+    },
+    domain::decision::{Decision, Facts},
     store::{
-        About, Store,
-        undeliverable::{self, Requeued, Undeliverable},
+        SourceTable, Store,
+        undeliverable::{self, RequeueResult, UndeliverableMail},
     },
 };
 
-/// What is older than so many others is over for long.
-const MOST: usize = 10_000;
+/// The most mails that a command lists or requeues, the newest first; what is older expired long ago.
+const MAX_MAILS: usize = 10_000;
 
-pub(crate) async fn answer(store: &Store, ring: &CodeSecrets, verb: &Verb) -> Result<Answer> {
-    match verb {
-        Verb::List => list(newest(store).await?, ring),
-        Verb::Show(id) => show(&named(store, id).await?, ring),
-        Verb::Requeue(Which::All) => requeue_all(store, ring).await,
-        Verb::Requeue(Which::One(id)) => requeue_one(store, ring, id).await,
-        Verb::Drop(id) => drop(store, id).await,
+const SOURCE_DELETED: &str = "the row that it refers to was deleted";
+const CHANGED_CONCURRENTLY: &str = "another command requeued or dropped it a moment ago";
+
+/// Runs a `worker undeliverable` command.
+pub(crate) async fn run(store: &Store, code_secrets: &CodeSecrets, action: &Action) -> Result<CommandOutput> {
+    match action {
+        Action::List => list(newest(store).await?, code_secrets),
+        Action::Show(id) => show(&find(store, id).await?, code_secrets),
+        Action::Requeue(Selection::All) => requeue_all(store, code_secrets).await,
+        Action::Requeue(Selection::Id(id)) => requeue_one(store, code_secrets, id).await,
+        Action::Drop(id) => drop(store, id).await,
     }
 }
 
-fn list(mut mails: Vec<Undeliverable>, ring: &CodeSecrets) -> Result<Answer> {
-    let more = mails.len() > MOST;
-    mails.truncate(MOST);
-    let entries: Vec<_> = mails.iter().map(|mail| entry(mail, ring)).collect();
+fn list(mut mails: Vec<UndeliverableMail>, code_secrets: &CodeSecrets) -> Result<CommandOutput> {
+    let more = mails.len() > MAX_MAILS;
+    mails.truncate(MAX_MAILS);
+    let entries: Vec<_> = mails.iter().map(|mail| entry(mail, code_secrets)).collect();
     let row = |entry| ["id", "mail", "to", "since", "why", "requeue"].map(|name| field(entry, name));
     let mut text = match entries.len() {
         0 => "No mail is undeliverable.\n".to_owned(),
-        _ => table(["ID", "MAIL", "TO", "SINCE", "WHY", "REQUEUE"], entries.iter().map(row).collect()),
+        _ => format_table(["ID", "MAIL", "TO", "SINCE", "WHY", "REQUEUE"], entries.iter().map(row).collect()),
     };
     if more {
-        text.push_str(&format!("These are the newest {MOST}; there are more.\n"));
+        text.push_str(&format!("Only the newest {MAX_MAILS} mails are listed.\n"));
     }
-    Ok(Answer { text, json: json!({ "undeliverable": entries, "more": more }) })
+    Ok(CommandOutput { text, json: json!({ "undeliverable": entries, "more": more }) })
 }
 
-fn show(mail: &Undeliverable, ring: &CodeSecrets) -> Result<Answer> {
-    let entry = entry(mail, ring);
-    let fields = ["id", "mail", "to", "since", "why", "deadline", "requeue"];
-    let fields = fields.map(|name| format!("{name:8}  {}\n", printable(&field(&entry, name))));
-    Ok(Answer { text: fields.concat(), json: entry })
+fn show(mail: &UndeliverableMail, code_secrets: &CodeSecrets) -> Result<CommandOutput> {
+    let entry = entry(mail, code_secrets);
+    let names = ["id", "mail", "to", "since", "why", "deadline", "requeue"];
+    let lines = names.map(|name| format!("{name:8}  {}\n", escape_unprintable(&field(&entry, name))));
+    Ok(CommandOutput { text: lines.concat(), json: entry })
 }
 
-async fn requeue_one(store: &Store, ring: &CodeSecrets, id: &str) -> Result<Answer> {
-    let mail = named(store, id).await?;
-    match requeue(store, ring, &mail).await? {
-        Ok(()) => Ok(told(1, &[])),
-        Err(why) => bail!("{id} was not requeued: {why}"),
+async fn requeue_one(store: &Store, code_secrets: &CodeSecrets, id: &str) -> Result<CommandOutput> {
+    let mail = find(store, id).await?;
+    match requeue(store, code_secrets, &mail).await? {
+        Ok(()) => Ok(requeue_output(1, &[])),
+        Err(reason) => bail!("{id} was not requeued: {reason}"),
     }
 }
 
-async fn requeue_all(store: &Store, ring: &CodeSecrets) -> Result<Answer> {
-    let (mut requeued, mut left) = (0, Vec::new());
+async fn requeue_all(store: &Store, code_secrets: &CodeSecrets) -> Result<CommandOutput> {
+    let mut requeued = 0;
+    let mut left = Vec::new();
     for mail in newest(store).await? {
-        match requeue(store, ring, &mail).await.with_context(|| format!("{requeued} were requeued before this"))? {
+        let result = requeue(store, code_secrets, &mail).await;
+        match result.with_context(|| format!("{requeued} were requeued before this error"))? {
             Ok(()) => requeued += 1,
-            Err(why) => left.push((mail.id, why)),
+            Err(reason) => left.push((mail.id, reason)),
         }
     }
-    Ok(told(requeued, &left))
+    Ok(requeue_output(requeued, &left))
 }
 
-/// Unless there is a reason against it.
-async fn requeue(store: &Store, ring: &CodeSecrets, mail: &Undeliverable) -> Result<Result<(), &'static str>> {
-    let kind = match again(mail, ring) {
+/// Requeues a mail; the inner `Err` is the reason why it was not requeued.
+async fn requeue(
+    store: &Store,
+    code_secrets: &CodeSecrets,
+    mail: &UndeliverableMail,
+) -> Result<Result<(), &'static str>> {
+    let kind = match kind_to_requeue(mail, code_secrets) {
         Ok(kind) => kind,
-        Err(why) => return Ok(Err(why)),
+        Err(reason) => return Ok(Err(reason)),
     };
     Ok(match undeliverable::requeue(store, Message { kind, id: mail.id }).await? {
-        Requeued::Now => Ok(()),
-        Requeued::NotYet => Err("its last message is still in the outbox: try again in some seconds"),
-        Requeued::Gone => Err("somebody else took it a moment ago"),
+        RequeueResult::Requeued => Ok(()),
+        RequeueResult::StillInOutbox => Err("its previous message is still in the outbox: try again in a few seconds"),
+        RequeueResult::NotFound => Err(CHANGED_CONCURRENTLY),
     })
 }
 
-async fn drop(store: &Store, id: &str) -> Result<Answer> {
-    let mail = named(store, id).await?;
+async fn drop(store: &Store, id: &str) -> Result<CommandOutput> {
+    let mail = find(store, id).await?;
     if !undeliverable::drop(store, mail.id).await? {
-        bail!("{id} was not dropped: somebody else took it a moment ago");
+        bail!("{id} was not dropped: {CHANGED_CONCURRENTLY}");
     }
-    Ok(Answer { text: "1 mail was dropped.\n".to_owned(), json: json!({ "dropped": 1 }) })
+    Ok(CommandOutput { text: "1 mail was dropped.\n".to_owned(), json: json!({ "dropped": 1 }) })
 }
 
-async fn newest(store: &Store) -> Result<Vec<Undeliverable>> {
-    undeliverable::newest(store, i64::try_from(MOST + 1)?).await
+/// Returns one mail more than `MAX_MAILS` if there are more.
+async fn newest(store: &Store) -> Result<Vec<UndeliverableMail>> {
+    undeliverable::list_newest(store, i64::try_from(MAX_MAILS + 1)?).await
 }
 
-async fn named(store: &Store, id: &str) -> Result<Undeliverable> {
-    let unknown = || format!("no mail with the ID '{id}' is undeliverable: `worker undeliverable list` shows those");
+async fn find(store: &Store, id: &str) -> Result<UndeliverableMail> {
+    let unknown = || format!("no undeliverable mail has the ID '{id}': `worker undeliverable list` shows them");
     let parsed: Uuid = id.parse().with_context(unknown)?;
-    undeliverable::one(store, parsed).await?.with_context(unknown)
+    undeliverable::find(store, parsed).await?.with_context(unknown)
 }
 
-/// Which message to write for it, if that is of any use.
-fn again(mail: &Undeliverable, ring: &CodeSecrets) -> Result<MailKind, &'static str> {
-    let facts = mail.facts.as_ref().ok_or("what it was about is gone")?;
-    match facts.judge() {
-        Decision::Send => kind(mail, facts, ring),
-        Decision::Drop(why) => Err(why),
-        Decision::Recorded => Err("it was mailed"),
+/// Returns the kind of the message to publish for the mail, or the reason why requeueing it would be of no use.
+fn kind_to_requeue(mail: &UndeliverableMail, code_secrets: &CodeSecrets) -> Result<MailKind, &'static str> {
+    let facts = mail.facts.as_ref().ok_or(SOURCE_DELETED)?;
+    match facts.decide() {
+        Decision::Send => mail_kind(mail, facts, code_secrets),
+        Decision::Drop(reason) => Err(reason),
+        Decision::AlreadyRecorded => Err("it was delivered"),
     }
 }
 
-/// A code's row does not say whom it is for: one that nobody can know says it by its hash.
-fn kind(mail: &Undeliverable, facts: &Facts, ring: &CodeSecrets) -> Result<MailKind, &'static str> {
-    let (id, for_a_decoy, for_digits) = match mail.about {
-        About::Code => (mail.id, MailKind::AlreadyRegistered, MailKind::SendCode),
-        About::Reset => (mail.id, MailKind::NoAccount, MailKind::ResetCode),
-        About::User => return Ok(MailKind::Activated),
-        About::Change => return Ok(MailKind::PasswordChanged),
+/// Finds out which mail it was. The row of a code does not say whether it is a decoy (for an email address that must
+/// not receive a code): only its hash does.
+fn mail_kind(mail: &UndeliverableMail, facts: &Facts, code_secrets: &CodeSecrets) -> Result<MailKind, &'static str> {
+    let (id, kind_of_decoy, kind_of_code) = match mail.source {
+        SourceTable::Codes => (mail.id, MailKind::AlreadyRegistered, MailKind::SendCode),
+        SourceTable::Resets => (mail.id, MailKind::NoAccount, MailKind::ResetCode),
+        SourceTable::Users => return Ok(MailKind::Activated),
+        SourceTable::PasswordChanges => return Ok(MailKind::PasswordChanged),
     };
-    let code = facts.code.as_ref().ok_or("what it was about is gone")?;
-    let key = ring.get(&code.key_id).ok_or("CODE_SECRETS lack the key that its code was made with")?;
-    let is = |digits: &str| key.verifies(id, digits, &code.hash);
-    if is(DECOY) {
-        Ok(for_a_decoy)
-    } else if is(MUTED) || is(key.digits(id, code.length).expose_secret()) {
-        Ok(for_digits)
+    let code = facts.code.as_ref().ok_or(SOURCE_DELETED)?;
+    let key = code_secrets.get(&code.key_id).ok_or("the key of its code is not in CODE_SECRETS")?;
+    let has_digits = |digits: &str| key.verifies(id, digits, &code.hash);
+    if has_digits(DECOY) {
+        Ok(kind_of_decoy)
+    } else if has_digits(MUTED) || has_digits(key.digits(id, code.length).expose_secret()) {
+        Ok(kind_of_code)
     } else {
         Err("CODE_SECRETS of this worker and of the API differ")
     }
 }
 
-fn entry(mail: &Undeliverable, ring: &CodeSecrets) -> Value {
-    let again = again(mail, ring);
-    let kind = mail.facts.as_ref().and_then(|facts| kind(mail, facts, ring).ok());
+fn entry(mail: &UndeliverableMail, code_secrets: &CodeSecrets) -> Value {
+    let requeue = kind_to_requeue(mail, code_secrets);
+    let kind = mail.facts.as_ref().and_then(|facts| mail_kind(mail, facts, code_secrets).ok());
     json!({
         "id": mail.id.to_string(),
         "mail": kind,
-        "to": mail.facts.as_ref().map(|facts| masked(&facts.email)),
-        "since": time(mail.at),
+        "to": mail.facts.as_ref().map(|facts| mask_email(&facts.email)),
+        "since": format_time(mail.recorded_at),
         "why": mail.why,
-        "deadline": mail.facts.as_ref().map(|facts| time(facts.deadline)),
-        "requeue": again.is_ok(),
-        "why_not": again.err(),
+        "deadline": mail.facts.as_ref().map(|facts| format_time(facts.deadline)),
+        "requeue": requeue.is_ok(),
+        "why_not": requeue.err(),
     })
 }
 
@@ -157,12 +174,12 @@ fn field(entry: &Value, name: &str) -> String {
     }
 }
 
-fn told(requeued: usize, left: &[(Uuid, &str)]) -> Answer {
-    let plural = if requeued == 1 { "mail goes" } else { "mails go" };
-    let mut text = format!("{requeued} {plural} out again, through the outbox.\n");
-    for (id, why) in left {
-        text.push_str(&format!("{id} stays as it is: {why}\n"));
+fn requeue_output(requeued: usize, left: &[(Uuid, &str)]) -> CommandOutput {
+    let subject = if requeued == 1 { "mail goes" } else { "mails go" };
+    let mut text = format!("{requeued} {subject} out again, through the outbox.\n");
+    for (id, reason) in left {
+        text.push_str(&format!("{id} was not requeued: {reason}\n"));
     }
-    let left: Vec<_> = left.iter().map(|(id, why)| json!({ "id": id.to_string(), "why": why })).collect();
-    Answer { text, json: json!({ "requeued": requeued, "left": left }) }
+    let left: Vec<_> = left.iter().map(|(id, reason)| json!({ "id": id.to_string(), "why": reason })).collect();
+    CommandOutput { text, json: json!({ "requeued": requeued, "left": left }) }
 }

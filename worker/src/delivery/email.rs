@@ -1,4 +1,4 @@
-//! Puts the words of a mail into a email. Pure: the time comes in, bytes go out.
+//! Renders a mail as a MIME message (RFC 5322). Pure: the time is an argument, the result is bytes.
 
 use std::time::SystemTime;
 
@@ -19,13 +19,15 @@ use uuid::Uuid;
 
 use crate::smtp::Email;
 
-/// Who the mails are from: MAIL_FROM.
+const MAX_SENDER_BYTES: usize = 300;
+
+/// The sender of all mails: `MAIL_FROM`.
 #[derive(Debug)]
 pub(crate) struct Sender(Mailbox);
 
-/// One mail that is to go out.
-pub(crate) struct Outgoing<'a> {
-    /// The message's own id, which becomes the Message-ID.
+/// A mail to render.
+pub(crate) struct OutgoingMail<'a> {
+    /// The id of the AMQP message, which becomes the Message-ID.
     pub(crate) id: Uuid,
     pub(crate) to: &'a str,
     pub(crate) language: Language,
@@ -33,54 +35,57 @@ pub(crate) struct Outgoing<'a> {
 }
 
 impl Sender {
+    /// Parses `Name <address@domain>`; the error completes a sentence that begins with the setting's name.
     pub(crate) fn parse(text: &str) -> Result<Sender, String> {
         let mailbox: Mailbox = text.parse().map_err(|_| "is not like `Name <address@domain>`")?;
-        if text.len() > 300 || !is_one_plain_line(text) || !is_plain_address(mailbox.email.as_ref()) {
-            return Err("must be one short line with a plain ASCII address".into());
+        if text.len() > MAX_SENDER_BYTES || !is_one_plain_line(text) || !is_plain_address(mailbox.email.as_ref()) {
+            return Err(format!(
+                "must be one line of at most {MAX_SENDER_BYTES} bytes with a plain ASCII email address"
+            ));
         }
         Ok(Sender(mailbox))
     }
 
-    /// What the service calls itself in its mails.
-    fn service(&self) -> &str {
+    /// The name of the service in its mails: the sender's name, else the domain.
+    fn service_name(&self) -> &str {
         self.0.name.as_deref().unwrap_or(self.0.email.domain())
     }
 }
 
-/// The same message always gives the same Message-ID and the same parts, so that a mail that is
-/// sent twice after a fault is the same mail twice.
+/// Renders a mail. The same message always yields the same Message-ID and the same parts, so that a mail that is sent
+/// twice after a failure is recognizable as the same mail.
 pub(crate) fn render(
     sender: &Sender,
     public_url: &str,
-    outgoing: &Outgoing<'_>,
+    outgoing: &OutgoingMail<'_>,
     now: OffsetDateTime,
 ) -> anyhow::Result<Email> {
-    ensure!(is_one_plain_line(public_url), "PUBLIC_URL has a control character");
-    let Outgoing { id, language, mail, .. } = *outgoing;
+    ensure!(is_one_plain_line(public_url), "PUBLIC_URL contains a control character: remove it");
+    let OutgoingMail { id, language, mail, .. } = *outgoing;
     check_digits(mail)?;
     let to = recipient(outgoing.to)?;
     let from = sender.0.email.clone();
-    let words = mail::words(language, mail, sender.service(), public_url)?;
+    let content = mail::words(language, mail, sender.service_name(), public_url)?;
     let parts = MultiPart::alternative()
         .boundary(id.simple().to_string())
-        .singlepart(SinglePart::plain(words.text))
-        .singlepart(SinglePart::html(words.html));
+        .singlepart(SinglePart::plain(content.text))
+        .singlepart(SinglePart::html(content.html));
     let message = Message::builder()
         .from(sender.0.clone())
         .to(Mailbox::new(None, to.clone()))
-        .subject(words.subject)
+        .subject(content.subject)
         .date(date(now)?)
         .message_id(Some(format!("<{id}@{}>", from.domain())))
-        // Keeps out-of-office robots from answering (RFC 3834).
+        // Prevents automatic replies such as out-of-office mails (RFC 3834).
         .raw_header(header("Auto-Submitted", "auto-generated"))
         .raw_header(header("Content-Language", language.tag()))
         .multipart(parts)
-        .context("building the mail")?;
+        .context("cannot build the mail")?;
     Ok(Email { from, to, bytes: message.formatted(), is_muted: false })
 }
 
-/// The envelope of a code mail that is not to go out.
-pub(crate) fn muted(sender: &Sender, to: &str) -> anyhow::Result<Email> {
+/// Returns a code mail to an address that suppressed such mails: an envelope without content, never sent completely.
+pub(crate) fn muted_email(sender: &Sender, to: &str) -> anyhow::Result<Email> {
     Ok(Email { from: sender.0.email.clone(), to: recipient(to)?, bytes: vec![], is_muted: true })
 }
 
@@ -88,22 +93,22 @@ fn header(name: &'static str, value: &'static str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
-/// What else would stand on the line of the code, or break it, is not mailed.
+/// Rejects a code that contains anything but digits: other characters could alter or break the line of the code.
 fn check_digits(mail: Mail<'_>) -> anyhow::Result<()> {
     let (Mail::Code { digits, .. } | Mail::ResetCode { digits, .. }) = mail else { return Ok(()) };
-    let good = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    ensure!(good, "the code is not made of digits");
+    let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    ensure!(valid, "the code contains other characters than digits");
     Ok(())
 }
 
-/// The error does not repeat the address: it is going to be logged.
+/// Parses the recipient's address. The error does not contain the address, because it is logged.
 fn recipient(to: &str) -> anyhow::Result<Address> {
-    ensure!(is_plain_address(to), "the recipient is not a plain ASCII address");
-    to.parse().ok().context("the recipient is not an address")
+    ensure!(is_plain_address(to), "the recipient is not a plain ASCII email address");
+    to.parse().ok().context("the recipient is not a valid email address")
 }
 
-/// lettre would take quoted local parts and Unicode too, which the API never lets in: what
-/// stands in RCPT is email for email what was validated there.
+/// Whether the text has only characters of a plain ASCII address. lettre also accepts quoted local parts and Unicode,
+/// which the API rejects: the address in RCPT is character for character the one that the API validated.
 fn is_plain_address(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && !br#""<>(),:;\[]"#.contains(&byte))
 }
@@ -112,9 +117,9 @@ fn is_one_plain_line(text: &str) -> bool {
     !text.chars().any(char::is_control)
 }
 
-/// lettre panics on a date outside these years.
+/// Converts the date; lettre panics on a date outside of these years.
 fn date(now: OffsetDateTime) -> anyhow::Result<SystemTime> {
-    ensure!((1970..=9999).contains(&now.year()), "the date {now} cannot stand in a mail");
+    ensure!((1970..=9999).contains(&now.year()), "the year of {now} is not between 1970 and 9999");
     Ok(now.into())
 }
 

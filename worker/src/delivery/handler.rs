@@ -1,4 +1,4 @@
-//! One message, from its bytes to its outcome.
+//! Handles one message: decides, builds the email, sends it over a pooled SMTP connection and records the outcome.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -12,160 +12,178 @@ use uuid::Uuid;
 
 use crate::{
     delivery::{
-        decision::Decision,
         message_builder::{BuildError, MessageBuilder},
-        outcome::{Done, Outcome},
         pending_records::PendingRecords,
+    },
+    domain::{
+        decision::Decision,
+        outcome::{Completion, Outcome},
     },
     health::WorkerHealth,
     smtp::{
         Email, SendOutcome,
         pool::{PooledConnection, SmtpPool},
     },
-    store::{End, Store},
+    store::{DeliveryRecord, Store},
 };
 
-/// How long a message rests when something of ours is away; one of `RETRY_SECONDS`.
-pub(crate) const POSTPONED_SECONDS: u32 = 5;
+/// The delay of a postponed message, in seconds; one of `RETRY_SECONDS`.
+pub(crate) const POSTPONE_SECONDS: u32 = 5;
 
-/// How long a email may wait for a connection before its facts are read again, with the connection in hand: meanwhile
-/// its code may have died. Long enough that this one round trip to Postgres is little beside the wait.
-const FRESH: Duration = Duration::from_millis(250);
+/// If an email waited longer than this for an SMTP connection, its facts are read again while it holds the connection,
+/// because its code may have expired. Long enough that this one query takes little time compared to the wait.
+const FACTS_MAX_AGE: Duration = Duration::from_millis(250);
 
+/// How often the record of a mail that was not sent is retried before the message is postponed.
+const MAX_RECORD_RETRIES: usize = 20;
+
+/// Everything that is needed to deliver a message.
 pub(crate) struct Handler {
     pub(crate) store: Store,
-    pub(crate) composer: MessageBuilder,
-    /// Whoever has one may ask for a connection to Postgres, but never the other way round: there may be only one.
-    pub(crate) slots: SmtpPool,
-    pub(crate) debts: PendingRecords,
+    pub(crate) message_builder: MessageBuilder,
+    /// Lock order: a task that holds an SMTP connection may wait for a Postgres connection, never the other way round,
+    /// because there may be only one Postgres connection.
+    pub(crate) smtp_pool: SmtpPool,
+    pub(crate) pending_records: PendingRecords,
     pub(crate) health: Arc<WorkerHealth>,
 }
 
 impl Handler {
-    pub(crate) async fn handle(&self, body: &[u8]) -> Outcome {
+    /// Handles a message in its serialized form; one that cannot be parsed is parked.
+    pub(crate) async fn handle_body(&self, body: &[u8]) -> Outcome {
         match Message::from_json(body) {
-            Ok(message) => self.carry(message).await,
-            Err(why) => {
-                self.health.metrics.worked_on(None, &Outcome::Park(why));
-                Outcome::Park(why)
+            Ok(message) => self.handle(message).await,
+            Err(reason) => {
+                let outcome = Outcome::Park(reason);
+                self.health.metrics.count_message(None, &outcome);
+                outcome
             }
         }
     }
 
-    pub(crate) async fn carry(&self, message: Message) -> Outcome {
+    /// Handles a message and counts its outcome.
+    pub(crate) async fn handle(&self, message: Message) -> Outcome {
         let metrics = &self.health.metrics;
-        let _in_hand = metrics.in_hand.hold();
-        // A panic is a bug of ours, and no reason to take the work of others down.
-        let outcome = match AssertUnwindSafe(self.work(message)).catch_unwind().await {
+        let _in_flight = metrics.in_flight.hold();
+        // A panic is a bug in the worker; it must not abort the other messages in flight.
+        let outcome = match AssertUnwindSafe(self.deliver(message)).catch_unwind().await {
             Ok(Ok(outcome)) => outcome,
-            // Nothing that fails in there is the message's fault: it comes back.
+            // No error of `deliver` is caused by the message: it is retried.
             Ok(Err(error)) => {
                 metrics.postgres_errors.add(1);
                 Outcome::Postpone(format!("{error:#}"))
             }
-            Err(_) => Outcome::Postpone("a panic, told above".to_owned()),
+            Err(_) => Outcome::Postpone("panic; see the log above".to_owned()),
         };
-        metrics.worked_on(Some(message.kind), &outcome);
+        metrics.count_message(Some(message.kind), &outcome);
         outcome
     }
 
-    async fn work(&self, message: Message) -> Result<Outcome> {
+    async fn deliver(&self, message: Message) -> Result<Outcome> {
         shared::fault_points::point("worker-after-delivery");
-        let email = match self.email(message).await? {
+        // Built before a connection is acquired, so that no SMTP connection is idle while Postgres is queried.
+        let email = match self.build_email(message).await? {
             Ok(email) => email,
             Err(outcome) => return Ok(outcome),
         };
-        // Written first: a connection is for mailing, and does not wait until Postgres has answered.
-        let asked = Instant::now();
-        let Some(loan) = self.slots.borrow().await else { return Ok(Outcome::GiveBack) };
-        if asked.elapsed() < FRESH {
-            return self.mail(message, &email, loan).await;
+        let wait_started = Instant::now();
+        let Some(connection) = self.smtp_pool.acquire().await else { return Ok(Outcome::Requeue) };
+        if wait_started.elapsed() < FACTS_MAX_AGE {
+            return self.send(message, &email, connection).await;
         }
-        match self.email(message).await? {
-            Ok(email) => self.mail(message, &email, loan).await,
+        match self.build_email(message).await? {
+            Ok(email) => self.send(message, &email, connection).await,
             Err(outcome) => Ok(outcome),
         }
     }
 
-    /// What to mail, going by what is true now; or what else is to be done with the message.
-    async fn email(&self, message: Message) -> Result<Result<Email, Outcome>> {
-        let Some(facts) = self.store.facts(message).await? else {
-            return self.end(message.id, End::Dropped("gone")).await.map(Err);
+    /// Builds the email from the current facts. The inner `Err` is the outcome of a message that must not be sent.
+    async fn build_email(&self, message: Message) -> Result<Result<Email, Outcome>> {
+        let Some(facts) = self.store.load_facts(message).await? else {
+            return self.record(message.id, DeliveryRecord::Dropped("gone")).await.map(Err);
         };
-        match facts.judge() {
-            Decision::Recorded => return Ok(Err(Outcome::Done(Done::Before))),
-            Decision::Drop(why) => return self.end(message.id, End::Dropped(why)).await.map(Err),
+        match facts.decide() {
+            Decision::AlreadyRecorded => return Ok(Err(Outcome::Completed(Completion::AlreadyRecorded))),
+            Decision::Drop(reason) => {
+                return self.record(message.id, DeliveryRecord::Dropped(reason)).await.map(Err);
+            }
             Decision::Send => {}
         }
-        match self.composer.compose(message, &facts) {
+        match self.message_builder.build(message, &facts) {
             Ok(email) => Ok(Ok(email)),
-            Err(BuildError::OtherSecrets(why)) => {
-                // Another worker may have the secret, or this one after its next start. If none has it
-                // before the deadline, the code is dropped like any other that came too late.
-                tracing::error!(why, "CODE_SECRETS of this worker and of the API differ");
-                Ok(Err(Outcome::Postpone(why.to_owned())))
+            Err(BuildError::SecretsDiffer(reason)) => {
+                // Another worker may have the secret, or this one after its next restart. If none has it before the
+                // deadline, the code is dropped like any other that is too late.
+                tracing::error!(reason, "CODE_SECRETS of this worker and of the API differ");
+                Ok(Err(Outcome::Postpone(reason.to_owned())))
             }
-            Err(BuildError::Impossible(error)) => {
-                tracing::error!(error = format!("{error:#}"), "a mail cannot be written");
-                self.end(message.id, End::Undeliverable("it cannot be written")).await.map(Err)
+            Err(BuildError::Permanent(error)) => {
+                tracing::error!(error = format!("{error:#}"), "email could not be built");
+                let record = DeliveryRecord::Undeliverable("the email could not be built");
+                self.record(message.id, record).await.map(Err)
             }
         }
     }
 
-    async fn mail(&self, message: Message, email: &Email, mut loan: PooledConnection<'_>) -> Result<Outcome> {
-        ensure!(!self.debts.any(), "what was mailed before cannot be put on record");
-        let sent = loan.send(email).await;
-        // The next email goes out while Postgres puts this one on record.
-        drop(loan);
+    async fn send(&self, message: Message, email: &Email, mut connection: PooledConnection<'_>) -> Result<Outcome> {
+        ensure!(!self.pending_records.any(), "the delivery of an earlier mail could not be recorded yet");
+        let sent = connection.send(email).await;
+        // Return the connection to the pool, so that the next email is sent while Postgres records this one.
+        drop(connection);
         match sent {
-            SendOutcome::Accepted if email.is_muted => self.end(message.id, End::Muted).await,
+            SendOutcome::Accepted if email.is_muted => self.record(message.id, DeliveryRecord::Muted).await,
             SendOutcome::Accepted => {
                 shared::fault_points::point("worker-after-250");
-                Ok(self.record_delivery(message).await)
+                Ok(self.record_delivered(message).await)
             }
-            SendOutcome::Never(why) => self.end(message.id, End::Undeliverable(&why)).await,
-            SendOutcome::RetryLater(why) => Ok(Outcome::Retry(why)),
+            SendOutcome::PermanentFailure(reason) => {
+                self.record(message.id, DeliveryRecord::Undeliverable(&reason)).await
+            }
+            SendOutcome::TransientFailure(reason) => Ok(Outcome::Retry(reason)),
         }
     }
 
-    /// However long it takes: a mail that is out and not on record would go out again. Whoever cannot wait for
-    /// it drops this.
-    async fn record_delivery(&self, Message { kind, id }: Message) -> Outcome {
-        let record = || self.store.record(id, End::Delivered);
-        let recording = record().await;
-        let age = match recording {
+    /// Records that the mail was accepted; retries without limit, because a mail that was sent but not recorded would
+    /// be sent again. A caller that cannot wait drops the future.
+    async fn record_delivered(&self, Message { kind, id }: Message) -> Outcome {
+        let record = || self.store.record(id, DeliveryRecord::Delivered);
+        let recorded = record().await;
+        let age = match recorded {
             Ok(age) => age,
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "it is mailed, and cannot be put on record");
+                tracing::warn!(error = format!("{error:#}"), "mail sent but not recorded; retrying the record");
                 self.health.metrics.postgres_errors.add(1);
-                let _debt = self.debts.owe();
+                let _pending = self.pending_records.add();
                 record.retry(backoff().without_max_times()).await.unwrap_or_default()
             }
         };
         if let Some(age) = age {
-            self.health.metrics.delivered(kind, age);
+            self.health.metrics.observe_delivery_age(kind, age);
         }
-        recorded(End::Delivered)
+        completed(DeliveryRecord::Delivered)
     }
 
-    /// What did not go out is given back when it cannot be recorded soon.
-    async fn end(&self, id: Uuid, end: End<'_>) -> Result<Outcome> {
-        (|| self.store.record(id, end)).retry(backoff().with_max_times(20)).await?;
-        Ok(recorded(end))
+    /// Records the outcome of a mail that was not sent; fails after a limited number of retries, and the message is
+    /// postponed.
+    async fn record(&self, id: Uuid, record: DeliveryRecord<'_>) -> Result<Outcome> {
+        (|| self.store.record(id, record)).retry(backoff().with_max_times(MAX_RECORD_RETRIES)).await?;
+        Ok(completed(record))
     }
 }
 
-fn recorded(end: End<'_>) -> Outcome {
+fn completed(record: DeliveryRecord<'_>) -> Outcome {
     shared::fault_points::point("worker-after-record");
-    match end {
-        End::Undeliverable(_) => tracing::warn!(?end, "recorded"),
-        End::Delivered | End::Muted | End::Dropped(_) => tracing::info!(?end, "recorded"),
+    match record {
+        DeliveryRecord::Undeliverable(_) => tracing::warn!(outcome = ?record, "outcome recorded"),
+        DeliveryRecord::Delivered | DeliveryRecord::Muted | DeliveryRecord::Dropped(_) => {
+            tracing::info!(outcome = ?record, "outcome recorded");
+        }
     }
-    Outcome::Done(match end {
-        End::Delivered => Done::Delivered,
-        End::Muted => Done::Dropped("muted"),
-        End::Dropped(why) => Done::Dropped(why),
-        End::Undeliverable(_) => Done::Undeliverable,
+    Outcome::Completed(match record {
+        DeliveryRecord::Delivered => Completion::Delivered,
+        DeliveryRecord::Muted => Completion::Dropped("muted"),
+        DeliveryRecord::Dropped(reason) => Completion::Dropped(reason),
+        DeliveryRecord::Undeliverable(_) => Completion::Undeliverable,
     })
 }
 
@@ -173,8 +191,9 @@ fn backoff() -> ExponentialBuilder {
     ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_delay(Duration::from_secs(2))
 }
 
-/// Longer with each attempt, then the longest again and again: what ends it is the code's deadline.
-pub(crate) fn pause_after(attempts: u32) -> u32 {
+/// The back-off after a number of failed attempts: it grows with each attempt, then stays at the longest delay. The
+/// code's deadline ends the retries.
+pub(crate) fn retry_delay_seconds(attempts: u32) -> u32 {
     let longest = RETRY_SECONDS.len() - 1;
     RETRY_SECONDS[usize::try_from(attempts).unwrap_or(longest).min(longest)]
 }
@@ -184,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_stay_long() {
-        assert_eq!((0..6).map(pause_after).collect::<Vec<_>>(), [1, 5, 15, 60, 60, 60]);
+    fn retry_delay_grows_and_stays_at_the_maximum() {
+        assert_eq!((0..6).map(retry_delay_seconds).collect::<Vec<_>>(), [1, 5, 15, 60, 60, 60]);
     }
 }

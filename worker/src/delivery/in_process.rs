@@ -1,31 +1,29 @@
-//! Works on messages that come without a broker: the way from an outbox to a mail in one process.
+//! Delivers messages without a broker: from the outbox to the mail server within one process.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use shared::messages::Envelope;
 use shared::telemetry::traces::spans;
-use shared::{messages::Envelope, postgres::Pool};
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    Config, WorkerHealth,
-    delivery::{
-        handler::{Handler, POSTPONED_SECONDS, pause_after},
-        outcome::Outcome,
-    },
+    delivery::handler::{Handler, POSTPONE_SECONDS, retry_delay_seconds},
+    domain::outcome::Outcome,
 };
 
+/// A worker that receives messages by function call instead of from a queue.
 pub struct InProcessDelivery {
     handler: Handler,
-    /// How often each message that is still waiting was tried.
+    /// The number of failed delivery attempts of each message that is not completed.
     attempts: Mutex<HashMap<Uuid, u32>>,
 }
 
-/// A message that is not over yet.
+/// A message that is not completed: the caller must deliver it again after a delay.
 #[derive(Debug)]
 pub struct RetryLater {
     pub why: String,
@@ -33,44 +31,46 @@ pub struct RetryLater {
 }
 
 impl InProcessDelivery {
-    pub fn new(config: Config, database: Pool, health: Arc<WorkerHealth>) -> Self {
-        Self { handler: config.handler(database, health), attempts: Mutex::default() }
+    pub(crate) fn new(handler: Handler) -> Self {
+        Self { handler, attempts: Mutex::default() }
     }
 
-    /// `Ok` means that its end is on record. There may be as many at once as the caller likes; those that are mailed
-    /// at the same time are at most so many as there may be connections to the mail server.
+    /// Makes one delivery attempt; `Ok` means that the outcome is recorded. May be called any number of times
+    /// concurrently: the size of the SMTP connection pool limits how many mails are sent at the same time.
     pub async fn carry(&self, envelope: Envelope) -> Result<(), RetryLater> {
         let message = envelope.message;
-        let traced = spans::message(envelope.traceparent.as_deref());
-        let span = tracing::info_span!(parent: &traced, "message", id = %message.id, trace = envelope.traceparent);
-        let outcome = self.handler.carry(message).instrument(span).instrument(traced.clone()).await;
-        outcome.tell(&traced);
-        let mut attempts = self.attempts();
-        let (why, seconds) = match outcome {
-            Outcome::Done(_) => {
-                attempts.remove(&message.id);
+        let trace_span = spans::message(envelope.traceparent.as_deref());
+        let log_span = tracing::info_span!(
+            parent: &trace_span, "message", id = %message.id, trace = envelope.traceparent
+        );
+        let outcome = self.handler.handle(message).instrument(log_span).instrument(trace_span.clone()).await;
+        outcome.mark_failure(&trace_span);
+        let mut all_attempts = self.attempts();
+        let (why, delay_seconds) = match outcome {
+            Outcome::Completed(_) => {
+                all_attempts.remove(&message.id);
                 return Ok(());
             }
-            Outcome::Retry(why) => {
-                let attempts = attempts.entry(message.id).or_default();
-                let seconds = pause_after(*attempts);
+            Outcome::Retry(reason) => {
+                let attempts = all_attempts.entry(message.id).or_default();
+                let delay_seconds = retry_delay_seconds(*attempts);
                 *attempts = attempts.saturating_add(1);
-                (why, seconds)
+                (reason, delay_seconds)
             }
-            Outcome::Postpone(why) => (why, POSTPONED_SECONDS),
-            Outcome::Park(why) => (why.to_owned(), pause_after(u32::MAX)),
-            Outcome::GiveBack => ("this process is about to end".to_owned(), 0),
+            Outcome::Postpone(reason) => (reason, POSTPONE_SECONDS),
+            Outcome::Park(reason) => (reason.to_owned(), retry_delay_seconds(u32::MAX)),
+            Outcome::Requeue => ("this process is stopping".to_owned(), 0),
         };
-        Err(RetryLater { why, after: Duration::from_secs(seconds.into()) })
+        Err(RetryLater { why, after: Duration::from_secs(delay_seconds.into()) })
     }
 
-    /// Says goodbye to the mail server.
+    /// Closes the idle SMTP connections with QUIT.
     pub async fn close(&self) {
-        self.handler.slots.close().await;
+        self.handler.smtp_pool.close().await;
     }
 
     fn attempts(&self) -> MutexGuard<'_, HashMap<Uuid, u32>> {
-        // Nothing is left half done under this lock.
+        // A panic while the lock is held leaves no partial update behind.
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Opens a connection up to the point where mail can go: TCP, TLS, EHLO, AUTH.
+//! Opens a connection up to the point where a mail can be sent: TCP, TLS or STARTTLS, EHLO, AUTH.
 
 use std::{
     io,
@@ -15,92 +15,109 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use crate::smtp::{
-    connection::{Connection, completed, within},
+    config::{Security, SmtpConfig, TlsSettings},
+    connection::{Connection, expect_completion, with_timeout},
     error::{SmtpError, SmtpErrorKind, Step},
     lockstep_stream::LockstepStream,
-    server::{Security, Server, Tls},
     starttls,
 };
 
-pub(crate) async fn open(server: &Server) -> Result<Connection, SmtpError> {
-    let limit = server.timeouts.step;
-    let (tcp, peer, address) = connect(server).await?;
-    let hello = server.hello.clone().map_or(address, ClientId::Domain);
-    match &server.security {
-        Security::Plain => greet(server, LockstepStream::new(tcp, peer), &hello).await,
+/// Opens a connection to the mail server and logs in, if `SMTP_URL` has credentials.
+pub(crate) async fn connect(config: &SmtpConfig) -> Result<Connection, SmtpError> {
+    let step_timeout = config.timeouts.step;
+    let TcpConnection { stream: tcp, peer, address_literal } = connect_tcp(config).await?;
+    let ehlo_name = config.ehlo_name.clone().map_or(address_literal, ClientId::Domain);
+    match &config.security {
+        Security::Plain => start_session(config, LockstepStream::new(tcp, peer), &ehlo_name).await,
         Security::Implicit(tls) => {
-            greet(server, LockstepStream::new(handshake(tls, tcp, limit).await?, peer), &hello).await
+            let tls_stream = tls_handshake(tls, tcp, step_timeout).await?;
+            start_session(config, LockstepStream::new(tls_stream, peer), &ehlo_name).await
         }
         Security::StartTls(tls) => {
-            let tcp = starttls::ask(LockstepStream::new(tcp, peer), &hello, limit).await?;
-            greet(server, LockstepStream::greeted(handshake(tls, tcp, limit).await?, peer), &hello).await
+            let tcp = starttls::negotiate(LockstepStream::new(tcp, peer), &ehlo_name, step_timeout).await?;
+            let tls_stream = tls_handshake(tls, tcp, step_timeout).await?;
+            start_session(config, LockstepStream::after_starttls(tls_stream, peer), &ehlo_name).await
         }
     }
 }
 
-/// The dialogue up to where mail can go, on a stream whose protection is settled: what was offered in plain
-/// text before STARTTLS may be anybody's words, and does not count.
-pub(crate) async fn greet<S>(
-    server: &Server,
+/// Reads the greeting, sends EHLO and logs in. The encryption of the stream is already decided: capabilities that were
+/// listed in plain text before STARTTLS may have been injected by an attacker, and do not count.
+pub(crate) async fn start_session<S>(
+    config: &SmtpConfig,
     stream: LockstepStream<S>,
-    hello: &ClientId,
+    ehlo_name: &ClientId,
 ) -> Result<Connection, SmtpError>
 where
     S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
 {
-    let (limit, offers) = (server.timeouts.step, stream.offers());
-    let connecting = AsyncSmtpConnection::connect_with_transport(Box::new(stream), hello);
-    let mut smtp = within(Step::Hello, limit, connecting).await?;
-    if let Some(credentials) = &server.credentials {
-        let reply = within(Step::Auth, limit, smtp.auth(DEFAULT_MECHANISMS, credentials)).await?;
-        completed(Step::Auth, &reply)?;
+    let step_timeout = config.timeouts.step;
+    let capabilities = stream.capabilities();
+    let connecting = AsyncSmtpConnection::connect_with_transport(Box::new(stream), ehlo_name);
+    let mut smtp = with_timeout(Step::Ehlo, step_timeout, connecting).await?;
+    if let Some(credentials) = &config.credentials {
+        let reply = with_timeout(Step::Auth, step_timeout, smtp.auth(DEFAULT_MECHANISMS, credentials)).await?;
+        expect_completion(Step::Auth, &reply)?;
     }
-    Ok(Connection { smtp, pipelines: offers.pipelining() })
+    Ok(Connection { smtp, supports_pipelining: capabilities.pipelining() })
 }
 
-/// Tries the addresses of the host in turn, each with its own time, so that one dead address
-/// does not hide a living one.
-async fn connect(server: &Server) -> Result<(TcpStream, SocketAddr, ClientId), SmtpError> {
-    const MOST_ADDRESSES: usize = 4;
-    let limit = server.timeouts.connect;
-    let silent = || SmtpError::new(Step::Connect, SmtpErrorKind::Silent);
-    let lost = |error: io::Error| SmtpError::lost(Step::Connect, &error);
+/// A TCP connection to the mail server.
+struct TcpConnection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    /// The client's own address, as its name in EHLO.
+    address_literal: ClientId,
+}
 
-    let looked_up = timeout(limit, lookup_host((server.host.as_str(), server.port))).await;
-    let addresses = looked_up.map_err(|_| silent())?.map_err(lost)?;
-    let mut last = lost(io::ErrorKind::NotFound.into());
-    for address in addresses.take(MOST_ADDRESSES) {
-        match timeout(limit, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => return prepare(tcp, address).map_err(lost),
-            Ok(Err(error)) => last = lost(error),
-            Err(_) => last = silent(),
+/// Connects to the addresses of the host in turn, each with its own timeout, so that one unreachable address does not
+/// prevent the use of another.
+async fn connect_tcp(config: &SmtpConfig) -> Result<TcpConnection, SmtpError> {
+    const MAX_ADDRESSES: usize = 4;
+    let connect_timeout = config.timeouts.connect;
+    let timed_out = || SmtpError::new(Step::Connect, SmtpErrorKind::TimedOut);
+    let failed = |error: io::Error| SmtpError::connection_lost(Step::Connect, &error);
+
+    let lookup = timeout(connect_timeout, lookup_host((config.host.as_str(), config.port))).await;
+    let addresses = lookup.map_err(|_| timed_out())?.map_err(failed)?;
+    let mut last_error = failed(io::ErrorKind::NotFound.into());
+    for address in addresses.take(MAX_ADDRESSES) {
+        match timeout(connect_timeout, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return configure_tcp(stream, address).map_err(failed),
+            Ok(Err(error)) => last_error = failed(error),
+            Err(_) => last_error = timed_out(),
         }
     }
-    Err(last)
+    Err(last_error)
 }
 
-/// lettre leaves Nagle's algorithm on, which holds every second packet back for 40 ms.
-fn prepare(tcp: TcpStream, peer: SocketAddr) -> io::Result<(TcpStream, SocketAddr, ClientId)> {
-    tcp.set_nodelay(true)?;
-    // An address literal is what RFC 5321 asks of a client without a name of its own in the DNS,
-    // and a container has none.
-    let hello = match tcp.local_addr()?.ip().to_canonical() {
+/// Disables Nagle's algorithm, which lettre leaves on and which delays every second packet by 40 ms.
+fn configure_tcp(stream: TcpStream, peer: SocketAddr) -> io::Result<TcpConnection> {
+    stream.set_nodelay(true)?;
+    // RFC 5321 requires an address literal of a client without a DNS name of its own; a container has none.
+    let address_literal = match stream.local_addr()?.ip().to_canonical() {
         IpAddr::V4(ip) => ClientId::Ipv4(ip),
         IpAddr::V6(ip) => ClientId::Ipv6(ip),
     };
-    Ok((tcp, peer, hello))
+    Ok(TcpConnection { stream, peer, address_literal })
 }
 
-async fn handshake(tls: &Tls, tcp: TcpStream, limit: Duration) -> Result<TlsStream<TcpStream>, SmtpError> {
-    match timeout(limit, tls.connector.connect(tls.name.clone(), tcp)).await {
+async fn tls_handshake(
+    tls: &TlsSettings,
+    tcp: TcpStream,
+    handshake_timeout: Duration,
+) -> Result<TlsStream<TcpStream>, SmtpError> {
+    match timeout(handshake_timeout, tls.connector.connect(tls.server_name.clone(), tcp)).await {
         Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) if is_distrust(&error) => Err(SmtpError::new(Step::Tls, SmtpErrorKind::Untrusted)),
-        Ok(Err(error)) => Err(SmtpError::lost(Step::Tls, &error)),
-        Err(_) => Err(SmtpError::new(Step::Tls, SmtpErrorKind::Silent)),
+        Ok(Err(error)) if is_invalid_certificate(&error) => {
+            Err(SmtpError::new(Step::Tls, SmtpErrorKind::UntrustedCertificate))
+        }
+        Ok(Err(error)) => Err(SmtpError::connection_lost(Step::Tls, &error)),
+        Err(_) => Err(SmtpError::new(Step::Tls, SmtpErrorKind::TimedOut)),
     }
 }
 
-fn is_distrust(error: &io::Error) -> bool {
+fn is_invalid_certificate(error: &io::Error) -> bool {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }
@@ -109,14 +126,15 @@ fn is_distrust(error: &io::Error) -> bool {
 mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::prepare;
+    use super::{TcpConnection, configure_tcp};
 
     #[tokio::test]
-    async fn small_packets_are_not_held_back_and_we_say_our_own_address() {
+    async fn tcp_has_nodelay_and_ehlo_uses_the_own_address() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (tcp, peer, hello) = prepare(TcpStream::connect(address).await.unwrap(), address).unwrap();
-        assert!(tcp.nodelay().unwrap());
-        assert_eq!((peer, hello.to_string().as_str()), (address, "[127.0.0.1]"));
+        let connected = TcpStream::connect(address).await.unwrap();
+        let TcpConnection { stream, peer, address_literal } = configure_tcp(connected, address).unwrap();
+        assert!(stream.nodelay().unwrap());
+        assert_eq!((peer, address_literal.to_string().as_str()), (address, "[127.0.0.1]"));
     }
 }

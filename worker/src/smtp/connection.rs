@@ -1,4 +1,4 @@
-//! An open connection to the mail server, and how a email goes over it.
+//! An open connection to the mail server: sends one email over it, with pipelining if the server supports it.
 
 use std::time::Duration;
 
@@ -12,59 +12,73 @@ use tokio::time::timeout;
 
 use crate::smtp::{
     Email,
+    config::Timeouts,
     error::{SmtpError, SmtpErrorKind, Step},
-    server::Timeouts,
 };
 
+/// A connection on which EHLO and, if required, AUTH were successful.
 pub(crate) struct Connection {
     pub(crate) smtp: AsyncSmtpConnection,
-    /// Whether the server takes several commands at once (RFC 2920).
-    pub(crate) pipelines: bool,
+    /// Whether the server accepts several commands at once (PIPELINING, RFC 2920).
+    pub(crate) supports_pipelining: bool,
 }
 
 impl Connection {
-    /// The connection must not be used again after a failure: with pipelining there may be replies on their way, and
-    /// the server may even wait for the text of a email whose recipient it has refused.
-    pub(crate) async fn deliver(&mut self, email: &Email, limits: Timeouts) -> Result<(), SmtpError> {
+    /// Sends the email. The connection must not be used again after a failure: with pipelining, replies may still
+    /// arrive, and the server may even wait for the text of an email whose recipient it has rejected.
+    pub(crate) async fn deliver(&mut self, email: &Email, timeouts: Timeouts) -> Result<(), SmtpError> {
         if email.is_muted {
-            return self.ask_in_vain(email, limits.step).await;
+            return self.send_envelope_only(email, timeouts.step).await;
         }
-        if self.pipelines {
-            self.ask_at_once(email, limits.step).await?;
+        if self.supports_pipelining {
+            self.send_envelope_pipelined(email, timeouts.step).await?;
         } else {
-            self.ask_step_by_step(email, limits.step).await?;
+            self.send_envelope(email, timeouts.step).await?;
         }
-        completed(Step::Dot, &within(Step::Dot, limits.dot, self.smtp.message(&email.bytes)).await?)
+        let message = self.smtp.message(&email.bytes);
+        expect_completion(Step::EndOfData, &with_timeout(Step::EndOfData, timeouts.end_of_data, message).await?)
     }
 
-    async fn ask_step_by_step(&mut self, email: &Email, limit: Duration) -> Result<(), SmtpError> {
+    /// Sends MAIL, RCPT and DATA, and waits for the reply to each.
+    async fn send_envelope(&mut self, email: &Email, step_timeout: Duration) -> Result<(), SmtpError> {
         let (mail, rcpt) = envelope(email);
-        completed(Step::Mail, &within(Step::Mail, limit, self.smtp.command(mail)).await?)?;
-        completed(Step::Rcpt, &within(Step::Rcpt, limit, self.smtp.command(rcpt)).await?)?;
-        go_ahead(&within(Step::Data, limit, self.smtp.command(Data)).await?)
+        let reply = with_timeout(Step::Mail, step_timeout, self.smtp.command(mail)).await?;
+        expect_completion(Step::Mail, &reply)?;
+        let reply = with_timeout(Step::Rcpt, step_timeout, self.smtp.command(rcpt)).await?;
+        expect_completion(Step::Rcpt, &reply)?;
+        expect_go_ahead(&with_timeout(Step::Data, step_timeout, self.smtp.command(Data)).await?)
     }
 
-    /// One round trip instead of three. The first refusal is the verdict: the others only follow from it.
-    async fn ask_at_once(&mut self, email: &Email, limit: Duration) -> Result<(), SmtpError> {
+    /// Sends MAIL, RCPT and DATA at once: one round trip instead of three. The first rejection is the result, because
+    /// the later ones only follow from it.
+    async fn send_envelope_pipelined(&mut self, email: &Email, step_timeout: Duration) -> Result<(), SmtpError> {
         let (mail, rcpt) = envelope(email);
-        let all = format!("{mail}{rcpt}{Data}");
-        completed(Step::Mail, &within(Step::Mail, limit, self.smtp.command(all)).await?)?;
-        completed(Step::Rcpt, &within(Step::Rcpt, limit, self.smtp.read_response()).await?)?;
-        go_ahead(&within(Step::Data, limit, self.smtp.read_response()).await?)
+        let commands = format!("{mail}{rcpt}{Data}");
+        let reply = with_timeout(Step::Mail, step_timeout, self.smtp.command(commands)).await?;
+        expect_completion(Step::Mail, &reply)?;
+        let reply = with_timeout(Step::Rcpt, step_timeout, self.smtp.read_response()).await?;
+        expect_completion(Step::Rcpt, &reply)?;
+        expect_go_ahead(&with_timeout(Step::Data, step_timeout, self.smtp.read_response()).await?)
     }
 
-    /// All but the email: with RSET nothing of it was said. Who would be refused with a email is refused without.
-    async fn ask_in_vain(&mut self, email: &Email, limit: Duration) -> Result<(), SmtpError> {
+    /// Sends MAIL and RCPT, then RSET instead of DATA: nothing is delivered, but a recipient whom the server rejects
+    /// for a normal email is rejected here, too.
+    async fn send_envelope_only(&mut self, email: &Email, step_timeout: Duration) -> Result<(), SmtpError> {
         let (mail, rcpt) = envelope(email);
-        if self.pipelines {
-            let all = format!("{mail}{rcpt}{Rset}");
-            completed(Step::Mail, &within(Step::Mail, limit, self.smtp.command(all)).await?)?;
-            completed(Step::Rcpt, &within(Step::Rcpt, limit, self.smtp.read_response()).await?)?;
-            return completed(Step::Data, &within(Step::Data, limit, self.smtp.read_response()).await?);
+        if self.supports_pipelining {
+            let commands = format!("{mail}{rcpt}{Rset}");
+            let reply = with_timeout(Step::Mail, step_timeout, self.smtp.command(commands)).await?;
+            expect_completion(Step::Mail, &reply)?;
+            let reply = with_timeout(Step::Rcpt, step_timeout, self.smtp.read_response()).await?;
+            expect_completion(Step::Rcpt, &reply)?;
+            let reply = with_timeout(Step::Data, step_timeout, self.smtp.read_response()).await?;
+            return expect_completion(Step::Data, &reply);
         }
-        completed(Step::Mail, &within(Step::Mail, limit, self.smtp.command(mail)).await?)?;
-        completed(Step::Rcpt, &within(Step::Rcpt, limit, self.smtp.command(rcpt)).await?)?;
-        completed(Step::Data, &within(Step::Data, limit, self.smtp.command(Rset)).await?)
+        let reply = with_timeout(Step::Mail, step_timeout, self.smtp.command(mail)).await?;
+        expect_completion(Step::Mail, &reply)?;
+        let reply = with_timeout(Step::Rcpt, step_timeout, self.smtp.command(rcpt)).await?;
+        expect_completion(Step::Rcpt, &reply)?;
+        expect_completion(Step::Data, &with_timeout(Step::Data, step_timeout, self.smtp.command(Rset)).await?)
     }
 }
 
@@ -72,30 +86,31 @@ fn envelope(email: &Email) -> (Mail, Rcpt) {
     (Mail::new(Some(email.from.clone()), vec![]), Rcpt::new(email.to.clone(), vec![]))
 }
 
-/// Runs one step of the dialogue; the connection must not be used again after a failure.
-pub(crate) async fn within<T>(
+/// Runs one SMTP step with a timeout. The connection must not be used again after a failure.
+pub(crate) async fn with_timeout<T>(
     step: Step,
-    limit: Duration,
-    work: impl Future<Output = Result<T, Error>>,
+    step_timeout: Duration,
+    operation: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, SmtpError> {
-    match timeout(limit, work).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(SmtpError::of(step, &error)),
-        Err(_) => Err(SmtpError::new(step, SmtpErrorKind::Silent)),
+    match timeout(step_timeout, operation).await {
+        Ok(Ok(reply)) => Ok(reply),
+        Ok(Err(error)) => Err(SmtpError::from_lettre(step, &error)),
+        Err(_) => Err(SmtpError::new(step, SmtpErrorKind::TimedOut)),
     }
 }
 
-/// lettre calls every 2xx and 3xx a success; here "go on" would be a lie.
-pub(crate) fn completed(step: Step, reply: &Response) -> Result<(), SmtpError> {
+/// Requires a 2xx reply. lettre treats every 2xx and 3xx as success, but a 3xx does not complete a step.
+pub(crate) fn expect_completion(step: Step, reply: &Response) -> Result<(), SmtpError> {
     if reply.code().severity == Severity::PositiveCompletion {
         return Ok(());
     }
-    Err(SmtpError::new(step, SmtpErrorKind::refused(reply.code().into(), "")))
+    Err(SmtpError::new(step, SmtpErrorKind::rejected(reply.code().into(), "")))
 }
 
-fn go_ahead(reply: &Response) -> Result<(), SmtpError> {
+/// Requires the reply 354 to DATA.
+fn expect_go_ahead(reply: &Response) -> Result<(), SmtpError> {
     if reply.has_code(354) {
         return Ok(());
     }
-    Err(SmtpError::new(Step::Data, SmtpErrorKind::refused(reply.code().into(), "")))
+    Err(SmtpError::new(Step::Data, SmtpErrorKind::rejected(reply.code().into(), "")))
 }

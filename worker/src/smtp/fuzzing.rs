@@ -1,7 +1,9 @@
-//! What the fuzzer in fuzz/ throws at us as a mail server, and a test its seeds: whatever it says, in whatever pieces,
-//! we neither panic nor wait for ever nor take a email for accepted that is not. Panics where that is broken.
+//! Fuzz target of the SMTP client (`fuzz/`); a test runs its seeds.
+//!
+//! Whatever a mail server sends, in whatever chunks, the client neither panics nor waits forever nor reports an email
+//! as accepted that was not. The target panics if that does not hold.
 
-mod speech;
+mod dialogue;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -10,64 +12,69 @@ use std::{
 
 use lettre::transport::smtp::extension::ClientId;
 
-use self::speech::{Peer, Shared, Speech};
-use crate::smtp::{Email, Server, Slot, SmtpError, connect, lockstep_stream::LockstepStream, starttls};
+use self::dialogue::{Dialogue, FakePeer, SharedDialogue};
+use crate::smtp::{
+    Email, client::SmtpClient, config::SmtpConfig, connect, error::SmtpError, lockstep_stream::LockstepStream, starttls,
+};
 
-/// The first byte says how it is done: in which pieces the server speaks, and whether there is a login or STARTTLS. The
-/// rest is what the server says, its turns parted by `|`.
+/// Runs the client against a scripted mail server. The first byte selects the size of the chunks in which the server
+/// sends, and whether there is a login or STARTTLS. The rest is what the server sends; `|` separates its turns.
 pub fn replies(bytes: &[u8]) {
-    let [how, script @ ..] = bytes else { return };
+    let [mode, script @ ..] = bytes else { return };
     let turns = script.split(|byte| *byte == b'|').map(<[u8]>::to_vec);
-    let piece = 1 + usize::from(how >> 2);
-    let speech = Arc::new(Mutex::new(Speech::new(turns, piece)));
-    // With the clock standing still, whoever would wait for ever gives up at once.
+    let chunk_bytes = 1 + usize::from(mode >> 2);
+    let dialogue = Arc::new(Mutex::new(Dialogue::new(turns, chunk_bytes)));
+    // With paused time, a client that would wait forever runs into its timeout at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let Ok(runtime) = runtime else { panic!("no runtime") };
-    if how % 4 == 0 {
-        let asked = runtime.block_on(ask_for_tls(Arc::clone(&speech)));
-        assert!(asked.is_err() || speech.lock().is_ok_and(|speech| speech.agrees_to_tls()), "{}", shown(bytes));
+    if mode % 4 == 0 {
+        let negotiated = runtime.block_on(negotiate_starttls(Arc::clone(&dialogue)));
+        let agreed = || dialogue.lock().is_ok_and(|dialogue| dialogue.agrees_to_starttls());
+        assert!(negotiated.is_err() || agreed(), "{}", escaped(bytes));
     } else {
-        let url = if how % 4 == 1 { "smtp://ada:secret@localhost" } else { "smtp://localhost" };
-        let sent = runtime.block_on(deliver(url, Arc::clone(&speech)));
-        let speech = speech.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(sent.is_err() || speech.takes_the_letter(), "{}", shown(bytes));
-        let letter_was_said = speech.heard.windows(LETTER.len()).any(|window| window == LETTER);
-        assert!(!letter_was_said || speech.asks_for_the_letter(), "{}", shown(bytes));
+        let url = if mode % 4 == 1 { "smtp://ada:secret@localhost" } else { "smtp://localhost" };
+        let sent = runtime.block_on(deliver(url, Arc::clone(&dialogue)));
+        let dialogue = dialogue.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(sent.is_err() || dialogue.accepts_the_email(), "{}", escaped(bytes));
+        let email_was_sent = dialogue.received.windows(EMAIL.len()).any(|window| window == EMAIL);
+        assert!(!email_was_sent || dialogue.requests_the_email(), "{}", escaped(bytes));
     }
 }
 
-const LETTER: &[u8] = b"Subject: hello";
+const EMAIL: &[u8] = b"Subject: hello";
 
-async fn ask_for_tls(speech: Shared) -> Result<(), SmtpError> {
-    let limit = server("smtp://localhost").timeouts.step;
-    starttls::ask(LockstepStream::new(Peer(speech), PEER), &hello(), limit).await.map(drop)
+async fn negotiate_starttls(dialogue: SharedDialogue) -> Result<(), SmtpError> {
+    let step_timeout = config("smtp://localhost").timeouts.step;
+    starttls::negotiate(LockstepStream::new(FakePeer(dialogue), PEER), &ehlo_name(), step_timeout).await.map(drop)
 }
 
-async fn deliver(url: &str, speech: Shared) -> Result<(), SmtpError> {
-    let server = Arc::new(server(url));
-    let connection = connect::greet(&server, LockstepStream::new(Peer(speech), PEER), &hello()).await?;
+async fn deliver(url: &str, dialogue: SharedDialogue) -> Result<(), SmtpError> {
+    let config = Arc::new(config(url));
+    let stream = LockstepStream::new(FakePeer(dialogue), PEER);
+    let connection = connect::start_session(&config, stream, &ehlo_name()).await?;
     let (Ok(from), Ok(to)) = ("no-reply@example.com".parse(), "ada@example.com".parse()) else { panic!("addresses") };
-    Slot::new(server).hand_over(connection, &Email { from, to, bytes: LETTER.to_vec(), is_muted: false }).await
+    let email = Email { from, to, bytes: EMAIL.to_vec(), is_muted: false };
+    SmtpClient::new(config).deliver_over(connection, &email).await
 }
 
 const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 25);
 
-fn hello() -> ClientId {
+fn ehlo_name() -> ClientId {
     ClientId::Domain("localhost".into())
 }
 
-fn server(url: &str) -> Server {
-    Server::parse(url).unwrap_or_else(|why| panic!("{why}"))
+fn config(url: &str) -> SmtpConfig {
+    SmtpConfig::parse(url).unwrap_or_else(|problem| panic!("{problem}"))
 }
 
-fn shown(bytes: &[u8]) -> String {
+fn escaped(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_seeds_of_the_fuzzer_hold() {
+    fn fuzzer_seeds_violate_no_guarantee() {
         let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus-seeds/replies");
         for seed in std::fs::read_dir(seeds).unwrap() {
             super::replies(&std::fs::read(seed.unwrap().path()).unwrap());

@@ -1,4 +1,4 @@
-//! What the mail server said lately: counted, and whether it can be reached.
+//! Health and metrics of the mail server: results of deliveries, and whether it could be reached recently.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -10,47 +10,50 @@ use tokio::time::Instant;
 
 use crate::smtp::error::SmtpError;
 
-/// After so long without a word with it, nobody knows; while anything waits to be mailed, it is tried once a minute.
-const LATELY: Duration = Duration::from_secs(300);
+/// A failure counts as current for this time; after that the state is unknown and reported as healthy. While any mail
+/// waits, the mail server is tried at least once a minute.
+const FAILURE_MAX_AGE: Duration = Duration::from_secs(300);
 
+/// Metrics and the last known state of the mail server.
 pub(crate) struct SmtpHealth {
     results: Arc<Family<1>>,
     seconds: Arc<Histogram>,
     last_success: Arc<Number>,
-    /// When it could not be talked to, if that was the last that was tried.
-    trouble: Mutex<Option<Instant>>,
+    /// When the mail server could not be used, if that was the result of the last delivery.
+    failed_at: Mutex<Option<Instant>>,
 }
 
 impl SmtpHealth {
-    pub(crate) fn new(all: &Registry) -> Self {
+    pub(crate) fn new(registry: &Registry) -> Self {
         let classes = ["2xx", "4xx", "5xx", "connection", "timeout"];
         Self {
-            results: all.family(names::SMTP_RESULTS).with(classes.map(|class| [class])),
-            seconds: all.one(names::SMTP_SECONDS),
-            last_success: all.one(names::SMTP_LAST_SUCCESS),
-            trouble: Mutex::default(),
+            results: registry.family(names::SMTP_RESULTS).with(classes.map(|class| [class])),
+            seconds: registry.one(names::SMTP_SECONDS),
+            last_success: registry.one(names::SMTP_LAST_SUCCESS),
+            failed_at: Mutex::default(),
         }
     }
 
-    pub(crate) fn hear(&self, said: &Result<(), SmtpError>, begun: Instant) {
-        self.seconds.observe(begun.elapsed());
-        self.results.count([said.as_ref().map_or_else(SmtpError::class, |()| "2xx")]);
-        if said.is_ok() {
+    /// Records the result of a delivery that began at `started`.
+    pub(crate) fn record(&self, result: &Result<(), SmtpError>, started: Instant) {
+        self.seconds.observe(started.elapsed());
+        self.results.count([result.as_ref().map_or_else(SmtpError::class, |()| "2xx")]);
+        if result.is_ok() {
             self.last_success.set(now().as_secs());
         }
-        let trouble = said.as_ref().is_err_and(|failure| !failure.is_about_the_letter());
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble.then(Instant::now);
+        let failed = result.as_ref().is_err_and(|error| !error.rejects_the_email());
+        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = failed.then(Instant::now);
     }
 
-    /// Nobody is called only to find out.
-    pub(crate) fn is_well(&self) -> bool {
-        let trouble = *self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.is_none_or(|at| at.elapsed() > LATELY)
+    /// Whether the mail server was usable at the last delivery. Does not connect to it.
+    pub(crate) fn is_healthy(&self) -> bool {
+        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        failed_at.is_none_or(|at| at.elapsed() > FAILURE_MAX_AGE)
     }
 }
 
 fn now() -> Duration {
-    #[expect(clippy::disallowed_methods, reason = "for a metric only, which tells a time of day")]
+    #[expect(clippy::disallowed_methods, reason = "only for a metric that is a time of day")]
     let now = SystemTime::now();
     now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -60,27 +63,27 @@ mod tests {
     use super::*;
     use crate::smtp::error::{SmtpErrorKind, Step};
 
-    fn refused(step: Step, code: u16) -> Result<(), SmtpError> {
-        Err(SmtpError::new(step, SmtpErrorKind::refused(code, "")))
+    fn rejected(step: Step, code: u16) -> Result<(), SmtpError> {
+        Err(SmtpError::new(step, SmtpErrorKind::rejected(code, "")))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_in_trouble_that_cannot_be_talked_to_until_it_can_or_nobody_knows() {
-        let heard = SmtpHealth::new(&Registry::default());
-        assert!(heard.is_well(), "nothing was to be mailed yet");
-        for (said, well) in [
-            (Err(SmtpError::new(Step::Connect, SmtpErrorKind::Silent)), false),
-            (refused(Step::Rcpt, 550), true),
-            (refused(Step::Auth, 535), false),
-            (refused(Step::Dot, 451), true),
-            (Err(SmtpError::new(Step::Tls, SmtpErrorKind::Untrusted)), false),
+    async fn mail_server_is_unhealthy_until_success_or_expiry() {
+        let health = SmtpHealth::new(&Registry::default());
+        assert!(health.is_healthy(), "no mail was sent yet");
+        for (result, healthy) in [
+            (Err(SmtpError::new(Step::Connect, SmtpErrorKind::TimedOut)), false),
+            (rejected(Step::Rcpt, 550), true),
+            (rejected(Step::Auth, 535), false),
+            (rejected(Step::EndOfData, 451), true),
+            (Err(SmtpError::new(Step::Tls, SmtpErrorKind::UntrustedCertificate)), false),
             (Ok(()), true),
-            (Err(SmtpError::new(Step::Dot, SmtpErrorKind::Silent)), false),
+            (Err(SmtpError::new(Step::EndOfData, SmtpErrorKind::TimedOut)), false),
         ] {
-            heard.hear(&said, Instant::now());
-            assert_eq!(heard.is_well(), well, "{said:?}");
+            health.record(&result, Instant::now());
+            assert_eq!(health.is_healthy(), healthy, "{result:?}");
         }
-        tokio::time::advance(LATELY + Duration::from_secs(1)).await;
-        assert!(heard.is_well());
+        tokio::time::advance(FAILURE_MAX_AGE + Duration::from_secs(1)).await;
+        assert!(health.is_healthy());
     }
 }

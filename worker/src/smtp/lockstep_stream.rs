@@ -1,10 +1,10 @@
-//! A stream on which client and server take turns: one reply to each command, and a bounded size to a turn.
+//! A stream on which client and server alternate: commands, then exactly one reply to each, of a bounded size.
 //!
-//! lettre takes whatever stands in its buffer for the answer to its last command, and reads a line
-//! of any length. This stream hands it one line at a time, in a form it understands, and no more
-//! replies than are due. A server that says more, or says something while it is not its turn (421 to
-//! an idle connection, replies slipped in before the TLS handshake), breaks the connection before
-//! another word of ours reaches the server. So does whoever speaks before all that is due is heard.
+//! lettre takes whatever is in its buffer for the reply to its last command, and reads lines of any length. This stream
+//! passes lettre one line at a time, in a form that lettre can parse, and no more replies than are expected. If the
+//! server sends more, or sends something out of turn (421 to an idle connection, replies injected before the TLS
+//! handshake), the connection fails before any further byte is sent to the server. It also fails if the client sends
+//! before it has read all expected replies.
 
 use std::{
     fmt, io,
@@ -18,104 +18,123 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::smtp::{capabilities::Capabilities, expected_replies::ExpectedReplies, reply};
 
-/// The longest honest reply is a list of extensions, some hundred bytes; of the short ones three may come at once.
-const LONGEST_TURN: usize = 8 * 1024;
+/// The most bytes that a server may send per turn. The longest real reply is a list of extensions of some hundred
+/// bytes; of the short ones, three may arrive at once.
+const MAX_TURN_BYTES: usize = 8 * 1024;
 
+const READ_BUFFER_BYTES: usize = 1024;
+
+/// The stream between lettre and the network.
 pub(crate) struct LockstepStream<S> {
     inner: S,
     peer: SocketAddr,
-    /// What has come and is not yet part of a line: `heard[start..end]`.
-    heard: Box<[u8]>,
-    start: usize,
-    end: usize,
-    /// How much has come since we last spoke.
-    length: usize,
-    /// A line that has not come to its end.
-    begun: Vec<u8>,
-    /// The line that is being read from this stream, and how far it has been read.
+    /// Bytes that were received and not yet split into lines: `read_buffer[read_start..read_end]`.
+    read_buffer: Box<[u8]>,
+    read_start: usize,
+    read_end: usize,
+    /// How many bytes were received since the last write.
+    turn_bytes: usize,
+    /// The beginning of a line whose end was not received yet.
+    partial_line: Vec<u8>,
+    /// The line that is being passed on, and how much of it was passed on.
     line: Vec<u8>,
-    served: usize,
-    /// What we want to say, and how much of it has been sent.
-    unsaid: Vec<u8>,
-    said: usize,
-    due: ExpectedReplies,
-    offers: Capabilities,
+    line_position: usize,
+    /// What is to be sent, and how much of it was sent.
+    write_buffer: Vec<u8>,
+    written: usize,
+    expected_replies: ExpectedReplies,
+    capabilities: Capabilities,
 }
 
 impl<S> LockstepStream<S> {
+    /// Wraps a new connection, on which the server sends a greeting first.
     pub(crate) fn new(inner: S, peer: SocketAddr) -> LockstepStream<S> {
-        let heard = vec![0; 1024].into_boxed_slice();
-        let (begun, line, unsaid) = (Vec::new(), Vec::new(), Vec::new());
-        let (due, offers) = (ExpectedReplies::greeting(), Capabilities::default());
-        let (start, end, length, served, said) = (0, 0, 0, 0, 0);
-        LockstepStream { inner, peer, heard, start, end, length, begun, line, served, unsaid, said, due, offers }
+        LockstepStream {
+            inner,
+            peer,
+            read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
+            read_start: 0,
+            read_end: 0,
+            turn_bytes: 0,
+            partial_line: Vec::new(),
+            line: Vec::new(),
+            line_position: 0,
+            write_buffer: Vec::new(),
+            written: 0,
+            expected_replies: ExpectedReplies::greeting(),
+            capabilities: Capabilities::default(),
+        }
     }
 
-    /// A stream that reads a greeting first. lettre waits for one on every stream it is given, but
-    /// a server does not greet again after STARTTLS.
-    pub(crate) fn greeted(inner: S, peer: SocketAddr) -> LockstepStream<S> {
-        let mut turns = LockstepStream { line: b"220 as before\r\n".into(), ..LockstepStream::new(inner, peer) };
-        turns.due.heard(&turns.line);
-        turns
+    /// Wraps a connection after the TLS handshake of STARTTLS, and generates a greeting: lettre waits for one on every
+    /// stream, but the server does not send a second one.
+    pub(crate) fn after_starttls(inner: S, peer: SocketAddr) -> LockstepStream<S> {
+        let mut stream = LockstepStream { line: b"220 as before\r\n".into(), ..LockstepStream::new(inner, peer) };
+        stream.expected_replies.on_reply_line(&stream.line);
+        stream
     }
 
-    /// What the server says to EHLO on this very stream: nothing of it was said before a TLS handshake.
-    pub(crate) fn offers(&self) -> Capabilities {
-        self.offers.clone()
+    /// The capabilities that the server lists on this stream. None of them was received before a TLS handshake.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
     }
 
-    /// The bare stream, unless words of the server are left over: they would be lost, or worse, believed.
+    /// Returns the inner stream; fails if received bytes are left: they would be lost, or, worse, trusted.
     pub(crate) fn into_inner(self) -> io::Result<S> {
-        if self.is_heard_out() { Ok(self.inner) } else { Err(io::ErrorKind::ConnectionAborted.into()) }
+        if self.is_read_completely() { Ok(self.inner) } else { Err(io::ErrorKind::ConnectionAborted.into()) }
     }
 
-    fn is_heard_out(&self) -> bool {
-        self.start == self.end && self.begun.is_empty() && self.served == self.line.len()
+    fn is_read_completely(&self) -> bool {
+        self.read_start == self.read_end && self.partial_line.is_empty() && self.line_position == self.line.len()
     }
 }
 
 impl<S: AsyncRead + Unpin> LockstepStream<S> {
+    /// Receives more bytes; fails if the server sends too many in this turn.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut space = ReadBuf::new(&mut self.heard);
+        let mut space = ReadBuf::new(&mut self.read_buffer);
         ready!(Pin::new(&mut self.inner).poll_read(cx, &mut space))?;
-        (self.start, self.end) = (0, space.filled().len());
-        self.length += self.end;
-        let bounded = self.length <= LONGEST_TURN;
-        Poll::Ready(if bounded { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) })
+        self.read_start = 0;
+        self.read_end = space.filled().len();
+        self.turn_bytes += self.read_end;
+        let is_bounded = self.turn_bytes <= MAX_TURN_BYTES;
+        Poll::Ready(if is_bounded { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) })
     }
 
-    /// Makes `line` the next line; it is empty if the server has hung up. Fails if none is due.
+    /// Makes `line` the next line; it is empty if the server has closed the connection. Fails if no reply is expected.
     fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.due.is_nothing() {
+        if self.expected_replies.is_empty() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         loop {
-            let fresh = &self.heard[self.start..self.end];
-            let until = fresh.iter().position(|byte| *byte == b'\n').map(|index| index + 1);
-            let taken = until.unwrap_or(fresh.len());
-            self.begun.extend_from_slice(&fresh[..taken]);
-            self.start += taken;
-            if until.is_some() {
-                (self.line, self.served) = (reply::plain_line(&self.begun), 0);
-                self.begun.clear();
-                self.due.heard(&self.line);
-                self.offers.heard(&self.line);
+            let unread = &self.read_buffer[self.read_start..self.read_end];
+            let line_end = unread.iter().position(|byte| *byte == b'\n').map(|index| index + 1);
+            let taken = line_end.unwrap_or(unread.len());
+            self.partial_line.extend_from_slice(&unread[..taken]);
+            self.read_start += taken;
+            if line_end.is_some() {
+                self.line = reply::normalize_line(&self.partial_line);
+                self.line_position = 0;
+                self.partial_line.clear();
+                self.expected_replies.on_reply_line(&self.line);
+                self.capabilities.on_reply_line(&self.line);
                 return Poll::Ready(Ok(()));
             }
             ready!(self.poll_fill(cx))?;
-            if self.end == 0 {
-                (self.line, self.served) = (Vec::new(), 0);
+            if self.read_end == 0 {
+                self.line = Vec::new();
+                self.line_position = 0;
                 return Poll::Ready(Ok(()));
             }
         }
     }
 
-    /// Fails if the server has yet to answer, has said something we did not ask for, or has hung up.
-    fn check_silence(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.due.is_nothing() && self.is_heard_out() {
+    /// Fails if a reply is missing, or if the server has sent something unsolicited or closed the connection.
+    fn check_clients_turn(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.expected_replies.is_empty() && self.is_read_completely() {
             match self.poll_fill(cx)? {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(()) if self.end == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Poll::Ready(()) if self.read_end == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Poll::Ready(()) => {}
             }
         }
@@ -124,25 +143,27 @@ impl<S: AsyncRead + Unpin> LockstepStream<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LockstepStream<S> {
-    /// Sends what we have to say, if anything, and lets the server have its turn.
-    fn poll_speak(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.unsaid.is_empty() {
+    /// Sends the write buffer, if it is not empty; then it is the server's turn.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.write_buffer.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        if self.said == 0 {
-            self.check_silence(cx)?;
+        if self.written == 0 {
+            self.check_clients_turn(cx)?;
         }
-        while self.said < self.unsaid.len() {
-            self.said += match ready!(Pin::new(&mut self.inner).poll_write(cx, &self.unsaid[self.said..]))? {
+        while self.written < self.write_buffer.len() {
+            let rest = &self.write_buffer[self.written..];
+            self.written += match ready!(Pin::new(&mut self.inner).poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => written,
             };
         }
         ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
-        self.due.said(&self.unsaid);
-        self.offers.said(&self.unsaid);
-        self.unsaid.clear();
-        (self.said, self.length) = (0, 0);
+        self.expected_replies.on_sent(&self.write_buffer);
+        self.capabilities.on_sent(&self.write_buffer);
+        self.write_buffer.clear();
+        self.written = 0;
+        self.turn_bytes = 0;
         Poll::Ready(Ok(()))
     }
 }
@@ -150,21 +171,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LockstepStream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for LockstepStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_speak(cx))?;
-        if this.served == this.line.len() {
+        ready!(this.poll_send(cx))?;
+        if this.line_position == this.line.len() {
             ready!(this.poll_line(cx))?;
         }
-        let until = this.line.len().min(this.served + out.remaining());
-        out.put_slice(&this.line[this.served..until]);
-        this.served = until;
+        let until = this.line.len().min(this.line_position + out.remaining());
+        out.put_slice(&this.line[this.line_position..until]);
+        this.line_position = until;
         Poll::Ready(Ok(()))
     }
 }
 
-/// Nothing is sent before we listen: so a mail and the dot lettre writes after it are one packet.
+/// Buffers writes and sends them at the next read, so that a mail and the dot that lettre writes after it are one
+/// packet.
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LockstepStream<S> {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().unsaid.extend_from_slice(bytes);
+        self.get_mut().write_buffer.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

@@ -1,4 +1,4 @@
-//! The slots of a worker, each lent to one email at a time: so many connections to the mail server, and no more.
+//! Connection pool: lends at most `WORKER_CONCURRENCY` SMTP connections, each to one email at a time.
 
 use std::{
     sync::{
@@ -13,87 +13,105 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::smtp::{Email, Kept, SendOutcome, Slot, health::SmtpHealth, server::Server, verdict};
+use crate::smtp::{
+    Email, SendOutcome,
+    client::{IdleConnection, SmtpClient, send_outcome},
+    config::SmtpConfig,
+    health::SmtpHealth,
+};
 
-/// A muted email keeps a connection from others no longer than this.
-const LONGEST_PRETENCE: Duration = Duration::from_secs(5);
+/// The longest time for which a muted email occupies a connection.
+const MAX_MUTED_DELAY: Duration = Duration::from_secs(5);
 
+/// The pool of connections to the mail server.
 pub(crate) struct SmtpPool {
-    server: Arc<Server>,
-    places: Semaphore,
-    /// The connections of those that nobody has.
-    idle: Mutex<Vec<Kept>>,
-    /// How long the last email took that was taken.
-    last_micros: AtomicU64,
-    heard: Arc<SmtpHealth>,
+    config: Arc<SmtpConfig>,
+    permits: Semaphore,
+    idle: Mutex<Vec<IdleConnection>>,
+    /// How long the last accepted email took, in microseconds.
+    last_accepted_micros: AtomicU64,
+    health: Arc<SmtpHealth>,
 }
 
-/// A slot in somebody's hands. However they let go of it, it is there for the next.
+/// A connection lent by the pool. Dropping it returns it to the pool.
+#[must_use = "dropping it returns the connection to the pool"]
 pub(crate) struct PooledConnection<'a> {
-    slots: &'a SmtpPool,
-    pub(crate) slot: Slot,
-    _place: SemaphorePermit<'a>,
+    pool: &'a SmtpPool,
+    pub(super) client: SmtpClient,
+    _permit: SemaphorePermit<'a>,
 }
 
 impl SmtpPool {
-    pub(crate) fn new(server: Arc<Server>, connections: u16, heard: Arc<SmtpHealth>) -> SmtpPool {
-        let (places, idle) = (Semaphore::new(connections.into()), Mutex::default());
-        SmtpPool { server, places, idle, last_micros: AtomicU64::default(), heard }
+    /// Creates a pool of at most `connections` connections. They are opened when they are first used.
+    pub(crate) fn new(config: Arc<SmtpConfig>, connections: u16, health: Arc<SmtpHealth>) -> SmtpPool {
+        SmtpPool {
+            config,
+            permits: Semaphore::new(connections.into()),
+            idle: Mutex::default(),
+            last_accepted_micros: AtomicU64::default(),
+            health,
+        }
     }
 
-    /// The next slot that is free, first come first served; `None` once no more are lent. The wait has an end
-    /// because every step of SMTP has a timeout.
-    pub(crate) async fn borrow(&self) -> Option<PooledConnection<'_>> {
-        let _place = self.places.acquire().await.ok()?;
-        let kept = self.idle().pop();
-        Some(PooledConnection { slots: self, slot: self.slot(kept), _place })
+    /// Waits for a free connection, first come, first served; returns `None` once the pool is draining. The wait is
+    /// bounded because every SMTP step has a timeout.
+    pub(crate) async fn acquire(&self) -> Option<PooledConnection<'_>> {
+        let permit = self.permits.acquire().await.ok()?;
+        let idle = self.idle().pop();
+        Some(PooledConnection { pool: self, client: self.client(idle), _permit: permit })
     }
 
-    /// From now on, also to those who wait for one. Who has one may finish.
-    pub(crate) fn lend_no_more(&self) {
-        self.places.close();
+    /// From now on `acquire` returns `None`, also to tasks that are waiting. Lent connections can still be used.
+    pub(crate) fn begin_drain(&self) {
+        self.permits.close();
     }
 
-    /// Says goodbye to the mail server on all connections that nobody uses.
+    /// Closes all idle connections with QUIT.
     pub(crate) async fn close(&self) {
         let idle = std::mem::take(&mut *self.idle());
-        let goodbyes = idle.into_iter().map(|kept| async { self.slot(Some(kept)).close().await });
-        futures_util::future::join_all(goodbyes).await;
+        let closing = idle.into_iter().map(|idle| async { self.client(Some(idle)).close().await });
+        futures_util::future::join_all(closing).await;
     }
 
-    fn slot(&self, kept: Option<Kept>) -> Slot {
-        Slot { kept, ..Slot::new(Arc::clone(&self.server)) }
+    fn client(&self, idle: Option<IdleConnection>) -> SmtpClient {
+        let mut client = SmtpClient::new(Arc::clone(&self.config));
+        client.idle = idle;
+        client
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Kept>> {
-        // Nothing is left half done under this lock.
+    fn idle(&self) -> MutexGuard<'_, Vec<IdleConnection>> {
+        // A panic while the lock is held leaves no partial update behind.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl PooledConnection<'_> {
-    /// One that is muted takes as long as the last that was not, so that the time on its receipt tells nothing.
+    /// Sends an email. A muted email takes as long as the last one that was accepted, so that the time in its receipt
+    /// does not reveal that it is muted.
     pub(crate) async fn send(&mut self, email: &Email) -> SendOutcome {
-        let (begun, last) = (Instant::now(), &self.slots.last_micros);
-        let said = self.slot.deliver(email).await;
-        self.slots.heard.hear(&said, begun);
-        let sent = verdict(&said);
-        match sent {
+        let started = Instant::now();
+        let last_accepted_micros = &self.pool.last_accepted_micros;
+        let result = self.client.deliver(email).await;
+        self.pool.health.record(&result, started);
+        let outcome = send_outcome(&result);
+        match outcome {
             SendOutcome::Accepted if email.is_muted => {
-                sleep_until(begun + Duration::from_micros(last.load(Relaxed)).min(LONGEST_PRETENCE)).await;
+                let last_accepted = Duration::from_micros(last_accepted_micros.load(Relaxed));
+                sleep_until(started + last_accepted.min(MAX_MUTED_DELAY)).await;
             }
             SendOutcome::Accepted => {
-                last.store(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX), Relaxed)
+                let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+                last_accepted_micros.store(micros, Relaxed);
             }
-            SendOutcome::RetryLater(_) | SendOutcome::Never(_) => {}
+            SendOutcome::TransientFailure(_) | SendOutcome::PermanentFailure(_) => {}
         }
-        sent
+        outcome
     }
 }
 
 impl Drop for PooledConnection<'_> {
     fn drop(&mut self) {
-        // What became of a connection on the way is the slot's business: here it comes back in order or not at all.
-        self.slots.idle().extend(self.slot.kept.take());
+        // The client has an idle connection only if nothing is under way on it; a broken one is closed already.
+        self.pool.idle().extend(self.client.idle.take());
     }
 }

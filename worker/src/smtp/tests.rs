@@ -1,28 +1,28 @@
-//! The connection against a mail server that does everything wrong a mail server can do.
+//! Tests of the SMTP client against a fake mail server that can misbehave at every step.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::smtp::{
-    Email, SendOutcome, Slot,
+    Email, SendOutcome,
+    client::{SmtpClient, send_outcome},
+    config::{SmtpConfig, Timeouts},
     health::SmtpHealth,
-    server::{Server, Timeouts},
-    verdict,
 };
 
+mod connection_reuse;
 mod faults;
-mod kept;
+mod lockstep_stream;
 mod muted;
 mod pipelining;
-mod setup;
-mod slots;
-mod turns;
-mod whole;
+mod pool;
+mod rendered_mail;
+mod tls_and_auth;
 
 use support::fake_smtp::{FakeSmtpServer, behaviour::Behaviour};
 
-impl Slot {
+impl SmtpClient {
     async fn send(&mut self, email: &Email) -> SendOutcome {
-        verdict(&self.deliver(email).await)
+        send_outcome(&self.deliver(email).await)
     }
 }
 
@@ -35,49 +35,49 @@ fn email(to: &str) -> Email {
     }
 }
 
-/// For a test that does not ask what was counted.
-fn heard() -> Arc<SmtpHealth> {
+/// A health record for tests that do not check it.
+fn health() -> Arc<SmtpHealth> {
     Arc::new(SmtpHealth::new(&shared::telemetry::metrics::Registry::default()))
 }
 
-/// Both kinds of server: one that takes several commands at once, and one that does not.
+/// Two mail servers: one with PIPELINING and one without.
 async fn mail_servers() -> [FakeSmtpServer; 2] {
     [FakeSmtpServer::start().await, FakeSmtpServer::without_pipelining().await]
 }
 
-/// A slot that has all the time in the world.
-fn patient(mail_server: &FakeSmtpServer) -> Slot {
-    Slot::new(Arc::new(Server::parse(&mail_server.url()).unwrap()))
+/// A client with the default timeouts.
+fn client(mail_server: &FakeSmtpServer) -> SmtpClient {
+    SmtpClient::new(Arc::new(SmtpConfig::parse(&mail_server.url()).unwrap()))
 }
 
-/// A slot that soon gives up: for tests in which the server never answers.
-fn hasty(mail_server: &FakeSmtpServer) -> Slot {
-    let mut server = Server::parse(&mail_server.url()).unwrap();
-    let soon = Duration::from_secs(1);
-    server.timeouts = Timeouts { connect: soon, step: soon, dot: soon };
-    Slot::new(Arc::new(server))
+/// A client with short timeouts, for tests in which the server never answers.
+fn client_with_short_timeouts(mail_server: &FakeSmtpServer) -> SmtpClient {
+    let mut config = SmtpConfig::parse(&mail_server.url()).unwrap();
+    let short = Duration::from_secs(1);
+    config.timeouts = Timeouts { connect: short, step: short, end_of_data: short };
+    SmtpClient::new(Arc::new(config))
 }
 
-/// Sends a email into a fault on a connection of its own.
+/// Sends an email over a new connection on which the server misbehaves.
 async fn send_into(mail_server: &FakeSmtpServer, fault: Behaviour) -> SendOutcome {
     mail_server.next_connection(fault);
-    let endless = matches!(fault, Behaviour::Silence(_) | Behaviour::Drip(..));
-    let mut slot = if endless { hasty(mail_server) } else { patient(mail_server) };
-    let sent = slot.send(&email("ann@example.org")).await;
-    assert!(slot.kept.is_none(), "{fault:?} has left a connection behind");
-    assert!(mail_server.mails_to("ann@example.org").is_empty(), "{fault:?} has let the mail through");
+    let never_answers = matches!(fault, Behaviour::Silence(_) | Behaviour::Drip(..));
+    let mut client = if never_answers { client_with_short_timeouts(mail_server) } else { client(mail_server) };
+    let sent = client.send(&email("ann@example.org")).await;
+    assert!(client.idle.is_none(), "{fault:?} left a connection open");
+    assert!(mail_server.mails_to("ann@example.org").is_empty(), "{fault:?} delivered the mail");
     sent
 }
 
-fn later(sentence: &str) -> SendOutcome {
-    SendOutcome::RetryLater(sentence.into())
+fn transient(reason: &str) -> SendOutcome {
+    SendOutcome::TransientFailure(reason.into())
 }
 
-fn never(sentence: &str) -> SendOutcome {
-    SendOutcome::Never(sentence.into())
+fn permanent(reason: &str) -> SendOutcome {
+    SendOutcome::PermanentFailure(reason.into())
 }
 
-/// Sends a email that has to go well.
-async fn sends(slot: &mut Slot, to: &str) {
-    assert_eq!(slot.send(&email(to)).await, SendOutcome::Accepted, "to {to}");
+/// Sends an email that must be accepted.
+async fn assert_sends(client: &mut SmtpClient, to: &str) {
+    assert_eq!(client.send(&email(to)).await, SendOutcome::Accepted, "to {to}");
 }

@@ -1,4 +1,4 @@
-//! Whom we believe to be the mail server: the public authorities, and one private one if it is named.
+//! TLS configuration: trusts the public certificate authorities, and a private one if `ca=` names its file.
 
 use std::sync::Arc;
 
@@ -9,16 +9,17 @@ use rustls::{
 };
 use tokio_rustls::TlsConnector;
 
-/// Certificates are always verified, and always against the name of the host.
+/// Creates the TLS connector. Certificates are always verified, and always against the host name.
 pub(crate) fn connector(ca: Option<&str>) -> Result<TlsConnector, String> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = ca {
-        add_private_authority(&mut roots, path).ok_or("has a ca= that is not a readable file of PEM certificates")?;
+        add_private_authority(&mut roots, path)
+            .ok_or("has a ca= that is not a readable file of PEM certificates: check its path and content")?;
     }
-    // The provider is named because a process that links two of them has no default one.
+    // The crypto provider is explicit because rustls has no default in a process that links two providers.
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|_| "needs TLS, which this program was built without")?
+        .map_err(|_| "requires TLS, but this program was built without it")?
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))

@@ -1,4 +1,4 @@
-//! The mails that a mail server refused for good, and what an operator makes of them.
+//! SQL of undeliverable mails: list, find, requeue and drop mails that a mail server rejected permanently.
 
 use anyhow::{Context, Result};
 use shared::messages::Message;
@@ -6,14 +6,14 @@ use time::OffsetDateTime;
 use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
 
-use super::{About, Store, facts};
-use crate::delivery::decision::Facts;
+use super::{SourceTable, Store, facts_from_row};
+use crate::domain::decision::Facts;
 
-macro_rules! select {
+macro_rules! undeliverable_query {
     ($rest:literal) => {
         concat!(
-            // As the facts of a message stand in the other statements, but for its end being on record: it
-            // is asked whether it may be undone.
+            // The columns of the facts in the same order as in the other statements, but `recorded` is always false:
+            // the question is whether the mail would be sent if its record were deleted.
             "SELECT COALESCE(r.email, s.email, u.email), false, clock_timestamp(), \
              COALESCE(c.deadline, s.deadline, p.changed_at, u.activated_at), COALESCE(c.code_hash, s.code_hash), \
              COALESCE(c.key_id, s.key_id), COALESCE(c.length, s.length), COALESCE(c.ttl_seconds, s.ttl_seconds), \
@@ -31,78 +31,84 @@ macro_rules! select {
     };
 }
 
-const NEWEST: &str = select!("ORDER BY d.at DESC LIMIT $1");
-const ONE: &str = select!("AND d.message_id = $1");
-// A row that is in the outbox already makes all of it fail: the relay that is about to delete that row would
-// take the new message with it.
+const NEWEST: &str = undeliverable_query!("ORDER BY d.at DESC LIMIT $1");
+const ONE: &str = undeliverable_query!("AND d.message_id = $1");
+// Deletes the record and inserts the message into the outbox. If the outbox still has a row with this id, all of it
+// fails: the relay that is about to delete that row would delete the new message with it.
 const REQUEUE: &str = "WITH undone AS (DELETE FROM deliveries WHERE message_id = $1 AND outcome = 'undeliverable' \
     RETURNING message_id) INSERT INTO outbox (id, message) SELECT message_id, $2 FROM undone";
 const DROP: &str = "UPDATE deliveries SET outcome = 'dropped', why = 'by the operator' \
     WHERE message_id = $1 AND outcome = 'undeliverable'";
 
-pub(crate) const ALL: &[&str] = &[NEWEST, ONE, REQUEUE, DROP];
+/// Every statement of this module.
+pub(crate) const STATEMENTS: &[&str] = &[NEWEST, ONE, REQUEUE, DROP];
 
-pub(crate) struct Undeliverable {
+/// A mail that was rejected permanently, or could not be built.
+pub(crate) struct UndeliverableMail {
     pub(crate) id: Uuid,
     pub(crate) why: Option<String>,
-    pub(crate) at: OffsetDateTime,
-    /// `None` when what it speaks of is gone.
+    pub(crate) recorded_at: OffsetDateTime,
+    /// `None` if the row that the mail refers to was deleted.
     pub(crate) facts: Option<Facts>,
-    pub(crate) about: About,
+    pub(crate) source: SourceTable,
 }
 
+/// The result of requeueing a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Requeued {
-    Now,
-    /// A relay has not taken the last message about it out of the outbox yet.
-    NotYet,
-    /// Somebody else was faster.
-    Gone,
+pub(crate) enum RequeueResult {
+    Requeued,
+    /// A relay has not deleted the previous message about the mail from the outbox yet.
+    StillInOutbox,
+    /// The mail is not undeliverable any more: another operator requeued or dropped it.
+    NotFound,
 }
 
-pub(crate) async fn newest(store: &Store, at_most: i64) -> Result<Vec<Undeliverable>> {
+/// Returns the newest undeliverable mails, newest first.
+pub(crate) async fn list_newest(store: &Store, limit: i64) -> Result<Vec<UndeliverableMail>> {
     let connection = store.connection().await?;
-    let rows = connection.query(NEWEST, &[&at_most]).await.context("Postgres does not tell what is undeliverable")?;
-    Ok(rows.iter().map(read).collect())
+    let rows = connection.query(NEWEST, &[&limit]).await.context("cannot read undeliverable mails from Postgres")?;
+    Ok(rows.iter().map(mail_from_row).collect())
 }
 
-pub(crate) async fn one(store: &Store, id: Uuid) -> Result<Option<Undeliverable>> {
+/// Returns one undeliverable mail.
+pub(crate) async fn find(store: &Store, id: Uuid) -> Result<Option<UndeliverableMail>> {
     let connection = store.connection().await?;
-    let row = connection.query_opt(ONE, &[&id]).await.context("Postgres does not tell what is undeliverable")?;
-    Ok(row.as_ref().map(read))
+    let row = connection.query_opt(ONE, &[&id]).await.context("cannot read undeliverable mails from Postgres")?;
+    Ok(row.as_ref().map(mail_from_row))
 }
 
-/// In one statement: the record goes, and the outbox has the message again.
-pub(crate) async fn requeue(store: &Store, message: Message) -> Result<Requeued> {
+/// Deletes the record of the mail and inserts its message into the outbox, in one statement.
+pub(crate) async fn requeue(store: &Store, message: Message) -> Result<RequeueResult> {
     let connection = store.connection().await?;
     match connection.execute(REQUEUE, &[&message.id, &message.to_json()]).await {
-        Ok(0) => Ok(Requeued::Gone),
-        Ok(_) => Ok(Requeued::Now),
-        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Ok(Requeued::NotYet),
-        Err(error) => Err(error).context("Postgres does not take it: nothing was changed"),
+        Ok(0) => Ok(RequeueResult::NotFound),
+        Ok(_) => Ok(RequeueResult::Requeued),
+        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Ok(RequeueResult::StillInOutbox),
+        Err(error) => Err(error).context("Postgres rejected the change; nothing was changed"),
     }
 }
 
-/// Whether there was one.
+/// Records the mail as dropped by the operator; returns whether it was undeliverable.
 pub(crate) async fn drop(store: &Store, id: Uuid) -> Result<bool> {
     let connection = store.connection().await?;
-    let dropped = connection.execute(DROP, &[&id]).await.context("Postgres does not take it: nothing was changed")?;
+    let dropped =
+        connection.execute(DROP, &[&id]).await.context("Postgres rejected the change; nothing was changed")?;
     Ok(dropped > 0)
 }
 
-fn read(row: &Row) -> Undeliverable {
-    let about = match row.get(10) {
-        "code" => About::Code,
-        "reset" => About::Reset,
-        "change" => About::Change,
-        _ => About::User,
+fn mail_from_row(row: &Row) -> UndeliverableMail {
+    let source = match row.get(10) {
+        "code" => SourceTable::Codes,
+        "reset" => SourceTable::Resets,
+        "change" => SourceTable::PasswordChanges,
+        _ => SourceTable::Users,
     };
-    let is_there = row.get::<_, Option<&str>>(0).is_some();
-    Undeliverable {
+    let exists = row.get::<_, Option<&str>>(0).is_some();
+    UndeliverableMail {
         id: row.get(11),
         why: row.get(12),
-        at: row.get(13),
-        facts: is_there.then(|| facts(row, about)),
-        about,
+        recorded_at: row.get(13),
+        facts: exists.then(|| facts_from_row(row, source)),
+        source,
     }
 }

@@ -1,4 +1,4 @@
-//! EventKind is published is what the document says, and no more.
+//! Published events match docs/EVENTS.md.
 
 use time::macros::datetime;
 
@@ -11,20 +11,20 @@ fn id(text: &str) -> Uuid {
     text.parse().unwrap()
 }
 
-fn example(of: &str, what: EventKind, email: Option<&EmailAddress>) -> Event {
+fn example(id_text: &str, kind: EventKind, email: Option<&EmailAddress>) -> Event {
     let at = datetime!(2026-11-21 15:04:05.123456 UTC);
-    let circumstances = EventContext { source: "https://accounts.example.com", at, traceparent: TRACE, email };
-    Event::new(id(of), what, &circumstances)
+    let context = EventContext { source: "https://accounts.example.com", at, traceparent: TRACE, email };
+    Event::new(id(id_text), kind, &context)
 }
 
-/// EventKind stands in the document between "```json" and "```".
-fn documented() -> Vec<Value> {
+/// The examples of the document: what is between "```json" and "```".
+fn documented_examples() -> Vec<Value> {
     let blocks = DOCUMENT.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.map(|block| serde_json::from_str(block).unwrap()).collect()
 }
 
 #[test]
-fn the_documented_examples_are_what_is_published() {
+fn published_events_match_the_documented_examples() {
     let registration = id("9b2f7a1e-6d3c-4f7b-8a51-2c9d0e4b6f13");
     let user = id("5e0c4d2a-93b8-4a6e-b1f7-7d8a1c3e5f90");
     let events = [
@@ -33,26 +33,28 @@ fn the_documented_examples_are_what_is_published() {
         example("2f7e6d5c-3b40-4f5e-9d7c-8091a2b3c4d5", EventKind::PasswordChanged { user }, None),
         example("308f7e6d-4c51-406f-8e8d-91a2b3c4d5e6", EventKind::Deleted { user }, None),
     ];
-    assert_eq!(documented(), events.map(|event| event.body));
+    assert_eq!(documented_examples(), events.map(|event| event.body));
 }
 
 #[test]
-fn an_address_is_told_where_it_is_wanted_and_never_of_whom_was_erased() {
-    let (email, some) = (EmailAddress::parse("ada@example.com").unwrap(), Uuid::from_u128(7));
-    for (what, expected) in [
-        (EventKind::Registered { registration: some }, true),
-        (EventKind::Activated { user: some, registration: some }, true),
-        (EventKind::PasswordChanged { user: some }, true),
-        (EventKind::Deleted { user: some }, false),
+fn deleted_event_never_contains_the_email_address() {
+    let email = EmailAddress::parse("ada@example.com").unwrap();
+    let user = Uuid::from_u128(7);
+    for (kind, expected) in [
+        (EventKind::Registered { registration: user }, true),
+        (EventKind::Activated { user, registration: user }, true),
+        (EventKind::PasswordChanged { user }, true),
+        (EventKind::Deleted { user }, false),
     ] {
-        let [told, silent] = [Some(&email), None].map(|email| example(&some.to_string(), what, email).body);
-        assert_eq!(told["data"]["email"] == "ada@example.com", expected, "{told}");
-        assert!(!silent.to_string().contains("ada"), "{silent}");
+        let [with_email, without_email] =
+            [Some(&email), None].map(|email| example(&user.to_string(), kind, email).body);
+        assert_eq!(with_email["data"]["email"] == "ada@example.com", expected, "{with_email}");
+        assert!(!without_email.to_string().contains("ada"), "{without_email}");
     }
 }
 
 #[test]
-fn what_was_written_is_read_and_so_are_other_types_of_it() {
+fn stored_event_is_read_with_any_type() {
     let event = example(&Uuid::from_u128(1).to_string(), EventKind::Deleted { user: Uuid::from_u128(2) }, None);
     let read = |body: Value| Event::read(event.id, body, event.traceparent.clone(), Duration::ZERO);
     assert_eq!(read(event.body.clone()), Ok(event.clone()));
@@ -69,18 +71,19 @@ fn what_was_written_is_read_and_so_are_other_types_of_it() {
 }
 
 #[test]
-fn the_older_an_event_is_the_longer_it_rests() {
-    let some = Uuid::from_u128(1);
-    let event = example(&some.to_string(), EventKind::Deleted { user: some }, None);
-    for (age, rest) in [(0, 30), (300, 30), (310, 31), (3_600, 360), (36_000, 3_600), (10 * 86_400, 3_600)] {
+fn back_off_grows_with_the_age_of_the_event() {
+    let user = Uuid::from_u128(1);
+    let event = example(&user.to_string(), EventKind::Deleted { user }, None);
+    for (age, back_off) in [(0, 30), (300, 30), (310, 31), (3_600, 360), (36_000, 3_600), (10 * 86_400, 3_600)] {
         let event = Event { age: Duration::from_secs(age), ..event.clone() };
-        assert_eq!(event.rest(), Duration::from_secs(rest), "after {age} s");
+        assert_eq!(event.back_off(), Duration::from_secs(back_off), "after {age} s");
     }
 }
 
 #[test]
-fn an_event_prints_no_address() {
-    let (email, some) = (EmailAddress::parse("ada@example.com").unwrap(), Uuid::from_u128(7));
-    let printed = format!("{:?}", example(&some.to_string(), EventKind::PasswordChanged { user: some }, Some(&email)));
-    assert_eq!(printed, format!("Event {{ id: {some}, kind: \"user.password_changed\", .. }}"));
+fn debug_output_contains_no_email_address() {
+    let email = EmailAddress::parse("ada@example.com").unwrap();
+    let user = Uuid::from_u128(7);
+    let printed = format!("{:?}", example(&user.to_string(), EventKind::PasswordChanged { user }, Some(&email)));
+    assert_eq!(printed, format!("Event {{ id: {user}, kind: \"user.password_changed\", .. }}"));
 }

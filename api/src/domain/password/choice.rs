@@ -1,71 +1,76 @@
-//! Which passwords may be chosen.
+//! The rules for new passwords: length, no control characters, not common, not derived from the email address.
 
 use secrecy::ExposeSecret;
 
 use super::{MAX_BYTES, MAX_CHARACTERS, Password};
 use crate::domain::{email::EmailAddress, password::common_passwords, policy::FieldError};
 
-/// The password of everybody who registers somewhere in a hurry.
+/// The name of the service: a common password of users who register in a hurry.
 const SERVICE: &str = "vestibule";
-/// A shorter piece of a local part could not be a password by itself.
-const TELLING_PIECE: usize = 8;
+
+/// Pieces of the local part from this length on must not be the password. A shorter piece could not be a password by
+/// itself.
+const MIN_PIECE_LENGTH: usize = 8;
 
 impl Password {
-    /// A password somebody wants to have.
-    pub(crate) fn choose(given: &str, email: Option<&EmailAddress>, min_length: usize) -> Result<Self, FieldError> {
-        let fault = |code, message: &str| Err(FieldError::new("password", code, message));
+    /// Parses and validates a new password. `email` is its owner's, if known; otherwise the caller calls
+    /// [`Self::check_not_derived_from`] later.
+    pub(crate) fn parse_new(given: &str, email: Option<&EmailAddress>, min_length: usize) -> Result<Self, FieldError> {
+        let error = |code, message: &str| Err(FieldError::new("password", code, message));
         if given.is_empty() {
-            return fault("required", "A password is needed.");
+            return error("required", "A password is needed.");
         }
-        // Everything below works on what `given` has bounded.
-        let Some(password) = Self::given(given) else {
+        // Everything below works on a length that `parse` has bounded.
+        let Some(password) = Self::parse(given) else {
             let message = format!("A password has at most {MAX_CHARACTERS} characters and {MAX_BYTES} bytes.");
-            return fault("too-long", &message);
+            return error("too-long", &message);
         };
         let text = password.0.expose_secret();
         if text.chars().any(char::is_control) {
-            return fault("control-character", "A password must not hold control characters.");
+            return error("control-character", "A password must not hold control characters.");
         }
         if text.chars().count() < min_length {
-            return fault("too-short", &format!("A password has at least {min_length} characters."));
+            return error("too-short", &format!("A password has at least {min_length} characters."));
         }
-        let plain = password.plain();
+        let folded = password.folded();
         if let Some(email) = email {
-            password.check_not_of(email)?;
+            password.check_not_derived_from(email)?;
         }
-        if common_passwords::contains(&plain) || is_counted_up(&plain, SERVICE) {
-            return fault("too-common", "This is one of the passwords that everybody tries first.");
+        if common_passwords::contains(&folded) || is_word_with_digits(&folded, SERVICE) {
+            return error("too-common", "This is one of the most common passwords. Choose another one.");
         }
         Ok(password)
     }
 
-    /// For whoever learns only later whose it is to be.
-    pub(crate) fn check_not_of(&self, email: &EmailAddress) -> Result<(), FieldError> {
-        if is_of_address(&self.plain(), email) {
-            let message = "The password must not be the e-mail address or a part of it.";
+    /// Rejects a password that is derived from its owner's email address. For callers of [`Self::parse_new`] that learn
+    /// the address only later.
+    pub(crate) fn check_not_derived_from(&self, email: &EmailAddress) -> Result<(), FieldError> {
+        if is_of_address(&self.folded(), email) {
+            let message = "The password must not be the e-mail address or a part of it. Choose another one.";
             return Err(FieldError::new("password", "is-address", message));
         }
         Ok(())
     }
 
-    /// Capitals, and blanks around, are no disguise.
-    fn plain(&self) -> String {
+    /// Trimmed and in lower case, for the comparison with known words.
+    fn folded(&self) -> String {
         self.0.expose_secret().trim().to_lowercase()
     }
 }
 
-/// The address, each of its halves, the domain without its top level, the longer pieces of the local part.
-fn is_of_address(plain: &str, email: &EmailAddress) -> bool {
+/// Whether the password is the email address, its local part, its domain, its domain without the top level, or one of
+/// the longer pieces of the local part.
+fn is_of_address(folded: &str, email: &EmailAddress) -> bool {
     let (local, domain) = (email.local(), email.domain());
     let name = domain.rsplit_once('.').map_or(domain, |(name, _)| name);
-    let pieces = local.split(['.', '_', '-', '+']).filter(|piece| piece.len() >= TELLING_PIECE);
-    [email.as_str(), local, domain, name].into_iter().chain(pieces).any(|word| is_counted_up(plain, word))
+    let pieces = local.split(['.', '_', '-', '+']).filter(|piece| piece.len() >= MIN_PIECE_LENGTH);
+    [email.as_str(), local, domain, name].into_iter().chain(pieces).any(|word| is_word_with_digits(folded, word))
 }
 
-/// The word alone, or with nothing but digits and `!` behind it.
-fn is_counted_up(plain: &str, word: &str) -> bool {
-    let counts = |byte: u8| byte.is_ascii_digit() || byte == b'!';
-    plain.strip_prefix(word).is_some_and(|rest| rest.bytes().all(counts))
+/// Whether the password is the word alone, or followed by nothing but digits and `!`.
+fn is_word_with_digits(folded: &str, word: &str) -> bool {
+    let is_filler = |byte: u8| byte.is_ascii_digit() || byte == b'!';
+    folded.strip_prefix(word).is_some_and(|rest| rest.bytes().all(is_filler))
 }
 
 #[cfg(test)]
@@ -74,18 +79,18 @@ mod tests {
 
     fn choose(given: &str, email: &str) -> Result<(), &'static str> {
         let email = EmailAddress::parse(email).unwrap();
-        Password::choose(given, Some(&email), 8).map(drop).map_err(|fault| fault.code)
+        Password::parse_new(given, Some(&email), 8).map(drop).map_err(|error| error.code)
     }
 
     #[test]
-    fn a_good_password_needs_no_composition() {
+    fn no_character_classes_are_required() {
         for given in ["correct horse", "ünïcödé!", "zzzzyyyy", " p l a i n ", &"长".repeat(128)] {
             assert_eq!(choose(given, "ada.lovelace@example.com"), Ok(()), "{given}");
         }
     }
 
     #[test]
-    fn what_is_wrong_with_a_password_is_said() {
+    fn invalid_passwords_have_an_error_code() {
         let (too_many_characters, too_many_bytes) = ("a".repeat(129), "😀".repeat(129));
         for (given, code) in [
             ("", "required"),
@@ -100,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn capitals_and_blanks_around_are_no_disguise() {
+    fn case_and_surrounding_white_space_are_ignored() {
         for given in ["PassWord1", " password1", "Password1  ", "CONTRASEN\u{303}A", "\u{3000}Vestibule\u{a0}"] {
             assert_eq!(choose(given, "ada@example.com"), Err("too-common"), "{given:?}");
         }
@@ -108,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn ones_own_address_is_no_secret() {
+    fn password_from_own_email_address_is_rejected() {
         let email = "Ada.Lovelace_1815+analytical@mail.example.co.uk";
         for given in [
             "ada.lovelace_1815+analytical@mail.example.co.uk",
@@ -129,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_local_part_or_domain_does_not_become_a_secret_by_counting() {
+    fn short_local_part_with_digits_is_rejected() {
         for given in ["ada18521127", "ada!!!!!", "shop!2026", "shop.io2026"] {
             assert_eq!(choose(given, "ada@shop.io"), Err("is-address"), "{given}");
         }
@@ -139,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_of_the_local_part_tells_from_eight_characters_on() {
+    fn pieces_of_the_local_part_count_from_eight_characters() {
         assert_eq!(choose("babbage1791", "charles.babbage@example.com"), Ok(()));
         assert_eq!(choose("babbages1791", "charles.babbages@example.com"), Err("is-address"));
     }
 
     #[test]
-    fn the_name_of_the_service_is_what_everybody_tries_here() {
+    fn name_of_the_service_is_too_common() {
         for given in ["vestibule", "Vestibule123", "vestibule2026!", "VESTIBULE!"] {
             assert_eq!(choose(given, "ada@example.com"), Err("too-common"), "{given}");
         }
@@ -155,8 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn without_an_address_the_other_rules_hold() {
-        let code = |given| Password::choose(given, None, 8).map(drop).map_err(|fault| fault.code);
+    fn other_rules_apply_without_an_email_address() {
+        let code = |given| Password::parse_new(given, None, 8).map(drop).map_err(|error| error.code);
         assert_eq!((code("ada.lovelace"), code("password")), (Ok(()), Err("too-common")));
     }
 }

@@ -1,4 +1,4 @@
-//! What Argon2id made of a password: it can be stored, and compared with what was stored.
+//! The computed Argon2id hash of a password: can be stored, and compared with stored hashes.
 
 use std::fmt;
 
@@ -10,30 +10,33 @@ use subtle::ConstantTimeEq;
 
 use super::recipe::Recipe;
 
+/// The output of Argon2id.
 pub(crate) type Tag = [u8; 32];
 
-pub(crate) struct Proof {
+/// A computed password hash: its tag, and the recipe (parameters and salt) that it was made with.
+pub(crate) struct ComputedHash {
     recipe: Recipe,
     tag: Tag,
 }
 
-impl Proof {
+impl ComputedHash {
     pub(crate) fn new(recipe: Recipe, tag: Tag) -> Self {
         Self { recipe, tag }
     }
 
+    /// Whether the stored hash is of the same password, in constant time. The recipes must be the same, too.
     pub(crate) fn matches(&self, stored: &str) -> bool {
         let Ok(hash) = PasswordHash::new(stored) else { return false };
         let same_recipe = Recipe::of_hash(&hash).is_some_and(|recipe| recipe == self.recipe);
         same_recipe && hash.hash.is_some_and(|tag| tag.as_bytes().ct_eq(&self.tag).into())
     }
 
-    /// Whether that hash is of the same recipe, whatever its password.
-    pub(crate) fn is_like(&self, stored: &str) -> bool {
+    /// Whether the stored hash was made with the same recipe, whatever its password.
+    pub(crate) fn has_same_recipe(&self, stored: &str) -> bool {
         Recipe::of(stored).is_none_or(|recipe| recipe == self.recipe)
     }
 
-    /// The PHC string that is stored.
+    /// The PHC string to store.
     pub(crate) fn to_stored(&self) -> anyhow::Result<String> {
         let params = Params::new(self.recipe.costs.memory_kib, self.recipe.costs.passes, 1, None)?;
         let hash = PasswordHash {
@@ -47,9 +50,9 @@ impl Proof {
     }
 }
 
-impl fmt::Debug for Proof {
+impl fmt::Debug for ComputedHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Proof(…)")
+        f.write_str("ComputedHash(…)")
     }
 }
 
@@ -58,12 +61,12 @@ mod tests {
     use super::*;
     use crate::domain::password::recipe::Costs;
 
-    fn proof(tag: u8, salt: u8) -> Proof {
-        Proof::new(Recipe { costs: Costs { memory_kib: 19_456, passes: 2 }, salt: [salt; 16] }, [tag; 32])
+    fn proof(tag: u8, salt: u8) -> ComputedHash {
+        ComputedHash::new(Recipe { costs: Costs { memory_kib: 19_456, passes: 2 }, salt: [salt; 16] }, [tag; 32])
     }
 
     #[test]
-    fn a_proof_knows_its_own_tag_and_recipe() {
+    fn hash_matches_only_its_own_tag_and_recipe() {
         let stored = proof(7, 1).to_stored().unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         assert!(Recipe::of(&stored).unwrap() == proof(7, 1).recipe);

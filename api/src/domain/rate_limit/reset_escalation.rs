@@ -1,82 +1,92 @@
-//! How long the codes are that give an account another password: whoever guesses one has the account.
+//! Escalation for the codes of password resets. They are longer than those of registrations, because an attacker who
+//! guesses one takes over the account.
 
 use time::{Duration, OffsetDateTime};
 
 use crate::domain::{
     policy::Policy,
-    rate_limit::guess_escalation::{GuessRecord, GuessTotals, STEP},
+    rate_limit::guess_escalation::{GUESSES_PER_STEP, GuessRecord, GuessTotals},
 };
 
-/// From the first one on: no password stands before these.
-const USUAL: u8 = 8;
+/// The minimum length of a reset code: unlike an activation, a reset requires no password beside it.
+const USUAL_LENGTH: u8 = 8;
 
-/// Under pressure. No code of ours is longer.
+/// The length after escalation, and the maximum length of any code.
 const LONGEST: u8 = 10;
 
-/// When everybody together guessed wrong so often in a day at codes of the usual length, all get the longest.
-pub(crate) const BY_EVERYBODY: u32 = 2_000;
+/// The instance limit: with so many wrong guesses within a day at codes of the usual length, over all email addresses
+/// together, all new reset codes have the longest length.
+pub(crate) const INSTANCE_LIMIT: u32 = 2_000;
 
-/// The rules for one setting of `CODE_LENGTH`: no reset has a shorter code than a registration's first.
+/// The escalation rules for one setting of `CODE_LENGTH`: reset codes are never shorter than the first code of a
+/// registration.
 #[derive(Clone, Debug)]
 pub(crate) struct ResetLimits {
+    /// The length without escalation.
     usual: u8,
 }
 
 impl ResetLimits {
+    /// `code_length` is the value of `CODE_LENGTH`.
     pub(crate) fn new(code_length: u8) -> Self {
-        Self { usual: code_length.max(USUAL) }
+        Self { usual: code_length.max(USUAL_LENGTH) }
     }
 
-    /// How long a new code for this address is. Those that were made shorter before are accepted to their end: it is
-    /// near, and a stranger must not be able to end them.
-    pub(crate) fn length(&self, record: &GuessRecord, spent: &[GuessTotals], now: OffsetDateTime) -> u8 {
-        let shorter = spent.iter().filter(|spent| (self.usual..LONGEST).contains(&spent.length));
-        let by_everybody: u32 = shorter.fold(0, |sum, spent| sum.saturating_add(spent.wrong));
-        let pressure = record.wrong_at(now) >= STEP || by_everybody >= BY_EVERYBODY;
-        if pressure { LONGEST } else { self.usual }
+    /// The length of a new code for this email address. Shorter codes that were issued before stay valid until they
+    /// expire: that is soon, and an attacker must not be able to invalidate them.
+    pub(crate) fn length(&self, record: &GuessRecord, totals: &[GuessTotals], now: OffsetDateTime) -> u8 {
+        let shorter = totals.iter().filter(|total| (self.usual..LONGEST).contains(&total.length));
+        let instance_total: u32 = shorter.fold(0, |sum, total| sum.saturating_add(total.wrong));
+        let escalates = record.wrong_at(now) >= GUESSES_PER_STEP || instance_total >= INSTANCE_LIMIT;
+        if escalates { LONGEST } else { self.usual }
     }
 
-    /// How likely somebody who never reads the mail takes over one given account within a year, at most, when `codes`
-    /// can be had in that time, `alive` of them at once, and each be tried `attempts` times.
-    pub(crate) fn bound(&self, codes: u32, alive: u32, attempts: u8) -> f64 {
-        let chance = |length: u8| 0.1_f64.powi(length.into());
-        let tries = |codes: u32| f64::from(codes) * f64::from(attempts);
-        // When the last guess is given that an address has at the usual length, so many may still be tried.
-        let usual = (f64::from(STEP) + tries(alive)).min(tries(codes));
-        usual * chance(self.usual) + tries(codes) * chance(LONGEST)
+    /// An upper bound of the probability that an attacker without access to the mailbox takes over one given account
+    /// within a year, when `codes` codes can be issued in that time, `alive` of them valid at once, and each allows
+    /// `attempts` guesses.
+    pub(crate) fn probability_bound(&self, codes: u32, alive: u32, attempts: u8) -> f64 {
+        let probability = |length: u8| 0.1_f64.powi(length.into());
+        let guesses = |codes: u32| f64::from(codes) * f64::from(attempts);
+        // After the last wrong guess before the escalation, the codes of the usual length that are valid can still be
+        // guessed.
+        let usual = (f64::from(GUESSES_PER_STEP) + guesses(alive)).min(guesses(codes));
+        usual * probability(self.usual) + guesses(codes) * probability(LONGEST)
     }
 
-    pub(crate) fn usual(&self) -> u8 {
+    /// The length of a code without escalation.
+    pub(crate) fn base_length(&self) -> u8 {
         self.usual
     }
 
-    pub(crate) fn longest(&self) -> u8 {
+    /// The length of a code after escalation.
+    pub(crate) fn max_length(&self) -> u8 {
         LONGEST
     }
 }
 
 impl Policy {
-    /// How old the code of a reset may get: a mail that took as long as that of a registration may still lives its
-    /// whole time.
+    /// The maximum age of a reset code. The mail may take as long as that of a registration code, and the code is still
+    /// valid for its whole lifetime after that.
     pub(crate) fn reset_max_age(&self) -> Duration {
         self.code_max_age + self.reset_ttl
     }
 
-    /// How many codes of an address can live at once, if all are those of resets.
+    /// The maximum number of codes of an email address that are valid at once, if all of them are reset codes.
     pub(crate) fn resets_alive(&self) -> u32 {
-        self.codes.most_in(self.reset_max_age())
+        self.codes.max_in(self.reset_max_age())
     }
 
-    /// How likely somebody who never reads the mail takes over one given account in a year, at most.
-    pub(crate) fn reset_bound(&self) -> f64 {
-        self.resets.bound(self.codes_a_year(), self.resets_alive(), self.code_attempts)
+    /// An upper bound of the probability that an attacker without access to the mailbox takes over one given account in
+    /// a year.
+    pub(crate) fn reset_probability_bound(&self) -> f64 {
+        self.resets.probability_bound(self.codes_a_year(), self.resets_alive(), self.code_attempts)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::rate_limit::guess_escalation::QUIET;
+    use crate::domain::rate_limit::guess_escalation::QUIET_PERIOD;
     use time::macros::datetime;
 
     const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
@@ -85,38 +95,38 @@ mod tests {
         GuessRecord { wrong, last_at: Some(T0) }
     }
 
-    fn spent(length: u8, wrong: u32) -> GuessTotals {
+    fn total(length: u8, wrong: u32) -> GuessTotals {
         GuessTotals { length, wrong }
     }
 
     #[test]
-    fn nine_wrong_guesses_make_the_codes_of_an_address_as_long_as_they_get() {
+    fn ninth_wrong_guess_makes_reset_codes_longest() {
         let length = |guesses| ResetLimits::new(4).length(&wrong(guesses), &[], T0);
         assert_eq!([0, 8, 9, 1_000].map(length), [8, 8, 10, 10]);
-        assert_eq!(ResetLimits::new(4).length(&wrong(9), &[], T0 + QUIET - Duration::SECOND), 10);
-        assert_eq!(ResetLimits::new(4).length(&wrong(9), &[], T0 + QUIET), 8);
+        assert_eq!(ResetLimits::new(4).length(&wrong(9), &[], T0 + QUIET_PERIOD - Duration::SECOND), 10);
+        assert_eq!(ResetLimits::new(4).length(&wrong(9), &[], T0 + QUIET_PERIOD), 8);
     }
 
     #[test]
-    fn what_everybody_guesses_counts_for_everybody() {
-        let length = |spent: &[GuessTotals]| ResetLimits::new(4).length(&GuessRecord::default(), spent, T0);
-        assert_eq!(length(&[spent(8, 1_999), spent(4, 9_999), spent(10, 9_999)]), 8);
-        assert_eq!(length(&[spent(8, 2_000)]), 10);
-        assert_eq!(length(&[spent(8, 1_999), spent(9, 1)]), 10, "where two APIs have other lengths");
-        assert_eq!(length(&[spent(8, u32::MAX), spent(9, u32::MAX)]), 10);
+    fn instance_limit_makes_all_reset_codes_longest() {
+        let length = |totals: &[GuessTotals]| ResetLimits::new(4).length(&GuessRecord::default(), totals, T0);
+        assert_eq!(length(&[total(8, 1_999), total(4, 9_999), total(10, 9_999)]), 8);
+        assert_eq!(length(&[total(8, 2_000)]), 10);
+        assert_eq!(length(&[total(8, 1_999), total(9, 1)]), 10, "two APIs with different settings share the totals");
+        assert_eq!(length(&[total(8, u32::MAX), total(9, u32::MAX)]), 10);
     }
 
     #[test]
-    fn a_reset_has_no_shorter_code_than_a_registration() {
-        assert_eq!([4, 8, 9, 10].map(|length| ResetLimits::new(length).usual()), [8, 8, 9, 10]);
+    fn reset_code_is_never_shorter_than_registration_code() {
+        assert_eq!([4, 8, 9, 10].map(|length| ResetLimits::new(length).base_length()), [8, 8, 9, 10]);
     }
 
     #[test]
-    fn the_bound_is_what_is_promised() {
-        // 9 guesses and 5 codes of 3 tries at 8 digits, and all that a year has at 10.
-        let bound = ResetLimits::new(4).bound(3_650, 5, 3);
+    fn probability_bound_matches_the_documented_numbers() {
+        // 9 guesses and 5 codes of 3 attempts at 8 digits, and all codes of a year at 10 digits.
+        let bound = ResetLimits::new(4).probability_bound(3_650, 5, 3);
         assert!((bound - (24e-8 + 10_950e-10)).abs() < 1e-15, "{bound}");
-        let few = ResetLimits::new(4).bound(1, 1, 3);
+        let few = ResetLimits::new(4).probability_bound(1, 1, 3);
         assert!((few - (3e-8 + 3e-10)).abs() < 1e-15, "{few}");
     }
 }

@@ -1,5 +1,6 @@
-//! One line in the log for each request, and one span: what was asked for, how it was answered, how long it took.
-//! Counts those that nobody waits for to the end.
+//! Access log: one log line and one span for each request, with its route, status and duration.
+//!
+//! Also counts requests that are aborted before their response.
 
 use std::time::{Duration, Instant};
 
@@ -10,60 +11,77 @@ use uuid::Uuid;
 
 use crate::{http::metric_labels, metrics::Metrics};
 
-/// The number of `metric_labels::CLIENT_GONE`.
+/// The status that is logged for an aborted request. The same as the label `metric_labels::CLIENT_GONE`.
 const CLIENT_GONE: u16 = 499;
 
-pub(crate) struct Access<'a> {
+/// The log line of one request. Dropping it without `completed` logs the request as aborted.
+#[must_use = "dropping the entry logs the request as aborted"]
+pub(crate) struct AccessLogEntry<'a> {
     metrics: &'a Metrics,
     method: &'static str,
-    pattern: &'static str,
-    log: Span,
-    traced: Span,
-    begun: Instant,
-    over: bool,
+    route: &'static str,
+    log_span: Span,
+    trace_span: Span,
+    started_at: Instant,
+    is_completed: bool,
 }
 
-impl<'a> Access<'a> {
-    /// The path is never the one that was asked for: there are tokens in some.
-    pub(crate) fn begin(request: &Request, id: Uuid, pattern: Option<&'static str>, metrics: &'a Metrics) -> Self {
-        let (method, scheme) = (request.method(), request.scheme().as_str());
-        let traced = spans::request(id.as_u128(), method.as_str(), pattern, scheme);
-        let pattern = pattern.unwrap_or("-");
-        let log = tracing::info_span!(parent: &traced, "request", %id, %method, path = pattern);
-        Self { metrics, method: metric_labels::method(method), pattern, log, traced, begun: now(), over: false }
+impl<'a> AccessLogEntry<'a> {
+    /// Begins the entry. It names the route and never the requested path, because some paths contain tokens.
+    pub(crate) fn begin(request: &Request, id: Uuid, route: Option<&'static str>, metrics: &'a Metrics) -> Self {
+        let method = request.method();
+        let trace_span = spans::request(id.as_u128(), method.as_str(), route, request.scheme().as_str());
+        let route = route.unwrap_or("-");
+        let log_span = tracing::info_span!(parent: &trace_span, "request", %id, %method, path = route);
+        Self {
+            metrics,
+            method: metric_labels::method(method),
+            route,
+            log_span,
+            trace_span,
+            started_at: now(),
+            is_completed: false,
+        }
     }
 
-    /// Whatever is done meanwhile is part of both; one may be on without the other.
-    pub(crate) async fn around<T>(&self, work: impl Future<Output = T>) -> T {
-        work.instrument(self.log.clone()).instrument(self.traced.clone()).await
+    /// Runs `work` inside both spans. Log and traces may be enabled independently of each other.
+    pub(crate) async fn instrument<T>(&self, work: impl Future<Output = T>) -> T {
+        work.instrument(self.log_span.clone()).instrument(self.trace_span.clone()).await
     }
 
-    pub(crate) fn answered(mut self, status: StatusCode) -> Duration {
-        self.over = true;
-        self.traced.record("http.response.status_code", u64::from(status.as_u16()));
+    /// Logs the response and returns how long the request took.
+    pub(crate) fn completed(mut self, status: StatusCode) -> Duration {
+        self.is_completed = true;
+        self.trace_span.record("http.response.status_code", u64::from(status.as_u16()));
         if status.is_server_error() {
-            self.traced.record("failed", true);
+            self.trace_span.record("failed", true);
         }
-        self.note(status.as_u16(), "answered")
+        let duration = self.elapsed();
+        let ms = rounded_ms(duration);
+        self.log_span.in_scope(|| tracing::info!(status = status.as_u16(), ms, "request completed"));
+        duration
     }
 
-    fn note(&self, status: u16, what: &str) -> Duration {
-        let took = now().duration_since(self.begun);
-        let ms = took.as_secs_f64() * 1000.0;
-        self.log.in_scope(|| tracing::info!(status, ms = (ms * 10.0).round() / 10.0, "{what}"));
-        took
+    fn elapsed(&self) -> Duration {
+        now().duration_since(self.started_at)
     }
 }
 
-impl Drop for Access<'_> {
-    /// Nobody waits for the answer any more, or this process is about to end.
+impl Drop for AccessLogEntry<'_> {
+    /// Not completed: the client has disconnected, or this process is about to exit.
     fn drop(&mut self) {
-        if !self.over {
-            self.traced.record("failed", true);
-            self.metrics.given_up(self.method, self.pattern, metric_labels::CLIENT_GONE);
-            self.note(CLIENT_GONE, "given up");
+        if !self.is_completed {
+            self.trace_span.record("failed", true);
+            self.metrics.record_client_gone(self.method, self.route, metric_labels::CLIENT_GONE);
+            let ms = rounded_ms(self.elapsed());
+            self.log_span.in_scope(|| tracing::info!(status = CLIENT_GONE, ms, "request aborted"));
         }
     }
+}
+
+/// Milliseconds with one decimal.
+fn rounded_ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0 * 10.0).round() / 10.0
 }
 
 #[expect(clippy::disallowed_methods, reason = "for the log line and the metrics only")]
@@ -76,14 +94,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_counted_here_only_when_it_is_given_up() {
-        let all = shared::telemetry::metrics::Registry::default();
-        let (metrics, request) = (Metrics::new(&all), Request::default());
-        let begin = || Access::begin(&request, Uuid::nil(), Some("/health"), &metrics);
-        begin().answered(StatusCode::OK);
-        assert!(!all.text().contains("vestibule_http_requests_total{"));
+    fn only_aborted_requests_are_counted_here() {
+        let registry = shared::telemetry::metrics::Registry::default();
+        let metrics = Metrics::new(&registry);
+        let request = Request::default();
+        let begin = || AccessLogEntry::begin(&request, Uuid::nil(), Some("/health"), &metrics);
+        begin().completed(StatusCode::OK);
+        assert!(!registry.text().contains("vestibule_http_requests_total{"));
         drop(begin());
-        let counted = r#"vestibule_http_requests_total{method="GET",path="/health",status="499"} 1"#;
-        assert!(all.text().contains(counted), "{}", all.text());
+        let expected = r#"vestibule_http_requests_total{method="GET",path="/health",status="499"} 1"#;
+        assert!(registry.text().contains(expected), "{}", registry.text());
     }
 }

@@ -1,4 +1,6 @@
-//! Which pages of other origins may use the API from a browser. Nobody else hears of CORS at all.
+//! CORS: lets web pages of the allowed origins call the API from a browser.
+//!
+//! Responses to all other requests carry no CORS header.
 
 use std::sync::Arc;
 
@@ -11,32 +13,32 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
 const HEADERS: HeaderValue = HeaderValue::from_static("Authorization, Content-Type, Idempotency-Key");
 const EXPOSED: HeaderValue = HeaderValue::from_static("Location, Retry-After, X-Request-Id, WWW-Authenticate");
 
-/// How long a browser may remember what it asked, in seconds: two hours, which is all that Chromium takes.
+/// How long a browser may cache a preflight response, in seconds: two hours, the maximum that Chromium accepts.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// The allowed ones, as browsers write them.
+/// The allowed origins, in the form in which browsers send them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Origins(Arc<[HeaderValue]>);
+pub(crate) struct AllowedOrigins(Arc<[HeaderValue]>);
 
-impl Origins {
-    /// A list like `https://app.example.com, http://localhost:3000`.
+impl AllowedOrigins {
+    /// Parses a comma-separated list like `https://app.example.com, http://localhost:3000`.
     pub(crate) fn parse(list: &str) -> Result<Self, String> {
         let origins = list.split(',').map(str::trim).filter(|origin| !origin.is_empty());
-        origins.map(origin).collect::<Result<_, _>>().map(Self)
+        origins.map(parse_origin).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The origin of the request, if it is an allowed one.
-    pub(crate) fn of(&self, request: &Request) -> Option<HeaderValue> {
+    /// The origin of the request, if it is allowed.
+    pub(crate) fn allowed_origin(&self, request: &Request) -> Option<HeaderValue> {
         let origin = request.headers().get(header::ORIGIN)?;
         self.0.contains(origin).then(|| origin.clone())
     }
 
-    /// The answer to a browser that asks for an allowed origin whether it may ask.
+    /// The response to a CORS preflight request of an allowed origin; `None` for every other request.
     pub(crate) fn preflight(&self, request: &Request) -> Option<Response> {
-        let asks = request.method() == Method::OPTIONS
+        let is_preflight = request.method() == Method::OPTIONS
             && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-            && self.of(request).is_some();
-        asks.then(|| {
+            && self.allowed_origin(request).is_some();
+        is_preflight.then(|| {
             Response::builder()
                 .status(StatusCode::NO_CONTENT)
                 .header(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS)
@@ -47,18 +49,18 @@ impl Origins {
     }
 }
 
-/// Lets the allowed origin read the answer.
-pub(crate) fn open(response: &mut Response, origin: HeaderValue) {
+/// Adds the headers that let `origin` read the response.
+pub(crate) fn allow(response: &mut Response, origin: HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
 }
 
-/// Exactly what a browser would send: anything else would never match, and nobody would know why.
-fn origin(text: &str) -> Result<HeaderValue, String> {
+/// Parses one origin. Accepts only what a browser would send: any other form would never match, without an explanation.
+fn parse_origin(text: &str) -> Result<HeaderValue, String> {
     if text.contains('*') {
-        return Err(format!("'{text}' would let pages of anybody try passwords: name each origin"));
+        return Err(format!("'{text}' would let every web page try passwords: list each allowed origin"));
     }
     let uri = text.parse::<Uri>().ok();
     let (scheme, authority) = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?))).unzip();
@@ -74,7 +76,7 @@ fn origin(text: &str) -> Result<HeaderValue, String> {
     });
     match HeaderValue::from_str(text) {
         Ok(value) if exact && default_port.is_some() && text == text.to_lowercase() => Ok(value),
-        _ => Err(format!("'{text}' is not an origin as browsers write it, like https://app.example.com")),
+        _ => Err(format!("'{text}' is not an origin as browsers send it: write it like https://app.example.com")),
     }
 }
 
@@ -83,11 +85,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_what_a_browser_would_send() {
-        for good in ["", "https://app.example.com", "http://localhost:3000, https://a.example,", "http://[::1]:8080"] {
-            assert!(Origins::parse(good).is_ok(), "{good}");
+    fn only_origins_as_browsers_send_them_are_accepted() {
+        for valid in ["", "https://app.example.com", "http://localhost:3000, https://a.example,", "http://[::1]:8080"] {
+            assert!(AllowedOrigins::parse(valid).is_ok(), "{valid}");
         }
-        for bad in [
+        for invalid in [
             "*",
             "null",
             "app.example.com",
@@ -101,7 +103,7 @@ mod tests {
             "https://*.example.com",
             "https://a.example https://b.example",
         ] {
-            assert!(Origins::parse(bad).is_err(), "{bad}");
+            assert!(AllowedOrigins::parse(invalid).is_err(), "{invalid}");
         }
     }
 }

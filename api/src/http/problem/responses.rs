@@ -1,4 +1,4 @@
-//! The problems that an operation may answer with, as part of its type, so that the spec keys them all.
+//! Declares in an operation's return type which problems it may return, so that the OpenAPI document lists them all.
 
 use std::marker::PhantomData;
 
@@ -10,14 +10,15 @@ use poem_openapi::{
 
 use crate::{
     error::Error,
-    http::problem::{CONTENT_TYPE, Problem, ProblemKind},
+    http::problem::{CONTENT_TYPE, Problem, ProblemDefinition, ProblemKind},
 };
 
-/// SubjectKeys the problems of one operation.
+/// Names the problems of one operation.
 pub(crate) trait OperationProblems: Send + Sync + 'static {
     const KINDS: &'static [ProblemKind];
 }
 
+/// Declares one type per operation that implements `OperationProblems`: `Operation: Kind, Kind;`.
 macro_rules! operation_problems {
     ($($operation:ident: $($kind:ident),+;)+) => {
         $(struct $operation;
@@ -28,21 +29,21 @@ macro_rules! operation_problems {
 }
 pub(crate) use operation_problems;
 
-/// What an operation that may be refused returns.
+/// The error type of an operation whose problems are `R`.
 pub(crate) struct OperationProblem<R>(Problem, PhantomData<R>);
 
-/// To the operator, what is none of the caller's business.
-pub(crate) fn tell(error: &Error) {
+/// Logs the cause of a 5xx response. The client does not learn it.
+pub(crate) fn log_server_error(error: &Error) {
     match error {
         Error::Internal(error) => tracing::error!(error = format!("{error:#}"), "internal error"),
-        Error::Unavailable(error) => tracing::warn!(error = format!("{error:#}"), "unavailable"),
+        Error::Unavailable(error) => tracing::warn!(error = format!("{error:#}"), "dependency unavailable"),
         _ => {}
     }
 }
 
 impl<R> From<Error> for OperationProblem<R> {
     fn from(error: Error) -> Self {
-        tell(&error);
+        log_server_error(&error);
         Self(error.into(), PhantomData)
     }
 }
@@ -54,8 +55,8 @@ impl<R> From<Problem> for OperationProblem<R> {
 }
 
 impl<R> From<OperationProblem<R>> for poem::Error {
-    fn from(refused: OperationProblem<R>) -> Self {
-        refused.0.into()
+    fn from(problem: OperationProblem<R>) -> Self {
+        problem.0.into()
     }
 }
 
@@ -63,9 +64,11 @@ impl<R: OperationProblems> ApiResponse for OperationProblem<R> {
     fn meta() -> MetaResponses {
         let mut responses: Vec<MetaResponse> = Vec::new();
         for kind in R::KINDS {
-            let (status, slug, title) = kind.row();
+            let &ProblemDefinition { status, slug, title, .. } = kind.definition();
             match responses.iter_mut().find(|response| response.status == Some(status)) {
-                Some(same) => same.description = leak(format!("{}; `{slug}`: {title}", same.description)),
+                Some(response) => {
+                    response.description = leak(format!("{}; `{slug}`: {title}", response.description));
+                }
                 None => responses.push(response(status, leak(format!("`{slug}`: {title}")))),
             }
         }
@@ -98,31 +101,31 @@ fn response(status: u16, description: &'static str) -> MetaResponse {
     }
 }
 
-/// The spec wants descriptions that live for ever; it is made once, when the process starts.
+/// The OpenAPI registry takes static descriptions only. Leaks once per process, when the document is built.
 fn leak(text: String) -> &'static str {
     text.leak()
 }
 
-// Only its schema is used: answers are written at the edge.
-/// RFC 9457.
+// Only its schema is used: the request middleware writes the responses.
+/// A problem document (RFC 9457).
 #[derive(Object)]
 #[oai(rename = "Problem")]
 struct ProblemBody {
-    /// SubjectKeys this kind of problem; it ends in its slug.
+    /// Identifies the kind of problem. Its last segment is the slug.
     r#type: String,
     title: String,
     status: u16,
-    /// What to do about it.
+    /// What happened and what to do.
     detail: String,
-    /// The same as in `X-Request-Id`.
+    /// The same id as in `X-Request-Id`.
     request_id: String,
-    /// Every fault of the input (`invalid-input`).
+    /// All invalid fields (`invalid-input`).
     errors: Option<Vec<FieldErrorBody>>,
-    /// How many tries the code has left (`wrong-code`).
+    /// How many attempts the code has left (`wrong-code`).
     attempts_left: Option<u8>,
-    /// Whose limit it is: `address`, `network` or `account` (`too-many-requests`).
+    /// Which limit was exceeded: `address`, `network` or `account` (`too-many-requests`).
     scope: Option<String>,
-    /// Seconds until it is worth trying again (`too-many-requests`).
+    /// Seconds until the request may be repeated (`too-many-requests`).
     retry_after: Option<u32>,
 }
 

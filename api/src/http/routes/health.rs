@@ -1,4 +1,4 @@
-//! `GET /health`: one look that tells what is wrong.
+//! `GET /health`: the state of the service and its dependencies, for monitoring.
 
 use std::sync::Arc;
 
@@ -12,95 +12,100 @@ use crate::{
     store::{codes, resets},
 };
 
-/// A code that has waited this long for a mail server says that something is wrong with the mail.
+/// The mail check fails when a code has waited longer than this for a mail server to accept it.
 const LATE_SECONDS: f64 = 30.0;
 
+/// The health operation. Concurrent requests share one database query.
 pub(crate) struct Health {
     app: Arc<App>,
-    looked: Mutex<Option<Look>>,
+    last_probe: Mutex<Option<Probe>>,
 }
 
-/// What the database said to one who asked.
-struct Look {
-    began: Instant,
-    late: Option<bool>,
+/// The result of one database query.
+struct Probe {
+    started_at: Instant,
+    /// Whether mails are late; `None` if the database did not respond in time.
+    is_mail_late: Option<bool>,
 }
 
 #[derive(Object)]
-struct Report {
-    status: State,
+#[oai(rename = "Report")]
+struct HealthBody {
+    status: HealthState,
     checks: Checks,
 }
 
 #[derive(Object)]
 struct Checks {
-    postgres: State,
-    /// Registrations are taken without it, and their mails wait.
-    broker: State,
-    /// Failing when a code, for a registration or a reset, has waited for a mail server for more than 30 seconds.
-    mail: State,
+    postgres: HealthState,
+    /// Without the broker, registrations are accepted and their mails wait.
+    broker: HealthState,
+    /// `failing` when a code, for a registration or a reset, has waited for a mail server for more than 30 seconds.
+    mail: HealthState,
 }
 
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
-#[oai(rename_all = "lowercase")]
-enum State {
+#[oai(rename = "State", rename_all = "lowercase")]
+enum HealthState {
     Ok,
     Failing,
 }
 
 #[derive(ApiResponse)]
-enum Answer {
-    /// All is well.
+enum HealthResponse {
+    /// All checks pass.
     #[oai(status = 200)]
-    Well(Json<Report>),
-    /// Something is wrong.
+    Healthy(Json<HealthBody>),
+    /// At least one check fails.
     #[oai(status = 503)]
-    Unwell(Json<Report>),
+    Unhealthy(Json<HealthBody>),
 }
 
 #[OpenApi]
 impl Health {
-    /// See what is wrong
+    /// Check the health of the service
     #[oai(path = "/health", method = "get", operation_id = "health")]
-    async fn health(&self) -> Answer {
-        let late = self.is_any_late().await;
+    async fn health(&self) -> HealthResponse {
+        let is_mail_late = self.is_mail_late().await;
         let checks = Checks {
-            postgres: state(late.is_some()),
+            postgres: state(is_mail_late.is_some()),
             broker: state((self.app.delivery.is_up)()),
-            mail: state(late == Some(false)),
+            mail: state(is_mail_late == Some(false)),
         };
-        let well = [checks.postgres, checks.broker, checks.mail].iter().all(|check| *check == State::Ok);
-        let report = Json(Report { status: state(well), checks });
-        if well { Answer::Well(report) } else { Answer::Unwell(report) }
+        let is_healthy = [checks.postgres, checks.broker, checks.mail].iter().all(|check| *check == HealthState::Ok);
+        let body = Json(HealthBody { status: state(is_healthy), checks });
+        if is_healthy { HealthResponse::Healthy(body) } else { HealthResponse::Unhealthy(body) }
     }
 }
 
 impl Health {
     pub(crate) fn new(app: &Arc<App>) -> Self {
-        Self { app: Arc::clone(app), looked: Mutex::default() }
+        Self { app: Arc::clone(app), last_probe: Mutex::default() }
     }
 
-    /// One looks for all who came before he began: nobody is told what is older than his question, and however many ask,
-    /// they take one connection. `None` when the database does not tell, or not in time.
-    async fn is_any_late(&self) -> Option<bool> {
-        let asked = Instant::now();
-        let mut looked = self.looked.lock().await;
-        if let Some(look) = looked.as_ref().filter(|look| look.began >= asked) {
-            return look.late;
+    /// Whether mails are late. `None` if the database does not respond in time.
+    ///
+    /// One probe serves all requests that arrived before it started. So no result is older than its request, and any
+    /// number of concurrent requests use one connection.
+    async fn is_mail_late(&self) -> Option<bool> {
+        let requested_at = Instant::now();
+        let mut last_probe = self.last_probe.lock().await;
+        if let Some(probe) = last_probe.as_ref().filter(|probe| probe.started_at >= requested_at) {
+            return probe.is_mail_late;
         }
-        let began = Instant::now();
-        let late = soon(self.look()).await.flatten();
-        *looked = Some(Look { began, late });
-        late
+        let started_at = Instant::now();
+        let is_mail_late = soon(self.probe()).await.flatten();
+        *last_probe = Some(Probe { started_at, is_mail_late });
+        is_mail_late
     }
 
-    async fn look(&self) -> Option<bool> {
+    async fn probe(&self) -> Option<bool> {
         let connection = self.app.store.connection().await.ok()?;
         let late = try_join(codes::any_late(&connection, LATE_SECONDS), resets::any_late(&connection, LATE_SECONDS));
         late.await.ok().map(|(code, reset)| code || reset)
     }
 }
 
-fn state(ok: bool) -> State {
-    if ok { State::Ok } else { State::Failing }
+fn state(ok: bool) -> HealthState {
+    if ok { HealthState::Ok } else { HealthState::Failing }
 }

@@ -1,5 +1,6 @@
-//! The page behind the link of a code mail: for people, and the only one whose address is a secret. It is looked at by
-//! GET, which mail scanners do too, and changes something by POST.
+//! The "this was not me" page that code mails link to. Its URL contains a secret token.
+//!
+//! `GET` changes nothing, because mail scanners follow links; `POST` mutes or unmutes the email address.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use poem::{
     endpoint::make,
     error::{InternalServerError, ResponseError},
     get,
-    http::{HeaderName, StatusCode},
+    http::{StatusCode, header},
 };
 use shared::not_me_link;
 use time::OffsetDateTime;
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    domain::mail_suppression::MUTED_FOR,
+    domain::mail_suppression::SUPPRESSION_PERIOD,
     error::Error,
     http::{
         csp, language,
@@ -29,57 +30,55 @@ use crate::{
     registration::not_me::{self, Action, SuppressionStatus},
 };
 
-pub(crate) const PATTERN: &str = "/not-me/:token";
-
-const ROBOTS: (HeaderName, &str) = (HeaderName::from_static("x-robots-tag"), "noindex, nofollow");
-
-/// What the second button sends. Everything else that is posted means the first.
+/// The form body of the unmute button. Any other body means mute.
 const UNMUTE: &[u8] = b"wish=unmute";
 
+/// The endpoint of `paths::NOT_ME_ROUTE`.
 pub(crate) fn page(app: Arc<App>) -> impl Endpoint<Output = Response> + 'static {
-    let looking = Arc::clone(&app);
-    let look = make(move |request| show(Arc::clone(&looking), request)).boxed();
-    get(look).post(make(move |request| change(Arc::clone(&app), request)).boxed())
+    let app_of_get = Arc::clone(&app);
+    let get_page = make(move |request| show(Arc::clone(&app_of_get), request)).boxed();
+    let post_form = make(move |request| change(Arc::clone(&app), request)).boxed();
+    get(get_page).post(post_form)
 }
 
 async fn show(app: Arc<App>, request: Request) -> Result<Response> {
-    let stand = match code(&app, &request) {
-        Ok(code) => not_me::look(&app, code).await,
+    let status = match code_id(&app, &request) {
+        Ok(code) => not_me::read_status(&app, code).await,
         Err(error) => Err(error),
     };
-    let nothing_yet = NotMe::Ask { days: MUTED_FOR.whole_days() };
-    answer(&app, &request, stand, nothing_yet)
+    let ask = NotMe::Ask { days: SUPPRESSION_PERIOD.whole_days() };
+    respond(&app, &request, status, ask)
 }
 
 async fn change(app: Arc<App>, mut request: Request) -> Result<Response> {
     let body = request.take_body().into_bytes().await?;
-    let wish = if *body == *UNMUTE { Action::Unmute } else { Action::Mute };
-    let stand = match code(&app, &request) {
-        Ok(code) => not_me::change(&app, code, wish).await,
+    let action = if *body == *UNMUTE { Action::Unmute } else { Action::Mute };
+    let status = match code_id(&app, &request) {
+        Ok(code) => not_me::change(&app, code, action).await,
         Err(error) => Err(error),
     };
-    answer(&app, &request, stand, NotMe::Lifted)
+    respond(&app, &request, status, NotMe::Lifted)
 }
 
-/// Whatever is no token of ours is known without asking anybody.
-fn code(app: &App, request: &Request) -> Result<Uuid, Error> {
+/// The id of the code whose mail contained the link. An invalid token is rejected without a database query.
+fn code_id(app: &App, request: &Request) -> Result<Uuid, Error> {
     let token = request.raw_path_param("token").unwrap_or_default();
-    not_me_link::read(&app.ring, token).ok_or(Error::NotFound)
+    not_me_link::read(&app.code_secrets, token).ok_or(Error::NotFound)
 }
 
-/// What cannot be told in the language of the mail is told in that of the browser.
-fn answer(app: &App, request: &Request, stand: Result<SuppressionStatus, Error>, unmuted: NotMe) -> Result<Response> {
-    let preferred = || language::preferred(request.headers());
-    match stand {
+/// Renders the status in the language of the mail, or an error in the client's language. `unmuted` is the page for an
+/// email address that is not muted.
+fn respond(app: &App, request: &Request, status: Result<SuppressionStatus, Error>, unmuted: NotMe) -> Result<Response> {
+    match status {
         Ok(SuppressionStatus { language, muted_until: Some(until) }) => {
-            respond(app, language, NotMe::Muted { until: day(until) })
+            render(app, language, NotMe::Muted { until: day(until) })
         }
-        Ok(SuppressionStatus { language, muted_until: None }) => respond(app, language, unmuted),
+        Ok(SuppressionStatus { language, muted_until: None }) => render(app, language, unmuted),
         Err(error) => {
-            responses::tell(&error);
-            let is_outdated = matches!(error, Error::NotFound);
-            let said = if is_outdated { NotMe::Outdated } else { NotMe::Away };
-            let (mut response, problem) = (respond(app, preferred(), said)?, Problem::from(error));
+            responses::log_server_error(&error);
+            let page = if matches!(error, Error::NotFound) { NotMe::Outdated } else { NotMe::Away };
+            let mut response = render(app, language::preferred(request.headers()), page)?;
+            let problem = Problem::from(error);
             response.set_status(problem.status());
             response.headers_mut().extend(problem.headers);
             Ok(response)
@@ -87,15 +86,14 @@ fn answer(app: &App, request: &Request, stand: Result<SuppressionStatus, Error>,
     }
 }
 
-fn respond(app: &App, language: Language, said: NotMe) -> Result<Response> {
-    let page = pages::not_me(language, said, &app.public_url).map_err(InternalServerError)?;
-    let (robots, policy) = (ROBOTS, csp::of_form(&page));
+fn render(app: &App, language: Language, page: NotMe) -> Result<Response> {
+    let html = pages::not_me(language, page, &app.public_url).map_err(InternalServerError)?;
     Ok(Response::builder()
         .status(StatusCode::OK)
         .content_type("text/html; charset=utf-8")
-        .header("content-security-policy", policy)
-        .header(robots.0, robots.1)
-        .body(page))
+        .header(header::CONTENT_SECURITY_POLICY, csp::for_form(&html))
+        .header("x-robots-tag", "noindex, nofollow")
+        .body(html))
 }
 
 fn day(at: OffsetDateTime) -> Day {

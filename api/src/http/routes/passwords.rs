@@ -1,6 +1,4 @@
-//! Other passwords over HTTP: for those who forgot theirs, and for those who know it.
-
-mod bodies;
+//! Routes for passwords: request a reset code, reset a forgotten password, change a known one.
 
 use std::sync::Arc;
 
@@ -8,7 +6,6 @@ use poem::http::HeaderMap;
 use poem_openapi::{ApiResponse, OpenApi, param::Path, payload::Json};
 use uuid::Uuid;
 
-use self::bodies::{Forgotten, NewPassword, PasswordChange, ResetReceipt};
 use crate::{
     account::{
         change_password::{self, ChangePassword},
@@ -20,26 +17,28 @@ use crate::{
     error::Error,
     http::{
         bearer::Bearer,
-        caller::Caller,
-        json::Given,
-        language,
+        json::{ChangePasswordBody, ForgotPasswordBody, ResetPasswordBody, ResetReceiptBody, TextField},
+        language, paths,
         problem::{
             ProblemKind,
             responses::{OperationProblem, OperationProblems, operation_problems},
         },
+        request_context::RequestContext,
     },
 };
 
+/// The operations below `/v1/users` that set passwords.
 pub(crate) struct Passwords {
     pub(crate) app: Arc<App>,
 }
 
 #[derive(ApiResponse)]
-enum Asked {
-    /// If the address has an account, a code is on its way; else a mail that says so. The answer is the same.
+enum ResetAccepted {
+    /// A mail is on its way: with a code if the email address has an account, otherwise saying that it has none. The
+    /// response is the same in both cases.
     #[oai(status = 202)]
     Receipt(
-        Json<ResetReceipt>,
+        Json<ResetReceiptBody>,
         /// Where the receipt can be read.
         #[oai(header = "Location")]
         String,
@@ -47,103 +46,119 @@ enum Asked {
 }
 
 #[derive(ApiResponse)]
-enum Changed {
-    /// The password is another one, and its owner is told by mail.
+enum PasswordChanged {
+    /// The password was changed, and the owner of the account is notified by mail.
     #[oai(status = 204)]
     Done,
 }
 
 operation_problems! {
-    Forgets: MalformedRequest, PayloadTooLarge, UnsupportedMediaType, InvalidInput, TooManyRequests, Internal, Unavailable;
-    Reads: MalformedRequest, NotFound, Internal, Unavailable;
-    Resets: MalformedRequest, NotFound, CodeExpired, CodeExhausted, PayloadTooLarge, UnsupportedMediaType, InvalidInput,
-        WrongCode, TooManyRequests, Internal, Overloaded, Unavailable;
-    Changes: MalformedRequest, Unauthenticated, PayloadTooLarge, UnsupportedMediaType, InvalidInput, TooManyRequests,
-        Internal, Overloaded, Unavailable;
+    ForgotProblems: MalformedRequest, PayloadTooLarge, UnsupportedMediaType, InvalidInput, TooManyRequests, Internal,
+        Unavailable;
+    ReadProblems: MalformedRequest, NotFound, Internal, Unavailable;
+    ResetProblems: MalformedRequest, NotFound, CodeExpired, CodeExhausted, PayloadTooLarge, UnsupportedMediaType,
+        InvalidInput, WrongCode, TooManyRequests, Internal, Overloaded, Unavailable;
+    ChangeProblems: MalformedRequest, Unauthenticated, PayloadTooLarge, UnsupportedMediaType, InvalidInput,
+        TooManyRequests, Internal, Overloaded, Unavailable;
 }
 
 #[OpenApi(prefix_path = "/v1/users")]
 impl Passwords {
-    /// Ask for another password
+    /// Request a password reset
     ///
-    /// Mails a code to whoever has an account, and to everybody else that there is none. The answer tells nothing.
+    /// Mails a code if the email address has an account, and otherwise a mail that says that it has none. The response
+    /// does not reveal which.
     #[oai(path = "/password/forgot", method = "post", operation_id = "forgot_password")]
     async fn forgot(
         &self,
-        caller: Caller,
+        context: RequestContext,
         headers: &HeaderMap,
-        body: Json<Forgotten>,
-    ) -> Result<Asked, OperationProblem<Forgets>> {
-        let email = EmailAddress::parse(body.email.text()).map_err(Error::from)?;
-        let (language, network, traceparent) = (language::preferred(headers), caller.network, caller.traceparent());
-        let wish = ForgotPassword { email, language, network, traceparent };
-        let reset = forgot_password::forgot(&self.app, &wish).await?;
-        let location = format!("/v1/users/password/forgot/{}", reset.id);
-        Ok(Asked::Receipt(Json(reset.into()), location))
+        body: Json<ForgotPasswordBody>,
+    ) -> Result<ResetAccepted, OperationProblem<ForgotProblems>> {
+        let request = ForgotPassword {
+            email: EmailAddress::parse(body.email.text()).map_err(Error::from)?,
+            language: language::preferred(headers),
+            network: context.network,
+            traceparent: context.traceparent(),
+        };
+        let reset = forgot_password::request_reset(&self.app, &request).await?;
+        let location = format!("{}/{}", paths::FORGOT_PASSWORD, reset.id);
+        Ok(ResetAccepted::Receipt(Json(reset.into()), location))
     }
 
-    /// Read the receipt of a reset
+    /// Read the receipt of a password reset
     ///
-    /// Who knows the id may read it: how far the mail is, and how long the code lives.
+    /// Returns the delivery status of the mail and how long the code is valid. Requires no credentials but the id.
     #[oai(path = "/password/forgot/:receipt", method = "get", operation_id = "read_reset")]
-    async fn read(&self, receipt: Path<Uuid>) -> Result<Json<ResetReceipt>, OperationProblem<Reads>> {
+    async fn read(&self, receipt: Path<Uuid>) -> Result<Json<ResetReceiptBody>, OperationProblem<ReadProblems>> {
         Ok(Json(forgot_password::read(&self.app, receipt.0).await?.into()))
     }
 
     /// Reset the password
     ///
-    /// Receipt and code give the account another password, once, and end all its sessions. Three tries a code.
+    /// Sets a new password for the account with the receipt and the code, and ends all its sessions. A receipt works
+    /// once; a code has three attempts.
     #[oai(path = "/password/reset", method = "post", operation_id = "reset_password")]
-    async fn reset(&self, caller: Caller, body: Json<NewPassword>) -> Result<Changed, OperationProblem<Resets>> {
-        let password = self.chosen(&body.password, "password");
-        let (receipt, code) = (receipt(&body.receipt), code::read(body.code.text()));
+    async fn reset(
+        &self,
+        context: RequestContext,
+        body: Json<ResetPasswordBody>,
+    ) -> Result<PasswordChanged, OperationProblem<ResetProblems>> {
+        let password = self.choose_password(&body.password, "password");
+        let receipt = parse_receipt(&body.receipt);
+        let code = code::parse(body.code.text());
         let (receipt, code, password) = match (receipt, code, password) {
             (Ok(receipt), Ok(code), Ok(password)) => (receipt, code.to_owned(), password),
-            (receipt, code, password) => return Err(all([receipt.err(), code.err(), password.err()]).into()),
+            (receipt, code, password) => return Err(invalid([receipt.err(), code.err(), password.err()]).into()),
         };
-        let (network, traceparent) = (caller.network, caller.traceparent());
+        let network = context.network;
+        let traceparent = context.traceparent();
         reset_password::reset(&self.app, &ResetPassword { receipt, code, password, network, traceparent }).await?;
-        Ok(Changed::Done)
+        Ok(PasswordChanged::Done)
     }
 
     /// Change the password
     ///
-    /// Who is logged in and knows the password has another one. All other sessions end.
+    /// Requires a session and the current password. Ends all other sessions of the user.
     #[oai(path = "/me/password", method = "post", operation_id = "change_password")]
     async fn change(
         &self,
-        caller: Caller,
+        context: RequestContext,
         Bearer(token): Bearer,
-        body: Json<PasswordChange>,
-    ) -> Result<Changed, OperationProblem<Changes>> {
-        let new = self.chosen(&body.new_password, "new_password").map_err(Error::from)?;
-        // What cannot be anybody's password is not this one: no need to hash it.
-        let old = Password::given(body.password.text()).ok_or(Error::WrongPassword)?;
-        let (network, traceparent) = (caller.network, caller.traceparent());
+        body: Json<ChangePasswordBody>,
+    ) -> Result<PasswordChanged, OperationProblem<ChangeProblems>> {
+        let new = self.choose_password(&body.new_password, "new_password").map_err(Error::from)?;
+        // What cannot be a password of any account is rejected without hashing it.
+        let old = Password::parse(body.password.text()).ok_or(Error::WrongPassword)?;
+        let network = context.network;
+        let traceparent = context.traceparent();
         change_password::change(&self.app, &ChangePassword { token, old, new, network, traceparent }).await?;
-        Ok(Changed::Done)
+        Ok(PasswordChanged::Done)
     }
 }
 
 impl Passwords {
-    /// Whether it is the address is judged where that is known.
-    fn chosen(&self, given: &Given, field: &'static str) -> Result<Password, FieldError> {
-        let chosen = Password::choose(given.text(), None, self.app.policy.password_min_length);
-        chosen.map_err(|fault| FieldError { field, ..fault })
+    /// Validates a new password. Whether it equals the email address is checked later, where the address is known.
+    fn choose_password(&self, input: &TextField, field: &'static str) -> Result<Password, FieldError> {
+        let password = Password::parse_new(input.text(), None, self.app.policy.password_min_length);
+        password.map_err(|error| FieldError { field, ..error })
     }
 }
 
-fn receipt(given: &Given) -> Result<Uuid, FieldError> {
-    match given.text() {
+fn parse_receipt(input: &TextField) -> Result<Uuid, FieldError> {
+    match input.text() {
         "" => Err(FieldError::new(
             "receipt",
             "required",
-            "The receipt is needed that asking for the code was answered with.",
+            "The receipt is missing. Send the receipt that was returned when the code was requested.",
         )),
-        text => text.parse().map_err(|_| FieldError::new("receipt", "invalid", "This is not the id of a receipt.")),
+        text => text.parse().map_err(|_| {
+            FieldError::new("receipt", "invalid", "This is not the id of a receipt. Send the id as it was returned.")
+        }),
     }
 }
 
-fn all(faults: [Option<FieldError>; 3]) -> Error {
-    Error::Invalid(faults.into_iter().flatten().collect())
+/// All invalid fields as one error.
+fn invalid(errors: [Option<FieldError>; 3]) -> Error {
+    Error::Invalid(errors.into_iter().flatten().collect())
 }

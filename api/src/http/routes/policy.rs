@@ -1,22 +1,23 @@
-//! `GET /v1/policy`: every number of the policy, and what somebody who guesses can hope for.
-
-mod body;
+//! `GET /v1/policy`: all lifetimes and limits, and the resulting bound on guessing.
 
 use std::sync::Arc;
 
-use poem_openapi::{OpenApi, payload::Json};
+use poem_openapi::{Object, OpenApi, payload::Json};
 use time::Duration;
 
-use self::body::{Body, Bound, ByLength, Codes, Resets, Sessions, Window, WrongCodes, WrongPasswords};
 use crate::{
     app::App,
     domain::{
-        mail_suppression::MUTED_FOR,
-        policy::{IDEMPOTENCY_TTL, Policy, SESSIONS_PER_USER, WRONG_PASSWORDS, WRONG_PASSWORDS_HERE},
+        mail_suppression::SUPPRESSION_PERIOD,
+        policy::{
+            IDEMPOTENCY_TTL, Policy, SESSIONS_PER_USER, WRONG_PASSWORDS_PER_ADDRESS,
+            WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK,
+        },
         rate_limit::{guess_escalation, lockout, reset_escalation, sliding_window::SlidingWindow},
     },
 };
 
+/// The operation that publishes the policy.
 pub(crate) struct Policies {
     pub(crate) app: Arc<App>,
 }
@@ -25,72 +26,205 @@ pub(crate) struct Policies {
 impl Policies {
     /// Read the policy
     ///
-    /// How long, how many, how often; and the bound that follows for somebody who guesses.
+    /// Returns all lifetimes and limits, and the resulting upper bound on an attacker's chance to guess a code.
     #[oai(path = "/policy", method = "get", operation_id = "read_policy")]
-    async fn policy(&self) -> Json<Body> {
-        Json(of(&self.app.policy))
+    async fn policy(&self) -> Json<PolicyBody> {
+        Json(policy_body(&self.app.policy))
     }
 }
 
-fn of(policy: &Policy) -> Body {
-    let codes = policy.codes_a_year();
-    Body {
-        code: Codes {
+fn policy_body(policy: &Policy) -> PolicyBody {
+    let codes_per_year = policy.codes_a_year();
+    PolicyBody {
+        code: CodePolicy {
             lengths: policy.guesses.ladder().to_vec(),
             lifetime: policy.code_ttl.whole_seconds(),
             longest_lifetime: policy.code_max_age.whole_seconds(),
             attempts: policy.code_attempts,
             resend_after: policy.resend_throttle.whole_seconds(),
             per_address: windows(&policy.codes),
-            per_address_and_network: windows(&policy.codes_from),
+            per_address_and_network: windows(&policy.codes_per_network),
         },
-        reset: reset(policy),
-        wrong_codes: wrong_codes(policy),
-        wrong_passwords: WrongPasswords {
-            per_address_and_network: WRONG_PASSWORDS_HERE,
-            per_address: WRONG_PASSWORDS,
-            per_network: windows(&policy.wrong_passwords_from),
+        reset: reset_policy(policy),
+        wrong_codes: wrong_code_limits(policy),
+        wrong_passwords: WrongPasswordLimits {
+            per_address_and_network: WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK,
+            per_address: WRONG_PASSWORDS_PER_ADDRESS,
+            per_network: windows(&policy.wrong_passwords_per_network),
             within: lockout::WINDOW.whole_seconds(),
-            entered_counts_for: lockout::REMEMBERED.whole_seconds(),
-            asked_counts_for: lockout::ASKED_FOR_A_CODE.whole_seconds(),
-            first_lock: lockout::FIRST.whole_seconds(),
-            longest_lock: lockout::LONGEST.whole_seconds(),
+            entered_counts_for: lockout::KNOWN_NETWORK_TTL.whole_seconds(),
+            asked_counts_for: lockout::CODE_REQUEST_TTL.whole_seconds(),
+            first_lock: lockout::FIRST_LOCK.whole_seconds(),
+            longest_lock: lockout::MAX_LOCK.whole_seconds(),
         },
-        registrations_per_network: policy.registrations_from.as_ref().map(windows),
+        registrations_per_network: policy.registrations_per_network.as_ref().map(windows),
         registration_lifetime: policy.registration_ttl.whole_seconds(),
-        muted_for: MUTED_FOR.whole_seconds(),
-        sessions: Sessions { lifetime: policy.session_ttl.whole_seconds(), per_user: SESSIONS_PER_USER },
+        muted_for: SUPPRESSION_PERIOD.whole_seconds(),
+        sessions: SessionPolicy { lifetime: policy.session_ttl.whole_seconds(), per_user: SESSIONS_PER_USER },
         password_min_length: policy.password_min_length,
         idempotency_lifetime: IDEMPOTENCY_TTL.whole_seconds(),
-        guess_bound: Bound { one_address_one_year: policy.guesses.bound(codes, policy.code_attempts), codes },
+        guess_bound: GuessBound {
+            one_address_one_year: policy.guesses.probability_bound(codes_per_year, policy.code_attempts),
+            codes: codes_per_year,
+        },
     }
 }
 
-fn reset(policy: &Policy) -> Resets {
-    let (usual, longest) = (policy.resets.usual(), policy.resets.longest());
-    Resets {
+fn reset_policy(policy: &Policy) -> ResetPolicy {
+    let usual = policy.resets.base_length();
+    let longest = policy.resets.max_length();
+    ResetPolicy {
         lengths: if usual < longest { vec![usual, longest] } else { vec![longest] },
         lifetime: policy.reset_ttl.whole_seconds(),
         longest_lifetime: policy.reset_max_age().whole_seconds(),
         attempts: policy.code_attempts,
-        longer_after: guess_escalation::STEP,
-        by_everybody: ByLength { length: usual, limit: reset_escalation::BY_EVERYBODY },
-        guess_bound: Bound { one_address_one_year: policy.reset_bound(), codes: policy.codes_a_year() },
+        longer_after: guess_escalation::GUESSES_PER_STEP,
+        by_everybody: LimitByLength { length: usual, limit: reset_escalation::INSTANCE_LIMIT },
+        guess_bound: GuessBound {
+            one_address_one_year: policy.reset_probability_bound(),
+            codes: policy.codes_a_year(),
+        },
     }
 }
 
-fn wrong_codes(policy: &Policy) -> WrongCodes {
-    let by_length = |(length, limit)| ByLength { length, limit };
-    WrongCodes {
-        per_registration: guess_escalation::STEP,
+fn wrong_code_limits(policy: &Policy) -> WrongCodeLimits {
+    let by_length = |(length, limit)| LimitByLength { length, limit };
+    WrongCodeLimits {
+        per_registration: guess_escalation::GUESSES_PER_STEP,
         per_address: policy.guesses.per_address(),
-        forgotten_after: guess_escalation::QUIET.whole_seconds(),
-        per_network: windows(&policy.wrong_codes_from),
-        by_everybody: policy.guesses.instance_budgets().map(by_length).collect(),
+        forgotten_after: guess_escalation::QUIET_PERIOD.whole_seconds(),
+        per_network: windows(&policy.wrong_codes_per_network),
+        by_everybody: policy.guesses.instance_limits().map(by_length).collect(),
     }
 }
 
-fn windows(share: &SlidingWindow) -> Vec<Window> {
-    let window = |&(limit, length): &(usize, Duration)| Window { limit, seconds: length.whole_seconds() };
-    share.windows().iter().map(window).collect()
+fn windows(limit: &SlidingWindow) -> Vec<LimitWindow> {
+    let window = |&(limit, length): &(usize, Duration)| LimitWindow { limit, seconds: length.whole_seconds() };
+    limit.windows().iter().map(window).collect()
+}
+
+/// The policy of the service. All times are in seconds.
+#[derive(Object)]
+#[oai(rename = "Policy")]
+struct PolicyBody {
+    code: CodePolicy,
+    reset: ResetPolicy,
+    wrong_codes: WrongCodeLimits,
+    wrong_passwords: WrongPasswordLimits,
+    /// Missing when there is no limit.
+    #[oai(skip_serializing_if_is_none)]
+    registrations_per_network: Option<Vec<LimitWindow>>,
+    registration_lifetime: i64,
+    /// How long an email address receives no sign-up mails after its owner has followed the "this was not me" link.
+    muted_for: i64,
+    sessions: SessionPolicy,
+    password_min_length: usize,
+    /// How long an `Idempotency-Key` is remembered.
+    idempotency_lifetime: i64,
+    guess_bound: GuessBound,
+}
+
+/// Activation codes.
+#[derive(Object)]
+#[oai(rename = "Codes")]
+struct CodePolicy {
+    /// The possible code lengths in digits: the first is used by default, longer ones for email addresses whose codes
+    /// were guessed.
+    lengths: Vec<u8>,
+    /// Counted from when a mail server accepted the mail.
+    lifetime: i64,
+    longest_lifetime: i64,
+    attempts: u8,
+    resend_after: i64,
+    per_address: Vec<LimitWindow>,
+    per_address_and_network: Vec<LimitWindow>,
+}
+
+/// Codes for password resets. They count towards the same limits per email address as activation codes.
+#[derive(Object)]
+#[oai(rename = "ResetPolicy")]
+struct ResetPolicy {
+    /// The possible code lengths in digits: by default, and while many codes are guessed.
+    lengths: Vec<u8>,
+    /// Counted from when a mail server accepted the mail.
+    lifetime: i64,
+    longest_lifetime: i64,
+    attempts: u8,
+    /// After this many wrong reset codes for an email address, its next reset codes are longer.
+    longer_after: u32,
+    /// Limit for all clients together in one day. When it is reached, all new reset codes are longer.
+    by_everybody: LimitByLength,
+    guess_bound: GuessBound,
+}
+
+/// Limits on wrong activation codes.
+#[derive(Object)]
+#[oai(rename = "WrongCodes")]
+struct WrongCodeLimits {
+    per_registration: u32,
+    /// After this many wrong codes of one length, the email address gets longer codes; if there are none, no codes at
+    /// all. At the longest length, only the number of codes and of attempts per code is limited.
+    #[oai(skip_serializing_if_is_none)]
+    per_address: Option<u32>,
+    /// Wrong codes are forgotten after this long without a wrong code.
+    forgotten_after: i64,
+    per_network: Vec<LimitWindow>,
+    /// Limits for all clients together in one day. When one is reached, everyone gets longer codes.
+    by_everybody: Vec<LimitByLength>,
+}
+
+/// A limit for codes of one length.
+#[derive(Object)]
+#[oai(rename = "ByLength")]
+struct LimitByLength {
+    length: u8,
+    limit: u32,
+}
+
+/// Limits on wrong passwords.
+#[derive(Object)]
+#[oai(rename = "WrongPasswords")]
+struct WrongPasswordLimits {
+    per_address_and_network: usize,
+    /// From networks from which the account has never been logged in to.
+    per_address: usize,
+    /// For all email addresses together, except accounts that have logged in from the network and email addresses for
+    /// which it requested a code in the last day.
+    per_network: Vec<LimitWindow>,
+    within: i64,
+    /// How long a successful login keeps the network exempt from limits that other networks exhaust.
+    entered_counts_for: i64,
+    /// The same for a network that requested a code for the email address.
+    asked_counts_for: i64,
+    /// Doubled with each further lockout.
+    first_lock: i64,
+    longest_lock: i64,
+}
+
+/// Sessions of a user.
+#[derive(Object)]
+#[oai(rename = "SessionPolicy")]
+struct SessionPolicy {
+    lifetime: i64,
+    /// One more session ends the oldest.
+    per_user: usize,
+}
+
+/// A sliding-window limit: at most `limit` within `seconds`.
+#[derive(Object)]
+#[oai(rename = "Window")]
+struct LimitWindow {
+    limit: usize,
+    seconds: i64,
+}
+
+/// Upper bound on an attacker's success by guessing.
+#[derive(Object)]
+#[oai(rename = "Bound")]
+struct GuessBound {
+    /// The maximum probability that an attacker who cannot read the mails activates one given email address within a
+    /// year; for resets, that the attacker takes over its account.
+    one_address_one_year: f64,
+    /// The maximum number of codes of one email address that can be requested and tried in that time.
+    codes: u32,
 }

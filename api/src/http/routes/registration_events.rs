@@ -1,4 +1,4 @@
-//! The timeline of a registration as it happens: its receipt, each time that it changes, as server-sent events.
+//! Server-sent events (SSE) of a registration: its receipt, now and each time that it changes.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -19,12 +19,12 @@ use uuid::Uuid;
 use crate::{
     app::App,
     http::{
-        caller::Caller,
-        json,
+        json::ReceiptBody,
         problem::{
             ProblemKind,
             responses::{OperationProblem, OperationProblems, operation_problems},
         },
+        request_context::RequestContext,
         server::progress::Progress,
     },
     registration::{
@@ -33,84 +33,93 @@ use crate::{
     },
 };
 
-/// Then the client comes again: nobody has a place for ever.
+/// Maximum lifetime of a stream, so that no client keeps a subscription for ever. The client then reconnects.
 const LIFETIME: Duration = Duration::from_secs(5 * 60);
 
-/// After so long without news it is said that there is none, and what time it is here: so nobody on the way takes the
-/// connection for dead, and the page knows that it hears us, and how its clock goes.
+/// A stream without a new receipt for this long sends a `still` event with the server's time. It keeps proxies from
+/// closing the connection, and tells the web app that the stream works and how far the device's clock is off.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// When a client that lost its stream comes again.
+/// Tells the client to reconnect two seconds after it has lost the stream.
 const RETRY: &str = "retry: 2000\n\n";
 
+/// The operation that streams the events.
 pub(crate) struct RegistrationEvents {
     pub(crate) app: Arc<App>,
 }
 
 #[derive(ApiResponse)]
-enum Told {
-    /// The receipt, now and each time that it changes: `event: receipt`, and its `data` the same JSON that reading it
-    /// has. When there was no news for ten seconds, `event: still` with our time in milliseconds. The stream ends after the
-    /// last receipt (`activated`, `closed`), or after five minutes: come again.
+enum EventsResponse {
+    /// The receipt, now and each time that it changes: `event: receipt` with the same JSON in `data` as the receipt
+    /// itself. After ten seconds without a change: `event: still` with the server's time in milliseconds. The stream
+    /// ends after the last receipt (`activated`, `closed`), or after five minutes; then reconnect.
     #[oai(status = 200)]
-    Events(Events),
-    /// You have the last one already (`Last-Event-ID`): do not come again.
+    Events(EventStream),
+    /// The client already has the last receipt (`Last-Event-ID`). Do not reconnect.
     #[oai(status = 204)]
-    Over,
+    Ended,
 }
 
 operation_problems! {
-    Watches: MalformedRequest, NotFound, TooManyRequests, Internal, Overloaded, Unavailable;
+    WatchProblems: MalformedRequest, NotFound, TooManyRequests, Internal, Overloaded, Unavailable;
 }
 
 #[OpenApi(prefix_path = "/v1")]
 impl RegistrationEvents {
-    /// Subscribers a receipt
+    /// Subscribe to a receipt
     ///
-    /// Who knows the id may watch it, by server-sent events. They tell nothing that reading the receipt again and again
-    /// would not.
+    /// Streams the receipt as server-sent events. Requires no credentials but the id. The events contain nothing that
+    /// reading the receipt repeatedly would not return.
     #[oai(path = "/registrations/:id/events", method = "get", operation_id = "watch_registration")]
     async fn watch(
         &self,
-        caller: Caller,
+        context: RequestContext,
         progress: Progress,
         id: Path<Uuid>,
-        /// What the client saw last.
+        /// The id of the last event that the client received.
         #[oai(name = "Last-Event-ID")]
-        last: Header<Option<String>>,
-    ) -> Result<Told, OperationProblem<Watches>> {
+        last_event_id: Header<Option<String>>,
+    ) -> Result<EventsResponse, OperationProblem<WatchProblems>> {
         let receipt = receipt::read(&self.app, id.0).await?;
-        if receipt.status.is_last() && last.0.is_some_and(|last| last == Event::of(receipt.clone()).id) {
-            return Ok(Told::Over);
+        if receipt.status.is_last() && last_event_id.0.is_some_and(|id| id == ReceiptEvent::new(receipt.clone()).id) {
+            return Ok(EventsResponse::Ended);
         }
-        let watcher = self.app.subscribers.join(receipt, caller.network)?;
-        Ok(Told::Events(Events(Body::from_bytes_stream(tell(watcher, progress)))))
+        let subscription = self.app.subscribers.join(receipt, context.network)?;
+        let body = Body::from_bytes_stream(event_stream(subscription, progress));
+        Ok(EventsResponse::Events(EventStream(body)))
     }
 }
 
-/// What one client is told, piece by piece.
-struct Telling {
-    watcher: Subscription,
-    begun: bool,
-    over: bool,
-}
-
-fn tell(watcher: Subscription, progress: Progress) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    let (pieces, told) = mpsc::channel(1);
-    // Not in the body: who takes nothing never has it asked for more, and would have a place for ever.
-    tokio::spawn(Telling { watcher, begun: false, over: false }.run(pieces));
-    stream::unfold((told, progress), async |(mut told, progress)| {
-        let piece = told.recv().await?;
-        progress.made();
-        Some((Ok(piece), (told, progress)))
+/// The events for one subscription, each recorded as progress of the connection when it is sent.
+fn event_stream(
+    subscription: Subscription,
+    progress: Progress,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let (sender, receiver) = mpsc::channel(1);
+    // A task holds the subscription, not the body: the body of a client that does not read is never polled, so its
+    // lifetime would never end.
+    tokio::spawn(EventSource { subscription, has_begun: false, has_ended: false }.run(sender));
+    stream::unfold((receiver, progress), async |(mut receiver, progress)| {
+        let event = receiver.recv().await?;
+        progress.record();
+        Some((Ok(event), (receiver, progress)))
     })
 }
 
-impl Telling {
-    async fn run(mut self, pieces: mpsc::Sender<Bytes>) {
-        let telling = async {
-            while let Some(piece) = self.next().await {
-                if pieces.send(piece).await.is_err() {
+/// Produces the events of one stream.
+struct EventSource {
+    subscription: Subscription,
+    has_begun: bool,
+    /// The last receipt has been sent.
+    has_ended: bool,
+}
+
+impl EventSource {
+    /// Sends events until the last receipt, the end of `LIFETIME` or the client's disconnect.
+    async fn run(mut self, sender: mpsc::Sender<Bytes>) {
+        let send_all = async {
+            while let Some(event) = self.next().await {
+                if sender.send(event).await.is_err() {
                     break;
                 }
             }
@@ -118,76 +127,78 @@ impl Telling {
         tokio::select! {
             biased;
             () = tokio::time::sleep(LIFETIME) => {}
-            () = pieces.closed() => {}
-            () = telling => {}
+            () = sender.closed() => {}
+            () = send_all => {}
         }
     }
 
     async fn next(&mut self) -> Option<Bytes> {
-        if self.over {
+        if self.has_ended {
             return None;
         }
-        if !std::mem::replace(&mut self.begun, true) {
-            return Some(format!("{RETRY}{}", self.event()).into());
+        if !std::mem::replace(&mut self.has_begun, true) {
+            return Some(format!("{RETRY}{}", self.receipt_event()).into());
         }
         tokio::select! {
             biased;
-            changed = self.watcher.news.changed() => changed.ok().map(|()| self.event().into()),
-            () = tokio::time::sleep(KEEP_ALIVE) => Some(still().into()),
+            changed = self.subscription.news.changed() => changed.ok().map(|()| self.receipt_event().into()),
+            () = tokio::time::sleep(KEEP_ALIVE) => Some(keep_alive_event().into()),
         }
     }
 
-    fn event(&mut self) -> String {
-        let receipt = self.watcher.news.borrow_and_update().clone();
-        self.over = receipt.status.is_last();
-        let Event { id, data } = Event::of(receipt);
+    fn receipt_event(&mut self) -> String {
+        let receipt = self.subscription.news.borrow_and_update().clone();
+        self.has_ended = receipt.status.is_last();
+        let ReceiptEvent { id, data } = ReceiptEvent::new(receipt);
         format!("id: {id}\nevent: receipt\ndata: {data}\n\n")
     }
 }
 
-fn still() -> String {
-    #[expect(clippy::disallowed_methods, reason = "the same clock that the `Date` of any answer has")]
+fn keep_alive_event() -> String {
+    #[expect(clippy::disallowed_methods, reason = "the same clock as in the `Date` header of responses")]
     let now = std::time::SystemTime::now();
     let millis = now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis());
     format!("event: still\ndata: {millis}\n\n")
 }
 
-struct Event {
-    /// Of equal receipts the same, whichever process tells them.
+struct ReceiptEvent {
+    /// A hash of the receipt: equal receipts have equal ids, in every API process.
     id: String,
     data: String,
 }
 
-impl Event {
-    fn of(receipt: Receipt) -> Self {
-        let data = json::Receipt::from(receipt).to_json_string();
+impl ReceiptEvent {
+    fn new(receipt: Receipt) -> Self {
+        let data = ReceiptBody::from(receipt).to_json_string();
         let id = Sha256::digest(data.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Self { id, data }
     }
 }
 
-struct Events(Body);
+/// A response body of server-sent events.
+struct EventStream(Body);
 
-impl IntoResponse for Events {
+impl IntoResponse for EventStream {
     fn into_response(self) -> Response {
-        // Some proxies would collect it first.
+        // Asks proxies (nginx) not to buffer the response.
         Response::builder().content_type(Self::CONTENT_TYPE).header("x-accel-buffering", "no").body(self.0)
     }
 }
 
-impl Payload for Events {
+impl Payload for EventStream {
     const CONTENT_TYPE: &'static str = "text/event-stream";
 
     fn schema_ref() -> MetaSchemaRef {
-        let items = Some(Box::new(json::Receipt::schema_ref()));
+        let items = Some(Box::new(ReceiptBody::schema_ref()));
         MetaSchemaRef::Inline(Box::new(MetaSchema { items, ..MetaSchema::new_with_format("array", "event-stream") }))
     }
 
     fn register(registry: &mut Registry) {
-        json::Receipt::register(registry);
+        ReceiptBody::register(registry);
     }
 }
 
+/// The progress of the request's connection, which the server attached to the request.
 impl<'a> FromRequest<'a> for Progress {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
         Ok(request.extensions().get::<Self>().cloned().unwrap_or_default())

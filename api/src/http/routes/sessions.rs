@@ -1,4 +1,4 @@
-//! Sessions over HTTP: a password becomes a token, and a token says who somebody is.
+//! Routes for sessions and the account they belong to: log in, log out, read and delete the account.
 
 use std::sync::Arc;
 
@@ -9,73 +9,84 @@ use crate::{
     app::App,
     http::{
         bearer::Bearer,
-        caller::Caller,
-        json,
+        json::{SessionBody, UserBody},
         problem::{
             ProblemKind,
             responses::{OperationProblem, OperationProblems, operation_problems},
         },
+        request_context::RequestContext,
         routes::users::{Basic, credentials},
     },
 };
 
+/// The operations that begin, use and end sessions.
 pub(crate) struct Sessions {
     pub(crate) app: Arc<App>,
 }
 
 #[derive(ApiResponse)]
 enum LoggedOut {
-    /// The token is dead.
+    /// The session has ended, and its token is invalid.
     #[oai(status = 204)]
     Done,
 }
 
 #[derive(ApiResponse)]
-enum Erased {
-    /// The account is gone, and with it everything that named its owner.
+enum AccountDeleted {
+    /// The account and everything that identifies its owner were deleted.
     #[oai(status = 204)]
     Done,
 }
 
 operation_problems! {
-    LogsIn: Unauthenticated, NotActivated, TooManyRequests, Internal, Overloaded, Unavailable;
-    HasToken: Unauthenticated, Internal, Unavailable;
+    LoginProblems: Unauthenticated, NotActivated, TooManyRequests, Internal, Overloaded, Unavailable;
+    SessionProblems: Unauthenticated, Internal, Unavailable;
 }
 
 #[OpenApi(prefix_path = "/v1/users")]
 impl Sessions {
     /// Log in
     ///
-    /// Address and password of an account become a token. Authorize first, with both; then with the token. A user has
-    /// at most five sessions: one more ends the oldest.
+    /// Returns a token for the email address and the password of an account. Authorize with both (Basic) first, then
+    /// with the token (Bearer). A user has at most five sessions: one more ends the oldest.
     #[oai(path = "/login", method = "post", operation_id = "log_in")]
-    async fn log_in(&self, caller: Caller, basic: Basic) -> Result<Json<json::Session>, OperationProblem<LogsIn>> {
-        let credentials = credentials(basic, None, caller)?;
+    async fn log_in(
+        &self,
+        context: RequestContext,
+        basic: Basic,
+    ) -> Result<Json<SessionBody>, OperationProblem<LoginProblems>> {
+        let credentials = credentials(basic, None, context)?;
         Ok(Json(login::log_in(&self.app, &credentials).await?.into()))
     }
 
-    /// See whose token it is
+    /// Read the account
+    ///
+    /// Returns the user that the token belongs to.
     #[oai(path = "/me", method = "get", operation_id = "read_me")]
-    async fn me(&self, Bearer(token): Bearer) -> Result<Json<json::User>, OperationProblem<HasToken>> {
-        Ok(Json(session::who(&self.app, &token).await?.into()))
+    async fn me(&self, Bearer(token): Bearer) -> Result<Json<UserBody>, OperationProblem<SessionProblems>> {
+        Ok(Json(session::user(&self.app, &token).await?.into()))
     }
 
     /// Log out
     ///
-    /// Ends this session at once; others of the same user stay.
+    /// Ends this session immediately. Other sessions of the user continue.
     #[oai(path = "/logout", method = "post", operation_id = "log_out")]
-    async fn log_out(&self, Bearer(token): Bearer) -> Result<LoggedOut, OperationProblem<HasToken>> {
+    async fn log_out(&self, Bearer(token): Bearer) -> Result<LoggedOut, OperationProblem<SessionProblems>> {
         session::log_out(&self.app, &token).await?;
         Ok(LoggedOut::Done)
     }
 
-    /// Erase the account
+    /// Delete the account
     ///
-    /// User, sessions and all registrations of the address are gone when this is answered, and what was still to be
-    /// mailed is not mailed. The address is free.
+    /// Deletes the user, its sessions and all registrations of the email address before the response is sent. Mails
+    /// that have not been sent yet are not sent. The email address may be registered again.
     #[oai(path = "/me", method = "delete", operation_id = "erase_me")]
-    async fn erase(&self, caller: Caller, Bearer(token): Bearer) -> Result<Erased, OperationProblem<HasToken>> {
-        delete_account::erase(&self.app, &token, &caller.traceparent()).await?;
-        Ok(Erased::Done)
+    async fn delete(
+        &self,
+        context: RequestContext,
+        Bearer(token): Bearer,
+    ) -> Result<AccountDeleted, OperationProblem<SessionProblems>> {
+        delete_account::delete(&self.app, &token, &context.traceparent()).await?;
+        Ok(AccountDeleted::Done)
     }
 }

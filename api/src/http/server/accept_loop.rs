@@ -1,4 +1,4 @@
-//! Takes connections, as many as there are places for, until told to stop.
+//! The accept loop: accepts connections up to the connection limit, and drains them at shutdown.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,80 +14,96 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::http::server::{
-    connection::{self, Peer},
+    connection::{self, ConnectionInfo},
     connection_limit::ConnectionLimit,
     tls::Tls,
 };
 
-/// After an error: no file descriptors are left, most likely, and asking again at once would only spin.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Pause after a failed `accept`. The process has most likely run out of file descriptors, and an immediate retry would
+/// only spin.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// What every connection leads to.
+/// How much earlier than the process the connections have to end.
+const DRAIN_MARGIN: Duration = Duration::from_secs(2);
+
+/// What every connection is served with.
 pub(crate) struct Server<E> {
     pub(crate) endpoint: Arc<E>,
-    pub(crate) places: ConnectionLimit,
+    pub(crate) connection_limit: ConnectionLimit,
+    /// `None`: plain HTTP.
     pub(crate) tls: Option<Tls>,
-    /// How many connections there are.
-    pub(crate) open: Arc<Number>,
+    /// Metric: the number of open connections.
+    pub(crate) open_connections: Arc<Number>,
 }
 
-pub(crate) async fn run<E: Endpoint + 'static>(listener: TcpListener, house: Server<E>, stop: CancellationToken) {
-    let (mut connections, mut failing) = (JoinSet::new(), false);
+/// Accepts connections until `stop` is cancelled, then serves the accept backlog and waits for the open connections.
+///
+/// Returns after at most `DRAIN` minus two seconds; connections that are still open then are closed.
+pub(crate) async fn run<E: Endpoint + 'static>(listener: TcpListener, server: Server<E>, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
+    let mut is_failing = false;
     loop {
-        // Without a place nobody is let in: the others wait in the kernel's queue.
-        let next = async { (house.places.free().await, listener.accept().await) };
-        let (place, accepted) = tokio::select! {
+        // Accepts only with a permit: while the limit is reached, further clients wait in the kernel's accept queue.
+        let next = async { (server.connection_limit.acquire().await, listener.accept().await) };
+        let (permit, accepted) = tokio::select! {
             next = next => next,
             Some(_) = connections.join_next() => continue,
             () = stop.cancelled() => break,
         };
-        match (place, accepted) {
-            (Some(place), Ok(client)) => {
-                failing = false;
-                house.let_in(&mut connections, place, client, &stop);
+        match (permit, accepted) {
+            (Some(permit), Ok((stream, remote))) => {
+                is_failing = false;
+                server.spawn_connection(&mut connections, permit, stream, remote, &stop);
             }
             (_, Err(error)) => {
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(%error, "cannot accept connections");
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::warn!(%error, "cannot accept connections; retrying");
                 }
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
             (None, _) => break,
         }
     }
-    for client in who_knocked(listener) {
-        let Some(place) = house.places.free().now_or_never().flatten() else { break };
-        house.let_in(&mut connections, place, client, &stop);
+    for (stream, remote) in drain_accept_backlog(listener) {
+        let Some(permit) = server.connection_limit.acquire().now_or_never().flatten() else { break };
+        server.spawn_connection(&mut connections, permit, stream, remote, &stop);
     }
-    let finished = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN.saturating_sub(Duration::from_secs(2)), finished).await.is_err() {
-        tracing::warn!(connections = connections.len(), "cut off: they did not finish in time");
+    let all_closed = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN.saturating_sub(DRAIN_MARGIN), all_closed).await.is_err() {
+        tracing::warn!(connections = connections.len(), "drain timed out; closing the remaining connections");
         connections.shutdown().await;
     }
 }
 
 impl<E: Endpoint + 'static> Server<E> {
-    fn let_in(
+    /// Serves one accepted connection in a task of its own, or closes it if its network has too many connections.
+    fn spawn_connection(
         &self,
         connections: &mut JoinSet<()>,
-        place: OwnedSemaphorePermit,
-        (stream, remote): (TcpStream, SocketAddr),
+        permit: OwnedSemaphorePermit,
+        stream: TcpStream,
+        remote: SocketAddr,
         stop: &CancellationToken,
     ) {
-        let Some(place) = self.places.give(place, remote.ip()) else { return };
-        let (endpoint, tls, stop) = (Arc::clone(&self.endpoint), self.tls.clone(), stop.clone());
-        let open = self.open.hold();
+        let Some(permit) = self.connection_limit.admit(permit, remote.ip()) else { return };
+        let open_connection = self.open_connections.hold();
+        let endpoint = Arc::clone(&self.endpoint);
+        let tls = self.tls.clone();
+        let stop = stop.clone();
         connections.spawn(async move {
-            let (_place, _open) = (place, open);
-            // Whoever goes away before it has begun is of no interest.
-            let _ = talk(stream, remote, endpoint, tls, stop).await;
+            // Both are held until the connection ends.
+            let _permit = permit;
+            let _open_connection = open_connection;
+            // An error here means that the client left before its first request: nothing to report.
+            let _ = serve_connection(stream, remote, endpoint, tls, stop).await;
         });
     }
 }
 
-/// The last ones: the kernel let them in already, and would throw them out, unheard, with the end of the listener.
-/// Asked without the runtime, which has not heard of the latest.
-fn who_knocked(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+/// Accepts the connections that the kernel has already established. It would reset them when the listener is closed.
+///
+/// Uses the blocking socket instead of the runtime, whose readiness event may not have arrived yet.
+fn drain_accept_backlog(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
     let listener = listener.into_std();
     std::iter::from_fn(move || {
         let (stream, remote) = listener.as_ref().ok()?.accept().ok()?;
@@ -96,7 +112,7 @@ fn who_knocked(listener: TcpListener) -> impl Iterator<Item = (TcpStream, Socket
     })
 }
 
-async fn talk<E: Endpoint + 'static>(
+async fn serve_connection<E: Endpoint + 'static>(
     stream: TcpStream,
     remote: SocketAddr,
     endpoint: Arc<E>,
@@ -104,19 +120,19 @@ async fn talk<E: Endpoint + 'static>(
     stop: CancellationToken,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let peer = |scheme| Ok::<_, io::Error>(Peer { local: stream.local_addr()?, remote, scheme });
+    let local = stream.local_addr()?;
     match tls {
         None => {
-            let peer = peer(Scheme::HTTP)?;
-            connection::serve(stream, peer, endpoint, stop).await;
+            let info = ConnectionInfo { local, remote, scheme: Scheme::HTTP };
+            connection::serve(stream, info, endpoint, stop).await;
         }
         Some(tls) => {
-            let peer = peer(Scheme::HTTPS)?;
+            let info = ConnectionInfo { local, remote, scheme: Scheme::HTTPS };
             let stream = tokio::select! {
                 stream = tls.accept(stream) => stream?,
-                () = connection::last_call(&stop) => return Ok(()),
+                () = connection::stop_grace_elapsed(&stop) => return Ok(()),
             };
-            connection::serve(stream, peer, endpoint, stop).await;
+            connection::serve(stream, info, endpoint, stop).await;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its end: HTTP/1.1 or HTTP/2, within limits.
+//! Serves one connection, HTTP/1.1 or HTTP/2, within limits on time and memory.
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -17,79 +17,85 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::http::server::progress::Progress;
 
-/// From the first byte of a request to the end of its head, and from a connection's beginning (or the end
-/// of an answer, with HTTP/1.1) to the next head.
+/// Maximum time from the first byte of a request to the end of its head, and from the start of the connection (with
+/// HTTP/1.1 also from the end of a response) to the end of the next head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For a connection on which no request comes, no answer goes and no large part of one leaves. Longer than
-/// the edge may take with a request (its body, then its answer: 10 s each).
-const SILENCE: Duration = Duration::from_secs(30);
+/// Maximum time without progress: no request arrives, no response starts and no large part of one is sent. Longer than
+/// the request middleware may take for one request (10 s for its body, then 10 s for its response).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long after `stop` a connection takes requests: what a client was sending at that moment would else be lost,
-/// and nobody would know what came of it. With HTTP/1.1 the answer says that it was the last one.
-const LAST_CALL: Duration = Duration::from_secs(1);
+/// How long after `stop` a connection still takes requests. A request that a client is sending at that moment would
+/// otherwise be lost without the client knowing its outcome. With HTTP/1.1, the response carries `Connection: close`.
+const STOP_GRACE: Duration = Duration::from_secs(1);
 
-/// How long a connection that is told to end has for that once nothing is in hand.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a connection may take to close once its last request has been completed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// Requests at once on one HTTP/2 connection.
+/// Maximum number of concurrent requests on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
 
-/// Who talks to whom, and how.
+/// Addresses and scheme of a connection.
 #[derive(Clone)]
-pub(crate) struct Peer {
+pub(crate) struct ConnectionInfo {
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) scheme: Scheme,
 }
 
-pub(crate) async fn last_call(stop: &CancellationToken) {
+/// Returns when `stop` has been cancelled and connections no longer take requests.
+pub(crate) async fn stop_grace_elapsed(stop: &CancellationToken) {
     stop.cancelled().await;
-    tokio::time::sleep(LAST_CALL).await;
+    tokio::time::sleep(STOP_GRACE).await;
 }
 
-/// Returns when the connection is over. After `stop` that is when the requests in hand are answered.
-pub(crate) async fn serve<I, E>(stream: I, peer: Peer, endpoint: Arc<E>, stop: CancellationToken)
+/// Serves requests until the connection ends. After `stop`, it ends when the requests in flight are completed.
+pub(crate) async fn serve<I, E>(stream: I, info: ConnectionInfo, endpoint: Arc<E>, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     E: Endpoint + 'static,
 {
-    let (progress, requests) = (Progress::default(), TaskTracker::new());
+    let progress = Progress::default();
+    let requests = TaskTracker::new();
     let service = service_fn(|mut request: http::Request<Incoming>| {
-        progress.made();
-        // What is answered bit by bit makes progress by itself.
+        progress.record();
+        // For streaming responses, which record progress themselves.
         request.extensions_mut().insert(progress.clone());
-        let (endpoint, progress, in_hand) = (Arc::clone(&endpoint), progress.clone(), requests.token());
-        let (stop, has_last_words) = (stop.clone(), request.version() < Version::HTTP_2);
-        let Peer { local, remote, scheme } = peer.clone();
-        let (local, remote) = (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(remote)));
+        let endpoint = Arc::clone(&endpoint);
+        let progress = progress.clone();
+        let in_flight = requests.token();
+        let stop = stop.clone();
+        let is_http1 = request.version() < Version::HTTP_2;
+        let ConnectionInfo { local, remote, scheme } = info.clone();
+        let local = LocalAddr(Addr::SocketAddr(local));
+        let remote = RemoteAddr(Addr::SocketAddr(remote));
         async move {
             let mut response = endpoint.get_response((request, local, remote, scheme).into()).await;
-            if has_last_words && stop.is_cancelled() {
+            if is_http1 && stop.is_cancelled() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            progress.made();
-            drop(in_hand);
+            progress.record();
+            drop(in_flight);
             Ok::<http::Response<_>, Infallible>(response.into())
         }
     });
     let builder = builder();
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(progress.watch(stream)), service));
-    // How a client misbehaves, or goes away, is its own affair: no error is of interest.
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(progress.wrap(stream)), service));
+    // Errors of the connection are not reported: they only say that the client misbehaved or disconnected.
     tokio::select! {
         _ = &mut connection => return,
-        () = progress.ceases(HEAD_TIMEOUT, SILENCE) => {}
-        () = last_call(&stop) => {}
+        () = progress.stalled(HEAD_TIMEOUT, IDLE_TIMEOUT) => {}
+        () = stop_grace_elapsed(&stop) => {}
     }
     connection.as_mut().graceful_shutdown();
     requests.close();
-    let end = async {
+    let force_close = async {
         requests.wait().await;
-        progress.ceases(LAST_WORDS, LAST_WORDS).await;
+        progress.stalled(CLOSE_TIMEOUT, CLOSE_TIMEOUT).await;
     };
-    tokio::select! { _ = connection => {}, () = end => {} }
+    tokio::select! { _ = connection => {}, () = force_close => {} }
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -102,11 +108,11 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .max_concurrent_streams(MAX_STREAMS)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(100)
-        // A body is 16 KiB at most.
+        // Enough for whole request bodies, which have at most 16 KiB.
         .initial_stream_window_size(64 * 1024)
         .initial_connection_window_size(256 * 1024)
         .max_send_buf_size(64 * 1024)
-        // Finds out who has gone; who merely answers pings is silent all the same.
+        // Detects clients that have gone. Answered pings are no progress: the idle timeout applies all the same.
         .keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(10));
     builder

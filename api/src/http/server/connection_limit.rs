@@ -1,4 +1,4 @@
-//! How many connections there may be, and how many of them one network may have.
+//! Limits the number of open connections, in total and per client network.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -10,67 +10,72 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::network::Network;
 
+/// The connection limit of the server.
 pub(crate) struct ConnectionLimit {
-    free: Arc<Semaphore>,
-    taken: Taken,
-    most_for_one: usize,
-    /// Whether the address is that of a client. Those behind a proxy cannot be told apart here.
-    counts: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    semaphore: Arc<Semaphore>,
+    per_network: NetworkConnections,
+    max_per_network: usize,
+    /// Whether the limit per network applies to an address. Not for proxies, whose clients look alike here.
+    is_limited: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 
-/// What each network has. Those that have nothing are not in it.
+/// Open connections by network. Networks without a connection have no entry.
 #[derive(Clone, Default)]
-struct Taken(Arc<Mutex<HashMap<Network, NetworkCount>>>);
+struct NetworkConnections(Arc<Mutex<HashMap<Network, NetworkCount>>>);
 
 #[derive(Default)]
 struct NetworkCount {
-    places: usize,
-    /// Once, not each time that a place goes and is taken again.
+    connections: usize,
+    /// Rejections are logged once, not each time that a connection of the network ends and another takes its place.
     is_logged: bool,
 }
 
-/// One place, until it is dropped.
+/// The right to keep one connection open. Dropping it releases the connection's share of both limits.
+#[must_use = "dropping the permit frees the connection's place"]
 pub(crate) struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
-    of: Option<(Network, Taken)>,
+    counted_for: Option<(Network, NetworkConnections)>,
 }
 
 impl ConnectionLimit {
-    /// A quarter of them for one network.
-    pub(crate) fn new(all: usize, counts: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+    /// Allows `max` connections, a quarter of them for one network.
+    pub(crate) fn new(max: usize, is_limited: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
         Self {
-            free: Arc::new(Semaphore::new(all)),
-            taken: Taken::default(),
-            most_for_one: (all / 4).max(1),
-            counts: Box::new(counts),
+            semaphore: Arc::new(Semaphore::new(max)),
+            per_network: NetworkConnections::default(),
+            max_per_network: (max / 4).max(1),
+            is_limited: Box::new(is_limited),
         }
     }
 
-    /// Waits until there is one. Nobody closes the semaphore.
-    pub(crate) async fn free(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.free).acquire_owned().await.ok()
+    /// Waits until the total limit allows one more connection. Never `None`: the semaphore is never closed.
+    pub(crate) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.semaphore).acquire_owned().await.ok()
     }
 
-    /// Gives a free place to a client, unless its network has its share already.
-    pub(crate) fn give(&self, permit: OwnedSemaphorePermit, client: IpAddr) -> Option<ConnectionPermit> {
-        if !(self.counts)(client) {
-            return Some(ConnectionPermit { _permit: permit, of: None });
+    /// Turns a permit into that of a client's connection. `None` if the client's network has reached its limit.
+    pub(crate) fn admit(&self, permit: OwnedSemaphorePermit, client: IpAddr) -> Option<ConnectionPermit> {
+        if !(self.is_limited)(client) {
+            return Some(ConnectionPermit { _permit: permit, counted_for: None });
         }
         let network = Network::of(client);
-        let mut taken = self.taken.lock();
-        let share = taken.entry(network).or_default();
-        if share.places == self.most_for_one {
-            if !std::mem::replace(&mut share.is_logged, true) {
-                tracing::warn!(share.places, "one network has as many connections as it may, and gets no more");
+        let mut counts = self.per_network.lock();
+        let count = counts.entry(network).or_default();
+        if count.connections == self.max_per_network {
+            if !std::mem::replace(&mut count.is_logged, true) {
+                tracing::warn!(
+                    count.connections,
+                    "connection limit of one network reached; closing its new connections"
+                );
             }
             return None;
         }
-        share.places += 1;
-        Some(ConnectionPermit { _permit: permit, of: Some((network, self.taken.clone())) })
+        count.connections += 1;
+        Some(ConnectionPermit { _permit: permit, counted_for: Some((network, self.per_network.clone())) })
     }
 }
 
-impl Taken {
+impl NetworkConnections {
     fn lock(&self) -> MutexGuard<'_, HashMap<Network, NetworkCount>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,11 +83,11 @@ impl Taken {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let Some((network, taken)) = self.of.take() else { return };
-        if let Entry::Occupied(mut share) = taken.lock().entry(network) {
-            share.get_mut().places -= 1;
-            if share.get().places == 0 {
-                share.remove();
+        let Some((network, per_network)) = self.counted_for.take() else { return };
+        if let Entry::Occupied(mut count) = per_network.lock().entry(network) {
+            count.get_mut().connections -= 1;
+            if count.get().connections == 0 {
+                count.remove();
             }
         }
     }
@@ -96,40 +101,40 @@ mod tests {
         address.parse().unwrap()
     }
 
-    async fn come(places: &ConnectionLimit, address: &str) -> Option<ConnectionPermit> {
-        places.give(places.free().await.unwrap(), ip(address))
+    async fn connect(limit: &ConnectionLimit, address: &str) -> Option<ConnectionPermit> {
+        limit.admit(limit.acquire().await.unwrap(), ip(address))
     }
 
     #[tokio::test]
-    async fn one_network_has_a_quarter_of_the_places_and_gets_them_back() {
-        let places = ConnectionLimit::new(8, |_| true);
-        let first = come(&places, "2001:db8:1:2::1").await.unwrap();
-        let second = come(&places, "2001:db8:1:2:ffff::2").await.unwrap();
-        assert!(come(&places, "2001:db8:1:2::3").await.is_none());
-        let _other = come(&places, "2001:db8:1:3::1").await.unwrap();
+    async fn one_network_gets_a_quarter_of_the_connections() {
+        let limit = ConnectionLimit::new(8, |_| true);
+        let first = connect(&limit, "2001:db8:1:2::1").await.unwrap();
+        let second = connect(&limit, "2001:db8:1:2:ffff::2").await.unwrap();
+        assert!(connect(&limit, "2001:db8:1:2::3").await.is_none());
+        let _other = connect(&limit, "2001:db8:1:3::1").await.unwrap();
         drop(first);
-        let third = come(&places, "2001:db8:1:2::3").await.unwrap();
-        assert!(come(&places, "2001:db8:1:2::1").await.is_none());
+        let third = connect(&limit, "2001:db8:1:2::3").await.unwrap();
+        assert!(connect(&limit, "2001:db8:1:2::1").await.is_none());
         drop((second, third));
-        assert_eq!(places.taken.lock().len(), 1, "who has none is forgotten");
-        assert_eq!(places.free.available_permits(), 7);
+        assert_eq!(limit.per_network.lock().len(), 1, "networks without connections are removed");
+        assert_eq!(limit.semaphore.available_permits(), 7);
     }
 
     #[tokio::test]
-    async fn a_proxy_may_have_them_all() {
-        let places = ConnectionLimit::new(4, |address| address != ip("10.0.0.1"));
-        let mut taken = vec![];
+    async fn proxy_may_use_all_connections() {
+        let limit = ConnectionLimit::new(4, |address| address != ip("10.0.0.1"));
+        let mut permits = vec![];
         for _ in 0..4 {
-            taken.push(come(&places, "10.0.0.1").await.unwrap());
+            permits.push(connect(&limit, "10.0.0.1").await.unwrap());
         }
-        assert_eq!(places.free.available_permits(), 0);
+        assert_eq!(limit.semaphore.available_permits(), 0);
     }
 
     #[tokio::test]
-    async fn there_is_always_one_for_a_network() {
-        let places = ConnectionLimit::new(1, |_| true);
-        let only = come(&places, "203.0.113.7").await.unwrap();
+    async fn every_network_may_have_one_connection() {
+        let limit = ConnectionLimit::new(1, |_| true);
+        let only = connect(&limit, "203.0.113.7").await.unwrap();
         drop(only);
-        assert!(come(&places, "203.0.113.8").await.is_some());
+        assert!(connect(&limit, "203.0.113.8").await.is_some());
     }
 }

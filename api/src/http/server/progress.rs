@@ -1,4 +1,6 @@
-//! Whether anything is still getting on with a connection: requests that come and are answered, bytes that leave.
+//! Tracks the progress of a connection, so that a stalled one can be closed.
+//!
+//! Progress is a request that arrives, a response that starts, and each 64 KiB that are sent.
 
 use std::{
     io::{self, IoSlice},
@@ -13,44 +15,48 @@ use tokio::{
     sync::Notify,
 };
 
-/// A client that takes less than this at a time is not getting on with it.
+/// This many sent bytes count as progress. Fewer do not: a client could keep a connection open by reading byte by byte.
 const STEP_BYTES: usize = 64 * 1024;
 
+/// Progress of one connection. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Progress(Arc<Notify>);
 
 impl Progress {
-    pub(crate) fn made(&self) {
+    /// Records that the connection made progress.
+    pub(crate) fn record(&self) {
         self.0.notify_one();
     }
 
-    /// Waits until none is made: not within `first` from now, or not within `then` after any.
-    pub(crate) async fn ceases(&self, first: Duration, then: Duration) {
-        let mut patience = first;
-        while tokio::time::timeout(patience, self.0.notified()).await.is_ok() {
-            patience = then;
+    /// Returns when no progress was made for `first` from now, or for `then` after the last progress.
+    pub(crate) async fn stalled(&self, first: Duration, then: Duration) {
+        let mut timeout = first;
+        while tokio::time::timeout(timeout, self.0.notified()).await.is_ok() {
+            timeout = then;
         }
     }
 
-    /// The same stream, whose writing counts. Its reading does not: bytes are cheap to send.
-    pub(crate) fn watch<I>(&self, stream: I) -> ProgressStream<I> {
+    /// Wraps a stream so that writes are recorded. Reads are not: sending bytes costs a client nothing.
+    pub(crate) fn wrap<I>(&self, stream: I) -> ProgressStream<I> {
         ProgressStream { stream, progress: self.clone(), written: 0 }
     }
 }
 
+/// A stream whose writes are recorded as progress.
 pub(crate) struct ProgressStream<I> {
     stream: I,
     progress: Progress,
+    /// Bytes written since progress was last recorded.
     written: usize,
 }
 
 impl<I> ProgressStream<I> {
-    fn count(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn record_write(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = outcome {
             self.written += bytes;
             if self.written >= STEP_BYTES {
                 self.written = 0;
-                self.progress.made();
+                self.progress.record();
             }
         }
         outcome
@@ -66,7 +72,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for ProgressStream<I> {
 impl<I: AsyncWrite + Unpin> AsyncWrite for ProgressStream<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.count(outcome)
+        self.record_write(outcome)
     }
 
     fn poll_write_vectored(
@@ -75,7 +81,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for ProgressStream<I> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.count(outcome)
+        self.record_write(outcome)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,4 +1,4 @@
-//! TLS by files, which may be replaced while it runs.
+//! TLS with a certificate and a key from files, which are reloaded when they change.
 
 use std::{convert::Infallible, io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -13,91 +13,96 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often the files are looked at. They are read, not watched: whatever way somebody replaces them,
-/// by renaming or through a link, is seen.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often the files are read. They are polled instead of watched, so that every way of replacing them is noticed, by
+/// renaming or through a symbolic link alike.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
+/// The TLS settings of the server. Clones share the current certificate.
 #[derive(Clone)]
 pub(crate) struct Tls {
-    files: Files,
+    paths: TlsPaths,
     current: watch::Sender<Arc<ServerConfig>>,
-    first: Contents,
+    /// The files as they were read at start.
+    initial: PemFiles,
 }
 
 #[derive(Clone)]
-struct Files {
+struct TlsPaths {
     certificate: PathBuf,
     key: PathBuf,
 }
 
+/// The contents of both files.
 #[derive(Clone, PartialEq, Eq)]
-struct Contents {
+struct PemFiles {
     certificate: Vec<u8>,
     key: Vec<u8>,
 }
 
 impl Tls {
-    /// Reads `TLS_CERT` and `TLS_KEY`: both, or neither.
+    /// Reads the files that `TLS_CERT` and `TLS_KEY` name. `None` if neither is set.
     pub(crate) fn load(certificate: &str, key: &str) -> Result<Option<Self>> {
-        let files = match (certificate, key) {
+        let paths = match (certificate, key) {
             ("", "") => return Ok(None),
             ("", _) => bail!("TLS_KEY is set and TLS_CERT is not: set both or neither"),
             (_, "") => bail!("TLS_CERT is set and TLS_KEY is not: set both or neither"),
-            _ => Files { certificate: certificate.into(), key: key.into() },
+            _ => TlsPaths { certificate: certificate.into(), key: key.into() },
         };
-        let first = files.read()?;
-        let current = watch::Sender::new(Arc::new(first.config()?));
-        Ok(Some(Self { files, current, first }))
+        let initial = paths.read()?;
+        let current = watch::Sender::new(Arc::new(initial.server_config()?));
+        Ok(Some(Self { paths, current, initial }))
     }
 
-    /// The handshake, in bounded time, with the certificate of this moment.
+    /// Performs the handshake with the current certificate, within `HANDSHAKE_TIMEOUT`.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.current.borrow()));
         tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?
     }
 
-    /// Takes what the files hold whenever that changes. As long as it is of no use, what was in use stays.
-    pub(crate) async fn keep_up(&self) -> Infallible {
-        let mut seen = Ok(self.first.clone());
+    /// Reloads the certificate and the key whenever the files change. While the files cannot be used, the current
+    /// certificate stays in use.
+    pub(crate) async fn reload_on_change(&self) -> Infallible {
+        let mut last_read = Ok(self.initial.clone());
         loop {
-            tokio::time::sleep(LOOK).await;
-            let files = self.files.clone();
-            let Ok(read) = tokio::task::spawn_blocking(move || files.read()).await else { continue };
+            tokio::time::sleep(POLL_INTERVAL).await;
+            let paths = self.paths.clone();
+            let Ok(read) = tokio::task::spawn_blocking(move || paths.read()).await else { continue };
             let read = read.map_err(|error| format!("{error:#}"));
-            if read == seen {
+            if read == last_read {
                 continue;
             }
-            match read.clone().and_then(|contents| contents.config().map_err(|error| format!("{error:#}"))) {
+            match read.clone().and_then(|files| files.server_config().map_err(|error| format!("{error:#}"))) {
                 Ok(config) => {
                     self.current.send_replace(Arc::new(config));
-                    tracing::info!("a new certificate is in use");
+                    tracing::info!("TLS certificate reloaded");
                 }
-                Err(error) => tracing::error!(error, "the certificate in use stays in use"),
+                Err(error) => tracing::error!(error, "cannot reload the TLS certificate; keeping the current one"),
             }
-            seen = read;
+            last_read = read;
         }
     }
 }
 
-impl Files {
-    fn read(&self) -> Result<Contents> {
+impl TlsPaths {
+    fn read(&self) -> Result<PemFiles> {
         let read = |name: &str, path: &PathBuf| {
             std::fs::read(path).with_context(|| format!("{name}: cannot read {}", path.display()))
         };
-        Ok(Contents { certificate: read("TLS_CERT", &self.certificate)?, key: read("TLS_KEY", &self.key)? })
+        Ok(PemFiles { certificate: read("TLS_CERT", &self.certificate)?, key: read("TLS_KEY", &self.key)? })
     }
 }
 
-impl Contents {
-    fn config(&self) -> Result<ServerConfig> {
+impl PemFiles {
+    fn server_config(&self) -> Result<ServerConfig> {
         let chain = CertificateDer::pem_slice_iter(&self.certificate).collect::<Result<Vec<_>, _>>();
-        let chain = chain.map_err(|error| anyhow!("TLS_CERT is not PEM: {error}"))?;
+        let chain = chain.map_err(|error| anyhow!("TLS_CERT is not a valid PEM file: {error}"))?;
         if chain.is_empty() {
-            bail!("TLS_CERT holds no certificate in PEM");
+            bail!("TLS_CERT holds no certificate in PEM format");
         }
-        // Whatever is wrong with a key is not repeated.
-        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| anyhow!("TLS_KEY holds no key in PEM"))?;
-        // The provider is named because a process that links two of them has no default one.
+        // The parser's error is dropped: it may repeat parts of the key.
+        let key =
+            PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| anyhow!("TLS_KEY holds no key in PEM format"))?;
+        // Named explicitly: a process that links two crypto providers has no default one.
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()

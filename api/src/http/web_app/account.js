@@ -1,89 +1,90 @@
-// The inside: who has a session, and how it begins and ends. The token is nowhere but here.
+// The session and the account. The token is kept in memory only.
 
 let token;
 
-// Logs in, and says why one is in.
-async function comeIn(given, why) {
-  const answer = await ask("POST", "/v1/users/login", { person: given });
-  if (!answer.ok) {
-    byId("log-in-email").value = given.email.trim();
+// Logs in, and shows the account with a status message.
+async function startSession(entered, status) {
+  const response = await request("POST", "/v1/users/login", { credentials: entered });
+  if (!response.ok) {
+    byId("log-in-email").value = entered.email.trim();
     if (currentView() !== "log-in") {
-      show("log-in");
-      announce(word("activated-log-in"));
+      showView("log-in");
+      showStatus(message("activated-log-in"));
     }
-    byId("unactivated").hidden = answer.slug !== "not-activated";
-    return refuse(answer, {}, { unauthenticated: "wrong-password", "not-activated": "not-activated" });
+    byId("unactivated").hidden = response.slug !== "not-activated";
+    return showProblem(response, {}, { unauthenticated: "wrong-password", "not-activated": "not-activated" });
   }
-  token = answer.said.token;
-  // Who is in waits for no code any more.
-  forgetCode();
-  forgetReset();
-  empty("email", "log-in-password");
-  byId("log-in-email").value = given.email.trim();
-  await showProfile(why);
+  token = response.body.token;
+  // A pending code is no longer needed.
+  discardRegistration();
+  discardReset();
+  clearInputs("email", "log-in-password");
+  byId("log-in-email").value = entered.email.trim();
+  await showAccount(status);
 }
 
-async function showProfile(why) {
-  const { ok, said, ...rest } = await ask("GET", "/v1/users/me", { token });
-  if (!ok) {
+async function showAccount(status) {
+  const response = await request("GET", "/v1/users/me", { token });
+  if (!response.ok) {
     token = undefined;
-    // Nothing is left to do in the view of the code.
+    // The code view has nothing left to do.
     if (currentView() !== "log-in") {
-      show("log-in");
-      announce(word("activated-log-in"));
+      showView("log-in");
+      showStatus(message("activated-log-in"));
     }
-    return leave("session-over", { said, ...rest });
+    return endSession("session-over", response);
   }
-  byId("profile-email").textContent = said.email;
-  const day = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short" });
-  byId("profile-since").textContent = day.format(new Date(said.activated_at));
-  show("welcome");
-  announce(word(why));
+  byId("profile-email").textContent = response.body.email;
+  const format = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short" });
+  byId("profile-since").textContent = format.format(new Date(response.body.activated_at));
+  showView("welcome");
+  showStatus(message(status));
 }
 
 const logIn = () => {
-  clearFaults(byId("log-in"));
+  clearErrors(byId("log-in"));
   byId("unactivated").hidden = true;
-  const given = { email: byId("log-in-email").value, password: byId("log-in-password").value };
-  const missing = ["email", "password"].filter((field) => !given[field].trim());
-  if (!missing.length) return comeIn(given, "signed-in");
-  showFaults(missing.map((field) => ({ field, code: "required" })), { email: "log-in-email", password: "log-in-password" });
+  const entered = { email: byId("log-in-email").value, password: byId("log-in-password").value };
+  const missing = ["email", "password"].filter((field) => !entered[field].trim());
+  if (!missing.length) return startSession(entered, "signed-in");
+  showFieldErrors(missing.map((field) => ({ field, code: "required" })), { email: "log-in-email", password: "log-in-password" });
 };
 
-// Who has not activated gets another code, and goes on from there.
+// For a login before the activation: requests a new code and shows the code view.
 const activateLater = () => whileBusy(byId("to-activate"), async () => {
-  const given = { email: byId("log-in-email").value, password: byId("log-in-password").value };
-  const answer = await ask("POST", "/v1/users/resend", { body: {}, person: given });
+  const entered = { email: byId("log-in-email").value, password: byId("log-in-password").value };
+  const response = await request("POST", "/v1/users/resend", { body: {}, credentials: entered });
   const own = { unauthenticated: "wrong-password", "already-active": "already-active", "registration-closed": "closed" };
-  if (!answer.ok) return refuse(answer, {}, own);
-  empty("log-in-password");
-  waitForCode(answer.said, given);
+  if (!response.ok) return showProblem(response, {}, own);
+  clearInputs("log-in-password");
+  enterCodeView(response.body, entered);
 });
 
-// A session that is over is over; anything else is said, and one may try again.
-function leave(why, { status, ...answer }) {
-  if (status && status !== 401 && status !== 204) return complain(excuse(answer));
-  if (!status) return complain(word("unreachable"));
+// Ends the session after a success or a 401. Any other error is shown, and the user may try again.
+function endSession(reason, response) {
+  const { status } = response;
+  if (status && status !== 401 && status !== 204) return showError(commonMessage(response));
+  if (!status) return showError(message("unreachable"));
   token = undefined;
-  if (why === "deleted") forgetAddress();
-  show(why === "deleted" && status !== 401 ? "sign-up" : "log-in");
-  const text = word(status === 401 ? "session-over" : why);
-  if (status === 401) complain(text);
-  else announce(text);
+  if (reason === "deleted") clearEmails();
+  showView(reason === "deleted" && status !== 401 ? "sign-up" : "log-in");
+  const text = message(status === 401 ? "session-over" : reason);
+  if (status === 401) showError(text);
+  else showStatus(text);
 }
 
-// Whoever sits there next does not read whose account it was.
-function forgetAddress() {
-  empty("log-in-email", "forgot-email", "reset-username");
+// The next user of the device must not see whose account it was.
+function clearEmails() {
+  clearInputs("log-in-email", "forgot-email", "reset-username");
   for (const id of ["profile-email", "code-email", "reset-email"]) byId(id).textContent = "";
 }
 
 const signOut = () => whileBusy(byId("sign-out"), async () => {
-  leave("signed-out", await ask("POST", "/v1/users/logout", { token }));
+  endSession("signed-out", await request("POST", "/v1/users/logout", { token }));
 });
 
-const erase = () => whileBusy(byId("delete-go"), async () => {
-  const answer = await ask("DELETE", "/v1/users/me", { token });
+const deleteAccount = () => whileBusy(byId("delete-go"), async () => {
+  const response = await request("DELETE", "/v1/users/me", { token });
   byId("confirm-delete").close();
-  leave("deleted", answer);
+  endSession("deleted", response);
 });

@@ -1,163 +1,165 @@
-// From an address and a password to a code, and from the code to the inside.
+// Sign-up: register, enter the code, activate.
 
-const REMEMBERED = "vestibule.registration";
+const STORAGE_KEY = "vestibule.registration";
 
-// The password is nowhere but here, and only until the code was right. Of the sign-up, its id outlives a reload.
-let person;
-let stopWatching = () => {};
-let sameRequest = {};
+// The credentials are kept in memory only, until the account is active. Only the registration id survives a reload.
+let credentials;
+let stopWatchingCode = () => {};
+let lastRequest = {};
 
-const codeMinute = minute("", "code");
-const codeBoxes = boxes(byId("boxes"), () => activate());
+const codeCountdown = countdown("", "code");
+const codeBoxes = codeInput(byId("boxes"), () => activate());
 
-// A browser may have been told to keep nothing at all.
-function remember(registration) {
+function storeRegistration(registration) {
   try {
-    if (registration) sessionStorage.setItem(REMEMBERED, registration);
-    else sessionStorage.removeItem(REMEMBERED);
+    if (registration) sessionStorage.setItem(STORAGE_KEY, registration);
+    else sessionStorage.removeItem(STORAGE_KEY);
   } catch {
-    // Then a reload begins anew.
+    // The browser forbids storage: a reload starts anew.
   }
 }
 
-function recall() {
+function storedRegistration() {
   try {
-    return sessionStorage.getItem(REMEMBERED);
+    return sessionStorage.getItem(STORAGE_KEY);
   } catch {
     return undefined;
   }
 }
 
-// The same request again, after a failure, is the same sign-up and no second mail.
-function keyOf(given) {
-  const request = `${given.email}\n${given.password}`;
-  if (sameRequest.request !== request) {
+// Retrying the same request after a failure reuses the key: it creates no second registration and no second mail.
+function idempotencyKey({ email, password }) {
+  const contents = `${email}\n${password}`;
+  if (lastRequest.contents !== contents) {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
-    sameRequest = { request, key: [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("") };
+    lastRequest = { contents, key: [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("") };
   }
-  return sameRequest.key;
+  return lastRequest.key;
 }
 
 async function signUp() {
-  clearFaults(byId("sign-up"));
-  const given = { email: byId("email").value, password: byId("password").value };
-  const answer = await ask("POST", "/v1/users", { body: given, key: keyOf(given) });
-  if (answer.slug === "idempotency-mismatch") sameRequest = {};
-  if (!answer.ok) return refuse(answer, { email: "email", password: "password" });
-  sameRequest = {};
-  empty("password");
-  waitForCode(answer.said, given);
+  clearErrors(byId("sign-up"));
+  const entered = { email: byId("email").value, password: byId("password").value };
+  const response = await request("POST", "/v1/users", { body: entered, key: idempotencyKey(entered) });
+  if (response.slug === "idempotency-mismatch") lastRequest = {};
+  if (!response.ok) return showProblem(response, { email: "email", password: "password" });
+  lastRequest = {};
+  clearInputs("password");
+  enterCodeView(response.body, entered);
 }
 
-// `given` is missing after a reload.
-function waitForCode(receipt, given) {
-  person = given;
-  remember(receipt.registration);
-  byId("again").hidden = Boolean(given);
-  byId("code-email").textContent = given ? given.email.trim() : word("code-somewhere");
-  codeBoxes.make(receipt.code_length);
+// `entered` is missing after a reload.
+function enterCodeView(receipt, entered) {
+  credentials = entered;
+  storeRegistration(receipt.registration);
+  byId("again").hidden = Boolean(entered);
+  byId("code-email").textContent = entered ? entered.email.trim() : message("code-somewhere");
+  codeBoxes.setLength(receipt.code_length);
   codeBoxes.clear();
-  clearFaults(byId("code"));
-  codeMinute.forget();
-  show("code");
-  codeMinute.set(receipt);
-  stopWatching();
-  stopWatching = watch(`/v1/registrations/${receipt.registration}`, { hasEvents: true, view: "code" }, registrationChanged);
+  clearErrors(byId("code"));
+  codeCountdown.reset();
+  showView("code");
+  codeCountdown.set(receipt);
+  stopWatchingCode();
+  const path = `/v1/registrations/${receipt.registration}`;
+  stopWatchingCode = watchReceipt(path, { hasEvents: true, view: "code" }, registrationChanged);
 }
 
 function registrationChanged(receipt) {
-  if (!receipt) return leaveCode("sign-up", "gone");
-  if (receipt.status === "closed") return leaveCode("sign-up", "closed");
+  if (!receipt) return leaveCodeView("sign-up", "gone");
+  if (receipt.status === "closed") return leaveCodeView("sign-up", "closed");
   if (receipt.status === "activated") {
-    // By us, just now: then the answer to that is on its way.
-    if (!isBusy(byId("code-go"))) leaveCode("log-in", "already-active");
+    // While this page activates, the response to that is on its way.
+    if (!isBusy(byId("code-go"))) leaveCodeView("log-in", "already-active");
     return;
   }
-  codeBoxes.make(receipt.code_length);
-  codeMinute.set(receipt);
+  codeBoxes.setLength(receipt.code_length);
+  codeCountdown.set(receipt);
 }
 
-function leaveCode(view, why) {
-  if (person) byId("log-in-email").value = person.email.trim();
-  forgetCode();
-  // Whoever has gone elsewhere meanwhile stays there.
+function leaveCodeView(view, error) {
+  if (credentials) byId("log-in-email").value = credentials.email.trim();
+  discardRegistration();
+  // The user may have gone to another view.
   if (currentView() !== "code") return;
-  show(view);
-  complain(word(why));
+  showView(view);
+  showError(message(error));
 }
 
-function forgetCode() {
-  stopWatching();
-  person = undefined;
-  codeMinute.forget();
+function discardRegistration() {
+  stopWatchingCode();
+  credentials = undefined;
+  codeCountdown.reset();
   codeBoxes.clear();
-  empty("password", "again-email", "again-password");
-  remember();
+  clearInputs("password", "again-email", "again-password");
+  storeRegistration();
 }
 
-// After a reload the password is asked for again.
-function whose() {
-  if (person) return person;
-  const given = { email: byId("again-email").value, password: byId("again-password").value };
-  const missing = ["email", "password"].filter((field) => !given[field].trim());
-  if (!missing.length) return given;
-  showFaults(missing.map((field) => ({ field, code: "required" })), { email: "again-email", password: "again-password" });
+// After a reload the user has to enter the credentials again.
+function currentCredentials() {
+  if (credentials) return credentials;
+  const entered = { email: byId("again-email").value, password: byId("again-password").value };
+  const missing = ["email", "password"].filter((field) => !entered[field].trim());
+  if (!missing.length) return entered;
+  showFieldErrors(missing.map((field) => ({ field, code: "required" })), { email: "again-email", password: "again-password" });
 }
 
 const activate = () => whileBusy(byId("code-go"), async () => {
-  clearFaults(byId("code"));
+  clearErrors(byId("code"));
   if (!codeBoxes.isFull()) {
-    fault("boxes", word("incomplete"));
+    setFieldError("boxes", message("incomplete"));
     return codeBoxes.focus();
   }
-  const given = whose();
-  if (!given) return;
-  const registration = codeMinute.receipt()?.registration;
+  const entered = currentCredentials();
+  if (!entered) return;
+  const registration = codeCountdown.receipt()?.registration;
   if (!registration) return;
-  const answer = await ask("POST", "/v1/users/activate", { body: { code: codeBoxes.value(), registration }, person: given });
-  if (answer.ok) {
-    forgetCode();
-    return comeIn(given, "activated");
+  const body = { code: codeBoxes.value(), registration };
+  const response = await request("POST", "/v1/users/activate", { body, credentials: entered });
+  if (response.ok) {
+    discardRegistration();
+    return startSession(entered, "activated");
   }
-  refuseCode(answer);
+  showCodeProblem(response);
 });
 
-function refuseCode(answer) {
-  if (answer.slug === "already-active") return leaveCode("log-in", "already-active");
-  if (answer.slug === "registration-closed") return leaveCode("sign-up", "closed");
+function showCodeProblem(response) {
+  if (response.slug === "already-active") return leaveCodeView("log-in", "already-active");
+  if (response.slug === "registration-closed") return leaveCodeView("sign-up", "closed");
   const own = { "code-expired": "expired", "code-exhausted": "exhausted", unauthenticated: "no-such-registration" };
-  refuse(answer, { code: "boxes", registration: "boxes" }, { ...own, "wrong-code": wrongCode(codeMinute, answer) });
-  enterAnother(codeMinute, codeBoxes, answer);
+  own["wrong-code"] = wrongCodeMessage(codeCountdown, response);
+  showProblem(response, { code: "boxes", registration: "boxes" }, own);
+  clearRejectedCode(codeCountdown, codeBoxes, response);
 }
 
-// A code that is over is over now, and not only when the service tells of it: nothing moves later, under the finger.
-function enterAnother(clock, row, { slug }) {
+// Shows an invalid code as expired now, not at the next receipt: a later change would move buttons under the user's finger.
+function clearRejectedCode(countdown, boxes, { slug }) {
   if (!["wrong-code", "code-expired", "code-exhausted"].includes(slug)) return;
-  row.clear();
-  row.focus();
-  const receipt = clock.receipt();
+  boxes.clear();
+  boxes.focus();
+  const receipt = countdown.receipt();
   if (!receipt || slug === "wrong-code") return;
-  clock.set({ ...receipt, status: "expired", attempts_left: slug === "code-exhausted" ? 0 : receipt.attempts_left });
+  countdown.set({ ...receipt, status: "expired", attempts_left: slug === "code-exhausted" ? 0 : receipt.attempts_left });
 }
 
-// Nothing is counted against a code that no mail server has yet.
-function wrongCode(clock, { said, slug }) {
-  const receipt = clock.receipt();
+// No attempt is counted for a code that no mail server has accepted yet.
+function wrongCodeMessage(countdown, { body, slug }) {
+  const receipt = countdown.receipt();
   if (!receipt || slug !== "wrong-code") return "wrong-code";
-  clock.set({ ...receipt, attempts_left: said.attempts_left });
-  // Where a try was counted, the mail has left, whatever was heard of it.
-  if (receipt.status === "queued" && said.attempts_left === receipt.attempts_left) return "not-sent";
-  return said.attempts_left === 0 ? "exhausted" : "wrong-code";
+  countdown.set({ ...receipt, attempts_left: body.attempts_left });
+  // If the attempt was counted, the mail has been sent, even if this page has not received that receipt yet.
+  if (receipt.status === "queued" && body.attempts_left === receipt.attempts_left) return "not-sent";
+  return body.attempts_left === 0 ? "exhausted" : "wrong-code";
 }
 
 const resend = () => whileBusy(byId("resend"), async () => {
-  clearFaults(byId("code"));
-  const given = whose();
-  if (!given) return;
-  const registration = codeMinute.receipt()?.registration;
+  clearErrors(byId("code"));
+  const entered = currentCredentials();
+  if (!entered) return;
+  const registration = codeCountdown.receipt()?.registration;
   if (!registration) return;
-  const answer = await ask("POST", "/v1/users/resend", { body: { registration }, person: given });
-  if (!answer.ok) return refuseCode(answer);
-  waitForCode(answer.said, given);
-  announce(word("resent"));
+  const response = await request("POST", "/v1/users/resend", { body: { registration }, credentials: entered });
+  if (!response.ok) return showCodeProblem(response);
+  enterCodeView(response.body, entered);
+  showStatus(message("resent"));
 });

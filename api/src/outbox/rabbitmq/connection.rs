@@ -1,4 +1,5 @@
-//! Keeps one connection to the broker alive, to publish over.
+//! Keeps one publishing connection to the broker open: connects with exponential back-off, watches it, and replaces it
+//! when it fails.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,136 +14,147 @@ use tokio_util::sync::CancellationToken;
 
 use super::Publisher;
 
-/// Below what a stopping process may take.
+/// The maximum time for a publisher confirm. It is shorter than the time that a process may take to stop.
 pub(crate) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Before another connection. Its queue must not be declared by us in the very moment in which somebody deletes it:
-/// consumers would then hear nothing from it any more (docs/decisions/0026).
-const PAUSE: Duration = Duration::from_millis(500);
+/// The delay before a replacement connection. The API must not declare the queue at the very moment in which an
+/// operator deletes it: its consumers would then receive nothing from it any more (docs/decisions/0026).
+const RECONNECT_DELAY: Duration = Duration::from_millis(500);
 
-/// What publishes go over, as long as it is in order.
+/// How often the state of the connection and its channel is checked.
+const HEALTH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The connection that messages are published over, while it is healthy.
 #[derive(Clone)]
-pub(crate) struct Live {
+pub(crate) struct ActiveConnection {
     pub(crate) status: ConnectionStatus,
     pub(crate) mails: ConfirmedChannel,
-    /// Their own, as long as the broker lets us have one.
+    /// The channel for events; `None` while the broker does not grant one.
     pub(crate) events: Arc<watch::Sender<Option<ConfirmedChannel>>>,
-    /// Rung when a publish went wrong: the connection is replaced rather than understood. One for each
-    /// connection, so that what failed on the last one does not spoil the next.
-    pub(crate) doubt: Arc<Notify>,
-    /// Whether the broker, being short of memory or disk, reads nothing of ours just now.
+    /// Notified when a publish failed: the connection is replaced without looking for the cause. Each connection has
+    /// its own, so that a failure on the last connection does not end the next one.
+    pub(crate) replacement_requested: Arc<Notify>,
+    /// Whether the broker has blocked the connection because it is short of memory or disk: it reads nothing from it.
     blocked: Arc<watch::Sender<bool>>,
 }
 
 impl Publisher {
-    /// Connects, declares, hands the channel to `publish`, and starts over when anything goes wrong.
+    /// Connects, declares the topology, makes the channels available to `publish`, and reconnects when anything fails.
+    /// Returns after `stop`, when no clone of the publisher is left to publish or [`CONFIRM_TIMEOUT`] has passed.
     pub(crate) async fn supervise(self, url: SecretString, stop: CancellationToken) -> Result<()> {
         while !stop.is_cancelled() {
-            let again = ExponentialBuilder::default()
+            let back_off = ExponentialBuilder::default()
                 .with_min_delay(Duration::from_millis(100))
                 .with_max_delay(Duration::from_secs(5))
                 .with_jitter()
                 .without_max_times();
-            let opening = (|| self.open(&url)).retry(again).notify(|error, pause| {
+            let opening = (|| self.open(&url)).retry(back_off).notify(|error, pause| {
                 tracing::warn!(error = format!("{error:#}"), ?pause, "no connection to the broker");
             });
-            let (link, live) = tokio::select! {
+            let (link, active) = tokio::select! {
                 opened = opening => opened?,
                 () = stop.cancelled() => break,
             };
             tracing::info!("connected to the broker");
-            let why = tokio::select! {
-                why = self.watch(&link.connection, &live) => why,
-                never = self.keep_for_events(&link.connection, &live) => match never {},
-                () = stop.cancelled() => "stopping",
+            // `None`: the process stops.
+            let failure = tokio::select! {
+                failure = self.watch(&link.connection, &active) => Some(failure),
+                never = self.keep_event_channel_open(&link.connection, &active) => match never {},
+                () = stop.cancelled() => None,
             };
-            // Who still waits for a confirm waits no longer than on any other connection.
-            live.blocked.send_replace(false);
+            // While blocked, confirms have no timeout; those that are still awaited get the usual one from here on.
+            active.blocked.send_replace(false);
             self.blocked.set(0);
-            if why == "stopping" {
-                // The relay finishes its round with the channel it has.
-                self.linger().await;
+            let Some(reason) = failure else {
+                // The relay finishes its messages in flight on the channels it has.
+                self.wait_for_publishers().await;
                 link.close().await;
                 break;
-            }
-            self.live.send_replace(None);
-            tracing::warn!(why, "the connection to the broker is replaced");
-            // Nothing is lost with it: what was not confirmed is still in the outbox.
+            };
+            self.active.send_replace(None);
+            tracing::warn!(reason, "broker connection failed; reconnecting");
+            // Nothing is lost with it: messages that were not confirmed are still in the outbox.
             link.close().await;
-            tokio::select! { () = tokio::time::sleep(PAUSE) => {}, () = stop.cancelled() => {} }
+            tokio::select! { () = tokio::time::sleep(RECONNECT_DELAY) => {}, () = stop.cancelled() => {} }
         }
         Ok(())
     }
 
-    /// Returns why the connection is no good any more. One that the broker blocks, being short of memory
-    /// or disk, is in order: it is kept, and nothing is published until it is unblocked. A new one in its
-    /// place would only say the same again, and all of it would be heard in the end.
-    async fn watch(&self, connection: &Connection, live: &Live) -> &'static str {
-        // Listening comes first: what is published may be what it is blocked for.
+    /// Returns the reason when the connection has to be replaced. A connection that the broker blocks, being short of
+    /// memory or disk, is healthy: it is kept, and nothing is published until it is unblocked. A new connection would
+    /// be blocked as well, and everything published on each of them would be delivered in the end.
+    async fn watch(&self, connection: &Connection, active: &ActiveConnection) -> &'static str {
+        // Subscribes before anything is published: a publish may be what the connection is blocked for.
         let mut events = std::pin::pin!(connection.events_listener());
-        self.live.send_replace(Some(live.clone()));
-        let mut look = tokio::time::interval(Duration::from_secs(1));
+        self.active.send_replace(Some(active.clone()));
+        let mut health_check = tokio::time::interval(HEALTH_CHECK_INTERVAL);
         loop {
             tokio::select! {
                 event = events.next() => match event {
-                    Some(Event::ConnectionBlocked(why)) => {
-                        tracing::warn!(why, "the broker takes nothing now: messages wait in the outbox");
-                        live.blocked.send_replace(true);
+                    Some(Event::ConnectionBlocked(reason)) => {
+                        tracing::warn!(reason, "broker blocks publishing; messages wait in the outbox");
+                        active.blocked.send_replace(true);
                         self.blocked.set(1);
-                        self.live.send_replace(None);
+                        self.active.send_replace(None);
                     }
                     Some(Event::ConnectionUnblocked) => {
-                        tracing::info!("the broker takes messages again");
-                        live.blocked.send_replace(false);
+                        tracing::info!("broker accepts messages again");
+                        active.blocked.send_replace(false);
                         self.blocked.set(0);
-                        self.live.send_replace(Some(live.clone()));
+                        self.active.send_replace(Some(active.clone()));
                     }
-                    // Of the channel for events, perhaps.
-                    Some(Event::Error(_)) if live.is_well() => {}
-                    Some(Event::Error(_)) | None => return "the broker closed it",
+                    // Perhaps an error of the channel for events only.
+                    Some(Event::Error(_)) if active.is_healthy() => {}
+                    Some(Event::Error(_)) | None => return "the broker closed the connection",
                     Some(_) => {}
                 },
-                () = live.doubt.notified(), if !*live.blocked.borrow() => return "a publish failed",
-                // Events tell at once; this finds what they did not.
-                _ = look.tick() => if !live.is_well() {
-                    return "it broke";
+                () = active.replacement_requested.notified(), if !*active.blocked.borrow() => return "a publish failed",
+                // Events report most failures at once; this finds the others.
+                _ = health_check.tick() => if !active.is_healthy() {
+                    return "the connection or its channel is closed";
                 },
             }
         }
     }
 
-    async fn open(&self, url: &SecretString) -> Result<(Link, Live)> {
+    async fn open(&self, url: &SecretString) -> Result<(Link, ActiveConnection)> {
         let link = shared::amqp::connect_to_publish(url, "vestibule api: publisher").await?;
         let preparing = async {
             self.topology.declare(&link.connection).await?;
             anyhow::Ok(ConfirmedChannel::open(&link.connection).await?)
         };
-        let mails = tokio::time::timeout(CONFIRM_TIMEOUT * 2, preparing).await.context("the broker is too slow")??;
-        let events = self.open_for_events(&link.connection).await;
-        let (events, blocked) = (Arc::new(watch::Sender::new(events)), Arc::new(watch::Sender::new(false)));
-        let live = Live { status: link.connection.status().clone(), mails, events, doubt: Arc::default(), blocked };
-        Ok((link, live))
+        let preparing = tokio::time::timeout(CONFIRM_TIMEOUT * 2, preparing);
+        let mails = preparing.await.context("the broker did not answer in time")??;
+        let events = self.open_event_channel(&link.connection).await;
+        let active = ActiveConnection {
+            status: link.connection.status().clone(),
+            mails,
+            events: Arc::new(watch::Sender::new(events)),
+            replacement_requested: Arc::default(),
+            blocked: Arc::new(watch::Sender::new(false)),
+        };
+        Ok((link, active))
     }
 
-    /// When stopping, the relay may still have a round in hand: the connection stays until nobody publishes.
-    async fn linger(&self) {
-        let others_gone = async {
-            while Arc::strong_count(&self.live) > 1 {
+    /// On shutdown: keeps the connection until the relay has dropped its clones of the publisher.
+    async fn wait_for_publishers(&self) {
+        let publishers_gone = async {
+            while Arc::strong_count(&self.active) > 1 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let _ = tokio::time::timeout(CONFIRM_TIMEOUT, others_gone).await;
+        let _ = tokio::time::timeout(CONFIRM_TIMEOUT, publishers_gone).await;
     }
 }
 
-impl Live {
-    fn is_well(&self) -> bool {
+impl ActiveConnection {
+    fn is_healthy(&self) -> bool {
         self.status.connected() && self.mails.is_open()
     }
 
-    /// Returns when a confirm is overdue. What the broker reads later is not late: to publish it once more
-    /// would only have it mailed twice.
-    pub(crate) async fn overdue(&self) {
+    /// Returns when a confirm is overdue. Time during which the broker blocks the connection does not count: it
+    /// confirms those messages later, and to publish them again would only mail them twice.
+    pub(crate) async fn confirm_overdue(&self) {
         let mut blocked = self.blocked.subscribe();
         while blocked.wait_for(|blocked| !blocked).await.is_ok() {
             if tokio::time::timeout(CONFIRM_TIMEOUT, blocked.wait_for(|blocked| *blocked)).await.is_err() {

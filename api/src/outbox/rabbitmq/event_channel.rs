@@ -1,5 +1,5 @@
-//! The channel that events go over: not that of the mails, for the broker closes it over an exchange that it does not
-//! let us have.
+//! The channel for events. Mails use another one, because the broker closes this channel if the login may not use the
+//! events exchange.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -9,39 +9,46 @@ use shared::amqp::confirms::ConfirmedChannel;
 
 use crate::outbox::rabbitmq::{
     Publisher,
-    connection::{CONFIRM_TIMEOUT, Live},
+    connection::{ActiveConnection, CONFIRM_TIMEOUT},
 };
 
-/// Before it is opened once more. Events rest as long at least.
-const PAUSE: Duration = Duration::from_secs(30);
+/// The delay before a closed channel is opened again. The back-off of events is at least as long.
+const REOPEN_DELAY: Duration = Duration::from_secs(30);
 
 impl Publisher {
-    /// Opens it again and again while it is closed.
-    pub(crate) async fn keep_for_events(&self, connection: &Connection, live: &Live) -> Infallible {
+    /// Reopens the channel for events whenever it is closed.
+    pub(crate) async fn keep_event_channel_open(
+        &self,
+        connection: &Connection,
+        active: &ActiveConnection,
+    ) -> Infallible {
         loop {
-            tokio::time::sleep(PAUSE).await;
-            let is_open = live.events.borrow().as_ref().is_some_and(ConfirmedChannel::is_open);
+            tokio::time::sleep(REOPEN_DELAY).await;
+            let is_open = active.events.borrow().as_ref().is_some_and(ConfirmedChannel::is_open);
             if !is_open {
-                let opened = self.open_for_events(connection).await;
-                live.events.send_replace(opened);
+                let opened = self.open_event_channel(connection).await;
+                active.events.send_replace(opened);
             }
         }
     }
 
-    /// What is wrong here is no mail's trouble.
-    pub(crate) async fn open_for_events(&self, connection: &Connection) -> Option<ConfirmedChannel> {
-        let opening = tokio::time::timeout(CONFIRM_TIMEOUT, self.try_for_events(connection));
-        let opened = opening.await.context("the broker is too slow").flatten();
+    /// Opens the channel for events; `None` if that fails, which must not affect mails.
+    pub(crate) async fn open_event_channel(&self, connection: &Connection) -> Option<ConfirmedChannel> {
+        let opening = tokio::time::timeout(CONFIRM_TIMEOUT, self.try_open_event_channel(connection));
+        let opened = opening.await.context("the broker did not answer in time").flatten();
         opened.map_or_else(
             |error| {
-                tracing::warn!(error = format!("{error:#}"), "events wait in the outbox: they have no exchange");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "cannot use the events exchange; events wait in the outbox"
+                );
                 None
             },
             Some,
         )
     }
 
-    async fn try_for_events(&self, connection: &Connection) -> Result<ConfirmedChannel> {
+    async fn try_open_event_channel(&self, connection: &Connection) -> Result<ConfirmedChannel> {
         self.topology.declare_events(connection).await?;
         Ok(ConfirmedChannel::open(connection).await?)
     }

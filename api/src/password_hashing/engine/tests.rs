@@ -1,48 +1,48 @@
-//! The engines against each other, and against what everybody knows.
+//! Tests the engines against each other, and against the reference implementation.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Some of the random hashes take more.
-const KEPT: Costs = Costs { memory_kib: 200, passes: 1 };
+/// The memory that the engines keep. Some of the random hashes need more.
+const KEPT_COSTS: Costs = Costs { memory_kib: 200, passes: 1 };
 
 #[test]
-fn both_engines_agree_with_the_reference_in_c() {
+fn both_engines_match_the_reference_test_vectors() {
     check(Costs { memory_kib: 64, passes: 2 }).unwrap();
 }
 
-/// On a password that everybody knows the hash of, or only at the costs that are set.
+/// With a wrong hash of a test vector, or only at the configured costs.
 #[test]
-fn an_engine_that_errs_stops_the_start_and_says_what_to_do() {
+fn faulty_engine_prevents_the_start_with_advice() {
     let costs = Costs { memory_kib: 64, passes: 2 };
-    for (errs, only_as_set, advice) in [
+    for (faulty, only_at_configured_costs, advice) in [
         (EngineKind::Fast, false, "PASSWORD_ENGINE=reference"),
         (EngineKind::Reference, false, "is broken"),
         (EngineKind::Fast, true, "PASSWORD_ENGINE=reference"),
     ] {
         let engine = |kind| {
-            let mut engine = Engine::new(kind, USUAL);
+            let mut engine = Engine::new(kind, DEFAULT_COSTS);
             move |password: &[u8], recipe: &Recipe| {
                 let mut tag = engine.hash(password, recipe)?;
-                tag[31] ^= u8::from(kind == errs && (!only_as_set || password == b"vestibule"));
+                tag[31] ^= u8::from(kind == faulty && (!only_at_configured_costs || password == b"vestibule"));
                 Ok(tag)
             }
         };
-        let said = agree(costs, engine).unwrap_err().to_string();
-        assert!(said.contains(&errs.to_string()) && said.contains(advice), "{said}");
+        let error = check_engines(costs, engine).unwrap_err().to_string();
+        assert!(error.contains(&faulty.to_string()) && error.contains(advice), "{error}");
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// One engine for many costs, as in a thread of the pool: what is left from the last hash must not matter.
+    /// One engine for many costs, as in a thread of the pool: the memory of the last hash must not affect the next one.
     #[test]
-    fn both_engines_agree_on_anything(
+    fn both_engines_agree_on_random_inputs(
         inputs in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..512), any::<[u8; 16]>(), 8_u32..300, 1_u32..4), 1..6),
     ) {
-        let (mut fast, mut reference) = (Engine::new(EngineKind::Fast, KEPT), Engine::new(EngineKind::Reference, KEPT));
+        let (mut fast, mut reference) = (Engine::new(EngineKind::Fast, KEPT_COSTS), Engine::new(EngineKind::Reference, KEPT_COSTS));
         for (password, salt, memory_kib, passes) in inputs {
             let recipe = Recipe { costs: Costs { memory_kib, passes }, salt };
             prop_assert_eq!(fast.hash(&password, &recipe).unwrap(), reference.hash(&password, &recipe).unwrap());
@@ -50,15 +50,15 @@ proptest! {
     }
 }
 
-/// Our strings are everybody's strings: the reference's own verifier takes them.
+/// The verifier of the `argon2` crate accepts the stored strings.
 #[test]
-fn the_stored_form_is_the_one_that_others_read() {
+fn stored_hash_is_a_standard_phc_string() {
     use argon2::password_hash::PasswordVerifier;
 
-    use crate::domain::password::proof::Proof;
+    use crate::domain::password::proof::ComputedHash;
     let recipe = Recipe { costs: Costs { memory_kib: 19_456, passes: 2 }, salt: [1; 16] };
     let tag = Engine::new(EngineKind::Fast, recipe.costs).hash(b"correct horse", &recipe).unwrap();
-    let stored = Proof::new(recipe, tag).to_stored().unwrap();
+    let stored = ComputedHash::new(recipe, tag).to_stored().unwrap();
     assert!(Argon2::default().verify_password(b"correct horse", stored.as_str()).is_ok());
     assert!(Argon2::default().verify_password(b"correct horsf", stored.as_str()).is_err());
 }

@@ -1,11 +1,11 @@
-//! What is counted is written down as Prometheus reads it.
+//! Tests of the text format.
 
 use std::time::Duration;
 
 use super::{Registry, names};
 
 #[test]
-fn each_name_has_one_head_and_each_series_a_line() {
+fn each_name_has_one_header_and_each_series_a_line() {
     let registry = Registry::default();
     let (api, worker) = (registry.family(names::BROKER_UP), registry.family(names::BROKER_UP));
     worker.set(["worker"], 0);
@@ -13,7 +13,7 @@ fn each_name_has_one_head_and_each_series_a_line() {
     let scopes = registry.family(names::LIMITER_HITS).with([["network"], ["address"]]);
     scopes.count(["network"]);
     let text = registry.text();
-    let expected = "# HELP vestibule_broker_up 1 while the API can publish, or the worker consume.\n\
+    let expected = "# HELP vestibule_broker_up 1 while the API can publish or the worker can consume.\n\
         # TYPE vestibule_broker_up gauge\n\
         vestibule_broker_up{part=\"api\"} 1\nvestibule_broker_up{part=\"worker\"} 0\n";
     assert!(text.starts_with(expected), "{text}");
@@ -22,7 +22,7 @@ fn each_name_has_one_head_and_each_series_a_line() {
 }
 
 #[test]
-fn a_histogram_counts_what_is_at_most_a_bound() {
+fn histogram_buckets_are_cumulative() {
     let registry = Registry::default();
     let hashing = registry.one(names::HASH_SECONDS);
     for millis in [1, 2, 2_500, 60_000] {
@@ -38,13 +38,13 @@ fn a_histogram_counts_what_is_at_most_a_bound() {
 }
 
 #[test]
-fn what_is_held_counts_until_it_is_let_go_and_what_is_forgotten_is_not_shown() {
+fn guard_decrements_on_drop_and_forget_removes_series() {
     let registry = Registry::default();
     let (in_hand, outbox) = (registry.one(names::IN_HAND), registry.family(names::OUTBOX_MESSAGES));
     outbox.set(["mail"], 7_u64);
-    let held = in_hand.hold();
+    let guard = in_hand.hold();
     assert!(registry.text().contains("vestibule_in_hand 1\n") && registry.text().contains("{what=\"mail\"} 7\n"));
-    drop(held);
+    drop(guard);
     outbox.forget();
     assert!(registry.text().contains("vestibule_in_hand 0\n") && !registry.text().contains("mail"));
 }

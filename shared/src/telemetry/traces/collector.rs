@@ -1,4 +1,5 @@
-//! Hands bytes to a collector: one POST on a connection of its own, of whose answer the status is read.
+//! HTTP client of the collector: one POST for each export on a connection of its own; only the status of the response
+//! is read.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -14,48 +15,52 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-/// From the connection to the status.
-const TIMEOUT: Duration = Duration::from_secs(3);
-const LONGEST_STATUS_LINE: usize = 1024;
+/// The timeout of an export, from connecting to reading the status.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
+const MAX_STATUS_LINE_BYTES: usize = 1024;
 
+/// Where and how spans are exported.
 pub(super) struct Collector {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) path: String,
     pub(super) tls: Option<(TlsConnector, ServerName<'static>)>,
-    /// Lines of the head that are the operator's own: credentials, most likely.
+    /// Header lines that the operator configured; they usually contain credentials.
     pub(super) headers: SecretString,
 }
 
 impl Collector {
-    /// As a log may have it: paths hold credentials sometimes.
+    /// The host and port, for the log. The path is left out, because it can contain credentials.
     pub(super) fn name(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Whether anybody on the way can read what the headers hold.
-    pub(super) fn is_overheard(&self) -> bool {
+    /// Whether the configured headers are sent unencrypted to another machine.
+    pub(super) fn sends_headers_in_clear_text(&self) -> bool {
         let host = self.host.trim_matches(['[', ']']);
-        let near = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-        self.tls.is_none() && !near && !self.headers.expose_secret().is_empty()
+        let is_local = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        self.tls.is_none() && !is_local && !self.headers.expose_secret().is_empty()
     }
 
-    pub(super) async fn take(&self, body: &[u8]) -> Result<()> {
-        tokio::time::timeout(TIMEOUT, self.post(body)).await.context("no answer in time")?
+    /// Sends the body of an export. The error does not contain secrets.
+    pub(super) async fn export(&self, body: &[u8]) -> Result<()> {
+        tokio::time::timeout(EXPORT_TIMEOUT, self.post(body)).await.context("timed out")?
     }
 
     async fn post(&self, body: &[u8]) -> Result<()> {
-        // Brackets are for URLs.
+        // An IPv6 address has brackets only in a URL.
         let address = (self.host.trim_matches(['[', ']']), self.port);
-        let stream = TcpStream::connect(address).await.context("no connection")?;
+        let stream = TcpStream::connect(address).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
         match &self.tls {
-            Some((tls, name)) => self.talk(tls.connect(name.clone(), stream).await.context("TLS")?, body).await,
-            None => self.talk(stream, body).await,
+            Some((tls, name)) => {
+                self.send(tls.connect(name.clone(), stream).await.context("TLS handshake failed")?, body).await
+            }
+            None => self.send(stream, body).await,
         }
     }
 
-    async fn talk(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, body: &[u8]) -> Result<()> {
+    async fn send(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, body: &[u8]) -> Result<()> {
         let head = format!(
             "POST {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: vestibule/{}\r\nContent-Type: application/x-protobuf\r\n\
             Content-Length: {}\r\nConnection: close\r\n{}\r\n",
@@ -67,32 +72,34 @@ impl Collector {
         );
         stream.write_all(&[head.as_bytes(), body].concat()).await?;
         stream.flush().await?;
-        let mut answer = Vec::new();
-        while !answer.contains(&b'\n') && answer.len() < LONGEST_STATUS_LINE {
-            if stream.read_buf(&mut answer).await? == 0 {
-                bail!("it hung up");
+        let mut response = Vec::new();
+        while !response.contains(&b'\n') && response.len() < MAX_STATUS_LINE_BYTES {
+            if stream.read_buf(&mut response).await? == 0 {
+                bail!("the collector closed the connection");
             }
         }
-        match status(&answer) {
+        match status(&response) {
             Some(200..300) => Ok(()),
-            Some(status) => bail!("it answers {status}"),
-            None => bail!("it does not speak HTTP"),
+            Some(status) => bail!("the collector responded with status {status}"),
+            None => bail!("the response is not HTTP"),
         }
     }
 }
 
-fn status(answer: &[u8]) -> Option<u16> {
-    let code = answer.strip_prefix(b"HTTP/1.")?.get(2..5)?;
+/// The status code of an HTTP response.
+fn status(response: &[u8]) -> Option<u16> {
+    let code = response.strip_prefix(b"HTTP/1.")?.get(2..5)?;
     std::str::from_utf8(code).ok()?.parse().ok()
 }
 
-/// Certificates are always verified: by the public authorities, or by those of a file if one is named.
-pub(super) fn connector(authorities: &str) -> Result<TlsConnector> {
+/// A TLS connector. It always verifies certificates, with the public certificate authorities or, if a path is given,
+/// with those of that file.
+pub(super) fn connector(ca_path: &str) -> Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
-    if authorities.is_empty() {
+    if ca_path.is_empty() {
         roots.roots.extend_from_slice(webpki_roots::TLS_SERVER_ROOTS);
     } else {
-        for certificate in CertificateDer::pem_file_iter(authorities)? {
+        for certificate in CertificateDer::pem_file_iter(ca_path)? {
             roots.add(certificate?)?;
         }
     }

@@ -1,4 +1,4 @@
-//! Turns our spans into records of a trace as they begin and end.
+//! A subscriber layer that records spans as they begin and end, and queues them for export.
 
 use std::{
     fmt::Debug,
@@ -18,85 +18,93 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-use super::settings::Share;
+use super::settings::SamplingRatio;
 
-/// One span of a trace.
+/// A recorded span, as it is exported.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Traced {
+pub(super) struct SpanRecord {
+    /// The trace id; 0 if it is not known yet.
     pub(super) trace: u128,
+    /// The span id; 0 if it is not assigned yet.
     pub(super) id: u64,
-    /// 0 for none.
+    /// The id of the parent span; 0 for a root span.
     pub(super) parent: u64,
+    /// A span kind of OTLP.
     pub(super) kind: u64,
     pub(super) name: String,
-    pub(super) begun: u64,
-    pub(super) ended: u64,
-    pub(super) attributes: Vec<(&'static str, Value)>,
+    /// Start and end in nanoseconds since the Unix epoch.
+    pub(super) started_at: u64,
+    pub(super) ended_at: u64,
+    pub(super) attributes: Vec<(&'static str, AttributeValue)>,
     pub(super) failed: bool,
 }
 
+/// The value of a span attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub(super) enum AttributeValue {
     Text(String),
     Number(u64),
 }
 
+/// The subscriber layer. Spans that do not fit into the queue are dropped.
 #[derive(Clone)]
-pub(super) struct Spans {
-    queue: mpsc::Sender<Traced>,
-    share: Share,
-    /// Ids only have to differ: a secret of this process makes them of a number that is counted up.
-    secret: RandomState,
-    made: Arc<AtomicU64>,
+pub(super) struct SpanLayer {
+    queue: mpsc::Sender<SpanRecord>,
+    sampling: SamplingRatio,
+    /// Span ids only have to be unique, so they are keyed hashes of a counter.
+    id_hasher: RandomState,
+    id_counter: Arc<AtomicU64>,
 }
 
-impl Spans {
-    pub(super) fn new(queue: mpsc::Sender<Traced>, share: Share) -> Self {
-        Self { queue, share, secret: RandomState::new(), made: Arc::default() }
+impl SpanLayer {
+    pub(super) fn new(queue: mpsc::Sender<SpanRecord>, sampling: SamplingRatio) -> Self {
+        Self { queue, sampling, id_hasher: RandomState::new(), id_counter: Arc::default() }
     }
 
-    fn id(&self) -> u64 {
-        self.secret.hash_one(self.made.fetch_add(1, Relaxed)).max(1)
+    /// A new span id.
+    fn next_id(&self) -> u64 {
+        self.id_hasher.hash_one(self.id_counter.fetch_add(1, Relaxed)).max(1)
     }
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let mut traced = Traced { name: attributes.metadata().name().to_owned(), ..Traced::default() };
-        attributes.record(&mut traced);
-        if traced.trace == 0 {
-            // Of a span of ours around it. What belongs to no trace begins none.
-            let Some(around) = span.parent() else { return };
-            let extensions = around.extensions();
-            let Some(around) = extensions.get::<Traced>() else { return };
-            (traced.trace, traced.parent) = (around.trace, around.id);
+        let mut record = SpanRecord { name: attributes.metadata().name().to_owned(), ..SpanRecord::default() };
+        attributes.record(&mut record);
+        if record.trace == 0 {
+            // The trace is that of the enclosing span. A span outside of any trace is not recorded.
+            let Some(parent) = span.parent() else { return };
+            let extensions = parent.extensions();
+            let Some(parent) = extensions.get::<SpanRecord>() else { return };
+            record.trace = parent.trace;
+            record.parent = parent.id;
         }
-        if self.share.has(traced.trace) {
-            traced.id = if traced.id == 0 { self.id() } else { traced.id };
-            traced.begun = now();
-            span.extensions_mut().insert(traced);
+        if self.sampling.includes(record.trace) {
+            record.id = if record.id == 0 { self.next_id() } else { record.id };
+            record.started_at = now();
+            span.extensions_mut().insert(record);
         }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        if let Some(traced) = span.extensions_mut().get_mut::<Traced>() {
-            values.record(traced);
+        if let Some(record) = span.extensions_mut().get_mut::<SpanRecord>() {
+            values.record(record);
         }
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         let Some(span) = context.span(&id) else { return };
-        if let Some(traced) = span.extensions_mut().remove::<Traced>() {
-            // Where there is no room, nobody waits for it.
-            let _ = self.queue.try_send(Traced { ended: now(), ..traced });
+        if let Some(record) = span.extensions_mut().remove::<SpanRecord>() {
+            // If the queue is full, the span is dropped: the instrumented code must not wait.
+            let _ = self.queue.try_send(SpanRecord { ended_at: now(), ..record });
         }
     }
 }
 
-/// Some fields say what a span is, the others are told of it.
-impl Visit for Traced {
+/// Some fields describe the span itself; the others become attributes.
+impl Visit for SpanRecord {
     fn record_u128(&mut self, field: &Field, value: u128) {
         if field.name() == "trace" {
             self.trace = value;
@@ -107,7 +115,7 @@ impl Visit for Traced {
         match field.name() {
             "kind" => self.kind = value,
             "span" => self.id = value,
-            name => self.attributes.push((name, Value::Number(value))),
+            name => self.attributes.push((name, AttributeValue::Number(value))),
         }
     }
 
@@ -120,30 +128,31 @@ impl Visit for Traced {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "name" => value.clone_into(&mut self.name),
-            "parent" => (self.trace, self.parent) = parse(value).unwrap_or_default(),
-            name => self.attributes.push((name, Value::Text(value.to_owned()))),
+            "parent" => (self.trace, self.parent) = parse_traceparent(value).unwrap_or_default(),
+            name => self.attributes.push((name, AttributeValue::Text(value.to_owned()))),
         }
     }
 
-    /// Nothing is told in the form that is meant for ourselves.
+    /// Values in `Debug` form are never exported: they are meant for logs.
     fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
 }
 
-/// Trace and span of a `traceparent`, if it is one, and its trace is recorded.
-fn parse(traceparent: &str) -> Option<(u128, u64)> {
+/// The trace id and span id of a valid `traceparent` whose trace is sampled.
+fn parse_traceparent(traceparent: &str) -> Option<(u128, u64)> {
     let mut parts = traceparent.split('-');
     let mut part =
         |length| parts.next().filter(|part| part.len() == length && part.bytes().all(|b| b.is_ascii_hexdigit()));
     let (version, trace, span, flags) = (part(2)?, part(32)?, part(16)?, part(2)?);
     let (trace, span) = (u128::from_str_radix(trace, 16).ok()?, u64::from_str_radix(span, 16).ok()?);
-    let recorded = u8::from_str_radix(flags, 16).ok()? & 1 == 1;
-    (version == "00" && recorded && trace != 0 && span != 0).then_some((trace, span))
+    let is_sampled = u8::from_str_radix(flags, 16).ok()? & 1 == 1;
+    (version == "00" && is_sampled && trace != 0 && span != 0).then_some((trace, span))
 }
 
-#[expect(clippy::disallowed_methods, reason = "when something was is what a trace is about; nothing is judged by it")]
+/// The time in nanoseconds since the Unix epoch.
+#[expect(clippy::disallowed_methods, reason = "spans need the wall clock; no decision depends on it")]
 fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or_default()
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or_default()
 }
 
 #[cfg(test)]

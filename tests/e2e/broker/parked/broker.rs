@@ -1,4 +1,4 @@
-//! Queues of its own for each test, and what stands in them.
+//! Queues for one test on the shared broker: publish, count and take messages.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use shared::amqp::topology::{RETRY_SECONDS, Topology};
 
 use support::database;
 
+/// The exchanges and queues of one test, deleted at its end.
 pub(crate) struct Broker {
     pub(crate) topology: Topology,
     channel: Channel,
@@ -31,7 +32,7 @@ impl Broker {
         Self { topology, channel, _connection: connection }
     }
 
-    /// As one that was tried, and has a trace.
+    /// Publishes a message with the headers of one that was attempted and traced.
     pub(crate) async fn publish(&self, queue: &str, id: Option<&str>, body: &[u8]) {
         let mut headers = FieldTable::default();
         headers.insert("traceparent".into(), AMQPValue::LongString("00-trace".into()));
@@ -46,25 +47,27 @@ impl Broker {
         self.publish_as(queue, body, properties).await;
     }
 
+    /// Publishes a message with these properties, and waits for the confirm.
     pub(crate) async fn publish_as(&self, queue: &str, body: &[u8], properties: BasicProperties) {
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         let confirm = self.channel.basic_publish("".into(), queue.into(), options, body, properties).await.unwrap();
         assert_eq!(confirm.await.unwrap(), lapin::Confirmation::Ack(None));
     }
 
-    /// How many messages lie in a queue; those in somebody's hands do not count.
+    /// The messages that are ready in a queue; unacknowledged ones do not count.
     pub(crate) async fn count(&self, queue: &str) -> u32 {
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         self.channel.queue_declare(queue.into(), passive, FieldTable::default()).await.unwrap().message_count()
     }
 
+    /// Waits until exactly this number of messages is ready in a queue.
     pub(crate) async fn holds(&self, queue: &str, messages: u32) {
         let wait = async { while self.count(queue).await != messages {} };
         let patience = Duration::from_secs(20);
         tokio::time::timeout(patience, wait).await.unwrap_or_else(|_| panic!("{queue} never holds {messages}"));
     }
 
-    /// Waits for a message, and takes it for good.
+    /// Waits for a message, and removes it.
     pub(crate) async fn take(&self, queue: &str) -> Delivery {
         let wait = async {
             loop {
@@ -77,33 +80,36 @@ impl Broker {
         tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("nothing in {queue}"))
     }
 
-    /// The ids of all that are parked, and of all that wait for a worker, once nobody has any in his hands.
+    /// Removes all messages, once none is unacknowledged any more: the ids of the parked ones, and of the queued ones.
     pub(crate) async fn drain(&self) -> (Vec<String>, Vec<String>) {
         let mut taken = [Vec::new(), Vec::new()];
-        for (queue, taken) in [&self.topology.parked, &self.topology.queue].into_iter().zip(&mut taken) {
-            // Those of a process that was killed come back when the broker hears of it.
-            let settled = self.settled(queue).await;
-            for _ in 0..settled {
+        for (queue, ids) in [&self.topology.parked, &self.topology.queue].into_iter().zip(&mut taken) {
+            // The broker requeues the messages of a killed process when it notices the closed connection.
+            let ready = self.settled_count(queue).await;
+            for _ in 0..ready {
                 let message = self.take(queue).await;
-                taken.push(message.properties.message_id().as_ref().unwrap().to_string());
+                ids.push(message.properties.message_id().as_ref().unwrap().to_string());
             }
         }
         let [parked, queued] = taken;
         (parked, queued)
     }
 
-    /// A queue's length, when it has been the same for half a second.
-    async fn settled(&self, queue: &str) -> u32 {
-        let (mut last, mut since) = (self.count(queue).await, tokio::time::Instant::now());
+    /// The length of a queue, once it has not changed for half a second.
+    async fn settled_count(&self, queue: &str) -> u32 {
+        let mut last = self.count(queue).await;
+        let mut since = tokio::time::Instant::now();
         while since.elapsed() < Duration::from_millis(500) {
             let now = self.count(queue).await;
             if now != last {
-                (last, since) = (now, tokio::time::Instant::now());
+                last = now;
+                since = tokio::time::Instant::now();
             }
         }
         last
     }
 
+    /// Deletes a queue with its messages.
     pub(crate) async fn delete(&self, queue: &str) {
         self.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
     }
@@ -112,7 +118,7 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         let topology = self.topology.clone();
-        database::finish(async move {
+        database::run_cleanup(async move {
             let Ok(channel) = connect().await.create_channel().await else { return };
             let retries = RETRY_SECONDS.map(|seconds| topology.retry_queue(seconds));
             for queue in retries.iter().chain([&topology.queue, &topology.parked]) {
@@ -126,6 +132,6 @@ impl Drop for Broker {
 }
 
 async fn connect() -> Connection {
-    let url = database::server("AMQP_URL");
+    let url = database::server_url("AMQP_URL");
     Connection::connect(&url, ConnectionProperties::default()).await.expect("RabbitMQ at AMQP_URL")
 }

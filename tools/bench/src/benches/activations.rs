@@ -6,12 +6,17 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 
 use crate::{
-    chain::{Chain, PATIENT},
-    closed::Loop,
-    ground::Ground,
-    hashes, people, prefill,
-    say::say,
-    table::{Goal, Row},
+    baseline::raw_hashes,
+    environment::{
+        pipeline::{Chain, PATIENT},
+        prefill,
+        services::Ground,
+    },
+    load::{closed_loop::Loop, users},
+    report::{
+        progress::say,
+        table::{Goal, Row},
+    },
 };
 
 pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
@@ -25,7 +30,7 @@ pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
 
 async fn measure(ground: &Ground, (id, what): (&'static str, &str), threads: usize, goal: Goal) -> Result<Row> {
     let mut chain = Chain::start(ground, id, threads, &[PATIENT]).await?;
-    let stored = hashes::stored()?;
+    let stored = raw_hashes::stored()?;
     let mut rounds = Vec::new();
     for round in 1..=ground.rounds() {
         let raw = ground.engine.rate(threads, ground.seconds()).await?;
@@ -46,7 +51,7 @@ async fn activate(ground: &Ground, chain: &mut Chain, stored: &str, raw: f64) ->
     let left = Mutex::new(new.into_iter());
     let next = move || {
         let one = left.lock().unwrap_or_else(PoisonError::into_inner).next()?;
-        Some(people::activate(one.who, &one.digits))
+        Some(users::activate(one.who, &one.digits))
     };
     Loop { clients: chain.clients(), warm_up, seconds }.run(&chain.door, next).await?.only(200)
 }

@@ -8,14 +8,16 @@ use std::{
 use anyhow::{Result, ensure};
 
 use crate::{
-    chain::Chain,
-    ground::Ground,
-    open::{Coming, Crowd},
-    people,
-    say::say,
-    sink::Mail,
-    statistics::percentile,
-    table::{Goal, Row, Unit},
+    environment::{fake_smtp::Mail, pipeline::Chain, services::Ground},
+    load::{
+        open_loop::{Coming, Crowd},
+        users,
+    },
+    report::{
+        progress::say,
+        statistics::percentile,
+        table::{Goal, Row, Unit},
+    },
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -27,7 +29,7 @@ pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
     let mut values = Vec::new();
     for round in 1..=ground.rounds() {
         let coming = coming(ground, peak / 2.0, ground.seconds() * 2.0);
-        let crowd = coming.run(&chain.door, people::register).await?;
+        let crowd = coming.run(&chain.door, users::register).await?;
         chain.scene.comes_to_rest().await?;
         // What the worker has in hand is in no queue.
         chain.sink.has(crowd.waits(202).len(), PATIENCE).await?;
@@ -47,10 +49,9 @@ pub(crate) fn coming(ground: &Ground, rate: f64, seconds: f64) -> Coming {
 
 /// In milliseconds; a mail that came before the client had read her answer took no time.
 pub(crate) fn delays(crowd: &Crowd, mails: &[Mail]) -> Result<Vec<f64>> {
-    let taken: HashMap<u64, Instant> =
-        mails.iter().filter_map(|mail| Some((people::who(&mail.to)?, mail.at))).collect();
+    let taken: HashMap<u64, Instant> = mails.iter().filter_map(|mail| Some((users::who(&mail.to)?, mail.at))).collect();
     let accepted: Vec<_> = crowd.arrivals.iter().filter(|one| one.status == 202).collect();
-    let delay = |one: &&crate::open::Arrival| {
+    let delay = |one: &&crate::load::open_loop::Arrival| {
         Some(taken.get(&one.who)?.saturating_duration_since(one.answered).as_secs_f64() * 1000.0)
     };
     let delays: Vec<_> = accepted.iter().filter_map(delay).collect();

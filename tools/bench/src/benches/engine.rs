@@ -3,10 +3,12 @@
 use anyhow::Result;
 
 use crate::{
-    ground::Ground,
-    hashes::Engine,
-    say::say,
-    table::{Goal, Row},
+    baseline::raw_hashes::Engine,
+    environment::services::Ground,
+    report::{
+        progress::say,
+        table::{Goal, Row},
+    },
 };
 
 pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {

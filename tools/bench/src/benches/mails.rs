@@ -11,13 +11,19 @@ use shared::messages::{MailKind, Message};
 use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::{
-    apart::apart,
-    ground::Ground,
-    hashes, people, prefill,
-    say::say,
-    scene::Scene,
-    sink::{LIKE_A_DISK, Sink},
-    table::{Goal, Row},
+    baseline::raw_hashes,
+    environment::{
+        deployment::Scene,
+        fake_smtp::{LIKE_A_DISK, Sink},
+        isolated_runtime::apart,
+        prefill,
+        services::Ground,
+    },
+    load::users,
+    report::{
+        progress::say,
+        table::{Goal, Row},
+    },
 };
 
 /// The default of WORKER_CONCURRENCY.
@@ -51,7 +57,7 @@ async fn measure(ground: &Ground, (id, what): (&'static str, &str), pause: Durat
 /// The queue is full before the worker starts.
 async fn mailed(ground: &Ground, scene: &mut Scene, sink: &Sink, count: usize) -> Result<f64> {
     let many = u64::try_from(count)?;
-    let stored = hashes::slow();
+    let stored = raw_hashes::slow();
     let new = prefill::register(&mut scene.database, ground.people(many), many, &stored, false).await?;
     let messages: Vec<_> = new.iter().map(|one| Message { kind: MailKind::SendCode, id: one.code }).collect();
     scene.broker.publish(&messages).await?;
@@ -83,7 +89,7 @@ async fn raw(sink: &Sink, count: usize) -> Result<f64> {
 }
 
 async fn send(to: SocketAddr, bytes: Vec<u8>, count: usize) -> Result<()> {
-    let envelope = Envelope::new(Some("no-reply@example.com".parse()?), vec![people::email(0).parse()?])?;
+    let envelope = Envelope::new(Some("no-reply@example.com".parse()?), vec![users::email(0).parse()?])?;
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
     let hello = ClientId::Ipv4(std::net::Ipv4Addr::LOCALHOST);

@@ -7,17 +7,20 @@ use tokio_postgres::Client;
 
 use super::delivery::coming;
 use crate::{
-    chain::CONNECTIONS,
+    baseline::raw_hashes::MEMORY_OF_A_HASH_KIB,
     clock::now,
-    database,
-    door::Door,
-    ground::Ground,
-    hashes::MEMORY_OF_A_HASH_KIB,
-    people,
-    say::say,
-    scene::Scene,
-    table::{Goal, Row},
-    usage::{self, Memory},
+    environment::{
+        database,
+        deployment::Scene,
+        pipeline::CONNECTIONS,
+        services::Ground,
+        usage::{self, Memory},
+    },
+    load::{client::Door, users},
+    report::{
+        progress::say,
+        table::{Goal, Row},
+    },
 };
 
 /// No registration is faster than its hash, so ten times the raw rate is ten times the peak, or more.
@@ -63,7 +66,7 @@ async fn measure(ground: &Ground, offered: f64) -> Result<[Memory; 3]> {
     let at_start = usage::memory(api.process.id())?;
     usage::forget_the_most(api.process.id())?;
     let door = Door::new(api.address, CONNECTIONS);
-    let crowd = coming(ground, offered, ground.seconds()).run(&door, people::register).await?;
+    let crowd = coming(ground, offered, ground.seconds()).run(&door, users::register).await?;
     let after = usage::memory(api.process.id())?;
     ensure!(crowd.rate(202) > 0.0 && crowd.rate(503) > crowd.rate(202), "that is no overload");
     api.process.stop().await?;

@@ -7,15 +7,21 @@ use anyhow::{Result, ensure};
 
 use super::{Findings, delivery::coming};
 use crate::{
-    chain::{CONNECTIONS, Chain},
-    door::{Door, PATIENCE},
-    ground::Ground,
-    open::{Arrival, Coming, Crowd},
-    people,
-    plot::Point,
-    say::say,
-    statistics::{median, percentile},
-    table::{Goal, Row, Unit},
+    environment::{
+        pipeline::{CONNECTIONS, Chain},
+        services::Ground,
+    },
+    load::{
+        client::{Door, PATIENCE},
+        open_loop::{Arrival, Coming, Crowd},
+        users,
+    },
+    report::{
+        plot::Point,
+        progress::say,
+        statistics::{median, percentile},
+        table::{Goal, Row, Unit},
+    },
 };
 
 /// Of the peak. The last one is followed by half the peak again, to see when all is well.
@@ -65,14 +71,14 @@ async fn measure(ground: &Ground, chain: &Chain) -> Result<Round> {
     chain.comes_to_rest().await?;
     let (mut at, mut refusal_ms, mut normal_after, mut usual_ms) = (Vec::new(), f64::NAN, f64::NAN, f64::NAN);
     for load in LOADS {
-        let crowd = coming(ground, load * peak, ground.seconds()).run(&chain.door, people::register).await?;
+        let crowd = coming(ground, load * peak, ground.seconds()).run(&chain.door, users::register).await?;
         if load == LOADS[0] {
             usual_ms = median(&crowd.waits(202));
         }
         if load == LOADS[FIVE_TIMES] {
             refusal_ms = percentile(&crowd.waits(503), 99.0);
             let seconds = ground.either(4.0, 2.0);
-            let after = coming(ground, LOADS[0] * peak, seconds).run(&chain.door, people::register).await?;
+            let after = coming(ground, LOADS[0] * peak, seconds).run(&chain.door, users::register).await?;
             normal_after = until_normal(&crowd, &after, usual_ms);
         }
         at.push((crowd.rate(202), percentile(&crowd.waits(202), 99.0)));
@@ -89,7 +95,7 @@ async fn how_it_is(ground: &Ground, chain: &Chain) -> Result<Vec<f64>> {
     let thousand = coming(ground, A_THOUSAND.0, A_THOUSAND.1);
     let looks = Coming { first: 0, rate: LOOKS.0, seconds: LOOKS.1 };
     let (thousand, looks) =
-        tokio::try_join!(thousand.run(&crowds_door, people::register), looks.run(&door, |_| people::look("/health")))?;
+        tokio::try_join!(thousand.run(&crowds_door, users::register), looks.run(&door, |_| users::look("/health")))?;
     ensure!(thousand.rate(503) > 0.0, "a thousand at once are no crowd");
     let wait = |one: &Arrival| if one.status == 200 { one.milliseconds() } else { PATIENCE.as_secs_f64() * 1000.0 };
     Ok(looks.arrivals.iter().map(wait).collect())

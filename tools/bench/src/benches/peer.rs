@@ -1,4 +1,4 @@
-//! The peer: the same register path in Python (bench/peer), measured in turns with ours: registrations per second at
+//! The peer: the same register path in Python (tools/bench/peer), measured in turns with ours: registrations per second at
 //! the peak, and at half of the peer's peak the p99 of the 202 and from there to the mail server's 250.
 
 use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
@@ -8,19 +8,20 @@ use tokio_postgres::Client;
 
 use super::delivery::{coming, delays};
 use crate::{
-    broker,
-    chain::{self, Chain, PATIENT},
     clock::now,
-    closed::Loop,
-    database,
-    door::Door,
-    ground::Ground,
-    people,
-    process::Process,
-    say::say,
-    sink::{LIKE_A_DISK, Sink},
-    statistics::percentile,
-    table::{Goal, Row},
+    environment::{
+        broker, database,
+        fake_smtp::{LIKE_A_DISK, Sink},
+        pipeline::{self, Chain, PATIENT},
+        process::Process,
+        services::Ground,
+    },
+    load::{client::Door, closed_loop::Loop, users},
+    report::{
+        progress::say,
+        statistics::percentile,
+        table::{Goal, Row},
+    },
 };
 
 const CONNECTIONS: usize = 256;
@@ -117,7 +118,7 @@ fn free_address() -> Result<SocketAddr> {
 
 async fn answers(web: &mut Process, door: &Arc<Door>) -> Result<()> {
     let until = now() + PATIENCE;
-    while door.ask(people::look("/health")).await.status != 200 {
+    while door.ask(users::look("/health")).await.status != 200 {
         web.check_alive()?;
         ensure!(now() < until, "the peer never answers");
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -127,11 +128,11 @@ async fn answers(web: &mut Process, door: &Arc<Door>) -> Result<()> {
 
 async fn peak(ground: &Ground, door: &Arc<Door>, clients: usize) -> Result<f64> {
     let (warm_up, seconds) = (ground.warm_up(), ground.seconds());
-    Loop { clients, warm_up, seconds }.run(door, chain::newcomers(ground)).await?.only(202)
+    Loop { clients, warm_up, seconds }.run(door, pipeline::newcomers(ground)).await?.only(202)
 }
 
 async fn waits(ground: &Ground, door: &Arc<Door>, sink: &Sink, rate: f64) -> Result<Waits> {
-    let crowd = coming(ground, rate, ground.seconds()).run(door, people::register).await?;
+    let crowd = coming(ground, rate, ground.seconds()).run(door, users::register).await?;
     sink.has(crowd.waits(202).len(), PATIENCE).await?;
     Ok((percentile(&crowd.waits(202), 99.0), percentile(&delays(&crowd, &sink.take())?, 99.0)))
 }

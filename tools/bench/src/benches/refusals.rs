@@ -12,15 +12,19 @@ use anyhow::{Result, ensure};
 use hyper::Request;
 
 use crate::{
-    closed::Loop,
-    door::Door,
-    ground::Ground,
-    hashes, people, prefill,
-    process::Process,
-    say::say,
-    scene::{Api, Scene},
-    table::{Goal, Row, Unit},
-    usage,
+    baseline::raw_hashes,
+    environment::{
+        deployment::{Api, Scene},
+        prefill,
+        process::Process,
+        services::Ground,
+        usage,
+    },
+    load::{client::Door, closed_loop::Loop, users},
+    report::{
+        progress::say,
+        table::{Goal, Row, Unit},
+    },
 };
 
 const CLIENTS: usize = 8;
@@ -51,11 +55,11 @@ pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
     let (mut too_many, mut asked, mut overloaded, mut beside) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 1..=ground.rounds() {
         bare.check_alive()?;
-        let again = Asked { status: 429, first: whose, count: 1, wish: people::register };
+        let again = Asked { status: 429, first: whose, count: 1, wish: users::register };
         let least = cost(ground, bare.id(), None, &bare_door, again).await?;
         let name = Some(spent.name.as_str());
         let of_429 = cost(ground, spent_api.process.id(), name, &doors[0], again).await?;
-        let with_key = Asked { wish: people::register_with_key, ..again };
+        let with_key = Asked { wish: users::register_with_key, ..again };
         let of_asked = cost(ground, spent_api.process.id(), name, &doors[0], with_key).await?;
         let slow = Asked { status: 503, first: first_slow, count: SLOW_PEOPLE, ..again };
         let of_503 = cost(ground, full_api.process.id(), Some(&full.name), &doors[1], slow).await?;
@@ -97,7 +101,7 @@ async fn spent(ground: &Ground) -> Result<(Scene, Api, u64)> {
     let mut scene = Scene::prepare(ground, "spent").await?;
     scene.set("CODES_PER_HOUR", 1);
     let (api, who) = (scene.api(ground).await?, ground.people(1));
-    let answer = Door::new(api.address, 1).ask(people::register(who)).await;
+    let answer = Door::new(api.address, 1).ask(users::register(who)).await;
     ensure!(answer.status == 202, "the first one was answered with {}", answer.status);
     Ok((scene, api, who))
 }
@@ -109,7 +113,7 @@ async fn full(ground: &Ground) -> Result<(Scene, Api, u64)> {
         [("HASH_THREADS", "1"), ("HASH_QUEUE_MS", "1"), ("CODES_PER_HOUR", "1000"), ("CODES_PER_DAY", "1000")];
     settings.into_iter().for_each(|(name, value)| scene.set(name, value));
     let first = ground.people(SLOW_PEOPLE);
-    prefill::register(&mut scene.database, first, SLOW_PEOPLE, &hashes::slow(), true).await?;
+    prefill::register(&mut scene.database, first, SLOW_PEOPLE, &raw_hashes::slow(), true).await?;
     let api = scene.api(ground).await?;
     Ok((scene, api, first))
 }

@@ -4,10 +4,14 @@
 use anyhow::Result;
 
 use crate::{
-    chain::{Chain, PATIENT},
-    ground::Ground,
-    say::say,
-    table::{Goal, Row},
+    environment::{
+        pipeline::{Chain, PATIENT},
+        services::Ground,
+    },
+    report::{
+        progress::say,
+        table::{Goal, Row},
+    },
 };
 
 pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {

@@ -7,16 +7,14 @@ use shared::messages::{MailKind, Message};
 use uuid::Uuid;
 
 use crate::{
-    apart::apart,
-    broker::Broker,
     clock::now,
-    database,
-    ground::Ground,
-    people::TRACEPARENT,
-    say::say,
-    scene::Scene,
-    statistics::middle_rate_of_counts,
-    table::{Goal, Row},
+    environment::{broker::Broker, database, deployment::Scene, isolated_runtime::apart, services::Ground},
+    load::users::TRACEPARENT,
+    report::{
+        progress::say,
+        statistics::middle_rate_of_counts,
+        table::{Goal, Row},
+    },
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);

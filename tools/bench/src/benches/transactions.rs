@@ -7,18 +7,23 @@ use anyhow::{Context, Result, ensure};
 use tokio_postgres::Client;
 
 use crate::{
-    capture::{self, Statement},
-    chain::{self, PATIENT},
+    baseline::{
+        pgbench,
+        pgbench_script::Script,
+        statement_log::{self, Statement},
+    },
     clock::now,
-    closed::Loop,
-    database,
-    door::Door,
-    ground::Ground,
-    people, pgbench,
-    say::say,
-    scene::Scene,
-    script::Script,
-    table::{Goal, Row},
+    environment::{
+        database,
+        deployment::Scene,
+        pipeline::{self, PATIENT},
+        services::Ground,
+    },
+    load::{client::Door, closed_loop::Loop, users},
+    report::{
+        progress::say,
+        table::{Goal, Row},
+    },
 };
 
 /// Those of the API's pool (`api::CONNECTIONS`).
@@ -44,7 +49,7 @@ pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
         let theirs = async |script| pgbench::rate(&twin.database_url, script, CONNECTIONS, ground.seconds()).await;
         let (slow, fast) = (theirs(&one_by_one).await?, theirs(&pipelined).await?);
         let (warm_up, seconds) = (ground.warm_up(), ground.seconds());
-        let counted = Loop { clients, warm_up, seconds }.run(&door, chain::newcomers(ground)).await?;
+        let counted = Loop { clients, warm_up, seconds }.run(&door, pipeline::newcomers(ground)).await?;
         let ours = counted.only(202)?;
         check_stub(&scene.database).await?;
         rest(&scene).await?;
@@ -90,12 +95,12 @@ async fn capture(ground: &Ground) -> Result<(PathBuf, PathBuf)> {
     // The first one has statements prepared; the second is like all that follow.
     let first = ground.people(2);
     let who = first + 1;
-    ensure!(door.ask(people::register(first)).await.status == 202, "nobody can register");
+    ensure!(door.ask(users::register(first)).await.status == 202, "nobody can register");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let before = std::fs::read_to_string(&log)?.len();
-    ensure!(door.ask(people::register(who)).await.status == 202, "nobody can register");
+    ensure!(door.ask(users::register(who)).await.status == 202, "nobody can register");
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let statements = capture::statements(&std::fs::read_to_string(&log)?[before..]);
+    let statements = statement_log::statements(&std::fs::read_to_string(&log)?[before..]);
     api.process.stop().await?;
     let its_words = ["leased_until", "enable_seqscan"];
     let is_of_the_relay = |statement: &Statement| its_words.iter().any(|word| statement.sql.contains(word));
@@ -103,7 +108,7 @@ async fn capture(ground: &Ground) -> Result<(PathBuf, PathBuf)> {
     let commits = statements.iter().filter(|statement| statement.sql.eq_ignore_ascii_case("commit")).count();
     ensure!(commits > 0, "a registration has no commit in the log: {statements:?}");
     say(&format!("  B6: a registration is {} statements", statements.len()));
-    write(ground, &scene.database, &statements, &people::email(who)).await
+    write(ground, &scene.database, &statements, &users::email(who)).await
 }
 
 /// The paths of two scripts: one that waits for each answer, and one that does not.

@@ -1,4 +1,4 @@
-//! What can be told about one parked message.
+//! A parked message as the operator sees it: ID, reason, properties, headers and body.
 
 use std::fmt;
 
@@ -12,132 +12,143 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::{
-    cli::{self, printable},
-    consumer::headers::{SINCE, WHY},
+    dead_letters::output::{escape_unprintable, format_time},
+    message_headers::{PARKED_AT, PARKED_REASON},
 };
 
-const LONGEST_ID: usize = 64;
+const MAX_ID_BYTES: usize = 64;
 
-/// How an ID begins that follows from a body.
-const DERIVED: &str = "body-";
+/// The prefix of an ID that is derived from the body.
+const DERIVED_ID_PREFIX: &str = "body-";
 
-pub(crate) struct Parked {
+/// A parked message.
+pub(crate) struct ParkedMessage {
     pub(crate) summary: Summary,
     body: Vec<u8>,
     properties: Map<String, Value>,
     headers: Map<String, Value>,
 }
 
-/// One line of a list.
+/// One row of `worker parked list`.
 pub(crate) struct Summary {
-    /// Anybody can give a message the ID of another: so this may have to make way for the next.
+    /// The `message_id` property, or the ID derived from the body. Any publisher can reuse the ID of another message:
+    /// an ambiguous one is replaced by `id_by_body`.
     pub(crate) id: String,
+    /// An ID derived from the body.
     pub(crate) id_by_body: String,
-    pub(crate) why: String,
-    pub(crate) since: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) parked_at: Option<String>,
     pub(crate) bytes: usize,
 }
 
 impl Summary {
-    pub(crate) fn json(&self) -> Value {
-        json!({ "id": self.id, "why": self.why, "since": self.since, "bytes": self.bytes })
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "id": self.id, "why": self.reason, "since": self.parked_at, "bytes": self.bytes })
     }
 
-    pub(crate) fn since(&self) -> &str {
-        self.since.as_deref().unwrap_or("unknown")
+    /// When the message was parked, or "unknown".
+    pub(crate) fn parked_at(&self) -> &str {
+        self.parked_at.as_deref().unwrap_or("unknown")
     }
 }
 
-impl Parked {
-    pub(crate) fn of(delivery: &Delivery) -> Self {
-        let nothing = FieldTable::default();
-        let headers = delivery.properties.headers().as_ref().unwrap_or(&nothing);
+impl ParkedMessage {
+    pub(crate) fn from_delivery(delivery: &Delivery) -> Self {
+        let no_headers = FieldTable::default();
+        let headers = delivery.properties.headers().as_ref().unwrap_or(&no_headers);
         let id_by_body = id_by_body(&delivery.data);
         let summary = Summary {
-            id: own_id(&delivery.properties).unwrap_or(&id_by_body).to_owned(),
+            id: usable_message_id(&delivery.properties).unwrap_or(&id_by_body).to_owned(),
             id_by_body,
-            why: why(headers),
-            since: since(headers).map(cli::time),
+            reason: reason(headers),
+            parked_at: parked_at(headers).map(format_time),
             bytes: delivery.data.len(),
         };
         Self {
             summary,
             body: delivery.data.clone(),
-            properties: properties(&delivery.properties),
-            headers: object(headers),
+            properties: properties_to_json(&delivery.properties),
+            headers: table_to_json(headers),
         }
     }
 
-    pub(crate) fn whole(&self) -> Value {
-        let mut whole = self.summary.json();
+    /// The complete message as JSON.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut document = self.summary.to_json();
         let text = std::str::from_utf8(&self.body);
-        whole["properties"] = self.properties.clone().into();
-        whole["headers"] = self.headers.clone().into();
-        whole["body_is_text"] = text.is_ok().into();
-        whole["body"] = text.map_or_else(|_| self.body.escape_ascii().to_string(), str::to_owned).into();
-        whole
+        document["properties"] = self.properties.clone().into();
+        document["headers"] = self.headers.clone().into();
+        document["body_is_text"] = text.is_ok().into();
+        document["body"] = text.map_or_else(|_| self.body.escape_ascii().to_string(), str::to_owned).into();
+        document
     }
 }
 
-impl fmt::Display for Parked {
+/// Formats the complete message as text, with unprintable characters escaped.
+impl fmt::Display for ParkedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let summary = &self.summary;
-        writeln!(f, "id     {}\nwhy    {}\nsince  {}", summary.id, printable(&summary.why), summary.since())?;
+        let reason = escape_unprintable(&summary.reason);
+        writeln!(f, "id     {}\nwhy    {reason}\nsince  {}", summary.id, summary.parked_at())?;
         for (title, fields) in [("properties", &self.properties), ("headers", &self.headers)] {
             writeln!(f, "{title}")?;
             for (name, value) in fields {
                 let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                writeln!(f, "    {}: {}", printable(name), printable(&value))?;
+                writeln!(f, "    {}: {}", escape_unprintable(name), escape_unprintable(&value))?;
             }
         }
         writeln!(f, "body   {} bytes", summary.bytes)?;
         match std::str::from_utf8(&self.body) {
-            Ok(text) => text.lines().try_for_each(|line| writeln!(f, "    {}", printable(line))),
+            Ok(text) => text.lines().try_for_each(|line| writeln!(f, "    {}", escape_unprintable(line))),
             Err(_) => writeln!(f, "    {}", self.body.escape_ascii()),
         }
     }
 }
 
-/// Its own, if that can be typed as it stands and means nothing else on a command line.
-fn own_id(properties: &BasicProperties) -> Option<&str> {
+/// Returns the `message_id` property if the operator can type it without quoting and it has no other meaning on the
+/// command line.
+fn usable_message_id(properties: &BasicProperties) -> Option<&str> {
     let id = properties.message_id().as_ref()?.as_str();
-    let is_word = (1..=LONGEST_ID).contains(&id.len())
+    let is_plain = (1..=MAX_ID_BYTES).contains(&id.len())
         && id.starts_with(|first: char| first.is_ascii_alphanumeric())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte));
-    (is_word && id != "all" && !id.starts_with(DERIVED)).then_some(id)
+    (is_plain && id != "all" && !id.starts_with(DERIVED_ID_PREFIX)).then_some(id)
 }
 
 fn id_by_body(body: &[u8]) -> String {
     let digest: String = Sha256::digest(body).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("{DERIVED}{digest}")
+    format!("{DERIVED_ID_PREFIX}{digest}")
 }
 
-/// A worker of ours says it in a header; the broker, of those that it gave up, in others.
-fn why(headers: &FieldTable) -> String {
-    let said = |name: &str| headers.inner().get(name).map(value).and_then(|value| value.as_str().map(str::to_owned));
-    match (said(WHY), said("x-first-death-reason")) {
-        (Some(why), _) => why,
-        (None, Some(reason)) => format!("the broker gave it up: {reason}"),
-        (None, None) => "unknown: no worker of ours parked it".to_owned(),
+/// Why the message was parked: the worker writes its reason into a header; the broker has headers of its own for the
+/// messages that it dead-lettered.
+fn reason(headers: &FieldTable) -> String {
+    let header =
+        |name: &str| headers.inner().get(name).map(value_to_json).and_then(|value| value.as_str().map(str::to_owned));
+    match (header(PARKED_REASON), header("x-first-death-reason")) {
+        (Some(reason), _) => reason,
+        (None, Some(reason)) => format!("dead-lettered by the broker: {reason}"),
+        (None, None) => "unknown: not parked by a worker".to_owned(),
     }
 }
 
-fn since(headers: &FieldTable) -> Option<OffsetDateTime> {
+/// When the message was parked, according to the worker's header, else to the broker's.
+fn parked_at(headers: &FieldTable) -> Option<OffsetDateTime> {
     let deaths = headers.inner().get("x-death");
-    let by_broker = || match deaths? {
+    let dead_lettered_at = || match deaths? {
         AMQPValue::FieldArray(deaths) => match deaths.as_slice().first()? {
             AMQPValue::FieldTable(death) => death.inner().get("time"),
             _ => None,
         },
         _ => None,
     };
-    match headers.inner().get(SINCE).or_else(by_broker)? {
+    match headers.inner().get(PARKED_AT).or_else(dead_lettered_at)? {
         AMQPValue::Timestamp(at) => OffsetDateTime::from_unix_timestamp(i64::try_from(*at).ok()?).ok(),
         _ => None,
     }
 }
 
-fn properties(properties: &BasicProperties) -> Map<String, Value> {
+fn properties_to_json(properties: &BasicProperties) -> Map<String, Value> {
     let text = |value: Option<&str>| value.map(Value::from);
     let all = [
         ("message_id", text(properties.message_id().as_ref().map(|value| value.as_str()))),
@@ -156,11 +167,11 @@ fn properties(properties: &BasicProperties) -> Map<String, Value> {
     all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-fn object(table: &FieldTable) -> Map<String, Value> {
-    table.inner().iter().map(|(name, field)| (name.to_string(), value(field))).collect()
+fn table_to_json(table: &FieldTable) -> Map<String, Value> {
+    table.inner().iter().map(|(name, field)| (name.to_string(), value_to_json(field))).collect()
 }
 
-fn value(field: &AMQPValue) -> Value {
+fn value_to_json(field: &AMQPValue) -> Value {
     match field {
         AMQPValue::Boolean(value) => (*value).into(),
         AMQPValue::ShortShortInt(value) => (*value).into(),
@@ -173,8 +184,8 @@ fn value(field: &AMQPValue) -> Value {
         AMQPValue::Timestamp(value) => (*value).into(),
         AMQPValue::ShortString(value) => value.as_str().into(),
         AMQPValue::LongString(value) => String::from_utf8_lossy(value.as_bytes()).into(),
-        AMQPValue::FieldArray(values) => values.as_slice().iter().map(self::value).collect(),
-        AMQPValue::FieldTable(table) => object(table).into(),
+        AMQPValue::FieldArray(values) => values.as_slice().iter().map(value_to_json).collect(),
+        AMQPValue::FieldTable(table) => table_to_json(table).into(),
         AMQPValue::Void => Value::Null,
         other => format!("{other:?}").into(),
     }

@@ -1,4 +1,4 @@
-//! The queue of the parked messages, in the hands of a tool.
+//! The queue of parked messages: fetch, requeue, ack, and release what was only read.
 
 use std::time::Duration;
 
@@ -17,91 +17,96 @@ use shared::amqp::{
     topology::{ROUTING_KEY, Topology},
 };
 
-use super::message::Parked;
+use super::message::ParkedMessage;
 
-/// So many are looked at in one go: they are all in our hands until the end.
-pub(crate) const MOST: u32 = 10_000;
+/// The most messages that one command fetches: it holds all of them unacked until it ends.
+pub(crate) const MAX_MESSAGES: u32 = 10_000;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 const IN_DOUBT: &str = "the one that was under way may be in both queues";
 
-pub(crate) struct Queue<'a> {
+/// The parked queue, opened by one command. `close` returns the fetched messages to the queue.
+pub(crate) struct ParkedQueue<'a> {
     topology: &'a Topology,
     link: Link,
     channel: Channel,
-    copies: ConfirmedChannel,
-    seen: u32,
-    /// How many there were when the first was fetched. What is parked later is not looked at: it may be
-    /// what was requeued a moment ago.
+    publisher: ConfirmedChannel,
+    fetched: u32,
+    /// The length of the queue when the first message was fetched. Messages that are parked later are not fetched:
+    /// they may have been requeued by this command a moment ago.
     total: Option<u32>,
 }
 
-impl<'a> Queue<'a> {
+impl<'a> ParkedQueue<'a> {
+    /// Connects to the broker and checks that the queue exists.
     pub(crate) async fn open(url: &SecretString, topology: &'a Topology) -> Result<Self> {
         let link = shared::amqp::connect(url, "vestibule worker: parked").await?;
         let opening = async {
             let channel = link.connection.create_channel().await?;
             let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-            let looking = channel.queue_declare(topology.parked.as_str().into(), passive, FieldTable::default());
-            looking.await.with_context(|| {
-                let name = &topology.parked;
-                format!("the broker has no queue {name}: is AMQP_PREFIX right? An api or a worker that starts makes it")
+            let checking = channel.queue_declare(topology.parked.as_str().into(), passive, FieldTable::default());
+            checking.await.with_context(|| {
+                let queue = &topology.parked;
+                format!("the broker has no queue {queue}: check AMQP_PREFIX; the API and the worker create it at start")
             })?;
             anyhow::Ok((channel, ConfirmedChannel::open(&link.connection).await?))
         };
-        let (channel, copies) = soon(opening).await?;
-        Ok(Self { topology, link, channel, copies, seen: 0, total: None })
+        let (channel, publisher) = with_timeout(opening).await?;
+        Ok(Self { topology, link, channel, publisher, fetched: 0, total: None })
     }
 
-    /// One after the other, each once. Those that are neither acknowledged nor requeued go back.
-    pub(crate) async fn next(&mut self) -> Result<Option<(Parked, Delivery)>> {
-        if self.seen >= self.total.unwrap_or(MOST).min(MOST) {
+    /// Fetches the next message, each message once. One that is neither acked nor requeued returns to the queue.
+    pub(crate) async fn next(&mut self) -> Result<Option<(ParkedMessage, Delivery)>> {
+        if self.fetched >= self.total.unwrap_or(MAX_MESSAGES).min(MAX_MESSAGES) {
             return Ok(None);
         }
-        let parked = self.topology.parked.as_str();
-        let fetched = soon(async { Ok(self.channel.basic_get(parked.into(), BasicGetOptions::default()).await?) });
-        let Some(fetched) = fetched.await? else { return Ok(None) };
-        self.seen += 1;
-        self.total.get_or_insert(fetched.message_count.saturating_add(1));
-        Ok(Some((Parked::of(&fetched.delivery), fetched.delivery)))
+        let queue = self.topology.parked.as_str();
+        let get = with_timeout(async { Ok(self.channel.basic_get(queue.into(), BasicGetOptions::default()).await?) });
+        let Some(message) = get.await? else { return Ok(None) };
+        self.fetched += 1;
+        self.total.get_or_insert(message.message_count.saturating_add(1));
+        Ok(Some((ParkedMessage::from_delivery(&message.delivery), message.delivery)))
     }
 
+    /// The length of the queue when the first message was fetched.
     pub(crate) fn total(&self) -> u32 {
         self.total.unwrap_or(0)
     }
 
-    /// The same message to the workers, as if it had never been parked. It leaves this queue when it is
-    /// safely in theirs: killed between the two, it is in both.
+    /// Publishes the message to the work queue as it was before it was parked, and acks it after the broker has
+    /// confirmed that. If the command is killed between the two, the message is in both queues.
     pub(crate) async fn requeue(&self, delivery: &Delivery) -> Result<()> {
         let properties = copy::properties(&delivery.properties, []);
         let to = To { exchange: self.topology.exchange.as_str(), routing_key: ROUTING_KEY, mandatory: true };
-        let publishing = async { Ok(self.copies.publish(to, &delivery.data, properties).await?.await?) };
-        match soon(publishing).await.context(IN_DOUBT)? {
+        let publishing = async { Ok(self.publisher.publish(to, &delivery.data, properties).await?.await?) };
+        match with_timeout(publishing).await.context(IN_DOUBT)? {
             Confirmation::Ack(None) => self.ack(delivery).await.context(IN_DOUBT),
             Confirmation::Ack(Some(_)) => {
-                bail!("the broker has no queue {}: an api or a worker that starts makes it", self.topology.queue)
+                bail!("the broker has no queue {}: start an API or a worker to create it", self.topology.queue)
             }
-            _ => bail!("the broker did not take the message"),
+            _ => bail!("the broker did not accept the message"),
         }
     }
 
+    /// Acks the message, which removes it from the queue.
     pub(crate) async fn ack(&self, delivery: &Delivery) -> Result<()> {
-        let acked = soon(async { Ok(delivery.ack(BasicAckOptions::default()).await?) }).await?;
-        if acked { Ok(()) } else { bail!("the connection to the broker broke: look again with `worker parked list`") }
+        let acked = with_timeout(async { Ok(delivery.ack(BasicAckOptions::default()).await?) }).await?;
+        if acked { Ok(()) } else { bail!("the connection to the broker broke: check with `worker parked list`") }
     }
 
-    /// Gives back what is still in our hands, in its order. (What a connection leaves behind when it ends is
-    /// not lost either, but in disorder: for a quorum queue each fetch is a consumer of its own.)
+    /// Returns the messages that were fetched and not acked to the queue, in their order. (If the connection just
+    /// closed, they would not be lost either, but out of order: for a quorum queue each fetch is a consumer of its
+    /// own.)
     pub(crate) async fn close(self) {
         let all = BasicNackOptions { multiple: true, requeue: true };
-        // If the broker does not answer, the end of the process says the same.
-        let _ = soon(async { Ok(self.channel.basic_nack(0, all).await?) }).await;
+        // If the broker does not answer, the end of the process requeues the messages.
+        let _ = with_timeout(async { Ok(self.channel.basic_nack(0, all).await?) }).await;
         self.link.close().await;
     }
 }
 
-async fn soon<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = || format!("the broker did not answer within {TIMEOUT:?}: is it short of memory or disk?");
-    tokio::time::timeout(TIMEOUT, work).await.with_context(late)?
+async fn with_timeout<T>(operation: impl Future<Output = Result<T>>) -> Result<T> {
+    let timed_out = || format!("the broker did not answer within {TIMEOUT:?}: check its memory and disk alarms");
+    tokio::time::timeout(TIMEOUT, operation).await.with_context(timed_out)?
 }

@@ -1,4 +1,4 @@
-//! What a email looks like on the wire.
+//! Rendered mails: headers, MIME parts and encoding; header injection.
 
 use i18n::lifetime::Lifetime;
 use time::macros::datetime;
@@ -19,36 +19,36 @@ fn sender(text: &str) -> Sender {
     Sender::parse(text).unwrap()
 }
 
-fn letter_in(language: Language, from: &str, to: &str, mail: Mail<'_>) -> anyhow::Result<Email> {
-    render(&sender(from), URL, &Outgoing { id: ID, to, language, mail }, NOW)
+fn email_in(language: Language, from: &str, to: &str, mail: Mail<'_>) -> anyhow::Result<Email> {
+    render(&sender(from), URL, &OutgoingMail { id: ID, to, language, mail }, NOW)
 }
 
 fn email(from: &str, to: &str, mail: Mail<'_>) -> anyhow::Result<Email> {
-    letter_in(Language::English, from, to, mail)
+    email_in(Language::English, from, to, mail)
 }
 
-fn mail(from: &str, to: &str, content: Mail<'_>) -> String {
+fn rendered(from: &str, to: &str, content: Mail<'_>) -> String {
     let email = email(from, to, content).unwrap();
     String::from_utf8(email.bytes).unwrap()
 }
 
-fn mail_in(language: Language, content: Mail<'_>) -> String {
-    let email = letter_in(language, "Vestibule <no-reply@example.com>", "ann@example.org", content).unwrap();
+fn rendered_in(language: Language, content: Mail<'_>) -> String {
+    let email = email_in(language, "Vestibule <no-reply@example.com>", "ann@example.org", content).unwrap();
     String::from_utf8(email.bytes).unwrap()
 }
 
-fn code_mail() -> String {
-    mail("Vestibule <no-reply@example.com>", "ann@example.org", code("0427"))
+fn rendered_code_mail() -> String {
+    rendered("Vestibule <no-reply@example.com>", "ann@example.org", code("0427"))
 }
 
-fn head_and_body(mail: &str) -> (&str, &str) {
+fn split_header_and_body(mail: &str) -> (&str, &str) {
     mail.split_once("\r\n\r\n").unwrap()
 }
 
 #[test]
-fn the_head_says_who_when_and_that_a_robot_wrote_it() {
-    let mail = code_mail();
-    let (head, _) = head_and_body(&mail);
+fn headers_name_sender_date_and_auto_submission() {
+    let mail = rendered_code_mail();
+    let (header, _) = split_header_and_body(&mail);
     for line in [
         "From: Vestibule <no-reply@example.com>",
         "To: ann@example.org",
@@ -59,59 +59,59 @@ fn the_head_says_who_when_and_that_a_robot_wrote_it() {
         "Content-Language: en",
         "MIME-Version: 1.0",
     ] {
-        assert!(head.split("\r\n").any(|found| found == line), "{line} is missing in\n{head}");
+        assert!(header.split("\r\n").any(|found| found == line), "{line} is missing in\n{header}");
     }
-    assert!(head.contains("multipart/alternative"));
+    assert!(header.contains("multipart/alternative"));
 }
 
 #[test]
-fn the_envelope_is_the_sender_and_the_recipient() {
+fn envelope_has_the_sender_and_the_recipient() {
     let email = email("Vestibule <no-reply@example.com>", "ann@example.org", code("0427")).unwrap();
     assert_eq!((email.from.as_ref(), email.to.as_ref()), ("no-reply@example.com", "ann@example.org"));
 }
 
 #[test]
-fn the_code_stands_alone_on_one_line_in_readable_text() {
-    let mail = code_mail();
+fn plain_text_has_the_code_alone_on_a_line() {
+    let mail = rendered_code_mail();
     assert_eq!(mail.split("\r\n").filter(|line| *line == "0427").count(), 1);
-    let (_, body) = head_and_body(&mail);
+    let (_, body) = split_header_and_body(&mail);
     assert!(body.split("text/html").next().unwrap().contains("Content-Transfer-Encoding: 7bit"));
 }
 
 #[test]
-fn the_code_is_in_both_parts_and_nowhere_in_the_head() {
-    let mail = code_mail();
-    let (head, body) = head_and_body(&mail);
-    assert!(!head.contains("0427"));
+fn code_is_in_both_parts_and_no_header() {
+    let mail = rendered_code_mail();
+    let (header, body) = split_header_and_body(&mail);
+    assert!(!header.contains("0427"));
     assert_eq!(body.matches("0427").count(), 2);
 }
 
 #[test]
-fn a_mail_is_ascii_with_short_crlf_lines_whatever_the_name() {
-    let mail = mail("Käsehäuschen <no-reply@example.com>", "ann@example.org", code("0427"));
+fn mail_is_ascii_with_short_crlf_lines() {
+    let mail = rendered("Käsehäuschen <no-reply@example.com>", "ann@example.org", code("0427"));
     assert!(mail.is_ascii());
     assert!(mail.split("\r\n").all(|line| line.len() <= 78 && !line.contains('\n')), "{mail}");
     assert!(mail.split("\r\n").any(|line| line == "0427"));
 }
 
 #[test]
-fn the_same_message_is_the_same_mail() {
+fn same_message_renders_the_same_mail() {
     for language in Language::ALL {
-        assert_eq!(mail_in(*language, code("0427")), mail_in(*language, code("0427")));
+        assert_eq!(rendered_in(*language, code("0427")), rendered_in(*language, code("0427")));
     }
 }
 
 #[test]
-fn in_every_language_it_is_ascii_and_the_code_can_be_read_as_it_is_sent() {
+fn every_language_renders_ascii_with_a_readable_code() {
     for language in Language::ALL {
         let lifetime = Lifetime::of_seconds(600);
         let reset = Mail::ResetCode { digits: "0427", lifetime };
         let others = [Mail::AlreadyRegistered, Mail::Activated, Mail::NoAccount, Mail::PasswordChanged];
         for content in [code("0427"), reset].into_iter().chain(others) {
-            let mail = mail_in(*language, content);
+            let mail = rendered_in(*language, content);
             assert!(mail.is_ascii() && mail.split("\r\n").all(|line| line.len() <= 78), "{mail}");
-            let (head, body) = head_and_body(&mail);
-            assert!(head.contains(&format!("\r\nContent-Language: {}\r\n", language.tag())), "{head}");
+            let (header, body) = split_header_and_body(&mail);
+            assert!(header.contains(&format!("\r\nContent-Language: {}\r\n", language.tag())), "{header}");
             assert_eq!(body.matches("charset=utf-8").count(), 2, "{body}");
             let lines = body.split("\r\n").filter(|line| *line == "0427").count();
             assert_eq!(lines, usize::from(matches!(content, Mail::Code { .. } | Mail::ResetCode { .. })), "{body}");
@@ -120,16 +120,16 @@ fn in_every_language_it_is_ascii_and_the_code_can_be_read_as_it_is_sent() {
 }
 
 #[test]
-fn s_12_line_breaks_and_nul_are_refused_in_every_field() {
-    let good = "Vestibule <no-reply@example.com>";
+fn s_12_line_breaks_and_nul_are_rejected_in_every_field() {
+    let valid_sender = "Vestibule <no-reply@example.com>";
     for bad in ["\r", "\n", "\0", "\r\nBcc: eve@example.org", "\r\n.\r\n"] {
         let to = format!("ann@example.org{bad}");
-        assert!(email(good, &to, code("0427")).is_err(), "to {to:?}");
+        assert!(email(valid_sender, &to, code("0427")).is_err(), "to {to:?}");
         let url = format!("{URL}{bad}");
-        let outgoing = Outgoing { id: ID, to: "ann@example.org", language: Language::French, mail: code("0427") };
-        assert!(render(&sender(good), &url, &outgoing, NOW).is_err(), "url {url:?}");
+        let outgoing = OutgoingMail { id: ID, to: "ann@example.org", language: Language::French, mail: code("0427") };
+        assert!(render(&sender(valid_sender), &url, &outgoing, NOW).is_err(), "url {url:?}");
         let digits = format!("0427{bad}");
-        assert!(email(good, "ann@example.org", code(&digits)).is_err(), "digits {digits:?}");
+        assert!(email(valid_sender, "ann@example.org", code(&digits)).is_err(), "digits {digits:?}");
         for from in [
             format!("Vesti{bad}bule <a@example.com>"),
             format!("\"Vesti{bad}bule\" <a@example.com>"),
@@ -141,17 +141,17 @@ fn s_12_line_breaks_and_nul_are_refused_in_every_field() {
 }
 
 #[test]
-fn odd_recipients_are_refused_and_not_repeated() {
-    let good = "Vestibule <no-reply@example.com>";
+fn invalid_recipients_are_rejected_without_repeating_them() {
+    let valid_sender = "Vestibule <no-reply@example.com>";
     for to in ["", "ann", "ann@", "a b@x.io", "\"a b\"@x.io", "a@x.io,b@x.io", "Ann <a@x.io>", "änn@x.io", "a@x.io>"] {
-        let error = email(good, to, code("0427")).err().unwrap_or_else(|| panic!("{to:?} was taken"));
+        let error = email(valid_sender, to, code("0427")).err().unwrap_or_else(|| panic!("{to:?} was accepted"));
         assert!(to.is_empty() || !format!("{error:?}").contains(to));
     }
 }
 
 #[test]
-fn a_sender_needs_an_address_but_no_name() {
-    assert!(mail("no-reply@example.com", "ann@example.org", code("0427")).contains("welcome to example.com!"));
+fn sender_needs_an_address_but_no_name() {
+    assert!(rendered("no-reply@example.com", "ann@example.org", code("0427")).contains("sign-up code for example.com is:"));
     for bad in ["", "Vestibule", "Vestibule <>", "Vestibule <nobody>", "a@x.io, b@x.io"] {
         assert!(Sender::parse(bad).is_err(), "{bad:?}");
     }

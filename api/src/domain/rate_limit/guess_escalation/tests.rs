@@ -1,4 +1,4 @@
-//! The rules at their edges.
+//! Tests of the guess escalation at its exact limits.
 
 use super::*;
 use time::macros::datetime;
@@ -9,63 +9,63 @@ fn wrong(wrong: u32) -> GuessRecord {
     GuessRecord { wrong, last_at: Some(T0) }
 }
 
-fn length(record: &GuessRecord, spent: &[(u8, u32)]) -> u8 {
-    let spent: Vec<_> = spent.iter().map(|&(length, wrong)| GuessTotals { length, wrong }).collect();
-    GuessLimits::new(4, true).length(record, &spent, T0)
+fn length(record: &GuessRecord, totals: &[(u8, u32)]) -> u8 {
+    let totals: Vec<_> = totals.iter().map(|&(length, wrong)| GuessTotals { length, wrong }).collect();
+    GuessLimits::new(4, true).length(record, &totals, T0)
 }
 
 #[test]
-fn nine_wrong_guesses_make_longer_codes_and_nine_more_still_longer_ones() {
+fn every_nine_wrong_guesses_make_codes_longer() {
     let lengths = [0, 8, 9, 17, 18, 1_000].map(|guesses| length(&wrong(guesses), &[]));
     assert_eq!(lengths, [4, 4, 6, 6, 8, 8]);
 }
 
 #[test]
-fn a_year_of_quiet_forgets() {
+fn wrong_guesses_expire_after_a_quiet_year() {
     let guesses = GuessLimits::new(4, true);
-    assert_eq!(guesses.length(&wrong(9), &[], T0 + QUIET - Duration::SECOND), 6);
-    assert_eq!(guesses.length(&wrong(9), &[], T0 + QUIET), 4);
+    assert_eq!(guesses.length(&wrong(9), &[], T0 + QUIET_PERIOD - Duration::SECOND), 6);
+    assert_eq!(guesses.length(&wrong(9), &[], T0 + QUIET_PERIOD), 4);
     assert_eq!(GuessRecord::default().wrong_at(T0), 0);
 }
 
 #[test]
-fn what_everybody_guesses_counts_for_everybody() {
+fn instance_limit_makes_all_codes_longer() {
     assert_eq!(length(&wrong(0), &[(4, 199)]), 4);
     assert_eq!(length(&wrong(0), &[(4, 200), (6, 1_999)]), 6);
     assert_eq!(length(&wrong(0), &[(4, 200), (6, 2_000), (8, 9_999_999)]), 8);
-    assert_eq!(length(&wrong(9), &[(6, 2_000)]), 8, "its own step is spent by everybody");
-    assert_eq!(length(&wrong(0), &[(6, 2_000)]), 4, "while the shorter length is not");
+    assert_eq!(length(&wrong(9), &[(6, 2_000)]), 8, "the instance limit of its own step is reached");
+    assert_eq!(length(&wrong(0), &[(6, 2_000)]), 4, "the instance limit of the shorter length is not reached");
 }
 
 #[test]
-fn no_guess_is_compared_with_more_codes_than_the_step_has_left() {
-    let room = |guesses| GuessLimits::new(4, true).room(&wrong(guesses), T0);
+fn comparisons_per_guess_end_with_the_step() {
+    let room = |guesses| GuessLimits::new(4, true).guesses_left(&wrong(guesses), T0);
     assert_eq!([0, 1, 8, 9, 17].map(room), [9, 8, 1, 9, 1]);
     assert_eq!(room(18), u32::MAX);
 }
 
 #[test]
-fn without_longer_codes_there_is_an_end() {
-    let strict = GuessLimits::new(4, false);
-    assert_eq!([0, 14, 15, 16].map(|guesses| strict.room(&wrong(guesses), T0)), [15, 1, 0, 0]);
-    assert_eq!(strict.length(&wrong(15), &[GuessTotals { length: 4, wrong: 1_000 }], T0), 4);
-    assert_eq!(strict.room(&wrong(15), T0 + QUIET), 15);
+fn without_escalation_guesses_are_limited_to_fifteen() {
+    let limits = GuessLimits::new(4, false);
+    assert_eq!([0, 14, 15, 16].map(|guesses| limits.guesses_left(&wrong(guesses), T0)), [15, 1, 0, 0]);
+    assert_eq!(limits.length(&wrong(15), &[GuessTotals { length: 4, wrong: 1_000 }], T0), 4);
+    assert_eq!(limits.guesses_left(&wrong(15), T0 + QUIET_PERIOD), 15);
 }
 
 #[test]
-fn a_longer_code_to_begin_with_has_fewer_steps() {
+fn a_longer_initial_code_has_fewer_steps() {
     let ladder = |length| GuessLimits::new(length, true).ladder().to_vec();
     assert_eq!((ladder(4), ladder(5), ladder(6)), (vec![4, 6, 8], vec![5, 6, 8], vec![6, 8]));
     assert_eq!((ladder(7), ladder(8), ladder(10)), (vec![7, 8], vec![8], vec![10]));
-    let budgets: Vec<_> = GuessLimits::new(4, true).instance_budgets().collect();
-    assert_eq!(budgets, [(4, 200), (6, 2_000)]);
+    let limits: Vec<_> = GuessLimits::new(4, true).instance_limits().collect();
+    assert_eq!(limits, [(4, 200), (6, 2_000)]);
 }
 
 #[test]
-fn the_bound_is_what_is_promised() {
-    // 9 at 4 digits, 9 at 6, and for the rest of the year 10 mails a day at 8: 0.09 % and a little.
-    let bound = GuessLimits::new(4, true).bound(3_650, 3);
+fn probability_bound_matches_the_documented_numbers() {
+    // 9 guesses at 4 digits, 9 at 6, and for the rest of the year 10 mails a day at 8: a little more than 0.09 %.
+    let bound = GuessLimits::new(4, true).probability_bound(3_650, 3);
     assert!((bound - (9e-4 + 9e-6 + 1.095e-4)).abs() < 1e-12, "{bound}");
-    let strict = GuessLimits::new(4, false).bound(3_650, 3);
+    let strict = GuessLimits::new(4, false).probability_bound(3_650, 3);
     assert!((strict - 15e-4).abs() < 1e-12, "{strict}");
 }

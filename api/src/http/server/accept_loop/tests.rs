@@ -1,4 +1,4 @@
-//! Who gets a place, over real sockets.
+//! The accept loop over real sockets: connection limits and drain.
 
 use std::net::Ipv4Addr;
 
@@ -11,8 +11,7 @@ use tokio::{
 
 use super::*;
 
-/// The server is stopped when it is dropped.
-struct Running {
+struct RunningServer {
     addr: SocketAddr,
     stop: CancellationToken,
     serving: JoinHandle<()>,
@@ -20,24 +19,25 @@ struct Running {
 
 struct Client(TcpStream);
 
-/// Answers with where the request comes from.
-async fn start(places: ConnectionLimit) -> Running {
+/// Starts a server that responds with the scheme and the addresses of the connection.
+async fn start(connection_limit: ConnectionLimit) -> RunningServer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let addr = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
     let endpoint = make_sync(|request: Request| {
         format!("{} {} {}.", request.scheme(), request.remote_addr(), request.local_addr())
     });
-    let house = Server { endpoint: Arc::new(endpoint), places, tls: None, open: Arc::default() };
-    let serving = tokio::spawn(run(listener, house, stop.clone()));
-    Running { addr, stop, serving }
+    let server = Server { endpoint: Arc::new(endpoint), connection_limit, tls: None, open_connections: Arc::default() };
+    let serving = tokio::spawn(run(listener, server, stop.clone()));
+    RunningServer { addr, stop, serving }
 }
 
-impl Running {
+impl RunningServer {
     async fn client(&self) -> Client {
         self.client_at(1).await
     }
 
-    /// One of the addresses that this machine has for itself.
+    /// A client at 127.0.0.`last`.
     async fn client_at(&self, last: u8) -> Client {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::new(127, 0, 0, last), 0).into()).unwrap();
@@ -46,80 +46,84 @@ impl Running {
 }
 
 impl Client {
-    async fn ask(&mut self) -> String {
+    async fn get(&mut self) -> String {
         self.0.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-        let mut heard = vec![];
-        while !heard.ends_with(b".") {
-            assert!(self.0.read_buf(&mut heard).await.unwrap() > 0);
+        let mut response = vec![];
+        while !response.ends_with(b".") {
+            assert!(self.0.read_buf(&mut response).await.unwrap() > 0);
         }
-        String::from_utf8(heard).unwrap()
+        String::from_utf8(response).unwrap()
     }
 
-    /// Without an answer, whichever way.
-    async fn gets_nothing(mut self) -> bool {
+    /// Whether the connection ends, by end of file or an error, without a response.
+    async fn closed_without_response(mut self) -> bool {
         let _ = self.0.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
         self.0.read(&mut [0]).await.map_or(true, |bytes| bytes == 0)
     }
 }
 
 #[tokio::test]
-async fn an_endpoint_knows_who_asks() {
-    let running = start(ConnectionLimit::new(4, |_| true)).await;
-    let mut client = running.client().await;
-    let here = client.0.local_addr().unwrap();
-    let heard = client.ask().await;
-    let expected = format!("http socket://{here} socket://{}.", running.addr);
-    assert!(heard.ends_with(&expected), "{heard}");
+async fn endpoint_sees_scheme_and_both_addresses() {
+    let server = start(ConnectionLimit::new(4, |_| true)).await;
+    let mut client = server.client().await;
+    let client_addr = client.0.local_addr().unwrap();
+    let response = client.get().await;
+    let expected = format!("http socket://{client_addr} socket://{}.", server.addr);
+    assert!(response.ends_with(&expected), "{response}");
 }
 
 #[tokio::test]
-async fn without_a_place_one_waits_for_it() {
-    let running = start(ConnectionLimit::new(1, |_| true)).await;
-    let (mut first, mut second) = (running.client().await, running.client().await);
-    first.ask().await;
+async fn connection_beyond_the_limit_waits_for_a_permit() {
+    let server = start(ConnectionLimit::new(1, |_| true)).await;
+    let mut first = server.client().await;
+    let mut second = server.client().await;
+    first.get().await;
     second.0.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     for _ in 0..20 {
-        first.ask().await;
+        first.get().await;
     }
     let early = second.0.try_read(&mut [0]).unwrap_err();
     assert_eq!(early.kind(), io::ErrorKind::WouldBlock);
     drop(first);
-    assert!(second.ask().await.starts_with("HTTP/1.1 200"));
+    assert!(second.get().await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]
-async fn one_network_cannot_take_all_places() {
-    let running = start(ConnectionLimit::new(8, |_| true)).await;
-    let (mut first, mut second) = (running.client_at(1).await, running.client_at(1).await);
-    first.ask().await;
-    second.ask().await;
-    assert!(running.client_at(1).await.gets_nothing().await);
-    running.client_at(2).await.ask().await;
+async fn one_network_cannot_use_all_connections() {
+    let server = start(ConnectionLimit::new(8, |_| true)).await;
+    let mut first = server.client_at(1).await;
+    let mut second = server.client_at(1).await;
+    first.get().await;
+    second.get().await;
+    assert!(server.client_at(1).await.closed_without_response().await);
+    server.client_at(2).await.get().await;
     drop(first);
-    // Its place is free as soon as the server has seen that.
-    while running.client_at(1).await.gets_nothing().await {}
+    // Its permit is released as soon as the server has noticed the disconnect.
+    while server.client_at(1).await.closed_without_response().await {}
 }
 
 #[tokio::test]
-async fn the_end_does_not_wait_for_those_who_want_nothing() {
-    let running = start(ConnectionLimit::new(4, |_| false)).await;
-    let (mut idle, mut half) = (running.client().await, running.client().await);
-    let (silent, waiting) = (running.client().await, running.client().await);
-    idle.ask().await;
-    half.ask().await;
-    half.0.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
-    let unheard = running.client().await;
-    running.stop.cancel();
-    running.serving.await.unwrap();
-    assert!(TcpStream::connect(running.addr).await.is_err(), "nobody listens any more");
-    for client in [idle, half, silent, waiting, unheard] {
-        assert!(client.gets_nothing().await);
+async fn drain_does_not_wait_for_idle_connections() {
+    let server = start(ConnectionLimit::new(4, |_| false)).await;
+    let mut idle = server.client().await;
+    let mut half_head = server.client().await;
+    let silent = server.client().await;
+    let other_silent = server.client().await;
+    idle.get().await;
+    half_head.get().await;
+    half_head.0.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+    let not_accepted = server.client().await;
+    server.stop.cancel();
+    server.serving.await.unwrap();
+    assert!(TcpStream::connect(server.addr).await.is_err(), "the listener is still open");
+    for client in [idle, half_head, silent, other_silent, not_accepted] {
+        assert!(client.closed_without_response().await);
     }
 }
 
-/// Their connections are made by the kernel, whether or not anybody is there to take them.
+/// The kernel establishes these connections before the server accepts any.
 #[tokio::test]
-async fn at_the_end_who_has_knocked_is_answered() {
+async fn accept_backlog_is_served_after_stop() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut clients = vec![];
     for _ in 0..3 {
@@ -127,16 +131,16 @@ async fn at_the_end_who_has_knocked_is_answered() {
     }
     let stop = CancellationToken::new();
     stop.cancel();
-    let house = Server {
-        endpoint: Arc::new(make_sync(|_| "heard.")),
-        places: ConnectionLimit::new(4, |_| false),
+    let server = Server {
+        endpoint: Arc::new(make_sync(|_| "served.")),
+        connection_limit: ConnectionLimit::new(4, |_| false),
         tls: None,
-        open: Arc::default(),
+        open_connections: Arc::default(),
     };
-    let serving = tokio::spawn(run(listener, house, stop));
+    let serving = tokio::spawn(run(listener, server, stop));
     for mut client in clients {
-        let heard = client.ask().await;
-        assert!(heard.ends_with("heard."), "{heard}");
+        let response = client.get().await;
+        assert!(response.ends_with("served."), "{response}");
     }
     serving.await.unwrap();
 }

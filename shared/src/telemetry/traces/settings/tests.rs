@@ -1,30 +1,30 @@
-//! What the environment may say about traces.
+//! Tests of the tracing settings.
 
 use super::*;
 
-fn given(variables: &[(&str, &str)]) -> Given {
+fn raw(variables: &[(&str, &str)]) -> RawSettings {
     let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
     crate::config::load_from(variables, &[HEADERS]).unwrap()
 }
 
 fn settings(variables: &[(&str, &str)]) -> Settings {
-    given(&[&[(ENDPOINT, "http://collector:4318")], variables].concat()).check("vestibule-api").unwrap().unwrap()
+    raw(&[&[(ENDPOINT, "http://collector:4318")], variables].concat()).check("vestibule-api").unwrap().unwrap()
 }
 
-fn refusal(variables: &[(&str, &str)]) -> String {
-    let given = given(&[&[(ENDPOINT, "http://collector:4318")], variables].concat());
-    format!("{:#}", given.check("vestibule-api").err().unwrap())
+fn error(variables: &[(&str, &str)]) -> String {
+    let raw = raw(&[&[(ENDPOINT, "http://collector:4318")], variables].concat());
+    format!("{:#}", raw.check("vestibule-api").err().unwrap())
 }
 
 #[test]
-fn without_a_collector_there_is_nothing() {
-    assert!(given(&[]).check("x").unwrap().is_none());
-    let disabled = given(&[(ENDPOINT, "http://collector:4318"), ("OTEL_SDK_DISABLED", "true")]);
+fn tracing_is_off_without_a_collector_or_when_disabled() {
+    assert!(raw(&[]).check("x").unwrap().is_none());
+    let disabled = raw(&[(ENDPOINT, "http://collector:4318"), ("OTEL_SDK_DISABLED", "true")]);
     assert!(disabled.check("x").unwrap().is_none());
 }
 
 #[test]
-fn an_endpoint_is_what_the_path_of_traces_comes_behind() {
+fn endpoint_is_the_base_url_of_the_traces_path() {
     for (url, name, path) in [
         ("http://collector:4318", "collector:4318", "/v1/traces"),
         ("http://collector:4318/", "collector:4318", "/v1/traces"),
@@ -38,11 +38,11 @@ fn an_endpoint_is_what_the_path_of_traces_comes_behind() {
 }
 
 #[test]
-fn what_is_wrong_is_named_and_not_repeated() {
+fn invalid_settings_are_named_without_their_values() {
     for url in ["collector:4318", "canary", "ftp://canary", "http://u:canary@host", "http://host?key=canary", "http://"]
     {
-        let refusal = refusal(&[(ENDPOINT, url)]);
-        assert!(refusal.starts_with("OTEL_EXPORTER_OTLP_ENDPOINT must be"), "{url}: {refusal}");
+        let error = error(&[(ENDPOINT, url)]);
+        assert!(error.starts_with("OTEL_EXPORTER_OTLP_ENDPOINT must be"), "{url}: {error}");
     }
     for (name, value) in [
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
@@ -52,24 +52,24 @@ fn what_is_wrong_is_named_and_not_repeated() {
         ("OTEL_RESOURCE_ATTRIBUTES", "canary"),
         ("OTEL_TRACES_SAMPLER", "canary"),
     ] {
-        let refusal = refusal(&[(name, value)]);
-        assert!(refusal.starts_with(name) && !refusal.contains("canary"), "{refusal}");
+        let error = error(&[(name, value)]);
+        assert!(error.starts_with(name) && !error.contains("canary"), "{error}");
     }
     let certificate = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere.pem");
-    assert!(refusal(&[(ENDPOINT, "https://x"), certificate]).starts_with("OTEL_EXPORTER_OTLP_CERTIFICATE"));
+    assert!(error(&[(ENDPOINT, "https://x"), certificate]).starts_with("OTEL_EXPORTER_OTLP_CERTIFICATE"));
     let sampler = [("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "2")];
-    assert!(refusal(&sampler).starts_with("OTEL_TRACES_SAMPLER_ARG"));
+    assert!(error(&sampler).starts_with("OTEL_TRACES_SAMPLER_ARG"));
 }
 
 #[test]
-fn headers_go_along_as_they_are_meant() {
+fn headers_are_decoded() {
     let settings = settings(&[(HEADERS, "api-key=c%20d, x-tenant=7=8")]);
     assert_eq!(settings.collector.headers.expose_secret(), "api-key: c d\r\nx-tenant: 7=8\r\n");
 }
 
 #[test]
-fn headers_are_overheard_on_the_way_to_another_machine_without_tls() {
-    for (url, headers, overheard) in [
+fn headers_in_clear_text_to_another_machine_are_detected() {
+    for (url, headers, is_clear_text) in [
         ("http://collector:4318", "api-key=canary", true),
         ("http://192.0.2.1:4318", "api-key=canary", true),
         ("http://collector:4318", "", false),
@@ -79,12 +79,12 @@ fn headers_are_overheard_on_the_way_to_another_machine_without_tls() {
         ("http://[::1]:4318", "api-key=canary", false),
     ] {
         let collector = settings(&[(ENDPOINT, url), (HEADERS, headers)]).collector;
-        assert_eq!(collector.is_overheard(), overheard, "{url} {headers}");
+        assert_eq!(collector.sends_headers_in_clear_text(), is_clear_text, "{url} {headers}");
     }
 }
 
 #[test]
-fn a_service_has_one_name() {
+fn resource_has_exactly_one_service_name() {
     let named = |variables: &[_], name: &str| {
         let resource = settings(variables).resource;
         let count = |part: &[u8]| resource.windows(part.len()).filter(|window| *window == part).count();
@@ -98,16 +98,20 @@ fn a_service_has_one_name() {
 }
 
 #[test]
-fn a_share_of_the_traces_is_found_by_their_ids() {
-    let share =
-        |sampler, argument| settings(&[("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", argument)]).share;
-    assert_eq!((share("always_on", ""), share("parentbased_always_off", "")), (Share::ALL, Share::NONE));
-    let quarter = share("parentbased_traceidratio", "0.25");
-    // The version and the variant of a UUID are no chance, and stand before the last seven bytes.
-    for (drawn, has) in
+fn trace_id_decides_about_sampling() {
+    let sampling = |sampler, argument| {
+        settings(&[("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", argument)]).sampling
+    };
+    assert_eq!(
+        (sampling("always_on", ""), sampling("parentbased_always_off", "")),
+        (SamplingRatio::ALL, SamplingRatio::NONE)
+    );
+    let quarter = sampling("parentbased_traceidratio", "0.25");
+    // The version and the variant of a UUID are not random; they precede the last seven bytes.
+    for (random, is_sampled) in
         [(0, true), (0x003f_ffff_ffff_ffff, true), (0x0040_0000_0000_0000, false), ((1 << 56) - 1, false)]
     {
-        assert_eq!(quarter.has(0x0000_0000_0000_4000_bf00_0000_0000_0000 | drawn), has, "{drawn:x}");
-        assert!(Share::ALL.has(drawn) && !Share::NONE.has(drawn));
+        assert_eq!(quarter.includes(0x0000_0000_0000_4000_bf00_0000_0000_0000 | random), is_sampled, "{random:x}");
+        assert!(SamplingRatio::ALL.includes(random) && !SamplingRatio::NONE.includes(random));
     }
 }

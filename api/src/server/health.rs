@@ -1,0 +1,87 @@
+//! Health checks of the API, and the gauges that are read when the metrics are scraped.
+
+use std::sync::Arc;
+
+use shared::postgres::{self, PoolUsage};
+use shared::telemetry::{
+    health::{Check, Checks, Component, soon},
+    metrics::{Family, Number, Registry, names},
+};
+
+use crate::{
+    app::App,
+    error::Error,
+    store::{outbox::stats, schema},
+};
+
+/// The gauges that are set only when the metrics are scraped.
+struct Gauges {
+    broker_up: Arc<Number>,
+    pool_connections: Arc<Family<1>>,
+    pool_waiting: Arc<Number>,
+    outbox_messages: Arc<Family<1>>,
+    outbox_oldest: Arc<Family<1>>,
+}
+
+/// The API as a component of the health report.
+pub(crate) fn component(app: &Arc<App>, registry: &Registry) -> Component {
+    let gauges = Arc::new(Gauges {
+        broker_up: registry.family(names::BROKER_UP).of(["api"]),
+        pool_connections: registry.family(names::POOL_CONNECTIONS),
+        pool_waiting: registry.one(names::POOL_WAITING),
+        outbox_messages: registry.family(names::OUTBOX_MESSAGES),
+        outbox_oldest: registry.family(names::OUTBOX_OLDEST),
+    });
+    let checked_app = Arc::clone(app);
+    let checks = move || {
+        let app = Arc::clone(&checked_app);
+        async move { app.checks().await }
+    };
+    let measured_app = Arc::clone(app);
+    let update_gauges = move || {
+        let (app, gauges) = (Arc::clone(&measured_app), Arc::clone(&gauges));
+        async move { gauges.update(&app).await }
+    };
+    Component::new("api", checks, update_gauges)
+}
+
+impl App {
+    async fn checks(&self) -> Checks {
+        let version = soon(self.schema_version()).await.and_then(Result::ok);
+        let needed = |name, ok| Check { name, ok, needed: true };
+        vec![
+            needed("postgres", version.is_some()),
+            // A newer schema is fine: the previous version of the API must work with it during a rollout.
+            needed("migrations", version.is_some_and(|version| version >= postgres::newest_version())),
+            needed("hash_pool", self.hash_pool.is_healthy()),
+            // Not needed: messages wait in the outbox while the broker is down, and requests are still served.
+            Check { name: "broker", ok: (self.delivery.is_up)(), needed: false },
+        ]
+    }
+
+    async fn schema_version(&self) -> Result<i32, Error> {
+        Ok(schema::version(&self.store.connection().await?).await?)
+    }
+}
+
+impl Gauges {
+    async fn update(&self, app: &App) {
+        self.broker_up.set((app.delivery.is_up)());
+        app.hash_pool.update_metrics();
+        let PoolUsage { in_use, idle, waiting } = app.store.usage();
+        self.pool_connections.set(["in_use"], in_use);
+        self.pool_connections.set(["idle"], idle);
+        self.pool_waiting.set(waiting);
+        let query = async { Ok::<_, Error>(stats::waiting(&app.store.connection().await?).await?) };
+        let Some(Ok((mails, events))) = soon(query).await else {
+            // No value is better than an outdated one.
+            self.outbox_messages.forget();
+            self.outbox_oldest.forget();
+            return;
+        };
+        for (kind, (messages, oldest_seconds)) in [("mail", mails), ("event", events)] {
+            self.outbox_messages.set([kind], messages);
+            self.outbox_oldest.set([kind], oldest_seconds);
+        }
+    }
+}

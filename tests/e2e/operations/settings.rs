@@ -1,0 +1,61 @@
+//! The settings: what the processes read, `.env.example` and Docker compose agree.
+
+use std::{collections::BTreeSet, path::Path};
+
+/// Settings of the containers, which our processes do not read.
+const OF_COMPOSE: [&str; 11] = [
+    "POSTGRES_USER",
+    "POSTGRES_PASSWORD",
+    "POSTGRES_DB",
+    "RABBITMQ_DEFAULT_USER",
+    "RABBITMQ_DEFAULT_PASS",
+    "EXPOSED_API_PORT",
+    "EXPOSED_SMTP_WEB_PORT",
+    "EXPOSED_PROMETHEUS_PORT",
+    "EXPOSED_GRAFANA_PORT",
+    "VESTIBULE_VERSION",
+    "COMPOSE_PROFILES",
+];
+
+/// The only setting of `vestibule` alone.
+const OF_STANDALONE: &str = "INBOX_ADDR";
+
+fn file(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)).unwrap()
+}
+
+/// What the API, the worker, their logs and their traces read.
+fn read_by_processes() -> BTreeSet<String> {
+    let of_telemetry = shared::telemetry::variables().into_iter();
+    api::Config::variables().into_iter().chain(worker::Config::variables()).chain(of_telemetry).collect()
+}
+
+#[test]
+fn env_example_documents_every_setting_and_no_other() {
+    let text = file(".env.example");
+    let lines: Vec<&str> = text.lines().collect();
+    let mut documented = BTreeSet::new();
+    for (n, line) in lines.iter().enumerate() {
+        let Some((name, _)) = line.split_once('=').filter(|_| !line.starts_with('#')) else { continue };
+        documented.insert(name.to_owned());
+        let is_explained =
+            lines[..n].iter().rev().take_while(|line| !line.is_empty()).any(|line| line.starts_with('#'));
+        assert!(is_explained, "no comment explains {name}");
+    }
+    let others = OF_COMPOSE.into_iter().chain([OF_STANDALONE]).map(str::to_owned);
+    let expected: BTreeSet<_> = read_by_processes().into_iter().chain(others).collect();
+    assert_eq!(documented, expected);
+}
+
+/// The containers of the API and of the worker get exactly the settings that their processes read; secrets also as files.
+#[test]
+fn compose_passes_every_setting_to_the_containers() {
+    let text = file("docker-compose.yml");
+    let (_, list) = text.split_once("x-settings: &settings\n").unwrap();
+    let passed = list.lines().take_while(|line| line.starts_with("  ")).map(|line| line.trim().trim_end_matches(':'));
+    let passed: BTreeSet<_> = passed.filter(|name| !name.ends_with("_FILE")).map(str::to_owned).collect();
+    assert_eq!(passed, read_by_processes());
+    for secret in ["DATABASE_URL", "AMQP_URL", "SMTP_URL", "CODE_SECRETS", "OTEL_EXPORTER_OTLP_HEADERS"] {
+        assert!(list.contains(&format!("  {secret}_FILE:\n")), "{secret}_FILE");
+    }
+}

@@ -1,0 +1,31 @@
+//! The least that poem can do: one JSON answer, on its own server, as a measure for our refusals.
+
+use anyhow::Result;
+use poem::{IntoResponse, Response, Route, Server, handler, http::StatusCode, listener::TcpAcceptor, post, web::Json};
+use serde_json::json;
+
+use crate::report::progress::say;
+
+#[handler]
+fn refuse(_body: String) -> Response {
+    let problem = json!({
+        "type": "http://localhost:8000/problems/too-many-requests",
+        "title": "Too many requests",
+        "status": 429,
+        "detail": "Try again later.",
+        "request_id": "6f9619ff-8b86-4011-b42d-00cf4fc964ff",
+        "scope": "address",
+        "retry_after": 3600,
+    });
+    Json(problem).with_status(StatusCode::TOO_MANY_REQUESTS).into_response()
+}
+
+/// Until it is ended.
+pub(crate) fn serve() -> Result<()> {
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        say(&format!("bare={}", listener.local_addr()?));
+        let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?);
+        Ok(server.run(Route::new().at("/v1/users", post(refuse))).await?)
+    })
+}

@@ -1,0 +1,120 @@
+//! Raw hashing: what the machine can do when it does nothing else.
+
+use anyhow::{Result, anyhow, bail};
+use argon2_rust::params::Memory;
+use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
+use tokio::sync::oneshot;
+
+use crate::{clock::now, load::users::PASSWORD};
+
+const MEMORY_KIB: u32 = 19_456;
+const PASSES: u32 = 2;
+const SALT: [u8; 16] = [7; 16];
+
+/// What 19 MiB are to the memory of a process.
+pub(crate) const MEMORY_OF_A_HASH_KIB: f64 = MEMORY_KIB as f64;
+
+/// Whose code computes the hashes, by the names of PASSWORD_ENGINE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Fast,
+    Reference,
+}
+
+impl Engine {
+    /// The one that the service is measured with.
+    pub(crate) fn of_environment() -> Result<Self> {
+        match std::env::var("PASSWORD_ENGINE").as_deref() {
+            Ok("" | "fast") | Err(_) => Ok(Self::Fast),
+            Ok("reference") => Ok(Self::Reference),
+            Ok(_) => bail!("PASSWORD_ENGINE must be fast or reference"),
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        if self == Self::Fast { "fast" } else { "reference" }
+    }
+
+    /// A function that hashes the password of everybody again and again, in the same memory.
+    fn hasher(self) -> Result<Box<dyn FnMut() -> Result<[u8; 32]>>> {
+        Ok(match self {
+            Self::Fast => {
+                let params = argon2_rust::Params::builder().memory(Memory::kib(MEMORY_KIB.into())).passes(PASSES);
+                let params = params.build().map_err(|error| anyhow!("{error:?}"))?;
+                let version = argon2_rust::Version::V0x13;
+                let mut hasher = argon2_rust::Argon2::new(argon2_rust::Algorithm::Argon2id, version, params).hasher();
+                Box::new(move || {
+                    let mut tag = [0; 32];
+                    let hashed = hasher.hash_into(PASSWORD.as_bytes(), &SALT, &mut tag);
+                    hashed.map(|()| tag).map_err(|error| anyhow!("{error:?}"))
+                })
+            }
+            Self::Reference => {
+                let params = argon2::Params::new(MEMORY_KIB, PASSES, 1, None).map_err(|error| anyhow!("{error}"))?;
+                let mut memory = vec![argon2::Block::default(); params.block_count()];
+                let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+                Box::new(move || {
+                    let mut tag = [0; 32];
+                    let hashed =
+                        argon2.hash_password_into_with_memory(PASSWORD.as_bytes(), &SALT, &mut tag, &mut memory);
+                    hashed.map(|()| tag).map_err(|error| anyhow!("{error}"))
+                })
+            }
+        })
+    }
+
+    /// How many passwords so many threads hash in a second.
+    pub(crate) async fn rate(self, threads: usize, seconds: f64) -> Result<f64> {
+        let running = (0..threads).map(|_| {
+            let (done, counted) = oneshot::channel();
+            std::thread::spawn(move || done.send(self.rate_of_one(seconds)));
+            counted
+        });
+        let mut all = 0.0;
+        for counted in running.collect::<Vec<_>>() {
+            all += counted.await??;
+        }
+        Ok(all)
+    }
+
+    fn rate_of_one(self, seconds: f64) -> Result<f64> {
+        let mut hash = self.hasher()?;
+        // The first one takes the memory from the system, which no other has to.
+        hash()?;
+        let (begun, mut count) = (now(), 0.0);
+        while begun.elapsed().as_secs_f64() < seconds {
+            hash()?;
+            count += 1.0;
+        }
+        Ok(count / begun.elapsed().as_secs_f64())
+    }
+}
+
+/// The password of everybody as the service stores it.
+pub(crate) fn stored() -> Result<String> {
+    let tag = Engine::Reference.hasher()?()?;
+    Ok(phc(MEMORY_KIB, PASSES, &tag))
+}
+
+/// A hash that nobody's password has, and that takes more than a hundred times as long as another.
+pub(crate) fn slow() -> String {
+    // No more passes are believed to be anybody's.
+    phc(4 * MEMORY_KIB, 64, &[0; 32])
+}
+
+fn phc(memory_kib: u32, passes: u32, tag: &[u8; 32]) -> String {
+    let encode = |bytes: &[u8]| BASE64_STANDARD_NO_PAD.encode(bytes);
+    format!("$argon2id$v=19$m={memory_kib},t={passes},p=1${}${}", encode(&SALT), encode(tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_engines_make_the_same_hash() {
+        let hash = |engine: Engine| engine.hasher().unwrap()().unwrap();
+        assert_eq!(hash(Engine::Fast), hash(Engine::Reference));
+        assert!(stored().unwrap().starts_with("$argon2id$v=19$m=19456,t=2,p=1$BwcHBwcHBwcHBwcHBwcHBw$"));
+    }
+}

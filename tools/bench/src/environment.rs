@@ -1,0 +1,12 @@
+//! What a bench runs on: servers, processes, databases and a mail server.
+
+pub(crate) mod broker;
+pub(crate) mod database;
+pub(crate) mod deployment;
+pub(crate) mod fake_smtp;
+pub(crate) mod isolated_runtime;
+pub(crate) mod pipeline;
+pub(crate) mod prefill;
+pub(crate) mod process;
+pub(crate) mod services;
+pub(crate) mod usage;

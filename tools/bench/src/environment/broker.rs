@@ -1,0 +1,121 @@
+//! The benches' own way to RabbitMQ: to count, to fill, to empty.
+
+use anyhow::{Result, bail};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use lapin::{
+    BasicProperties, Channel, Confirmation,
+    options::{
+        BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
+        QueuePurgeOptions,
+    },
+    types::{AMQPValue, FieldTable},
+};
+use shared::amqp::{
+    Link,
+    topology::{RETRY_SECONDS, ROUTING_KEY, TRACEPARENT, Topology},
+};
+use shared::messages::Message;
+
+use crate::environment::services::Ground;
+
+/// As many as the relay keeps in hand.
+const WINDOW: usize = 1_000;
+
+pub(crate) struct Broker {
+    link: Link,
+    channel: Channel,
+    pub(crate) topology: Topology,
+}
+
+impl Broker {
+    /// A connection of its own, on which everything is declared that the service declares.
+    pub(crate) async fn open(url: &str, prefix: &str) -> Result<Self> {
+        let link = shared::amqp::connect(&url.to_owned().into(), "vestibule bench").await?;
+        let topology = Topology::new(prefix);
+        topology.declare(&link.connection).await?;
+        let channel = link.connection.create_channel().await?;
+        Ok(Self { link, channel, topology })
+    }
+
+    /// How many messages wait in the queue.
+    pub(crate) async fn waiting(&self) -> Result<u32> {
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let queue = self.topology.queue.as_str();
+        Ok(self.channel.queue_declare(queue.into(), passive, FieldTable::default()).await?.message_count())
+    }
+
+    pub(crate) async fn purge(&self) -> Result<()> {
+        self.channel.queue_purge(self.topology.queue.as_str().into(), QueuePurgeOptions::default()).await?;
+        Ok(())
+    }
+
+    /// Publishes as the relay must: persistent, mandatory, confirmed, `WINDOW` at a time.
+    pub(crate) async fn publish(&self, messages: &[Message]) -> Result<()> {
+        self.channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
+        let exchange = self.topology.exchange.as_str();
+        let mut in_flight = FuturesUnordered::new();
+        for message in messages {
+            if in_flight.len() == WINDOW {
+                taken(in_flight.next().await)?;
+            }
+            let body = message.to_json().to_string();
+            let publishing = self.channel.basic_publish(
+                exchange.into(),
+                ROUTING_KEY.into(),
+                mandatory,
+                body.as_bytes(),
+                properties(message),
+            );
+            in_flight.push(publishing.await?);
+        }
+        while let Some(confirm) = in_flight.next().await {
+            taken(Some(confirm))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn close(self) {
+        self.link.close().await;
+    }
+}
+
+fn taken(confirm: Option<lapin::Result<Confirmation>>) -> Result<()> {
+    match confirm {
+        Some(Ok(Confirmation::Ack(None))) | None => Ok(()),
+        Some(other) => bail!("the broker did not take a message: {other:?}"),
+    }
+}
+
+/// Those that the relay gives its messages.
+fn properties(message: &Message) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    headers.insert(TRACEPARENT.into(), AMQPValue::LongString(crate::load::users::TRACEPARENT.into()));
+    BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_content_type("application/json".into())
+        .with_message_id(message.id.to_string().into())
+        .with_headers(headers)
+}
+
+pub(crate) async fn delete(ground: &Ground, prefix: &str) -> Result<()> {
+    let link = shared::amqp::connect(&ground.amqp_url.clone().into(), "vestibule bench").await?;
+    let channel = link.connection.create_channel().await?;
+    let topology = Topology::new(prefix);
+    let pauses = RETRY_SECONDS.map(|seconds| topology.retry_queue(seconds));
+    for queue in pauses.iter().chain([&topology.queue, &topology.parked]) {
+        channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
+    }
+    for exchange in [&topology.exchange, &topology.events] {
+        channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await?;
+    }
+    link.close().await;
+    Ok(())
+}
+
+pub(crate) async fn delete_queue(ground: &Ground, name: &str) -> Result<()> {
+    let link = shared::amqp::connect(&ground.amqp_url.clone().into(), "vestibule bench").await?;
+    link.connection.create_channel().await?.queue_delete(name.into(), QueueDeleteOptions::default()).await?;
+    link.close().await;
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! A mail server that takes everything and remembers who it was for and when: cheap, with PIPELINING.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+use crate::{clock::now, report::statistics::middle_rate};
+
+/// What a server needs that writes a mail to its disk before it says 250.
+pub(crate) const LIKE_A_DISK: Duration = Duration::from_millis(5);
+
+const HELLO: &str = "250-sink.example\r\n250-PIPELINING\r\n250 8BITMIME\r\n";
+
+#[derive(Clone, Debug)]
+pub(crate) struct Mail {
+    pub(crate) to: String,
+    /// When the 250 to its dot was said.
+    pub(crate) at: Instant,
+}
+
+#[derive(Default)]
+struct Book {
+    mails: Vec<Mail>,
+    /// The last one, as it came.
+    bytes: Vec<u8>,
+}
+
+pub(crate) struct Sink {
+    address: SocketAddr,
+    book: Arc<Mutex<Book>>,
+    listening: JoinHandle<()>,
+}
+
+impl Sink {
+    /// Every dot is answered after this long.
+    pub(crate) async fn start(pause: Duration) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let (address, book) = (listener.local_addr()?, Arc::<Mutex<Book>>::default());
+        let listening = tokio::spawn(listen(listener, Arc::clone(&book), pause));
+        Ok(Self { address, book, listening })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("smtp://{}", self.address)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.book).mails.len()
+    }
+
+    /// All that came until now; from now on it begins anew.
+    pub(crate) fn take(&self) -> Vec<Mail> {
+        std::mem::take(&mut lock(&self.book).mails)
+    }
+
+    /// The text of the last mail.
+    pub(crate) fn last(&self) -> Vec<u8> {
+        lock(&self.book).bytes.clone()
+    }
+
+    /// Waits for so many mails.
+    pub(crate) async fn has(&self, count: usize, patience: Duration) -> Result<()> {
+        let until = now() + patience;
+        while self.count() < count {
+            ensure!(now() < until, "only {} of {count} mails came within {patience:?}", self.count());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Waits for so many mails, and returns their rate.
+    pub(crate) async fn rate_of(&self, count: usize, patience: Duration) -> Result<f64> {
+        self.has(count, patience).await?;
+        let mails = self.take();
+        let begun = mails.iter().map(|mail| mail.at).min().unwrap_or_else(now);
+        let times: Vec<_> = mails.iter().map(|mail| (mail.at - begun).as_secs_f64()).collect();
+        Ok(middle_rate(&times))
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
+    book.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn listen(listener: TcpListener, book: Arc<Mutex<Book>>, pause: Duration) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let session = Session { stream, heard: Vec::new(), to: String::new(), book: Arc::clone(&book), pause };
+        // Who hangs up has done so in the middle of nothing, or the bench finds that a mail is missing.
+        connections.spawn(async { drop(session.run().await) });
+    }
+}
+
+struct Session {
+    stream: TcpStream,
+    heard: Vec<u8>,
+    to: String,
+    book: Arc<Mutex<Book>>,
+    pause: Duration,
+}
+
+impl Session {
+    async fn run(mut self) -> std::io::Result<()> {
+        self.stream.set_nodelay(true)?;
+        let mut reply = "220 sink.example\r\n".to_owned();
+        loop {
+            // What came in one go is answered in one go.
+            let Some(line) = self.take_until(b"\r\n") else {
+                self.stream.write_all(reply.as_bytes()).await?;
+                reply.clear();
+                if self.stream.read_buf(&mut self.heard).await? == 0 {
+                    return Ok(());
+                }
+                continue;
+            };
+            let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
+            match verb.as_slice() {
+                b"EHLO" | b"HELO" => reply.push_str(HELLO),
+                b"RCPT" => {
+                    let line = String::from_utf8_lossy(&line);
+                    let address = line.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+                    self.to = address.map(|(address, _)| address.to_owned()).unwrap_or_default();
+                    reply.push_str("250 OK\r\n");
+                }
+                b"DATA" => {
+                    reply.push_str("354 go on\r\n");
+                    self.stream.write_all(reply.as_bytes()).await?;
+                    reply.clear();
+                    self.take_mail().await?;
+                }
+                b"QUIT" => return self.stream.write_all(b"221 bye\r\n").await,
+                _ => reply.push_str("250 OK\r\n"),
+            }
+        }
+    }
+
+    async fn take_mail(&mut self) -> std::io::Result<()> {
+        let bytes = loop {
+            if let Some(bytes) = self.take_until(b"\r\n.\r\n") {
+                break bytes;
+            }
+            if self.stream.read_buf(&mut self.heard).await? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+        };
+        if !self.pause.is_zero() {
+            tokio::time::sleep(self.pause).await;
+        }
+        {
+            let mut book = lock(&self.book);
+            book.mails.push(Mail { to: std::mem::take(&mut self.to), at: now() });
+            book.bytes = bytes;
+        }
+        self.stream.write_all(b"250 taken\r\n").await
+    }
+
+    fn take_until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
+        let at = self.heard.windows(end.len()).position(|window| window == end)?;
+        let mut taken: Vec<_> = self.heard.drain(..at + end.len()).collect();
+        taken.truncate(at);
+        Some(taken)
+    }
+}

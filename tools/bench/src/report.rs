@@ -1,0 +1,7 @@
+//! Results: statistics, tables, the document and its plot.
+
+pub(crate) mod document;
+pub(crate) mod plot;
+pub(crate) mod progress;
+pub(crate) mod statistics;
+pub(crate) mod table;

@@ -1,0 +1,154 @@
+//! What was found, as lines of a table.
+
+use crate::report::statistics::{median, range};
+
+/// What a number must reach, or stay below, and what is still bearable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Goal {
+    AtLeast(f64, f64),
+    AtMost(f64, f64),
+    /// It is told, and nothing is asked of it.
+    None,
+}
+
+/// How the values of a row are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Ratio,
+    Milliseconds,
+    Seconds,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) id: &'static str,
+    pub(crate) what: String,
+    ours: String,
+    theirs: String,
+    /// One for each round.
+    values: Vec<f64>,
+    unit: Unit,
+    goal: Goal,
+}
+
+pub(crate) const HEAD: [&str; 9] = ["id", "what", "ours", "theirs", "median", "range", "goal", "floor", ""];
+
+impl Row {
+    /// Ours and theirs of each round, in the same unit.
+    pub(crate) fn ratio(id: &'static str, what: &str, rounds: &[(f64, f64)], unit: &str, goal: Goal) -> Self {
+        let side = |values: Vec<f64>| format!("{} {unit}", number(median(&values)));
+        Self {
+            id,
+            what: what.to_owned(),
+            ours: side(rounds.iter().map(|round| round.0).collect()),
+            theirs: side(rounds.iter().map(|round| round.1).collect()),
+            values: rounds.iter().map(|(ours, theirs)| ours / theirs).collect(),
+            unit: Unit::Ratio,
+            goal,
+        }
+    }
+
+    /// Something that is not compared with anything in the same run.
+    pub(crate) fn plain(id: &'static str, what: &str, values: Vec<f64>, unit: Unit, goal: Goal) -> Self {
+        Self { id, what: what.to_owned(), ours: String::new(), theirs: String::new(), values, unit, goal }
+    }
+
+    pub(crate) fn cells(&self) -> [String; 9] {
+        let (least, most) = range(&self.values);
+        let write = |value: f64| self.unit.write(value);
+        let (goal, floor) = match self.goal {
+            Goal::AtLeast(goal, floor) => (format!("≥ {}", write(goal)), format!("≥ {}", write(floor))),
+            Goal::AtMost(goal, floor) => (format!("≤ {}", write(goal)), format!("≤ {}", write(floor))),
+            Goal::None => (String::new(), String::new()),
+        };
+        [
+            self.id.to_owned(),
+            self.what.clone(),
+            self.ours.clone(),
+            self.theirs.clone(),
+            write(median(&self.values)),
+            format!("{}–{}", write(least).trim_end_matches(" ms").trim_end_matches(" s"), write(most)),
+            goal,
+            floor,
+            self.verdict().to_owned(),
+        ]
+    }
+
+    pub(crate) fn verdict(&self) -> &'static str {
+        let value = median(&self.values);
+        match self.goal {
+            Goal::None => "",
+            Goal::AtLeast(goal, _) if value >= goal => "met",
+            Goal::AtMost(goal, _) if value <= goal => "met",
+            Goal::AtLeast(_, floor) if value >= floor => "floor met",
+            Goal::AtMost(_, floor) if value <= floor => "floor met",
+            Goal::AtLeast(..) | Goal::AtMost(..) => "missed",
+        }
+    }
+
+    /// Whether every round gave a number: a bench that measured nothing does not work.
+    pub(crate) fn is_measured(&self) -> bool {
+        !self.values.is_empty() && self.values.iter().all(|value| value.is_finite())
+    }
+}
+
+impl Unit {
+    fn write(self, value: f64) -> String {
+        match self {
+            Self::Ratio => format!("{value:.2}"),
+            Self::Milliseconds => format!("{} ms", number(value)),
+            Self::Seconds => format!("{value:.1} s"),
+        }
+    }
+}
+
+/// Three digits say all that a measurement knows.
+pub(crate) fn number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+pub(crate) fn markdown(rows: &[Row]) -> String {
+    let line = |cells: [String; 9]| format!("| {} |\n", cells.join(" | "));
+    let mut table = line(HEAD.map(str::to_owned)) + &line(HEAD.map(|_| "---".to_owned()));
+    table.extend(rows.iter().map(|row| line(row.cells())));
+    table
+}
+
+/// The same with columns that stand under each other.
+pub(crate) fn aligned(rows: &[Row]) -> String {
+    let lines: Vec<_> = std::iter::once(HEAD.map(str::to_owned)).chain(rows.iter().map(Row::cells)).collect();
+    let width = |column: usize| lines.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 9] = std::array::from_fn(width);
+    let line = |cells: &[String; 9]| {
+        let padded: Vec<_> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        padded.join("  ").trim_end().to_owned() + "\n"
+    };
+    lines.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_what_became_of_its_goal() {
+        let row = |ours: f64, goal| Row::ratio("B0", "this", &[(ours, 100.0), (ours, 100.0)], "/s", goal);
+        let at_least = Goal::AtLeast(0.9, 0.8);
+        assert_eq!([95.0, 85.0, 75.0].map(|ours| row(ours, at_least).verdict()), ["met", "floor met", "missed"]);
+        let at_most = Goal::AtMost(0.8, 0.9);
+        assert_eq!([75.0, 85.0, 95.0].map(|ours| row(ours, at_most).verdict()), ["met", "floor met", "missed"]);
+        assert_eq!(row(f64::NAN, at_least).verdict(), "missed");
+        assert!(!row(f64::NAN, at_least).is_measured() && row(1.0, at_least).is_measured());
+    }
+
+    #[test]
+    fn the_document_and_the_screen_say_the_same() {
+        let rows = [Row::ratio("B0", "this ÷ that", &[(95.0, 100.0), (90.0, 100.0), (99.0, 100.0)], "/s", Goal::None)];
+        assert!(markdown(&rows).ends_with("| B0 | this ÷ that | 95.0 /s | 100 /s | 0.95 | 0.90–0.99 |  |  |  |\n"));
+        assert!(aligned(&rows).lines().nth(1).unwrap().starts_with("B0  this ÷ that  95.0 /s  100 /s"));
+    }
+}

@@ -1,0 +1,10 @@
+//! AMQP headers that the worker writes into a message that it retries or parks.
+
+/// How many delivery attempts were made before this one.
+pub(crate) const ATTEMPTS: &str = "x-vestibule-attempts";
+
+/// Why the message was parked.
+pub(crate) const PARKED_REASON: &str = "x-vestibule-why";
+
+/// When the message was parked.
+pub(crate) const PARKED_AT: &str = "x-vestibule-since";
