@@ -7,7 +7,7 @@ use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram,
 
 use crate::domain::outcome::{Completion, Outcome};
 
-/// Why mails are dropped: the reasons in `delivery/decision.rs` and `delivery/handler.rs`.
+/// Why mails are dropped: the reasons in `domain/decision.rs` and `delivery/handler.rs`.
 const DROP_REASONS: [&str; 5] = ["expired", "superseded", "registration over", "gone", "muted"];
 
 /// The label value of the kind of a message that could not be parsed.
