@@ -8,12 +8,18 @@ use tokio::sync::Notify;
 
 use crate::{
     auth::rejection_cache::RejectionCache,
-    domain::{email::EmailAddress, network::TrustedProxies, password::recipe::Recipe, policy::Policy},
+    domain::{
+        email::EmailAddress,
+        network::{Network, TrustedProxies},
+        password::recipe::Recipe,
+        policy::Policy,
+        subject_keys::{self, SubjectKeys},
+    },
     error::Error,
     metrics::Metrics,
     outbox::{delivery::OutboxDelivery, events::EventWriter},
     password_hashing::HashPool,
-    registration::receipt_watch::Subscribers,
+    registration::subscribers::Subscribers,
     store::{Store, key_fingerprint},
 };
 
@@ -66,5 +72,20 @@ impl App {
     /// Makes the relay look at the outbox now. To be called after a commit that wrote to it.
     pub(crate) fn wake_relay(&self) {
         self.relay_wakeup.notify_one();
+    }
+
+    /// The keys of a request for this email address from this network.
+    pub(crate) fn subject_keys(&self, email: &EmailAddress, network: Network) -> SubjectKeys {
+        SubjectKeys::new(&self.code_secrets, email, network)
+    }
+
+    /// The key of an email address alone.
+    pub(crate) fn email_key(&self, email: &EmailAddress) -> [u8; 32] {
+        subject_keys::email_key(&self.code_secrets, email)
+    }
+
+    /// The key that wrong reset codes of an email address are counted under.
+    pub(crate) fn reset_guess_key(&self, email: &EmailAddress) -> [u8; 32] {
+        subject_keys::reset_guess_key(&self.code_secrets, email)
     }
 }

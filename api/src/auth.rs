@@ -7,4 +7,3 @@ pub(crate) mod network_guesses;
 pub(crate) mod password_attempt;
 pub(crate) mod rehash;
 pub(crate) mod rejection_cache;
-pub(crate) mod subject_keys;

@@ -10,5 +10,7 @@ pub(crate) mod outbox_message;
 pub(crate) mod password;
 pub(crate) mod policy;
 pub(crate) mod rate_limit;
+pub(crate) mod receipt;
 pub(crate) mod retention;
 pub(crate) mod session;
+pub(crate) mod subject_keys;

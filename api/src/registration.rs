@@ -7,3 +7,4 @@ pub(crate) mod receipt;
 pub(crate) mod receipt_watch;
 pub(crate) mod register;
 pub(crate) mod resend;
+pub(crate) mod subscribers;

@@ -26,7 +26,7 @@ use crate::{
     metrics::Metrics,
     outbox::{delivery::OutboxDelivery, events::EventWriter, rabbitmq::Publisher, relay},
     password_hashing::{HashMetrics, HashPool},
-    registration::receipt_watch::{self, Subscribers},
+    registration::{receipt_watch, subscribers::Subscribers},
     store::Store,
 };
 

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use shared::telemetry::metrics::names::{ALL, MetricKind};
+use shared::telemetry::metrics::{description::MetricKind, names::ALL};
 
 /// The metric names in a text.
 fn names_in(text: &str) -> BTreeSet<String> {

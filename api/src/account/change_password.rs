@@ -8,15 +8,13 @@ use crate::{
         set_password::{self, NewPassword},
     },
     app::App,
-    auth::{
-        password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
-        subject_keys::SubjectKeys,
-    },
+    auth::password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
     domain::{
         network::Network,
         password::{Password, proof::ComputedHash, recipe::Recipe},
         policy::FieldError,
         session::Token,
+        subject_keys::SubjectKeys,
     },
     error::Error,
     password_hashing::{HashPermit, Overloaded, Priority},

@@ -13,9 +13,8 @@ use crate::{
         code_attempt,
         code_status::MailedCode,
         network_guesses::{self, WrongCodes},
-        subject_keys::SubjectKeys,
     },
-    domain::email::EmailAddress,
+    domain::{email::EmailAddress, subject_keys::SubjectKeys},
     error::Error,
     store::{
         guesses::{self, GuessCounts},

@@ -14,11 +14,11 @@ use crate::{
         credentials::{self, Credentials, VerifiedRegistrations},
         network_guesses::{self, WrongCodes},
         password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
-        subject_keys::SubjectKeys,
     },
     domain::{
         policy::{Code, CodeStatus, RateLimited, Scope, attempts_left},
         rate_limit::guess_escalation::QUIET_PERIOD,
+        subject_keys::SubjectKeys,
     },
     error::Error,
     store::{

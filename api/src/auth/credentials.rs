@@ -9,9 +9,8 @@ use crate::{
         network_guesses,
         password_attempt::{AttemptLimits, AttemptOutcome, PasswordAttempt},
         rehash,
-        subject_keys::SubjectKeys,
     },
-    domain::{email::EmailAddress, network::Network, password::Password, policy::Policy},
+    domain::{email::EmailAddress, network::Network, password::Password, policy::Policy, subject_keys::SubjectKeys},
     error::Error,
     password_hashing::HashPermit,
     store::{

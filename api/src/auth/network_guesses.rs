@@ -4,8 +4,10 @@ use time::OffsetDateTime;
 
 use crate::{
     app::App,
-    auth::subject_keys::SubjectKeys,
-    domain::policy::{RateLimited, Scope},
+    domain::{
+        policy::{RateLimited, Scope},
+        subject_keys::SubjectKeys,
+    },
     store::{
         Connection, PgError,
         rate_limits::{self, LimitKind},

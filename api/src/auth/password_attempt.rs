@@ -8,10 +8,10 @@ use time::OffsetDateTime;
 
 use crate::{
     app::App,
-    auth::subject_keys::SubjectKeys,
     domain::{
         policy::{Policy, RateLimited, Scope, WRONG_PASSWORDS_PER_ADDRESS, WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK},
         rate_limit::lockout::{CODE_REQUEST_TTL, KNOWN_NETWORK_TTL, Lockout},
+        subject_keys::SubjectKeys,
     },
     error::Error,
     store::{

@@ -4,8 +4,10 @@ use std::future::ready;
 
 use crate::{
     app::App,
-    auth::subject_keys::SubjectKeys,
-    domain::password::{Password, recipe::Recipe},
+    domain::{
+        password::{Password, recipe::Recipe},
+        subject_keys::SubjectKeys,
+    },
     error::Error,
     password_hashing::Priority,
     store::{

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{auth::subject_keys::SubjectKeys, domain::policy::RateLimited};
+use crate::domain::{policy::RateLimited, subject_keys::SubjectKeys};
 
 /// The size of the cache. A rejection replaces the one that was in the same slot.
 const SLOTS: usize = 1024;

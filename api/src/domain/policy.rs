@@ -242,5 +242,24 @@ pub(crate) fn attempts_left(code: &Code, guesses: u32) -> u8 {
     code.attempts_allowed.saturating_sub(code.attempts).min(left_of_registration)
 }
 
+impl Policy {
+    /// The maximum age of a reset code. The mail may take as long as that of a registration code, and the code is still
+    /// valid for its whole lifetime after that.
+    pub(crate) fn reset_max_age(&self) -> Duration {
+        self.code_max_age + self.reset_ttl
+    }
+
+    /// The maximum number of codes of an email address that are valid at once, if all of them are reset codes.
+    pub(crate) fn resets_alive(&self) -> u32 {
+        self.codes.max_in(self.reset_max_age())
+    }
+
+    /// An upper bound of the probability that an attacker without access to the mailbox takes over one given account in
+    /// a year.
+    pub(crate) fn reset_probability_bound(&self) -> f64 {
+        self.resets.probability_bound(self.codes_a_year(), self.resets_alive(), self.code_attempts)
+    }
+}
+
 #[cfg(test)]
 mod tests;

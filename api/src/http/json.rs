@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     account::{forgot_password, login},
-    registration::receipt,
+    domain::receipt::{Receipt, RegistrationStatus},
     store::{resets::Reset, users},
 };
 
@@ -163,15 +163,15 @@ enum ResetStatus {
     Used,
 }
 
-impl From<receipt::Receipt> for ReceiptBody {
-    fn from(receipt: receipt::Receipt) -> Self {
+impl From<Receipt> for ReceiptBody {
+    fn from(receipt: Receipt) -> Self {
         let status = match receipt.status {
-            receipt::RegistrationStatus::Queued => ReceiptStatus::Queued,
-            receipt::RegistrationStatus::Sent => ReceiptStatus::Sent,
-            receipt::RegistrationStatus::Expired => ReceiptStatus::Expired,
-            receipt::RegistrationStatus::Undeliverable => ReceiptStatus::Undeliverable,
-            receipt::RegistrationStatus::Activated => ReceiptStatus::Activated,
-            receipt::RegistrationStatus::Closed => ReceiptStatus::Closed,
+            RegistrationStatus::Queued => ReceiptStatus::Queued,
+            RegistrationStatus::Sent => ReceiptStatus::Sent,
+            RegistrationStatus::Expired => ReceiptStatus::Expired,
+            RegistrationStatus::Undeliverable => ReceiptStatus::Undeliverable,
+            RegistrationStatus::Activated => ReceiptStatus::Activated,
+            RegistrationStatus::Closed => ReceiptStatus::Closed,
         };
         Self {
             registration: receipt.registration,

@@ -14,13 +14,13 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    auth::subject_keys::SubjectKeys,
-    domain::outbox_message::OutboxMessage,
     domain::{
         email::EmailAddress,
         mail_suppression,
+        outbox_message::OutboxMessage,
         password::proof::ComputedHash,
         policy::{Code, CodePurpose, IssuedCodes, RateLimited},
+        subject_keys::SubjectKeys,
     },
     rng,
     store::{

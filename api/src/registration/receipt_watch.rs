@@ -1,29 +1,11 @@
-//! Notifies clients that watch the receipt of a registration.
-//!
-//! One task polls the receipts of all subscriptions together, and only while there are any. A subscription holds no
-//! database connection.
+//! Polls the receipts of all subscriptions together, and only while there are any.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use shared::telemetry::metrics::{GaugeGuard, Number};
-use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use crate::{
-    app::App,
-    domain::{
-        network::Network,
-        policy::{RateLimited, Scope},
-    },
-    error::Error,
-    registration::receipt::{self, Receipt},
-};
+use crate::{app::App, registration::receipt};
 
 /// The time between two polls. A client that polls the receipt itself as often learns as much.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -31,128 +13,13 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// A poll that takes longer is cancelled, and the database is considered unavailable.
 const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Subscriptions per network: enough for an office behind one address. Further clients can poll the receipt instead.
-const MAX_PER_NETWORK: usize = 32;
-
-/// After how long a client whose network has too many subscriptions should retry.
-const RETRY_AFTER: time::Duration = time::Duration::seconds(10);
-
-/// All current subscriptions.
-pub(crate) struct Subscribers {
-    state: Mutex<SubscriberState>,
-    /// Wakes the polling task when there is a first subscription.
-    subscribed: Notify,
-    max_subscriptions: usize,
-    streams: Arc<Number>,
-}
-
-#[derive(Default)]
-struct SubscriberState {
-    is_closed: bool,
-    subscriptions: usize,
-    per_network: HashMap<Network, usize>,
-    /// By the id of the registration.
-    receipts: HashMap<Uuid, watch::Sender<Receipt>>,
-}
-
-/// The subscription of one client. Its slot is released on drop.
-pub(crate) struct Subscription {
-    /// The newest receipt. The sender is dropped when the registration is deleted or the process stops.
-    pub(crate) news: watch::Receiver<Receipt>,
-    _slot: SubscriptionSlot,
-}
-
-/// Counts one subscription until it is dropped.
-struct SubscriptionSlot {
-    subscribers: Arc<Subscribers>,
-    network: Network,
-    _gauge: GaugeGuard,
-}
-
-impl Subscribers {
-    /// Allows at most `max_subscriptions` at a time. `streams` is the gauge of how many there are.
-    pub(crate) fn new(max_subscriptions: usize, streams: Arc<Number>) -> Self {
-        Self { state: Mutex::default(), subscribed: Notify::new(), max_subscriptions, streams }
-    }
-
-    /// Subscribes a client to a receipt that it has just read. Fails if there are too many subscriptions in all or of
-    /// this network, or if the process stops.
-    pub(crate) fn join(self: &Arc<Self>, receipt: Receipt, network: Network) -> Result<Subscription, Error> {
-        let mut state = self.state();
-        if state.is_closed || state.subscriptions >= self.max_subscriptions {
-            return Err(Error::Overloaded);
-        }
-        let of_network = state.per_network.entry(network).or_default();
-        if *of_network >= MAX_PER_NETWORK {
-            return Err(RateLimited { scope: Scope::Network, retry_after: RETRY_AFTER }.into());
-        }
-        *of_network += 1;
-        state.subscriptions += 1;
-        let id = receipt.registration;
-        let sender = state.receipts.entry(id).or_insert_with(|| watch::Sender::new(receipt.clone()));
-        let news = sender.subscribe();
-        send_if_changed(sender, receipt);
-        self.subscribed.notify_one();
-        let slot = SubscriptionSlot { subscribers: Arc::clone(self), network, _gauge: self.streams.hold() };
-        Ok(Subscription { news, _slot: slot })
-    }
-
-    /// The ids of the registrations that have subscriptions. Forgets those that have none any more.
-    fn watched_ids(&self) -> Vec<Uuid> {
-        let mut state = self.state();
-        state.receipts.retain(|_, sender| sender.receiver_count() > 0);
-        state.receipts.keys().copied().collect()
-    }
-
-    /// Sends the polled receipts to their subscriptions. A registration that was polled and not found is deleted: its
-    /// subscriptions end.
-    fn notify(&self, polled: &[Uuid], found: Vec<Receipt>) {
-        let mut found: HashMap<_, _> = found.into_iter().map(|receipt| (receipt.registration, receipt)).collect();
-        let mut state = self.state();
-        for id in polled {
-            match (found.remove(id), state.receipts.get(id)) {
-                (Some(receipt), Some(sender)) => send_if_changed(sender, receipt),
-                _ => drop(state.receipts.remove(id)),
-            }
-        }
-    }
-
-    /// Ends all subscriptions and rejects new ones, so that open streams do not delay a shutdown.
-    fn close(&self) {
-        let mut state = self.state();
-        state.is_closed = true;
-        state.receipts.clear();
-    }
-
-    fn state(&self) -> MutexGuard<'_, SubscriberState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn send_if_changed(sender: &watch::Sender<Receipt>, receipt: Receipt) {
-    sender.send_if_modified(|known| std::mem::replace(known, receipt.clone()) != receipt);
-}
-
-impl Drop for SubscriptionSlot {
-    fn drop(&mut self) {
-        let mut state = self.subscribers.state();
-        state.subscriptions -= 1;
-        if let Some(of_network) = state.per_network.get_mut(&self.network) {
-            *of_network -= 1;
-            if *of_network == 0 {
-                state.per_network.remove(&self.network);
-            }
-        }
-    }
-}
-
 /// Polls the receipts of all subscriptions until `stop`.
 pub(crate) async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     let polling = async {
         loop {
             let ids = app.subscribers.watched_ids();
             if ids.is_empty() {
-                app.subscribers.subscribed.notified().await;
+                app.subscribers.subscribed().await;
             } else {
                 // Subscriptions outlive an outage of Postgres. It is not logged here: each request that meets it does.
                 if let Ok(Ok(found)) = tokio::time::timeout(POLL_TIMEOUT, receipt::read_all(&app, &ids)).await {
@@ -166,6 +33,3 @@ pub(crate) async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     app.subscribers.close();
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,22 +7,21 @@ use i18n::Language;
 
 use crate::{
     app::App,
-    auth::{
-        password_attempt::{AttemptOutcome, PasswordAttempt},
-        subject_keys::SubjectKeys,
-    },
+    auth::password_attempt::{AttemptOutcome, PasswordAttempt},
+    domain::receipt::Receipt,
     domain::{
         email::EmailAddress,
         network::Network,
         password::{Password, proof::ComputedHash, recipe::Recipe},
         policy::{CodePurpose, IDEMPOTENCY_TTL},
+        subject_keys::SubjectKeys,
     },
     error::Error,
     outbox::events::EventDetails,
     password_hashing::{HashPermit, Priority},
     registration::{
         issue_code::{self, CodeRequest},
-        receipt::{self, Receipt},
+        receipt,
     },
     rng,
     store::{

@@ -7,14 +7,14 @@ use crate::{
     auth::{
         credentials::{self, Credentials, Purpose, VerifiedRegistrations},
         password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
-        subject_keys::SubjectKeys,
     },
-    domain::policy::CodePurpose,
+    domain::receipt::Receipt,
+    domain::{policy::CodePurpose, subject_keys::SubjectKeys},
     error::Error,
     password_hashing::Priority,
     registration::{
         issue_code::{self, CodeRequest, IssueFacts},
-        receipt::{self, Receipt},
+        receipt,
     },
     store::{
         codes,

@@ -1,5 +1,6 @@
 //! Metrics of a process, in the text format of Prometheus.
 
+pub mod description;
 pub mod histogram;
 pub mod names;
 
@@ -12,7 +13,10 @@ use std::{
     },
 };
 
-use self::names::{MetricDescription, MetricKind, Name};
+use self::{
+    description::{MetricDescription, MetricKind},
+    names::Name,
+};
 
 /// The metrics of one service. It is passed to the code that counts and is not global, because several services can run
 /// in one process, as they do in tests, each with its own metrics.

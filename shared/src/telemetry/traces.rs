@@ -5,6 +5,7 @@ mod collector;
 mod export;
 mod layer;
 mod otlp;
+mod sampling;
 mod settings;
 pub mod spans;
 

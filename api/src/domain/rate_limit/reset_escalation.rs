@@ -1,12 +1,9 @@
 //! Escalation for the codes of password resets. They are longer than those of registrations, because an attacker who
 //! guesses one takes over the account.
 
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
-use crate::domain::{
-    policy::Policy,
-    rate_limit::guess_escalation::{GUESSES_PER_STEP, GuessRecord, GuessTotals},
-};
+use crate::domain::rate_limit::guess_escalation::{GUESSES_PER_STEP, GuessRecord, GuessTotals};
 
 /// The minimum length of a reset code: unlike an activation, a reset requires no password beside it.
 const USUAL_LENGTH: u8 = 8;
@@ -64,30 +61,11 @@ impl ResetLimits {
     }
 }
 
-impl Policy {
-    /// The maximum age of a reset code. The mail may take as long as that of a registration code, and the code is still
-    /// valid for its whole lifetime after that.
-    pub(crate) fn reset_max_age(&self) -> Duration {
-        self.code_max_age + self.reset_ttl
-    }
-
-    /// The maximum number of codes of an email address that are valid at once, if all of them are reset codes.
-    pub(crate) fn resets_alive(&self) -> u32 {
-        self.codes.max_in(self.reset_max_age())
-    }
-
-    /// An upper bound of the probability that an attacker without access to the mailbox takes over one given account in
-    /// a year.
-    pub(crate) fn reset_probability_bound(&self) -> f64 {
-        self.resets.probability_bound(self.codes_a_year(), self.resets_alive(), self.code_attempts)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::rate_limit::guess_escalation::QUIET_PERIOD;
-    use time::macros::datetime;
+    use time::{Duration, macros::datetime};
 
     const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 

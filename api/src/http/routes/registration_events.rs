@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    domain::receipt::Receipt,
     http::{
         json::ReceiptBody,
         problem::{
@@ -27,10 +28,7 @@ use crate::{
         request_context::RequestContext,
         server::progress::Progress,
     },
-    registration::{
-        receipt::{self, Receipt},
-        receipt_watch::Subscription,
-    },
+    registration::{receipt, subscribers::Subscription},
 };
 
 /// Maximum lifetime of a stream, so that no client keeps a subscription for ever. The client then reconnects.

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Series,
-    names::{MetricDescription, MetricKind},
+    description::{MetricDescription, MetricKind},
     series_name,
 };
 

@@ -2,31 +2,17 @@
 
 use std::marker::PhantomData;
 
-use super::{Number, histogram::Histogram};
+use super::{
+    Number,
+    description::{MetricDescription, MetricKind},
+    histogram::Histogram,
+};
 
 /// Buckets for a request, a password hash or an SMTP transaction, in seconds.
 const SHORT: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Buckets for deliveries, which can take as long as an outage of the mail server, in seconds.
 const LONG: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
-
-/// The type of a metric in Prometheus.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum MetricKind {
-    Counter,
-    Gauge,
-    /// A histogram with the upper bounds of its buckets.
-    Histogram(&'static [f64]),
-}
-
-/// The header of a metric: what Prometheus shows as `# HELP` and `# TYPE`.
-#[derive(Clone, Copy, Debug)]
-pub struct MetricDescription {
-    pub name: &'static str,
-    pub kind: MetricKind,
-    pub labels: &'static [&'static str],
-    pub help: &'static str,
-}
 
 /// The name of a metric with `N` labels whose series have the type `S`.
 pub struct Name<const N: usize, S> {

@@ -18,7 +18,7 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-use super::settings::SamplingRatio;
+use super::sampling::SamplingRatio;
 
 /// A recorded span, as it is exported.
 #[derive(Clone, Debug, Default)]

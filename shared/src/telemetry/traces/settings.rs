@@ -9,6 +9,7 @@ use url::Url;
 use super::{
     collector::{self, Collector},
     otlp,
+    sampling::SamplingRatio,
 };
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -36,11 +37,6 @@ crate::settings! {
         otel_traces_sampler_arg: Option<f64> = None,
     }
 }
-
-/// The fraction of traces that are recorded. It is decided by the trace id, so that both processes record the same
-/// traces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SamplingRatio(u64);
 
 impl RawSettings {
     /// Reads the settings from the environment.
@@ -123,25 +119,10 @@ impl RawSettings {
         match (sampler, self.otel_traces_sampler_arg.unwrap_or(1.0)) {
             ("" | "always_on", _) => Ok(SamplingRatio::ALL),
             ("always_off", _) => Ok(SamplingRatio::NONE),
-            ("traceidratio", ratio) if (0.0..=1.0).contains(&ratio) => {
-                Ok(SamplingRatio((ratio * SamplingRatio::ALL.0 as f64) as u64))
-            }
+            ("traceidratio", ratio) if (0.0..=1.0).contains(&ratio) => Ok(SamplingRatio::from_fraction(ratio)),
             ("traceidratio", _) => bail!("OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1"),
             _ => bail!("OTEL_TRACES_SAMPLER must be always_on, always_off or traceidratio"),
         }
-    }
-}
-
-impl SamplingRatio {
-    /// Every trace.
-    pub(super) const ALL: Self = Self(1 << 56);
-    /// No trace.
-    pub(super) const NONE: Self = Self(0);
-
-    /// Whether a trace is recorded. Only the last seven bytes of the trace id are compared: the others are not entirely
-    /// random in a UUID.
-    pub(super) fn includes(self, trace: u128) -> bool {
-        trace & u128::from(Self::ALL.0 - 1) < u128::from(self.0)
     }
 }
 

@@ -5,10 +5,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::*;
-use crate::{
-    domain::network::Network,
-    registration::{receipt::RegistrationStatus, receipt_watch::Subscribers},
-};
+use crate::{domain::network::Network, domain::receipt::RegistrationStatus, registration::subscribers::Subscribers};
 
 fn receipt(status: RegistrationStatus) -> Receipt {
     Receipt {

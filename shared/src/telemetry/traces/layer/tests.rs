@@ -2,7 +2,7 @@
 
 use tracing_subscriber::{filter::filter_fn, layer::SubscriberExt};
 
-use super::super::{settings::SamplingRatio, spans};
+use super::super::{sampling::SamplingRatio, spans};
 use super::*;
 
 /// The spans that are recorded while the closure runs.

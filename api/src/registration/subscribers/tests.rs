@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::*;
-use crate::registration::receipt::RegistrationStatus;
+use crate::domain::receipt::RegistrationStatus;
 
 fn receipt(id: u128, status: RegistrationStatus) -> Receipt {
     let at = OffsetDateTime::UNIX_EPOCH;
