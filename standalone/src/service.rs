@@ -139,7 +139,7 @@ async fn show_mails(ports: Option<InboxPorts>, data: Option<&Data>, end: Cancell
     };
     let inbox = Inbox::open(&data.mails())?;
     let mut parts = Tasks::new(end.clone());
-    parts.start("the inbox", inbox.clone().receive(smtp, end.clone()));
-    parts.start("the inbox's page", inbox.show(page, end));
+    parts.start("the inbox", inbox.clone().serve_smtp(smtp, end.clone()));
+    parts.start("the inbox's page", inbox.serve_http(page, end));
     parts.run().await
 }
