@@ -9,7 +9,7 @@ async fn a_second_one_on_the_same_data_is_refused_and_the_first_goes_on() {
     let home = Home::new();
     let first = home.start(&[]);
     let said = home.refusal(&[], &[]);
-    assert!(said.contains("another vestibule works with") && said.contains("--data"), "{said}");
+    assert!(said.contains("another vestibule process uses") && said.contains("--data"), "{said}");
     first.sign_up_and_activate("ada@example.com").await;
     let elsewhere = home.path("elsewhere");
     let mut command = home.command(&[]);
