@@ -140,12 +140,12 @@ async fn what_cannot_be_attacked_is_refused_in_one_sentence() {
     let told_once = ["http://example.com", "--i-own-this"];
     for (arguments, why) in [
         (&[][..], "needs the URL"),
-        (&["http://example.com"], "told twice"),
-        (&told_once, "told twice"),
-        (&["http://127.0.0.1.nip.io:8000"], "told twice"),
+        (&["http://example.com"], "confirmed with both"),
+        (&told_once, "confirmed with both"),
+        (&["http://127.0.0.1.nip.io:8000"], "confirmed with both"),
         (&["https://localhost"], "plain http"),
         (&["http://127.0.0.1:1"], "cannot be reached"),
-        (&[&elsewhere], "is no Vestibule"),
+        (&[&elsewhere], "is not a Vestibule instance"),
     ] {
         let (code, report, said) = drill(arguments).await;
         let last = said.lines().last().unwrap_or_default();

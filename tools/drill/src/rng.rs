@@ -1,20 +1,20 @@
-//! Whatever the attacker leaves to chance.
+//! Random values of the attack client.
 
-/// So many digits.
+/// A string of random digits.
 pub(super) fn digits(length: usize) -> String {
     (0..length).map(|_| char::from(b'0' + rand::random_range(0..10_u8))).collect()
 }
 
-/// Something that nobody else says: for names and passwords.
-pub(super) fn word() -> String {
+/// A random string for names and passwords, which no other client uses.
+pub(super) fn unique_word() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
 
-pub(super) fn coin() -> bool {
+pub(super) fn boolean() -> bool {
     rand::random()
 }
 
-/// A /24 of this machine's own addresses that is not the usual one.
+/// The first three bytes of a random /24 network within 127.0.0.0/8, other than 127.0.0.0/24.
 pub(super) fn loopback_network() -> [u8; 3] {
     [127, rand::random_range(1..=254), rand::random_range(1..=254)]
 }
