@@ -11,15 +11,15 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 
-use crate::{environment::services::Ground, report::progress::say};
-use benches::Findings;
+use crate::{environment::context::BenchContext, report::progress::print};
+use benches::BenchResults;
 
 fn main() -> ExitCode {
     match measure() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // In words alone: where in the bench it was seen is of no interest.
-            say(&format!("bench: {error:#}"));
+            print(&format!("bench: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -34,9 +34,9 @@ fn measure() -> Result<()> {
     let chosen = choose(&words)?;
     // One thread: the driver shares the cores with what it measures.
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let ground = Ground::find(quick)?;
-        let outcome = run(&ground, &chosen).await;
-        ground.clean_up().await;
+        let context = BenchContext::find(quick)?;
+        let outcome = run(&context, &chosen).await;
+        context.clean_up().await;
         outcome
     })
 }
@@ -53,26 +53,26 @@ fn choose(words: &[String]) -> Result<Vec<&'static str>> {
     Ok(chosen.map(|names| names[0]).collect())
 }
 
-async fn run(ground: &Ground, chosen: &[&str]) -> Result<()> {
-    let (servers, is_durable) = crate::environment::database::describe(ground).await?;
-    say(&crate::report::document::machine(ground, &servers));
+async fn run(context: &BenchContext, chosen: &[&str]) -> Result<()> {
+    let (servers, is_durable) = crate::environment::database::describe(context).await?;
+    print(&crate::report::document::machine(context, &servers));
     ensure!(is_durable, "a Postgres that may lose what it was told is no measure: DURABLE=1 starts one that may not");
-    let mut all = Findings::default();
+    let mut all = BenchResults::default();
     for id in chosen {
-        say(&format!("{id} …"));
-        let Findings { rows, points } = benches::run(id, ground).await?;
-        say(&crate::report::table::aligned(&rows));
+        print(&format!("{id} …"));
+        let BenchResults { rows, points } = benches::run(id, context).await?;
+        print(&crate::report::table::aligned(&rows));
         let unmeasured = rows.iter().find(|row| !row.is_measured());
         ensure!(unmeasured.is_none(), "nothing was measured: {unmeasured:?}");
         all.rows.extend(rows);
         all.points.extend(points);
     }
-    say(&crate::report::table::aligned(&all.rows));
-    if ground.quick {
-        say("This was the quick form: it shows that the benches run, and its figures mean nothing.");
+    print(&crate::report::table::aligned(&all.rows));
+    if context.quick {
+        print("This was the quick form: it shows that the benches run, and its figures mean nothing.");
     } else if chosen.len() == benches::ALL.len() {
-        crate::report::document::write(ground, &all, &servers)?;
-        say("docs/PERFORMANCE.md and docs/performance.svg are new.");
+        crate::report::document::write(context, &all, &servers)?;
+        print("docs/PERFORMANCE.md and docs/performance.svg are new.");
     }
     Ok(())
 }

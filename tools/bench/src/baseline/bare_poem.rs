@@ -4,7 +4,7 @@ use anyhow::Result;
 use poem::{IntoResponse, Response, Route, Server, handler, http::StatusCode, listener::TcpAcceptor, post, web::Json};
 use serde_json::json;
 
-use crate::report::progress::say;
+use crate::report::progress::print;
 
 #[handler]
 fn refuse(_body: String) -> Response {
@@ -24,7 +24,7 @@ fn refuse(_body: String) -> Response {
 pub(crate) fn serve() -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        say(&format!("bare={}", listener.local_addr()?));
+        print(&format!("bare={}", listener.local_addr()?));
         let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?);
         Ok(server.run(Route::new().at("/v1/users", post(refuse))).await?)
     })

@@ -40,7 +40,7 @@ impl Script {
     }
 
     /// One statement after the other, each when the one before is answered.
-    pub(crate) fn one_by_one(&self) -> String {
+    pub(crate) fn sequential(&self) -> String {
         self.text.clone()
     }
 

@@ -81,12 +81,12 @@ impl Engine {
         let mut hash = self.hasher()?;
         // The first one takes the memory from the system, which no other has to.
         hash()?;
-        let (begun, mut count) = (now(), 0.0);
-        while begun.elapsed().as_secs_f64() < seconds {
+        let (started, mut count) = (now(), 0.0);
+        while started.elapsed().as_secs_f64() < seconds {
             hash()?;
             count += 1.0;
         }
-        Ok(count / begun.elapsed().as_secs_f64())
+        Ok(count / started.elapsed().as_secs_f64())
     }
 }
 

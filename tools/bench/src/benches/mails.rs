@@ -13,67 +13,77 @@ use tokio::{net::TcpStream, task::JoinSet};
 use crate::{
     baseline::raw_hashes,
     environment::{
-        deployment::Scene,
-        fake_smtp::{LIKE_A_DISK, Sink},
-        isolated_runtime::apart,
+        context::BenchContext,
+        deployment::Deployment,
+        fake_smtp::{DISK_LATENCY, FakeSmtpServer},
+        isolated_runtime::run_isolated,
         prefill,
-        services::Ground,
     },
     load::users,
     report::{
-        progress::say,
+        progress::print,
         table::{Goal, Row},
     },
 };
 
 /// The default of WORKER_CONCURRENCY.
 const CONNECTIONS: usize = 8;
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
-pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
+pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     let slow = "worker ÷ plain lettre loop, a mail server that needs 5 ms a mail";
     let fast = "the same, a mail server that needs no time";
     Ok(vec![
-        measure(ground, ("B5", slow), LIKE_A_DISK, Goal::AtLeast(0.97, 0.9)).await?,
-        measure(ground, ("B5-fast", fast), Duration::ZERO, Goal::None).await?,
+        measure(context, ("B5", slow), DISK_LATENCY, Goal::AtLeast(0.97, 0.9)).await?,
+        measure(context, ("B5-fast", fast), Duration::ZERO, Goal::None).await?,
     ])
 }
 
-async fn measure(ground: &Ground, (id, what): (&'static str, &str), pause: Duration, goal: Goal) -> Result<Row> {
-    let mut scene = Scene::prepare(ground, id).await?;
-    scene.set("WORKER_CONCURRENCY", CONNECTIONS);
-    let sink = Sink::start(pause).await?;
-    let count = ground.either(6_000, 400);
+async fn measure(
+    context: &BenchContext,
+    (id, label): (&'static str, &str),
+    pause: Duration,
+    goal: Goal,
+) -> Result<Row> {
+    let mut deployment = Deployment::prepare(context, id).await?;
+    deployment.set("WORKER_CONCURRENCY", CONNECTIONS);
+    let mail_server = FakeSmtpServer::start(pause).await?;
+    let count = context.either(6_000, 400);
     let mut rounds = Vec::new();
-    for round in 1..=ground.rounds() {
-        let ours = mailed(ground, &mut scene, &sink, count).await?;
-        let theirs = raw(&sink, count).await?;
-        say(&format!("  {id} round {round}: {ours:.0} mails/s, lettre {theirs:.0}"));
-        rounds.push((ours, theirs));
+    for round in 1..=context.rounds() {
+        let vestibule = mailed(context, &mut deployment, &mail_server, count).await?;
+        let baseline = raw(&mail_server, count).await?;
+        print(&format!("  {id} round {round}: {vestibule:.0} mails/s, lettre {baseline:.0}"));
+        rounds.push((vestibule, baseline));
     }
-    Ok(Row::ratio(id, what, &rounds, "/s", goal))
+    Ok(Row::ratio(id, label, &rounds, "/s", goal))
 }
 
 /// The queue is full before the worker starts.
-async fn mailed(ground: &Ground, scene: &mut Scene, sink: &Sink, count: usize) -> Result<f64> {
+async fn mailed(
+    context: &BenchContext,
+    deployment: &mut Deployment,
+    mail_server: &FakeSmtpServer,
+    count: usize,
+) -> Result<f64> {
     let many = u64::try_from(count)?;
     let stored = raw_hashes::slow();
-    let new = prefill::register(&mut scene.database, ground.people(many), many, &stored, false).await?;
+    let new = prefill::register(&mut deployment.database, context.new_users(many), many, &stored, false).await?;
     let messages: Vec<_> = new.iter().map(|one| Message { kind: MailKind::SendCode, id: one.code }).collect();
-    scene.broker.publish(&messages).await?;
-    let worker = scene.launch_worker(ground, sink)?;
-    let rate = sink.rate_of(count, PATIENCE).await;
+    deployment.broker.publish(&messages).await?;
+    let worker = deployment.spawn_worker(context, mail_server)?;
+    let rate = mail_server.rate_of(count, TIMEOUT).await;
     worker.stop().await?;
     let rate = rate?;
-    let left = scene.broker.waiting().await?;
+    let left = deployment.broker.waiting().await?;
     ensure!(left == 0, "{left} messages came back");
     Ok(rate)
 }
 
 /// Mails like the worker's last one.
-async fn raw(sink: &Sink, count: usize) -> Result<f64> {
-    let (address, bytes) = (sink.address(), sink.last());
-    let sending = apart(move || async move {
+async fn raw(mail_server: &FakeSmtpServer, count: usize) -> Result<f64> {
+    let (address, bytes) = (mail_server.address(), mail_server.last());
+    let sending = run_isolated(move || async move {
         let mut connections = JoinSet::new();
         for _ in 0..CONNECTIONS {
             connections.spawn(send(address, bytes.clone(), count.div_ceil(CONNECTIONS)));
@@ -83,7 +93,7 @@ async fn raw(sink: &Sink, count: usize) -> Result<f64> {
         }
         Ok(())
     });
-    let (sent, rate) = tokio::join!(sending, sink.rate_of(count.div_ceil(CONNECTIONS) * CONNECTIONS, PATIENCE));
+    let (sent, rate) = tokio::join!(sending, mail_server.rate_of(count.div_ceil(CONNECTIONS) * CONNECTIONS, TIMEOUT));
     sent?;
     rate
 }

@@ -5,20 +5,20 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tokio_postgres::Client;
 
-use super::delivery::coming;
+use super::delivery::open_loop;
 use crate::{
     baseline::raw_hashes::MEMORY_OF_A_HASH_KIB,
     clock::now,
     environment::{
+        context::BenchContext,
         database,
-        deployment::Scene,
+        deployment::Deployment,
         pipeline::CONNECTIONS,
-        services::Ground,
         usage::{self, Memory},
     },
-    load::{client::Door, users},
+    load::{client::HttpClient, users},
     report::{
-        progress::say,
+        progress::print,
         table::{Goal, Row},
     },
 };
@@ -26,58 +26,58 @@ use crate::{
 /// No registration is faster than its hash, so ten times the raw rate is ten times the peak, or more.
 const OVERLOAD: f64 = 10.0;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// That of `shared::postgres::migrate`. An API that waits for it has not hashed anything yet; once it is up, it has,
 /// to see whether its engine computes what it must.
 const MIGRATION_LOCK: i64 = 0x0076_6573_7469_6275;
 
-pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
+pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     // As many as there are without a setting: memory is not something that the driver takes a share of.
-    let needed = ground.cores as f64 * MEMORY_OF_A_HASH_KIB / 1024.0;
+    let needed = context.cores as f64 * MEMORY_OF_A_HASH_KIB / 1024.0;
     let mut rounds = Vec::new();
-    for round in 1..=ground.rounds() {
-        let offered = ground.engine.rate(ground.cores, 1.0).await? * OVERLOAD;
-        let [before, at_start, after] = measure(ground, offered).await?;
-        let growth = after.most - before.now;
-        say(&format!(
+    for round in 1..=context.rounds() {
+        let offered = context.engine.rate(context.cores, 1.0).await? * OVERLOAD;
+        let [before, at_start, after] = measure(context, offered).await?;
+        let growth = after.peak - before.now;
+        print(&format!(
             "  B16 round {round}: {growth:.1} MiB more at {offered:.0}/s, {:.1} of them the program's file; at the start \
              {:.1}, and {:.1} for a moment",
             after.of_file - before.of_file,
             at_start.now - before.now,
-            at_start.most - before.now
+            at_start.peak - before.now
         ));
         rounds.push((growth, needed));
     }
-    let what = "growth of memory at 10× overload ÷ (hash threads × 19 MiB)";
-    Ok(vec![Row::ratio("B16", what, &rounds, "MiB", Goal::AtMost(1.1, 1.5))])
+    let label = "growth of memory at 10× overload ÷ (hash threads × 19 MiB)";
+    Ok(vec![Row::ratio("B16", label, &rounds, "MiB", Goal::AtMost(1.1, 1.5))])
 }
 
 /// Before the first hash, before the overload, and after it.
-async fn measure(ground: &Ground, offered: f64) -> Result<[Memory; 3]> {
-    let scene = Scene::prepare(ground, "memory").await?;
-    database::count(&scene.database, &format!("SELECT 1::bigint FROM pg_advisory_lock({MIGRATION_LOCK})")).await?;
-    let starting = scene.launch_api(ground)?;
-    somebody_waits(&scene.database).await?;
+async fn measure(context: &BenchContext, offered: f64) -> Result<[Memory; 3]> {
+    let deployment = Deployment::prepare(context, "memory").await?;
+    database::count(&deployment.database, &format!("SELECT 1::bigint FROM pg_advisory_lock({MIGRATION_LOCK})")).await?;
+    let starting = deployment.spawn_api(context)?;
+    wait_for_lock_waiter(&deployment.database).await?;
     let before = usage::memory(starting.0.id())?;
-    scene.database.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})")).await?;
-    let api = starting.come_up().await?;
+    deployment.database.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})")).await?;
+    let api = starting.ready().await?;
     // Its checks at the start are no overload.
     let at_start = usage::memory(api.process.id())?;
-    usage::forget_the_most(api.process.id())?;
-    let door = Door::new(api.address, CONNECTIONS);
-    let crowd = coming(ground, offered, ground.seconds()).run(&door, users::register).await?;
+    usage::reset_peak(api.process.id())?;
+    let client = HttpClient::new(api.address, CONNECTIONS);
+    let result = open_loop(context, offered, context.seconds()).run(&client, users::register).await?;
     let after = usage::memory(api.process.id())?;
-    ensure!(crowd.rate(202) > 0.0 && crowd.rate(503) > crowd.rate(202), "that is no overload");
+    ensure!(result.rate(202) > 0.0 && result.rate(503) > result.rate(202), "that is no overload");
     api.process.stop().await?;
     Ok([before, at_start, after])
 }
 
-async fn somebody_waits(database: &Client) -> Result<()> {
-    let until = now() + PATIENCE;
+async fn wait_for_lock_waiter(database: &Client) -> Result<()> {
+    let deadline = now() + TIMEOUT;
     let sql = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
     while database::count(database, sql).await? == 0 {
-        ensure!(now() < until, "the API does not wait for its migrations");
+        ensure!(now() < deadline, "the API does not wait for its migrations");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())

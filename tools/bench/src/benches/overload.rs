@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{Findings, delivery::coming};
+use super::{BenchResults, delivery::open_loop};
 use crate::{
     environment::{
-        pipeline::{CONNECTIONS, Chain},
-        services::Ground,
+        context::BenchContext,
+        pipeline::{CONNECTIONS, Pipeline},
     },
     load::{
-        client::{Door, PATIENCE},
-        open_loop::{Arrival, Coming, Crowd},
+        client::{HttpClient, TIMEOUT},
+        open_loop::{OpenLoop, OpenLoopResult, Sample},
         users,
     },
     report::{
         plot::Point,
-        progress::say,
+        progress::print,
         statistics::{median, percentile},
         table::{Goal, Row, Unit},
     },
@@ -42,18 +42,18 @@ struct Round {
     peak: f64,
     /// Goodput, and p99 of who was let in, at each load.
     at: Vec<(f64, f64)>,
-    refusal_ms: f64,
+    rejection_ms: f64,
     normal_after: f64,
     health_ms: f64,
 }
 
-pub(crate) async fn run(ground: &Ground) -> Result<Findings> {
-    let chain = Chain::start(ground, "overload", ground.some_cores(), &[]).await?;
+pub(crate) async fn run(context: &BenchContext) -> Result<BenchResults> {
+    let pipeline = Pipeline::start(context, "overload", context.all_but_one_core(), &[]).await?;
     let mut rounds = Vec::new();
-    for number in 1..=ground.rounds() {
-        let round = measure(ground, &chain).await?;
+    for number in 1..=context.rounds() {
+        let round = measure(context, &pipeline).await?;
         let share = |load: usize| round.at[load].0 / round.peak;
-        say(&format!(
+        print(&format!(
             "  B9 round {number}: peak {:.1}/s; {:.2} of it at 2×, {:.2} at 5×; p99 {:.0} ms at 2×",
             round.peak,
             share(TWICE),
@@ -62,61 +62,62 @@ pub(crate) async fn run(ground: &Ground) -> Result<Findings> {
         ));
         rounds.push(round);
     }
-    chain.end().await?;
-    Ok(Findings { rows: rows(&rounds), points: points(&rounds) })
+    pipeline.end().await?;
+    Ok(BenchResults { rows: rows(&rounds), points: points(&rounds) })
 }
 
-async fn measure(ground: &Ground, chain: &Chain) -> Result<Round> {
-    let peak = chain.peak(ground).await?.rate(202);
-    chain.comes_to_rest().await?;
-    let (mut at, mut refusal_ms, mut normal_after, mut usual_ms) = (Vec::new(), f64::NAN, f64::NAN, f64::NAN);
+async fn measure(context: &BenchContext, pipeline: &Pipeline) -> Result<Round> {
+    let peak = pipeline.peak(context).await?.rate(202);
+    pipeline.wait_until_idle().await?;
+    let (mut at, mut rejection_ms, mut normal_after, mut usual_ms) = (Vec::new(), f64::NAN, f64::NAN, f64::NAN);
     for load in LOADS {
-        let crowd = coming(ground, load * peak, ground.seconds()).run(&chain.door, users::register).await?;
+        let result = open_loop(context, load * peak, context.seconds()).run(&pipeline.client, users::register).await?;
         if load == LOADS[0] {
-            usual_ms = median(&crowd.waits(202));
+            usual_ms = median(&result.waits(202));
         }
         if load == LOADS[FIVE_TIMES] {
-            refusal_ms = percentile(&crowd.waits(503), 99.0);
-            let seconds = ground.either(4.0, 2.0);
-            let after = coming(ground, LOADS[0] * peak, seconds).run(&chain.door, users::register).await?;
-            normal_after = until_normal(&crowd, &after, usual_ms);
+            rejection_ms = percentile(&result.waits(503), 99.0);
+            let seconds = context.either(4.0, 2.0);
+            let after = open_loop(context, LOADS[0] * peak, seconds).run(&pipeline.client, users::register).await?;
+            normal_after = seconds_until_normal(&result, &after, usual_ms);
         }
-        at.push((crowd.rate(202), percentile(&crowd.waits(202), 99.0)));
-        chain.comes_to_rest().await?;
+        at.push((result.rate(202), percentile(&result.waits(202), 99.0)));
+        pipeline.wait_until_idle().await?;
     }
-    let health_ms = percentile(&how_it_is(ground, chain).await?, 99.0);
-    chain.comes_to_rest().await?;
-    Ok(Round { peak, at, refusal_ms, normal_after, health_ms })
+    let health_ms = percentile(&health_latencies(context, pipeline).await?, 99.0);
+    pipeline.wait_until_idle().await?;
+    Ok(Round { peak, at, rejection_ms, normal_after, health_ms })
 }
 
 /// Asked again and again while a thousand come at once. An answer that is none, or a bad one, comes as late as can be.
-async fn how_it_is(ground: &Ground, chain: &Chain) -> Result<Vec<f64>> {
-    let (crowds_door, door) = (Door::new(chain.api.address, 1_000), Door::new(chain.api.address, CONNECTIONS));
-    let thousand = coming(ground, A_THOUSAND.0, A_THOUSAND.1);
-    let looks = Coming { first: 0, rate: LOOKS.0, seconds: LOOKS.1 };
+async fn health_latencies(context: &BenchContext, pipeline: &Pipeline) -> Result<Vec<f64>> {
+    let (crowd_client, client) =
+        (HttpClient::new(pipeline.api.address, 1_000), HttpClient::new(pipeline.api.address, CONNECTIONS));
+    let thousand = open_loop(context, A_THOUSAND.0, A_THOUSAND.1);
+    let looks = OpenLoop { first: 0, rate: LOOKS.0, seconds: LOOKS.1 };
     let (thousand, looks) =
-        tokio::try_join!(thousand.run(&crowds_door, users::register), looks.run(&door, |_| users::look("/health")))?;
+        tokio::try_join!(thousand.run(&crowd_client, users::register), looks.run(&client, |_| users::get("/health")))?;
     ensure!(thousand.rate(503) > 0.0, "a thousand at once are no crowd");
-    let wait = |one: &Arrival| if one.status == 200 { one.milliseconds() } else { PATIENCE.as_secs_f64() * 1000.0 };
-    Ok(looks.arrivals.iter().map(wait).collect())
+    let wait = |one: &Sample| if one.status == 200 { one.milliseconds() } else { TIMEOUT.as_secs_f64() * 1000.0 };
+    Ok(looks.samples.iter().map(wait).collect())
 }
 
 /// The seconds from the last of the overload to the end of the last window in which somebody was refused, or half
 /// of all waited for more than twice as long as they usually do.
-fn until_normal(overload: &Crowd, after: &Crowd, usual_ms: f64) -> f64 {
-    let due = |crowd: &Crowd| crowd.arrivals.iter().map(|one| one.due).collect::<Vec<_>>();
-    let (Some(over), Some(begun)) = (due(overload).into_iter().max(), due(after).into_iter().min()) else {
+fn seconds_until_normal(overload: &OpenLoopResult, after: &OpenLoopResult, usual_ms: f64) -> f64 {
+    let due = |result: &OpenLoopResult| result.samples.iter().map(|one| one.due).collect::<Vec<_>>();
+    let (Some(over), Some(started)) = (due(overload).into_iter().max(), due(after).into_iter().min()) else {
         return f64::NAN;
     };
     let windows = (after.seconds / WINDOW.as_secs_f64()).ceil() as u32;
     let is_bad = |window: &u32| {
-        let (from, to) = (begun + WINDOW * *window, begun + WINDOW * (*window + 1));
-        let there: Vec<_> = after.arrivals.iter().filter(|one| (from..to).contains(&one.due)).collect();
-        let waits: Vec<_> = there.iter().map(|one| Arrival::milliseconds(one)).collect();
+        let (from, to) = (started + WINDOW * *window, started + WINDOW * (*window + 1));
+        let there: Vec<_> = after.samples.iter().filter(|one| (from..to).contains(&one.due)).collect();
+        let waits: Vec<_> = there.iter().map(|one| Sample::milliseconds(one)).collect();
         there.iter().any(|one| one.status != 202) || median(&waits) > 2.0 * usual_ms
     };
     match (0..windows).rfind(is_bad) {
-        Some(last) => (begun + WINDOW * (last + 1)).saturating_duration_since(over).as_secs_f64(),
+        Some(last) => (started + WINDOW * (last + 1)).saturating_duration_since(over).as_secs_f64(),
         None => 0.0,
     }
 }
@@ -126,7 +127,7 @@ fn rows(rounds: &[Round]) -> Vec<Row> {
     let each = |value: fn(&Round) -> f64| rounds.iter().map(value).collect::<Vec<_>>();
     let (ms, seconds) = (Unit::Milliseconds, Unit::Seconds);
     let let_in = each(|round| round.at[TWICE].1);
-    let (refused, normal) = (each(|round| round.refusal_ms), each(|round| round.normal_after));
+    let (refused, normal) = (each(|round| round.rejection_ms), each(|round| round.normal_after));
     let health = each(|round| round.health_ms);
     vec![
         Row::ratio("B9-2x", "goodput at twice the peak ÷ the peak", &goodput(TWICE), "/s", Goal::AtLeast(0.97, 0.9)),

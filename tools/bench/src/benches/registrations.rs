@@ -5,34 +5,34 @@ use anyhow::Result;
 
 use crate::{
     environment::{
-        pipeline::{Chain, PATIENT},
-        services::Ground,
+        context::BenchContext,
+        pipeline::{LONG_HASH_QUEUE, Pipeline},
     },
     report::{
-        progress::say,
+        progress::print,
         table::{Goal, Row},
     },
 };
 
-pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
+pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     let some = "registrations ÷ raw hashes, a core left for the rest";
     let all = "the same, everything on the same cores";
     Ok(vec![
-        measure(ground, ("B1", some), ground.some_cores(), Goal::AtLeast(0.93, 0.85)).await?,
-        measure(ground, ("B1-all", all), ground.cores, Goal::None).await?,
+        measure(context, ("B1", some), context.all_but_one_core(), Goal::AtLeast(0.93, 0.85)).await?,
+        measure(context, ("B1-all", all), context.cores, Goal::None).await?,
     ])
 }
 
-async fn measure(ground: &Ground, (id, what): (&'static str, &str), threads: usize, goal: Goal) -> Result<Row> {
-    let chain = Chain::start(ground, id, threads, &[PATIENT]).await?;
+async fn measure(context: &BenchContext, (id, label): (&'static str, &str), threads: usize, goal: Goal) -> Result<Row> {
+    let pipeline = Pipeline::start(context, id, threads, &[LONG_HASH_QUEUE]).await?;
     let mut rounds = Vec::new();
-    for round in 1..=ground.rounds() {
-        let raw = ground.engine.rate(threads, ground.seconds()).await?;
-        let ours = chain.peak(ground).await?.only(202)?;
-        chain.comes_to_rest().await?;
-        say(&format!("  {id} round {round}: {ours:.1} registrations/s, {raw:.1} hashes/s"));
-        rounds.push((ours, raw));
+    for round in 1..=context.rounds() {
+        let raw = context.engine.rate(threads, context.seconds()).await?;
+        let vestibule = pipeline.peak(context).await?.only(202)?;
+        pipeline.wait_until_idle().await?;
+        print(&format!("  {id} round {round}: {vestibule:.1} registrations/s, {raw:.1} hashes/s"));
+        rounds.push((vestibule, raw));
     }
-    chain.end().await?;
-    Ok(Row::ratio(id, what, &rounds, "/s", goal))
+    pipeline.end().await?;
+    Ok(Row::ratio(id, label, &rounds, "/s", goal))
 }

@@ -14,14 +14,14 @@ use crate::{
     },
     clock::now,
     environment::{
+        context::BenchContext,
         database,
-        deployment::Scene,
-        pipeline::{self, PATIENT},
-        services::Ground,
+        deployment::Deployment,
+        pipeline::{self, LONG_HASH_QUEUE},
     },
-    load::{client::Door, closed_loop::Loop, users},
+    load::{client::HttpClient, closed_loop::ClosedLoop, users},
     report::{
-        progress::say,
+        progress::print,
         table::{Goal, Row},
     },
 };
@@ -35,33 +35,34 @@ const CLIENTS: usize = 2 * CONNECTIONS;
 /// The least that Argon2 can do.
 const NO_HASH: [(&str, &str); 2] = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")];
 
-pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
-    let (one_by_one, pipelined) = capture(ground).await?;
-    let mut scene = Scene::prepare(ground, "stubbed").await?;
-    NO_HASH.into_iter().chain([PATIENT]).for_each(|(name, value)| scene.set(name, value));
-    let twin = Scene::prepare(ground, "pgbench").await?;
-    let api = scene.api(ground).await?;
+pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
+    let (sequential, pipelined) = capture(context).await?;
+    let mut deployment = Deployment::prepare(context, "stubbed").await?;
+    NO_HASH.into_iter().chain([LONG_HASH_QUEUE]).for_each(|(name, value)| deployment.set(name, value));
+    let twin = Deployment::prepare(context, "pgbench").await?;
+    let api = deployment.api(context).await?;
     // A small machine that is only to show that this runs would refuse those who wait.
-    let clients = ground.either(CLIENTS, CONNECTIONS);
-    let door = Door::new(api.address, clients);
+    let clients = context.either(CLIENTS, CONNECTIONS);
+    let client = HttpClient::new(api.address, clients);
     let (mut plain, mut piped) = (Vec::new(), Vec::new());
-    for round in 1..=ground.rounds() {
-        let theirs = async |script| pgbench::rate(&twin.database_url, script, CONNECTIONS, ground.seconds()).await;
-        let (slow, fast) = (theirs(&one_by_one).await?, theirs(&pipelined).await?);
-        let (warm_up, seconds) = (ground.warm_up(), ground.seconds());
-        let counted = Loop { clients, warm_up, seconds }.run(&door, pipeline::newcomers(ground)).await?;
-        let ours = counted.only(202)?;
-        check_stub(&scene.database).await?;
-        rest(&scene).await?;
-        say(&format!("  B6 round {round}: {ours:.0} registrations/s, pgbench {slow:.0} and {fast:.0}"));
-        plain.push((ours, slow));
-        piped.push((ours, fast));
+    for round in 1..=context.rounds() {
+        let baseline = async |script| pgbench::rate(&twin.database_url, script, CONNECTIONS, context.seconds()).await;
+        let (slow, fast) = (baseline(&sequential).await?, baseline(&pipelined).await?);
+        let (warm_up, seconds) = (context.warm_up(), context.seconds());
+        let counted =
+            ClosedLoop { clients, warm_up, seconds }.run(&client, pipeline::new_registrations(context)).await?;
+        let vestibule = counted.only(202)?;
+        check_stub(&deployment.database).await?;
+        rest(&deployment).await?;
+        print(&format!("  B6 round {round}: {vestibule:.0} registrations/s, pgbench {slow:.0} and {fast:.0}"));
+        plain.push((vestibule, slow));
+        piped.push((vestibule, fast));
     }
     api.process.stop().await?;
-    let what = "registrations with next to no hash ÷ pgbench, same SQL";
+    let label = "registrations with next to no hash ÷ pgbench, same SQL";
     let in_one_go = "the same ÷ pgbench that sends each transaction in one go";
     Ok(vec![
-        Row::ratio("B6", what, &plain, "/s", Goal::AtLeast(0.8, 0.6)),
+        Row::ratio("B6", label, &plain, "/s", Goal::AtLeast(0.8, 0.6)),
         Row::ratio("B6-piped", in_one_go, &piped, "/s", Goal::None),
     ])
 }
@@ -74,31 +75,31 @@ async fn check_stub(database: &Client) -> Result<()> {
 }
 
 /// Nobody takes the messages, so they must not pile up; what the relay still has would take from pgbench.
-async fn rest(scene: &Scene) -> Result<()> {
-    let until = now() + Duration::from_secs(120);
-    while database::count(&scene.database, "SELECT count(*) FROM outbox").await? > 0 {
-        ensure!(now() < until, "rows stay in the outbox");
+async fn rest(deployment: &Deployment) -> Result<()> {
+    let deadline = now() + Duration::from_secs(120);
+    while database::count(&deployment.database, "SELECT count(*) FROM outbox").await? > 0 {
+        ensure!(now() < deadline, "rows stay in the outbox");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    scene.broker.purge().await
+    deployment.broker.purge().await
 }
 
 /// Has somebody register at an API without a broker, so that the relay does nothing, and reads the log.
-async fn capture(ground: &Ground) -> Result<(PathBuf, PathBuf)> {
+async fn capture(context: &BenchContext) -> Result<(PathBuf, PathBuf)> {
     let log = std::env::var("POSTGRES_LOG").context("POSTGRES_LOG is not set: B6 reads the log of a private server")?;
-    let mut scene = Scene::prepare(ground, "capture").await?;
-    scene.set("AMQP_URL", "amqp://bench:nobody@127.0.0.1:1/%2f");
-    let settings = format!(r#"ALTER DATABASE "{}" SET log_statement = 'all'"#, scene.name);
-    scene.database.batch_execute(&settings).await?;
-    let api = scene.api(ground).await?;
-    let door = Door::new(api.address, 1);
+    let mut deployment = Deployment::prepare(context, "capture").await?;
+    deployment.set("AMQP_URL", "amqp://bench:nobody@127.0.0.1:1/%2f");
+    let settings = format!(r#"ALTER DATABASE "{}" SET log_statement = 'all'"#, deployment.name);
+    deployment.database.batch_execute(&settings).await?;
+    let api = deployment.api(context).await?;
+    let client = HttpClient::new(api.address, 1);
     // The first one has statements prepared; the second is like all that follow.
-    let first = ground.people(2);
-    let who = first + 1;
-    ensure!(door.ask(users::register(first)).await.status == 202, "nobody can register");
+    let first = context.new_users(2);
+    let user = first + 1;
+    ensure!(client.ask(users::register(first)).await.status == 202, "nobody can register");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let before = std::fs::read_to_string(&log)?.len();
-    ensure!(door.ask(users::register(who)).await.status == 202, "nobody can register");
+    ensure!(client.ask(users::register(user)).await.status == 202, "nobody can register");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let statements = statement_log::statements(&std::fs::read_to_string(&log)?[before..]);
     api.process.stop().await?;
@@ -107,13 +108,13 @@ async fn capture(ground: &Ground) -> Result<(PathBuf, PathBuf)> {
     let statements: Vec<_> = statements.into_iter().filter(|statement| !is_of_the_relay(statement)).collect();
     let commits = statements.iter().filter(|statement| statement.sql.eq_ignore_ascii_case("commit")).count();
     ensure!(commits > 0, "a registration has no commit in the log: {statements:?}");
-    say(&format!("  B6: a registration is {} statements", statements.len()));
-    write(ground, &scene.database, &statements, &users::email(who)).await
+    print(&format!("  B6: a registration is {} statements", statements.len()));
+    write(context, &deployment.database, &statements, &users::email(user)).await
 }
 
 /// The paths of two scripts: one that waits for each answer, and one that does not.
 async fn write(
-    ground: &Ground,
+    context: &BenchContext,
     database: &Client,
     statements: &[Statement],
     email: &str,
@@ -127,8 +128,8 @@ async fn write(
         script.add(statement, &types);
     }
     let write = |name: &str, text: String| {
-        let path = ground.scratch.join(name);
+        let path = context.scratch.join(name);
         std::fs::write(&path, text).map(|()| path)
     };
-    Ok((write("one-by-one.sql", script.one_by_one())?, write("pipelined.sql", script.pipelined())?))
+    Ok((write("one-by-one.sql", script.sequential())?, write("pipelined.sql", script.pipelined())?))
 }

@@ -16,7 +16,7 @@ use shared::amqp::{
 };
 use shared::messages::Message;
 
-use crate::environment::services::Ground;
+use crate::environment::context::BenchContext;
 
 /// As many as the relay keeps in hand.
 const WINDOW: usize = 1_000;
@@ -98,8 +98,8 @@ fn properties(message: &Message) -> BasicProperties {
         .with_headers(headers)
 }
 
-pub(crate) async fn delete(ground: &Ground, prefix: &str) -> Result<()> {
-    let link = shared::amqp::connect(&ground.amqp_url.clone().into(), "vestibule bench").await?;
+pub(crate) async fn delete(context: &BenchContext, prefix: &str) -> Result<()> {
+    let link = shared::amqp::connect(&context.amqp_url.clone().into(), "vestibule bench").await?;
     let channel = link.connection.create_channel().await?;
     let topology = Topology::new(prefix);
     let pauses = RETRY_SECONDS.map(|seconds| topology.retry_queue(seconds));
@@ -113,8 +113,8 @@ pub(crate) async fn delete(ground: &Ground, prefix: &str) -> Result<()> {
     Ok(())
 }
 
-pub(crate) async fn delete_queue(ground: &Ground, name: &str) -> Result<()> {
-    let link = shared::amqp::connect(&ground.amqp_url.clone().into(), "vestibule bench").await?;
+pub(crate) async fn delete_queue(context: &BenchContext, name: &str) -> Result<()> {
+    let link = shared::amqp::connect(&context.amqp_url.clone().into(), "vestibule bench").await?;
     link.connection.create_channel().await?.queue_delete(name.into(), QueueDeleteOptions::default()).await?;
     link.close().await;
     Ok(())

@@ -3,10 +3,10 @@
 use anyhow::{Context, Result};
 use tokio_postgres::{Client, NoTls};
 
-use crate::environment::services::Ground;
+use crate::environment::context::BenchContext;
 
-pub(crate) fn url(ground: &Ground, name: &str) -> String {
-    let (base, query) = ground.database_url.split_once('?').unwrap_or((&ground.database_url, ""));
+pub(crate) fn url(context: &BenchContext, name: &str) -> String {
+    let (base, query) = context.database_url.split_once('?').unwrap_or((&context.database_url, ""));
     let base = base.rsplit_once('/').filter(|(host, _)| !host.ends_with('/')).map_or(base, |(host, _)| host);
     if query.is_empty() { format!("{base}/{name}") } else { format!("{base}/{name}?{query}") }
 }
@@ -18,18 +18,18 @@ pub(crate) async fn connect(url: &str) -> Result<Client> {
 }
 
 /// An empty one, or a copy of another that nobody is connected to.
-pub(crate) async fn create(ground: &Ground, name: &str, copy_of: &str) -> Result<()> {
+pub(crate) async fn create(context: &BenchContext, name: &str, copy_of: &str) -> Result<()> {
     let sql = format!(r#"CREATE DATABASE "{name}" TEMPLATE "{copy_of}""#);
-    Ok(connect(&ground.database_url).await?.batch_execute(&sql).await?)
+    Ok(connect(&context.database_url).await?.batch_execute(&sql).await?)
 }
 
 pub(crate) async fn migrate(url: &str) -> Result<()> {
     shared::postgres::migrate(&shared::postgres::pool(&url.to_owned().into(), 1)?).await
 }
 
-pub(crate) async fn remove(ground: &Ground, name: &str) -> Result<()> {
+pub(crate) async fn remove(context: &BenchContext, name: &str) -> Result<()> {
     let sql = format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#);
-    Ok(connect(&ground.database_url).await?.batch_execute(&sql).await?)
+    Ok(connect(&context.database_url).await?.batch_execute(&sql).await?)
 }
 
 /// The first column of the only row.
@@ -38,8 +38,8 @@ pub(crate) async fn count(client: &Client, sql: &str) -> Result<i64> {
 }
 
 /// What is said about the server beside the figures.
-pub(crate) async fn describe(ground: &Ground) -> Result<(String, bool)> {
-    let client = connect(&ground.database_url).await?;
+pub(crate) async fn describe(context: &BenchContext) -> Result<(String, bool)> {
+    let client = connect(&context.database_url).await?;
     let sql = "SELECT current_setting('server_version'), current_setting('fsync'), \
         current_setting('full_page_writes'), current_setting('synchronous_commit')";
     let row = client.query_one(sql, &[]).await?;

@@ -10,16 +10,16 @@ use crate::{
     clock::now,
     environment::{
         broker::Broker,
+        context::BenchContext,
         database,
-        fake_smtp::Sink,
+        fake_smtp::FakeSmtpServer,
         process::{Process, Settings},
-        services::Ground,
     },
 };
 
 const CODE_SECRETS: &str = "bench:YmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2g=";
 
-pub(crate) struct Scene {
+pub(crate) struct Deployment {
     pub(crate) name: String,
     pub(crate) database_url: String,
     pub(crate) database: Client,
@@ -34,10 +34,10 @@ pub(crate) struct Api {
 }
 
 /// One that is not ready yet.
-pub(crate) struct Starting(pub(crate) Process);
+pub(crate) struct StartingApi(pub(crate) Process);
 
-impl Starting {
-    pub(crate) async fn come_up(self) -> Result<Api> {
+impl StartingApi {
+    pub(crate) async fn ready(self) -> Result<Api> {
         let Self(mut process) = self;
         let (address, ops) = (process.address("api").await?, process.address("ops").await?);
         process.ready(ops).await?;
@@ -45,15 +45,15 @@ impl Starting {
     }
 }
 
-impl Scene {
-    pub(crate) async fn prepare(ground: &Ground, of: &str) -> Result<Self> {
-        let name = ground.fresh_name(of);
-        database::create(ground, &name, "template1").await?;
-        let database_url = database::url(ground, &name);
+impl Deployment {
+    pub(crate) async fn prepare(context: &BenchContext, of: &str) -> Result<Self> {
+        let name = context.unique_name(of);
+        database::create(context, &name, "template1").await?;
+        let database_url = database::url(context, &name);
         database::migrate(&database_url).await?;
         let settings = [
             ("DATABASE_URL", database_url.as_str()),
-            ("AMQP_URL", &ground.amqp_url),
+            ("AMQP_URL", &context.amqp_url),
             ("AMQP_PREFIX", &name),
             ("CODE_SECRETS", CODE_SECRETS),
             ("API_ADDR", "127.0.0.1:0"),
@@ -61,11 +61,11 @@ impl Scene {
             // The driver is a proxy that speaks for many networks, so no limit of one network is in the way and
             // every check of those limits is made.
             ("TRUSTED_PROXIES", "127.0.0.1"),
-            ("PASSWORD_ENGINE", ground.engine.name()),
+            ("PASSWORD_ENGINE", context.engine.name()),
         ];
         Ok(Self {
             database: database::connect(&database_url).await?,
-            broker: Broker::open(&ground.amqp_url, &name).await?,
+            broker: Broker::open(&context.amqp_url, &name).await?,
             settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             name,
             database_url,
@@ -76,42 +76,42 @@ impl Scene {
         self.settings.insert(name.to_owned(), value.to_string());
     }
 
-    pub(crate) async fn api(&self, ground: &Ground) -> Result<Api> {
-        self.launch_api(ground)?.come_up().await
+    pub(crate) async fn api(&self, context: &BenchContext) -> Result<Api> {
+        self.spawn_api(context)?.ready().await
     }
 
     /// Without waiting for anything.
-    pub(crate) fn launch_api(&self, ground: &Ground) -> Result<Starting> {
-        Ok(Starting(Process::start(&mut self.command(ground, "api"), &ground.scratch, "api")?))
+    pub(crate) fn spawn_api(&self, context: &BenchContext) -> Result<StartingApi> {
+        Ok(StartingApi(Process::start(&mut self.command(context, "api"), &context.scratch, "api")?))
     }
 
-    pub(crate) async fn worker(&self, ground: &Ground, sink: &Sink) -> Result<Process> {
-        let mut process = self.launch_worker(ground, sink)?;
+    pub(crate) async fn worker(&self, context: &BenchContext, mail_server: &FakeSmtpServer) -> Result<Process> {
+        let mut process = self.spawn_worker(context, mail_server)?;
         let ops = process.address("ops").await?;
         process.ready(ops).await?;
         Ok(process)
     }
 
     /// Without waiting for anything.
-    pub(crate) fn launch_worker(&self, ground: &Ground, sink: &Sink) -> Result<Process> {
-        Process::start(self.command(ground, "worker").env("SMTP_URL", sink.url()), &ground.scratch, "worker")
+    pub(crate) fn spawn_worker(&self, context: &BenchContext, mail_server: &FakeSmtpServer) -> Result<Process> {
+        Process::start(self.command(context, "worker").env("SMTP_URL", mail_server.url()), &context.scratch, "worker")
     }
 
-    fn command(&self, ground: &Ground, program: &str) -> Command {
-        let mut command = Command::new(ground.programs.join(program));
+    fn command(&self, context: &BenchContext, program: &str) -> Command {
+        let mut command = Command::new(context.programs.join(program));
         command.env_clear().envs(&self.settings);
         command
     }
 
-    pub(crate) fn ring() -> Result<CodeSecrets> {
+    pub(crate) fn code_secrets() -> Result<CodeSecrets> {
         CodeSecrets::parse(CODE_SECRETS).map_err(anyhow::Error::msg)
     }
 
     /// Waits until nothing is on its way any more, so that what comes next is measured alone.
-    pub(crate) async fn comes_to_rest(&self) -> Result<()> {
-        let (until, mut quiet) = (now() + Duration::from_secs(120), 0);
+    pub(crate) async fn wait_until_idle(&self) -> Result<()> {
+        let (deadline, mut quiet) = (now() + Duration::from_secs(120), 0);
         while quiet < 3 {
-            if now() > until {
+            if now() > deadline {
                 bail!("what is on its way never arrives");
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

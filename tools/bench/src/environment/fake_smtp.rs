@@ -16,7 +16,7 @@ use tokio::{
 use crate::{clock::now, report::statistics::middle_rate};
 
 /// What a server needs that writes a mail to its disk before it says 250.
-pub(crate) const LIKE_A_DISK: Duration = Duration::from_millis(5);
+pub(crate) const DISK_LATENCY: Duration = Duration::from_millis(5);
 
 const HELLO: &str = "250-sink.example\r\n250-PIPELINING\r\n250 8BITMIME\r\n";
 
@@ -28,25 +28,25 @@ pub(crate) struct Mail {
 }
 
 #[derive(Default)]
-struct Book {
+struct Received {
     mails: Vec<Mail>,
     /// The last one, as it came.
     bytes: Vec<u8>,
 }
 
-pub(crate) struct Sink {
+pub(crate) struct FakeSmtpServer {
     address: SocketAddr,
-    book: Arc<Mutex<Book>>,
+    received: Arc<Mutex<Received>>,
     listening: JoinHandle<()>,
 }
 
-impl Sink {
+impl FakeSmtpServer {
     /// Every dot is answered after this long.
     pub(crate) async fn start(pause: Duration) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, book) = (listener.local_addr()?, Arc::<Mutex<Book>>::default());
-        let listening = tokio::spawn(listen(listener, Arc::clone(&book), pause));
-        Ok(Self { address, book, listening })
+        let (address, received) = (listener.local_addr()?, Arc::<Mutex<Received>>::default());
+        let listening = tokio::spawn(listen(listener, Arc::clone(&received), pause));
+        Ok(Self { address, received, listening })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -58,53 +58,53 @@ impl Sink {
     }
 
     pub(crate) fn count(&self) -> usize {
-        lock(&self.book).mails.len()
+        lock(&self.received).mails.len()
     }
 
     /// All that came until now; from now on it begins anew.
     pub(crate) fn take(&self) -> Vec<Mail> {
-        std::mem::take(&mut lock(&self.book).mails)
+        std::mem::take(&mut lock(&self.received).mails)
     }
 
     /// The text of the last mail.
     pub(crate) fn last(&self) -> Vec<u8> {
-        lock(&self.book).bytes.clone()
+        lock(&self.received).bytes.clone()
     }
 
     /// Waits for so many mails.
-    pub(crate) async fn has(&self, count: usize, patience: Duration) -> Result<()> {
-        let until = now() + patience;
+    pub(crate) async fn has(&self, count: usize, timeout: Duration) -> Result<()> {
+        let deadline = now() + timeout;
         while self.count() < count {
-            ensure!(now() < until, "only {} of {count} mails came within {patience:?}", self.count());
+            ensure!(now() < deadline, "only {} of {count} mails came within {timeout:?}", self.count());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
 
     /// Waits for so many mails, and returns their rate.
-    pub(crate) async fn rate_of(&self, count: usize, patience: Duration) -> Result<f64> {
-        self.has(count, patience).await?;
+    pub(crate) async fn rate_of(&self, count: usize, timeout: Duration) -> Result<f64> {
+        self.has(count, timeout).await?;
         let mails = self.take();
-        let begun = mails.iter().map(|mail| mail.at).min().unwrap_or_else(now);
-        let times: Vec<_> = mails.iter().map(|mail| (mail.at - begun).as_secs_f64()).collect();
+        let started = mails.iter().map(|mail| mail.at).min().unwrap_or_else(now);
+        let times: Vec<_> = mails.iter().map(|mail| (mail.at - started).as_secs_f64()).collect();
         Ok(middle_rate(&times))
     }
 }
 
-impl Drop for Sink {
+impl Drop for FakeSmtpServer {
     fn drop(&mut self) {
         self.listening.abort();
     }
 }
 
-fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
-    book.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(received: &Mutex<Received>) -> MutexGuard<'_, Received> {
+    received.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn listen(listener: TcpListener, book: Arc<Mutex<Book>>, pause: Duration) {
+async fn listen(listener: TcpListener, received: Arc<Mutex<Received>>, pause: Duration) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let session = Session { stream, heard: Vec::new(), to: String::new(), book: Arc::clone(&book), pause };
+        let session = Session { stream, buffer: Vec::new(), to: String::new(), received: Arc::clone(&received), pause };
         // Who hangs up has done so in the middle of nothing, or the bench finds that a mail is missing.
         connections.spawn(async { drop(session.run().await) });
     }
@@ -112,9 +112,9 @@ async fn listen(listener: TcpListener, book: Arc<Mutex<Book>>, pause: Duration) 
 
 struct Session {
     stream: TcpStream,
-    heard: Vec<u8>,
+    buffer: Vec<u8>,
     to: String,
-    book: Arc<Mutex<Book>>,
+    received: Arc<Mutex<Received>>,
     pause: Duration,
 }
 
@@ -127,7 +127,7 @@ impl Session {
             let Some(line) = self.take_until(b"\r\n") else {
                 self.stream.write_all(reply.as_bytes()).await?;
                 reply.clear();
-                if self.stream.read_buf(&mut self.heard).await? == 0 {
+                if self.stream.read_buf(&mut self.buffer).await? == 0 {
                     return Ok(());
                 }
                 continue;
@@ -158,7 +158,7 @@ impl Session {
             if let Some(bytes) = self.take_until(b"\r\n.\r\n") {
                 break bytes;
             }
-            if self.stream.read_buf(&mut self.heard).await? == 0 {
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
         };
@@ -166,16 +166,16 @@ impl Session {
             tokio::time::sleep(self.pause).await;
         }
         {
-            let mut book = lock(&self.book);
-            book.mails.push(Mail { to: std::mem::take(&mut self.to), at: now() });
-            book.bytes = bytes;
+            let mut received = lock(&self.received);
+            received.mails.push(Mail { to: std::mem::take(&mut self.to), at: now() });
+            received.bytes = bytes;
         }
         self.stream.write_all(b"250 taken\r\n").await
     }
 
     fn take_until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
-        let at = self.heard.windows(end.len()).position(|window| window == end)?;
-        let mut taken: Vec<_> = self.heard.drain(..at + end.len()).collect();
+        let at = self.buffer.windows(end.len()).position(|window| window == end)?;
+        let mut taken: Vec<_> = self.buffer.drain(..at + end.len()).collect();
         taken.truncate(at);
         Some(taken)
     }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use tokio::{runtime::Runtime, sync::oneshot};
 
-pub(crate) async fn apart<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T>
+pub(crate) async fn run_isolated<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T>
 where
     T: Send + 'static,
     F: Future<Output = Result<T>>,

@@ -13,14 +13,14 @@ use hyper::Request;
 
 use crate::{
     environment::{
-        deployment::{Api, Scene},
-        fake_smtp::Sink,
+        context::BenchContext,
+        deployment::{Api, Deployment},
+        fake_smtp::FakeSmtpServer,
         process::Process,
-        services::Ground,
     },
     load::{
-        client::Door,
-        closed_loop::{Counted, Loop},
+        client::HttpClient,
+        closed_loop::{ClosedLoop, ResponseCounts},
         users,
     },
 };
@@ -32,29 +32,34 @@ pub(crate) const CONNECTIONS: usize = 512;
 const CLIENTS_OF_A_THREAD: usize = 8;
 
 /// Nobody is refused who waits for less, which at the peak nobody does; a slow machine is no overload.
-pub(crate) const PATIENT: (&str, &str) = ("HASH_QUEUE_MS", "60000");
+pub(crate) const LONG_HASH_QUEUE: (&str, &str) = ("HASH_QUEUE_MS", "60000");
 
 /// A block of numbers that no closed loop comes to the end of.
 const MANY: u64 = 1_000_000;
 
-pub(crate) struct Chain {
-    pub(crate) scene: Scene,
+pub(crate) struct Pipeline {
+    pub(crate) deployment: Deployment,
     pub(crate) api: Api,
     worker: Process,
-    pub(crate) sink: Sink,
-    pub(crate) door: Arc<Door>,
+    pub(crate) mail_server: FakeSmtpServer,
+    pub(crate) client: Arc<HttpClient>,
     threads: usize,
 }
 
-impl Chain {
-    pub(crate) async fn start(ground: &Ground, of: &str, threads: usize, settings: &[(&str, &str)]) -> Result<Self> {
-        let mut scene = Scene::prepare(ground, of).await?;
-        scene.set("HASH_THREADS", threads);
-        settings.iter().for_each(|(name, value)| scene.set(name, value));
-        let sink = Sink::start(crate::environment::fake_smtp::LIKE_A_DISK).await?;
-        let (worker, api) = (scene.worker(ground, &sink).await?, scene.api(ground).await?);
-        let door = Door::new(api.address, CONNECTIONS);
-        Ok(Self { scene, api, worker, sink, door, threads })
+impl Pipeline {
+    pub(crate) async fn start(
+        context: &BenchContext,
+        of: &str,
+        threads: usize,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
+        let mut deployment = Deployment::prepare(context, of).await?;
+        deployment.set("HASH_THREADS", threads);
+        settings.iter().for_each(|(name, value)| deployment.set(name, value));
+        let mail_server = FakeSmtpServer::start(crate::environment::fake_smtp::DISK_LATENCY).await?;
+        let (worker, api) = (deployment.worker(context, &mail_server).await?, deployment.api(context).await?);
+        let client = HttpClient::new(api.address, CONNECTIONS);
+        Ok(Self { deployment, api, worker, mail_server, client, threads })
     }
 
     pub(crate) fn clients(&self) -> usize {
@@ -62,16 +67,16 @@ impl Chain {
     }
 
     /// As many registrations as there can be.
-    pub(crate) async fn peak(&self, ground: &Ground) -> Result<Counted> {
-        let (warm_up, seconds) = (ground.warm_up(), ground.seconds());
-        Loop { clients: self.clients(), warm_up, seconds }.run(&self.door, newcomers(ground)).await
+    pub(crate) async fn peak(&self, context: &BenchContext) -> Result<ResponseCounts> {
+        let (warm_up, seconds) = (context.warm_up(), context.seconds());
+        ClosedLoop { clients: self.clients(), warm_up, seconds }.run(&self.client, new_registrations(context)).await
     }
 
     /// Waits until every mail is out, and forgets them.
-    pub(crate) async fn comes_to_rest(&self) -> Result<()> {
-        self.scene.comes_to_rest().await?;
+    pub(crate) async fn wait_until_idle(&self) -> Result<()> {
+        self.deployment.wait_until_idle().await?;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        self.sink.take();
+        self.mail_server.take();
         Ok(())
     }
 
@@ -82,7 +87,9 @@ impl Chain {
 }
 
 /// Each one that is asked for is another person.
-pub(crate) fn newcomers(ground: &Ground) -> impl Fn() -> Option<Request<String>> + Send + Sync + 'static {
-    let next = AtomicU64::new(ground.people(MANY));
+pub(crate) fn new_registrations(
+    context: &BenchContext,
+) -> impl Fn() -> Option<Request<String>> + Send + Sync + 'static {
+    let next = AtomicU64::new(context.new_users(MANY));
     move || Some(users::register(next.fetch_add(1, Ordering::Relaxed)))
 }

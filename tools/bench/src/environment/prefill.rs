@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::{environment::deployment::Scene, load::users};
+use crate::{environment::deployment::Deployment, load::users};
 
 const REGISTRATIONS: &str = "INSERT INTO registrations (id, email, password_hash, created_at) \
     SELECT id, email, $3, clock_timestamp() FROM unnest($1::uuid[], $2::text[]) AS new (id, email)";
@@ -19,7 +19,7 @@ const CODES: &str = "INSERT INTO codes (id, registration_id, code_hash, key_id, 
 const LENGTH: u8 = 4;
 
 pub(crate) struct Registered {
-    pub(crate) who: u64,
+    pub(crate) user: u64,
     pub(crate) code: Uuid,
     pub(crate) digits: String,
 }
@@ -32,16 +32,16 @@ pub(crate) async fn register(
     password_hash: &str,
     is_sent: bool,
 ) -> Result<Vec<Registered>> {
-    let ring = Scene::ring()?;
-    let key = ring.newest();
-    let new = (first..first + count).map(|who| {
+    let code_secrets = Deployment::code_secrets()?;
+    let key = code_secrets.newest();
+    let new = (first..first + count).map(|user| {
         // Scattered like those of the service, so that they land all over the indices.
-        let code = Uuid::from_u64_pair(who.wrapping_mul(0x9E37_79B9_7F4A_7C15), who);
-        Registered { who, code, digits: key.digits(code, LENGTH).expose_secret().to_owned() }
+        let code = Uuid::from_u64_pair(user.wrapping_mul(0x9E37_79B9_7F4A_7C15), user);
+        Registered { user, code, digits: key.digits(code, LENGTH).expose_secret().to_owned() }
     });
     let new: Vec<_> = new.collect();
     let registrations: Vec<_> = new.iter().map(|one| Uuid::from_u128(!one.code.as_u128())).collect();
-    let emails: Vec<_> = new.iter().map(|one| users::email(one.who)).collect();
+    let emails: Vec<_> = new.iter().map(|one| users::email(one.user)).collect();
     let codes: Vec<_> = new.iter().map(|one| one.code).collect();
     let hashes: Vec<_> = new.iter().map(|one| key.verifier(one.code, &one.digits).to_vec()).collect();
     let transaction = database.transaction().await?;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::clock::now;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) type Settings = BTreeMap<String, String>;
 
@@ -38,34 +38,34 @@ impl Process {
     }
 
     /// What follows `before` in its log, up to the next blank or comma.
-    pub(crate) async fn says(&mut self, before: &str) -> Result<String> {
+    pub(crate) async fn logged_value(&mut self, before: &str) -> Result<String> {
         let find = |log: &str| {
             // The last line may not be complete yet.
             let (whole, _) = log.rsplit_once('\n')?;
             let (_, after) = whole.split_once(before)?;
             after.split(|end: char| end.is_whitespace() || end == ',').next().map(str::to_owned)
         };
-        let until = now() + PATIENCE;
-        while now() < until {
+        let deadline = now() + TIMEOUT;
+        while now() < deadline {
             if let Some(found) = find(&std::fs::read_to_string(&self.log)?) {
                 return Ok(found);
             }
             self.check_alive()?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        bail!("{} never says {before}: {}", self.name, self.last_words())
+        bail!("{} never says {before}: {}", self.name, self.log_tail())
     }
 
     pub(crate) async fn address(&mut self, name: &str) -> Result<SocketAddr> {
-        Ok(self.says(&format!("{name}=")).await?.parse()?)
+        Ok(self.logged_value(&format!("{name}=")).await?.parse()?)
     }
 
     /// Waits until the listener for operators says that it has all it needs.
     pub(crate) async fn ready(&mut self, ops: SocketAddr) -> Result<()> {
-        let until = now() + PATIENCE;
+        let deadline = now() + TIMEOUT;
         while let Err(error) = shared::telemetry::ops_server::ask(ops).await {
             self.check_alive()?;
-            ensure!(now() < until, "{} is not ready: {error:#}\n{}", self.name, self.last_words());
+            ensure!(now() < deadline, "{} is not ready: {error:#}\n{}", self.name, self.log_tail());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
@@ -74,7 +74,7 @@ impl Process {
     pub(crate) fn check_alive(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => bail!("{} ended ({status}): {}", self.name, self.last_words()),
+            Some(status) => bail!("{} ended ({status}): {}", self.name, self.log_tail()),
         }
     }
 
@@ -83,15 +83,15 @@ impl Process {
         self.check_alive()?;
         let asked = Command::new("kill").args(["-TERM", &self.id().to_string()]).status()?;
         ensure!(asked.success(), "{} cannot be asked to end", self.name);
-        let until = now() + PATIENCE;
+        let deadline = now() + TIMEOUT;
         while self.child.try_wait()?.is_none() {
-            ensure!(now() < until, "{} does not end: {}", self.name, self.last_words());
+            ensure!(now() < deadline, "{} does not end: {}", self.name, self.log_tail());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
 
-    fn last_words(&self) -> String {
+    fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")

@@ -42,7 +42,7 @@ fn is_backend(process: &Path, database: &str) -> bool {
 pub(crate) struct Memory {
     pub(crate) now: f64,
     /// At any time until now.
-    pub(crate) most: f64,
+    pub(crate) peak: f64,
     /// Of what there is now, what was read from the program's file: its code, for the most part.
     pub(crate) of_file: f64,
 }
@@ -53,11 +53,11 @@ pub(crate) fn memory(process: u32) -> Result<Memory> {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
     };
-    Ok(Memory { now: of("VmRSS:")?, most: of("VmHWM:")?, of_file: of("RssFile:")? })
+    Ok(Memory { now: of("VmRSS:")?, peak: of("VmHWM:")?, of_file: of("RssFile:")? })
 }
 
 /// From now on, the most that a process has is counted anew.
-pub(crate) fn forget_the_most(process: u32) -> Result<()> {
+pub(crate) fn reset_peak(process: u32) -> Result<()> {
     fs::write(format!("/proc/{process}/clear_refs"), "5").context("the peak of a process cannot be forgotten")
 }
 
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn this_process_has_used_something() {
         let memory = memory(std::process::id()).unwrap();
-        assert!(memory.now > memory.of_file && memory.most >= memory.now);
+        assert!(memory.now > memory.of_file && memory.peak >= memory.now);
         assert!(seconds_without_hashing(std::process::id()).unwrap() >= 0.0);
     }
 }

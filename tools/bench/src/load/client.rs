@@ -23,39 +23,39 @@ use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 use crate::clock::now;
 
 /// More than anybody may take to say no.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(crate) struct Door {
+pub(crate) struct HttpClient {
     address: SocketAddr,
-    places: Semaphore,
+    permits: Semaphore,
     idle: Mutex<Vec<SendRequest<String>>>,
     opened: AtomicUsize,
 }
 
 /// What was answered, and when; 0 when there was no answer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) at: Instant,
 }
 
-impl Door {
+impl HttpClient {
     pub(crate) fn new(address: SocketAddr, connections: usize) -> Arc<Self> {
         let (idle, opened) = (Mutex::default(), AtomicUsize::new(0));
-        Arc::new(Self { address, places: Semaphore::new(connections), idle, opened })
+        Arc::new(Self { address, permits: Semaphore::new(connections), idle, opened })
     }
 
     /// Waits for a free connection first, if there are as many as there may be.
-    pub(crate) async fn ask(&self, request: Request<String>) -> Answer {
+    pub(crate) async fn ask(&self, request: Request<String>) -> Response {
         // Nobody closes the semaphore.
-        let _place = self.places.acquire().await;
-        let status = timeout(PATIENCE, self.exchange(request)).await;
-        Answer { status: status.map_or(0, |exchanged| exchanged.unwrap_or(0)), at: now() }
+        let _permit = self.permits.acquire().await;
+        let status = timeout(TIMEOUT, self.exchange(request)).await;
+        Response { status: status.map_or(0, |exchanged| exchanged.unwrap_or(0)), at: now() }
     }
 
     /// Whether whoever comes now finds a connection.
-    pub(crate) fn has_room(&self) -> bool {
-        self.places.available_permits() > 0
+    pub(crate) fn has_free_connection(&self) -> bool {
+        self.permits.available_permits() > 0
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -64,9 +64,9 @@ impl Door {
 
     async fn exchange(&self, request: Request<String>) -> Result<u16> {
         let mut connection = self.connection().await?;
-        let answer = connection.send_request(request).await?;
-        let status = answer.status().as_u16();
-        read(answer.into_body()).await?;
+        let response = connection.send_request(request).await?;
+        let status = response.status().as_u16();
+        read(response.into_body()).await?;
         if connection.ready().await.is_ok() {
             self.idle().push(connection);
         }

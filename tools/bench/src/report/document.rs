@@ -5,23 +5,23 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::{
-    benches::Findings,
-    environment::services::Ground,
+    benches::BenchResults,
+    environment::context::BenchContext,
     report::{plot, table},
 };
 
 const BEGIN: &str = "<!-- bench:begin -->";
 const END: &str = "<!-- bench:end -->";
 
-pub(crate) fn write(ground: &Ground, findings: &Findings, servers: &str) -> Result<()> {
+pub(crate) fn write(context: &BenchContext, findings: &BenchResults, servers: &str) -> Result<()> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
     let path = docs.join("PERFORMANCE.md");
     let text = std::fs::read_to_string(&path).context("docs/PERFORMANCE.md")?;
     let measured = format!(
         "\n{} {} rounds, engine `{}`.\n\n{}\n![Goodput and waiting time against offered load](performance.svg)\n",
-        machine(ground, servers),
-        ground.rounds(),
-        ground.engine.name(),
+        machine(context, servers),
+        context.rounds(),
+        context.engine.name(),
         table::markdown(&findings.rows)
     );
     std::fs::write(&path, between_marks(&text, &measured).context("docs/PERFORMANCE.md has lost its marks")?)?;
@@ -29,11 +29,11 @@ pub(crate) fn write(ground: &Ground, findings: &Findings, servers: &str) -> Resu
 }
 
 /// By what matters for the figures, and by nothing else.
-pub(crate) fn machine(ground: &Ground, servers: &str) -> String {
+pub(crate) fn machine(context: &BenchContext, servers: &str) -> String {
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kib =
         memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-    format!("{} cores, {:.0} GiB of memory; {servers}.", ground.cores, kib.unwrap_or(0.0) / 1024.0 / 1024.0)
+    format!("{} cores, {:.0} GiB of memory; {servers}.", context.cores, kib.unwrap_or(0.0) / 1024.0 / 1024.0)
 }
 
 fn between_marks(text: &str, new: &str) -> Option<String> {

@@ -22,35 +22,35 @@ pub(crate) enum Unit {
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) id: &'static str,
-    pub(crate) what: String,
-    ours: String,
-    theirs: String,
+    pub(crate) label: String,
+    vestibule: String,
+    baseline: String,
     /// One for each round.
     values: Vec<f64>,
     unit: Unit,
     goal: Goal,
 }
 
-pub(crate) const HEAD: [&str; 9] = ["id", "what", "ours", "theirs", "median", "range", "goal", "floor", ""];
+pub(crate) const HEADER: [&str; 9] = ["id", "what", "ours", "theirs", "median", "range", "goal", "floor", ""];
 
 impl Row {
     /// Ours and theirs of each round, in the same unit.
-    pub(crate) fn ratio(id: &'static str, what: &str, rounds: &[(f64, f64)], unit: &str, goal: Goal) -> Self {
+    pub(crate) fn ratio(id: &'static str, label: &str, rounds: &[(f64, f64)], unit: &str, goal: Goal) -> Self {
         let side = |values: Vec<f64>| format!("{} {unit}", number(median(&values)));
         Self {
             id,
-            what: what.to_owned(),
-            ours: side(rounds.iter().map(|round| round.0).collect()),
-            theirs: side(rounds.iter().map(|round| round.1).collect()),
-            values: rounds.iter().map(|(ours, theirs)| ours / theirs).collect(),
+            label: label.to_owned(),
+            vestibule: side(rounds.iter().map(|round| round.0).collect()),
+            baseline: side(rounds.iter().map(|round| round.1).collect()),
+            values: rounds.iter().map(|(vestibule, baseline)| vestibule / baseline).collect(),
             unit: Unit::Ratio,
             goal,
         }
     }
 
     /// Something that is not compared with anything in the same run.
-    pub(crate) fn plain(id: &'static str, what: &str, values: Vec<f64>, unit: Unit, goal: Goal) -> Self {
-        Self { id, what: what.to_owned(), ours: String::new(), theirs: String::new(), values, unit, goal }
+    pub(crate) fn plain(id: &'static str, label: &str, values: Vec<f64>, unit: Unit, goal: Goal) -> Self {
+        Self { id, label: label.to_owned(), vestibule: String::new(), baseline: String::new(), values, unit, goal }
     }
 
     pub(crate) fn cells(&self) -> [String; 9] {
@@ -63,9 +63,9 @@ impl Row {
         };
         [
             self.id.to_owned(),
-            self.what.clone(),
-            self.ours.clone(),
-            self.theirs.clone(),
+            self.label.clone(),
+            self.vestibule.clone(),
+            self.baseline.clone(),
             write(median(&self.values)),
             format!("{}–{}", write(least).trim_end_matches(" ms").trim_end_matches(" s"), write(most)),
             goal,
@@ -113,14 +113,14 @@ pub(crate) fn number(value: f64) -> String {
 
 pub(crate) fn markdown(rows: &[Row]) -> String {
     let line = |cells: [String; 9]| format!("| {} |\n", cells.join(" | "));
-    let mut table = line(HEAD.map(str::to_owned)) + &line(HEAD.map(|_| "---".to_owned()));
+    let mut table = line(HEADER.map(str::to_owned)) + &line(HEADER.map(|_| "---".to_owned()));
     table.extend(rows.iter().map(|row| line(row.cells())));
     table
 }
 
 /// The same with columns that stand under each other.
 pub(crate) fn aligned(rows: &[Row]) -> String {
-    let lines: Vec<_> = std::iter::once(HEAD.map(str::to_owned)).chain(rows.iter().map(Row::cells)).collect();
+    let lines: Vec<_> = std::iter::once(HEADER.map(str::to_owned)).chain(rows.iter().map(Row::cells)).collect();
     let width = |column: usize| lines.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 9] = std::array::from_fn(width);
     let line = |cells: &[String; 9]| {
@@ -136,11 +136,18 @@ mod tests {
 
     #[test]
     fn a_row_says_what_became_of_its_goal() {
-        let row = |ours: f64, goal| Row::ratio("B0", "this", &[(ours, 100.0), (ours, 100.0)], "/s", goal);
+        let row =
+            |vestibule: f64, goal| Row::ratio("B0", "this", &[(vestibule, 100.0), (vestibule, 100.0)], "/s", goal);
         let at_least = Goal::AtLeast(0.9, 0.8);
-        assert_eq!([95.0, 85.0, 75.0].map(|ours| row(ours, at_least).verdict()), ["met", "floor met", "missed"]);
+        assert_eq!(
+            [95.0, 85.0, 75.0].map(|vestibule| row(vestibule, at_least).verdict()),
+            ["met", "floor met", "missed"]
+        );
         let at_most = Goal::AtMost(0.8, 0.9);
-        assert_eq!([75.0, 85.0, 95.0].map(|ours| row(ours, at_most).verdict()), ["met", "floor met", "missed"]);
+        assert_eq!(
+            [75.0, 85.0, 95.0].map(|vestibule| row(vestibule, at_most).verdict()),
+            ["met", "floor met", "missed"]
+        );
         assert_eq!(row(f64::NAN, at_least).verdict(), "missed");
         assert!(!row(f64::NAN, at_least).is_measured() && row(1.0, at_least).is_measured());
     }

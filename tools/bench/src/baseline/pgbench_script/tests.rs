@@ -9,7 +9,7 @@ fn script(sql: &str, values: &[(&str, &str)]) -> String {
     let (values, types): (Vec<_>, Vec<_>) =
         values.iter().map(|(value, of)| (Some(value.to_string()), of.to_string())).unzip();
     script.add(&Statement { sql: sql.to_owned(), values }, &types);
-    script.one_by_one().lines().nth(1).unwrap().to_owned()
+    script.sequential().lines().nth(1).unwrap().to_owned()
 }
 
 #[test]

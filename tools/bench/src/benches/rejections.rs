@@ -14,15 +14,15 @@ use hyper::Request;
 use crate::{
     baseline::raw_hashes,
     environment::{
-        deployment::{Api, Scene},
+        context::BenchContext,
+        deployment::{Api, Deployment},
         prefill,
         process::Process,
-        services::Ground,
         usage,
     },
-    load::{client::Door, closed_loop::Loop, users},
+    load::{client::HttpClient, closed_loop::ClosedLoop, users},
     report::{
-        progress::say,
+        progress::print,
         table::{Goal, Row, Unit},
     },
 };
@@ -34,11 +34,11 @@ const SLOW_PEOPLE: u64 = 1_000;
 
 /// What is asked for, by how many, and the answer that nearly all of them have.
 #[derive(Clone, Copy)]
-struct Asked {
+struct RequestKind {
     status: u16,
     first: u64,
     count: u64,
-    wish: fn(u64) -> Request<String>,
+    request: fn(u64) -> Request<String>,
 }
 
 /// Microseconds for each request.
@@ -47,23 +47,23 @@ struct Cost {
     postgres: f64,
 }
 
-pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
-    let (mut bare, bare_door) = bare(ground).await?;
-    let (spent, spent_api, whose) = spent(ground).await?;
-    let (full, full_api, first_slow) = full(ground).await?;
-    let doors = [&spent_api, &full_api].map(|api| Door::new(api.address, CLIENTS));
+pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
+    let (mut bare, bare_client) = bare(context).await?;
+    let (spent, spent_api, whose) = spent(context).await?;
+    let (full, full_api, first_slow) = full(context).await?;
+    let clients = [&spent_api, &full_api].map(|api| HttpClient::new(api.address, CLIENTS));
     let (mut too_many, mut asked, mut overloaded, mut beside) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for round in 1..=ground.rounds() {
+    for round in 1..=context.rounds() {
         bare.check_alive()?;
-        let again = Asked { status: 429, first: whose, count: 1, wish: users::register };
-        let least = cost(ground, bare.id(), None, &bare_door, again).await?;
+        let again = RequestKind { status: 429, first: whose, count: 1, request: users::register };
+        let least = cost(context, bare.id(), None, &bare_client, again).await?;
         let name = Some(spent.name.as_str());
-        let of_429 = cost(ground, spent_api.process.id(), name, &doors[0], again).await?;
-        let with_key = Asked { wish: users::register_with_key, ..again };
-        let of_asked = cost(ground, spent_api.process.id(), name, &doors[0], with_key).await?;
-        let slow = Asked { status: 503, first: first_slow, count: SLOW_PEOPLE, ..again };
-        let of_503 = cost(ground, full_api.process.id(), Some(&full.name), &doors[1], slow).await?;
-        say(&format!(
+        let of_429 = cost(context, spent_api.process.id(), name, &clients[0], again).await?;
+        let with_key = RequestKind { request: users::register_with_key, ..again };
+        let of_asked = cost(context, spent_api.process.id(), name, &clients[0], with_key).await?;
+        let slow = RequestKind { status: 503, first: first_slow, count: SLOW_PEOPLE, ..again };
+        let of_503 = cost(context, full_api.process.id(), Some(&full.name), &clients[1], slow).await?;
+        print(&format!(
             "  B14 round {round}: {:.0} µs a 429; asked {:.0} µs, and {:.0} µs in Postgres; {:.0} µs a 503, {:.0} µs bare",
             of_429.process, of_asked.process, of_asked.postgres, of_503.process, least.process
         ));
@@ -89,48 +89,48 @@ pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
     ])
 }
 
-async fn bare(ground: &Ground) -> Result<(Process, Arc<Door>)> {
+async fn bare(context: &BenchContext) -> Result<(Process, Arc<HttpClient>)> {
     let mut command = Command::new(std::env::current_exe()?);
-    let mut process = Process::start(command.arg("bare"), &ground.scratch, "bare")?;
+    let mut process = Process::start(command.arg("bare"), &context.scratch, "bare")?;
     let address = process.address("bare").await?;
-    Ok((process, Door::new(address, CLIENTS)))
+    Ok((process, HttpClient::new(address, CLIENTS)))
 }
 
 /// An API where an address may have one code in an hour, and somebody who has had it.
-async fn spent(ground: &Ground) -> Result<(Scene, Api, u64)> {
-    let mut scene = Scene::prepare(ground, "spent").await?;
-    scene.set("CODES_PER_HOUR", 1);
-    let (api, who) = (scene.api(ground).await?, ground.people(1));
-    let answer = Door::new(api.address, 1).ask(users::register(who)).await;
-    ensure!(answer.status == 202, "the first one was answered with {}", answer.status);
-    Ok((scene, api, who))
+async fn spent(context: &BenchContext) -> Result<(Deployment, Api, u64)> {
+    let mut deployment = Deployment::prepare(context, "spent").await?;
+    deployment.set("CODES_PER_HOUR", 1);
+    let (api, user) = (deployment.api(context).await?, context.new_users(1));
+    let response = HttpClient::new(api.address, 1).ask(users::register(user)).await;
+    ensure!(response.status == 202, "the first one was answered with {}", response.status);
+    Ok((deployment, api, user))
 }
 
 /// An API with one hash thread, and people whose hashes take so long that it is always busy.
-async fn full(ground: &Ground) -> Result<(Scene, Api, u64)> {
-    let mut scene = Scene::prepare(ground, "full").await?;
+async fn full(context: &BenchContext) -> Result<(Deployment, Api, u64)> {
+    let mut deployment = Deployment::prepare(context, "full").await?;
     let settings =
         [("HASH_THREADS", "1"), ("HASH_QUEUE_MS", "1"), ("CODES_PER_HOUR", "1000"), ("CODES_PER_DAY", "1000")];
-    settings.into_iter().for_each(|(name, value)| scene.set(name, value));
-    let first = ground.people(SLOW_PEOPLE);
-    prefill::register(&mut scene.database, first, SLOW_PEOPLE, &raw_hashes::slow(), true).await?;
-    let api = scene.api(ground).await?;
-    Ok((scene, api, first))
+    settings.into_iter().for_each(|(name, value)| deployment.set(name, value));
+    let first = context.new_users(SLOW_PEOPLE);
+    prefill::register(&mut deployment.database, first, SLOW_PEOPLE, &raw_hashes::slow(), true).await?;
+    let api = deployment.api(context).await?;
+    Ok((deployment, api, first))
 }
 
 async fn cost(
-    ground: &Ground,
+    context: &BenchContext,
     process: u32,
     database: Option<&str>,
-    door: &Arc<Door>,
-    Asked { status, first, count, wish }: Asked,
+    client: &Arc<HttpClient>,
+    RequestKind { status, first, count, request }: RequestKind,
 ) -> Result<Cost> {
     let of_postgres = || database.map_or(Ok(0.0), usage::seconds_of_backends);
     let next = AtomicU64::new(0);
-    let ask = move || Some(wish(first + next.fetch_add(1, Ordering::Relaxed) % count));
+    let ask = move || Some(request(first + next.fetch_add(1, Ordering::Relaxed) % count));
     let before = (usage::seconds_without_hashing(process)?, of_postgres()?);
-    let seconds = ground.seconds() / 2.0;
-    let counted = Loop { clients: CLIENTS, warm_up: 0.0, seconds }.run(door, ask).await?;
+    let seconds = context.seconds() / 2.0;
+    let counted = ClosedLoop { clients: CLIENTS, warm_up: 0.0, seconds }.run(client, ask).await?;
     let after = (usage::seconds_without_hashing(process)?, of_postgres()?);
     // One in the hash thread, and what waits for it, is a second's worth of hundreds that are refused.
     let refused = counted.of(status) as f64;

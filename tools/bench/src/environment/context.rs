@@ -10,10 +10,10 @@ use anyhow::{Context, Result};
 use crate::{
     baseline::raw_hashes::Engine,
     environment::{broker, database},
-    report::progress::say,
+    report::progress::print,
 };
 
-pub(crate) struct Ground {
+pub(crate) struct BenchContext {
     pub(crate) database_url: String,
     pub(crate) amqp_url: String,
     pub(crate) cores: usize,
@@ -24,10 +24,10 @@ pub(crate) struct Ground {
     /// For logs and scripts; gone at the end.
     pub(crate) scratch: PathBuf,
     made: RefCell<Vec<String>>,
-    people: Cell<u64>,
+    new_users: Cell<u64>,
 }
 
-impl Ground {
+impl BenchContext {
     pub(crate) fn find(quick: bool) -> Result<Self> {
         let server = |name: &str| std::env::var(name).with_context(|| format!("{name} is not set: run `make bench`"));
         let programs = std::env::current_exe()?.parent().map(Path::to_owned).context("this program is nowhere")?;
@@ -42,7 +42,7 @@ impl Ground {
             programs,
             scratch,
             made: RefCell::default(),
-            people: Cell::new(0),
+            new_users: Cell::new(0),
         })
     }
 
@@ -65,12 +65,12 @@ impl Ground {
     }
 
     /// All cores but one, which is left for what runs elsewhere in production.
-    pub(crate) fn some_cores(&self) -> usize {
+    pub(crate) fn all_but_one_core(&self) -> usize {
         (self.cores - 1).max(1)
     }
 
     /// A name for a database and for what is in the broker: nobody else has it, and it goes at the end.
-    pub(crate) fn fresh_name(&self, of: &str) -> String {
+    pub(crate) fn unique_name(&self, of: &str) -> String {
         let mut made = self.made.borrow_mut();
         let name = format!("bench_{}_{}_{of}", std::process::id(), made.len());
         made.push(name.clone());
@@ -78,8 +78,8 @@ impl Ground {
     }
 
     /// The number of so many people whom nobody has met.
-    pub(crate) fn people(&self, count: u64) -> u64 {
-        self.people.replace(self.people.get() + count)
+    pub(crate) fn new_users(&self, count: u64) -> u64 {
+        self.new_users.replace(self.new_users.get() + count)
     }
 
     pub(crate) async fn clean_up(&self) {
@@ -87,7 +87,7 @@ impl Ground {
             let dropped = database::remove(self, &name).await;
             let gone = broker::delete(self, &name).await;
             for error in [dropped.err(), gone.err()].into_iter().flatten() {
-                say(&format!("left behind, {name}: {error:#}"));
+                print(&format!("left behind, {name}: {error:#}"));
             }
         }
         let _ = std::fs::remove_dir_all(&self.scratch);
