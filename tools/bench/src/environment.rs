@@ -1,4 +1,4 @@
-//! What a bench runs on: servers, processes, databases and a mail server.
+//! Environment of the benches: servers, processes, databases and a fake mail server.
 
 pub(crate) mod broker;
 pub(crate) mod context;

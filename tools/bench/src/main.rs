@@ -34,7 +34,7 @@ fn measure() -> Result<()> {
     let chosen = choose(&words)?;
     // One thread: the driver shares the cores with what it measures.
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let context = BenchContext::find(quick)?;
+        let context = BenchContext::from_environment(quick)?;
         let outcome = run(&context, &chosen).await;
         context.clean_up().await;
         outcome

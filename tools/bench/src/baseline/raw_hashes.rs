@@ -23,7 +23,7 @@ pub(crate) enum Engine {
 
 impl Engine {
     /// The one that the service is measured with.
-    pub(crate) fn of_environment() -> Result<Self> {
+    pub(crate) fn from_environment() -> Result<Self> {
         match std::env::var("PASSWORD_ENGINE").as_deref() {
             Ok("" | "fast") | Err(_) => Ok(Self::Fast),
             Ok("reference") => Ok(Self::Reference),

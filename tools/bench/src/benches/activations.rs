@@ -39,7 +39,7 @@ async fn measure(context: &BenchContext, (id, label): (&'static str, &str), thre
         print(&format!("  {id} round {round}: {vestibule:.1} activations/s, {raw:.1} hashes/s"));
         rounds.push((vestibule, raw));
     }
-    pipeline.end().await?;
+    pipeline.stop().await?;
     Ok(Row::ratio(id, label, &rounds, "/s", goal))
 }
 
@@ -47,12 +47,12 @@ async fn activate(context: &BenchContext, pipeline: &mut Pipeline, stored: &str,
     let (warm_up, seconds) = (context.warm_up(), context.seconds());
     // More than can be activated in that time, unless the machine was busy with something else before.
     let count = (raw * (warm_up + seconds) * 1.5) as u64 + 100;
-    let new =
-        prefill::register(&mut pipeline.deployment.database, context.new_users(count), count, stored, true).await?;
+    let new = prefill::register(&mut pipeline.deployment.database, context.allocate_users(count), count, stored, true)
+        .await?;
     let left = Mutex::new(new.into_iter());
     let next = move || {
         let one = left.lock().unwrap_or_else(PoisonError::into_inner).next()?;
         Some(users::activate(one.user, &one.digits))
     };
-    ClosedLoop { clients: pipeline.clients(), warm_up, seconds }.run(&pipeline.client, next).await?.only(200)
+    ClosedLoop { clients: pipeline.clients(), warm_up, seconds }.run(&pipeline.client, next).await?.rate_of_only(200)
 }

@@ -32,25 +32,25 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
         let result = open_loop.run(&pipeline.client, users::register).await?;
         pipeline.deployment.wait_until_idle().await?;
         // What the worker has in hand is in no queue.
-        pipeline.mail_server.has(result.waits(202).len(), TIMEOUT).await?;
+        pipeline.mail_server.wait_for(result.latencies_ms(202).len(), TIMEOUT).await?;
         let p99 = percentile(&delays(&result, &pipeline.mail_server.take())?, 99.0);
         print(&format!("  B8 round {round}: p99 {p99:.1} ms from 202 to 250, at {:.0}/s", open_loop.rate));
         values.push(p99);
     }
-    pipeline.end().await?;
+    pipeline.stop().await?;
     let label = "p99 from 202 to the mail server's 250, at half the peak";
     Ok(vec![Row::plain("B8", label, values, Unit::Milliseconds, Goal::AtMost(150.0, 1000.0))])
 }
 
 pub(crate) fn open_loop(context: &BenchContext, rate: f64, seconds: f64) -> OpenLoop {
     let open_loop = OpenLoop { first: 0, rate, seconds };
-    OpenLoop { first: context.new_users(open_loop.count()), ..open_loop }
+    OpenLoop { first: context.allocate_users(open_loop.count()), ..open_loop }
 }
 
 /// In milliseconds; a mail that came before the client had read her answer took no time.
 pub(crate) fn delays(result: &OpenLoopResult, mails: &[Mail]) -> Result<Vec<f64>> {
     let taken: HashMap<u64, Instant> =
-        mails.iter().filter_map(|mail| Some((users::user(&mail.to)?, mail.at))).collect();
+        mails.iter().filter_map(|mail| Some((users::from_email(&mail.to)?, mail.at))).collect();
     let accepted: Vec<_> = result.samples.iter().filter(|one| one.status == 202).collect();
     let delay = |one: &&crate::load::open_loop::Sample| {
         Some(taken.get(&one.user)?.saturating_duration_since(one.answered).as_secs_f64() * 1000.0)

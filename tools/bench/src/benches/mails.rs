@@ -48,7 +48,7 @@ async fn measure(
     let mut deployment = Deployment::prepare(context, id).await?;
     deployment.set("WORKER_CONCURRENCY", CONNECTIONS);
     let mail_server = FakeSmtpServer::start(pause).await?;
-    let count = context.either(6_000, 400);
+    let count = context.full_or_quick(6_000, 400);
     let mut rounds = Vec::new();
     for round in 1..=context.rounds() {
         let vestibule = mailed(context, &mut deployment, &mail_server, count).await?;
@@ -68,11 +68,11 @@ async fn mailed(
 ) -> Result<f64> {
     let many = u64::try_from(count)?;
     let stored = raw_hashes::slow();
-    let new = prefill::register(&mut deployment.database, context.new_users(many), many, &stored, false).await?;
-    let messages: Vec<_> = new.iter().map(|one| Message { kind: MailKind::SendCode, id: one.code }).collect();
+    let new = prefill::register(&mut deployment.database, context.allocate_users(many), many, &stored, false).await?;
+    let messages: Vec<_> = new.iter().map(|one| Message { kind: MailKind::SendCode, id: one.code_id }).collect();
     deployment.broker.publish(&messages).await?;
     let worker = deployment.spawn_worker(context, mail_server)?;
-    let rate = mail_server.rate_of(count, TIMEOUT).await;
+    let rate = mail_server.receive_rate(count, TIMEOUT).await;
     worker.stop().await?;
     let rate = rate?;
     let left = deployment.broker.waiting().await?;
@@ -82,7 +82,7 @@ async fn mailed(
 
 /// Mails like the worker's last one.
 async fn raw(mail_server: &FakeSmtpServer, count: usize) -> Result<f64> {
-    let (address, bytes) = (mail_server.address(), mail_server.last());
+    let (address, bytes) = (mail_server.address(), mail_server.last_message());
     let sending = run_isolated(move || async move {
         let mut connections = JoinSet::new();
         for _ in 0..CONNECTIONS {
@@ -93,7 +93,8 @@ async fn raw(mail_server: &FakeSmtpServer, count: usize) -> Result<f64> {
         }
         Ok(())
     });
-    let (sent, rate) = tokio::join!(sending, mail_server.rate_of(count.div_ceil(CONNECTIONS) * CONNECTIONS, TIMEOUT));
+    let (sent, rate) =
+        tokio::join!(sending, mail_server.receive_rate(count.div_ceil(CONNECTIONS) * CONNECTIONS, TIMEOUT));
     sent?;
     rate
 }

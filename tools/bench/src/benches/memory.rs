@@ -43,7 +43,7 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
         print(&format!(
             "  B16 round {round}: {growth:.1} MiB more at {offered:.0}/s, {:.1} of them the program's file; at the start \
              {:.1}, and {:.1} for a moment",
-            after.of_file - before.of_file,
+            after.file_backed - before.file_backed,
             at_start.now - before.now,
             at_start.peak - before.now
         ));

@@ -62,7 +62,7 @@ pub(crate) async fn run(context: &BenchContext) -> Result<BenchResults> {
         ));
         rounds.push(round);
     }
-    pipeline.end().await?;
+    pipeline.stop().await?;
     Ok(BenchResults { rows: rows(&rounds), points: points(&rounds) })
 }
 
@@ -73,15 +73,15 @@ async fn measure(context: &BenchContext, pipeline: &Pipeline) -> Result<Round> {
     for load in LOADS {
         let result = open_loop(context, load * peak, context.seconds()).run(&pipeline.client, users::register).await?;
         if load == LOADS[0] {
-            usual_ms = median(&result.waits(202));
+            usual_ms = median(&result.latencies_ms(202));
         }
         if load == LOADS[FIVE_TIMES] {
-            rejection_ms = percentile(&result.waits(503), 99.0);
-            let seconds = context.either(4.0, 2.0);
+            rejection_ms = percentile(&result.latencies_ms(503), 99.0);
+            let seconds = context.full_or_quick(4.0, 2.0);
             let after = open_loop(context, LOADS[0] * peak, seconds).run(&pipeline.client, users::register).await?;
             normal_after = seconds_until_normal(&result, &after, usual_ms);
         }
-        at.push((result.rate(202), percentile(&result.waits(202), 99.0)));
+        at.push((result.rate(202), percentile(&result.latencies_ms(202), 99.0)));
         pipeline.wait_until_idle().await?;
     }
     let health_ms = percentile(&health_latencies(context, pipeline).await?, 99.0);
@@ -98,7 +98,7 @@ async fn health_latencies(context: &BenchContext, pipeline: &Pipeline) -> Result
     let (thousand, looks) =
         tokio::try_join!(thousand.run(&crowd_client, users::register), looks.run(&client, |_| users::get("/health")))?;
     ensure!(thousand.rate(503) > 0.0, "a thousand at once are no crowd");
-    let wait = |one: &Sample| if one.status == 200 { one.milliseconds() } else { TIMEOUT.as_secs_f64() * 1000.0 };
+    let wait = |one: &Sample| if one.status == 200 { one.latency_ms() } else { TIMEOUT.as_secs_f64() * 1000.0 };
     Ok(looks.samples.iter().map(wait).collect())
 }
 
@@ -113,7 +113,7 @@ fn seconds_until_normal(overload: &OpenLoopResult, after: &OpenLoopResult, usual
     let is_bad = |window: &u32| {
         let (from, to) = (started + WINDOW * *window, started + WINDOW * (*window + 1));
         let there: Vec<_> = after.samples.iter().filter(|one| (from..to).contains(&one.due)).collect();
-        let waits: Vec<_> = there.iter().map(|one| Sample::milliseconds(one)).collect();
+        let waits: Vec<_> = there.iter().map(|one| Sample::latency_ms(one)).collect();
         there.iter().any(|one| one.status != 202) || median(&waits) > 2.0 * usual_ms
     };
     match (0..windows).rfind(is_bad) {

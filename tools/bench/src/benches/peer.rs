@@ -47,7 +47,7 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     for round in 1..=context.rounds() {
         let baseline = peak(context, &peer.client, vestibule.clients()).await?;
         wait_until_idle(&peer.mail_server).await?;
-        let best = vestibule.peak(context).await?.only(202)?;
+        let best = vestibule.peak(context).await?.rate_of_only(202)?;
         wait_until_idle(&vestibule.mail_server).await?;
         let (their_answer, their_mail) = waits(context, &peer.client, &peer.mail_server, baseline / 2.0).await?;
         let (response, mail) = waits(context, &vestibule.client, &vestibule.mail_server, baseline / 2.0).await?;
@@ -61,7 +61,7 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
         peer.web.check_alive()?;
         peer.worker.check_alive()?;
     }
-    vestibule.end().await?;
+    vestibule.stop().await?;
     peer.stop(context).await?;
     Ok(vec![
         Row::ratio("peer", "registrations ÷ those of the peer, everything on the same cores", &peaks, "/s", Goal::None),
@@ -119,7 +119,7 @@ fn free_address() -> Result<SocketAddr> {
 
 async fn responses(web: &mut Process, client: &Arc<HttpClient>) -> Result<()> {
     let deadline = now() + TIMEOUT;
-    while client.ask(users::get("/health")).await.status != 200 {
+    while client.send(users::get("/health")).await.status != 200 {
         web.check_alive()?;
         ensure!(now() < deadline, "the peer never answers");
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -129,7 +129,7 @@ async fn responses(web: &mut Process, client: &Arc<HttpClient>) -> Result<()> {
 
 async fn peak(context: &BenchContext, client: &Arc<HttpClient>, clients: usize) -> Result<f64> {
     let (warm_up, seconds) = (context.warm_up(), context.seconds());
-    ClosedLoop { clients, warm_up, seconds }.run(client, pipeline::new_registrations(context)).await?.only(202)
+    ClosedLoop { clients, warm_up, seconds }.run(client, pipeline::new_registrations(context)).await?.rate_of_only(202)
 }
 
 async fn waits(
@@ -139,8 +139,8 @@ async fn waits(
     rate: f64,
 ) -> Result<Waits> {
     let result = open_loop(context, rate, context.seconds()).run(client, users::register).await?;
-    mail_server.has(result.waits(202).len(), TIMEOUT).await?;
-    Ok((percentile(&result.waits(202), 99.0), percentile(&delays(&result, &mail_server.take())?, 99.0)))
+    mail_server.wait_for(result.latencies_ms(202).len(), TIMEOUT).await?;
+    Ok((percentile(&result.latencies_ms(202), 99.0), percentile(&delays(&result, &mail_server.take())?, 99.0)))
 }
 
 /// Waits until no mail has come for a while, and forgets those that have.

@@ -28,11 +28,11 @@ async fn measure(context: &BenchContext, (id, label): (&'static str, &str), thre
     let mut rounds = Vec::new();
     for round in 1..=context.rounds() {
         let raw = context.engine.rate(threads, context.seconds()).await?;
-        let vestibule = pipeline.peak(context).await?.only(202)?;
+        let vestibule = pipeline.peak(context).await?.rate_of_only(202)?;
         pipeline.wait_until_idle().await?;
         print(&format!("  {id} round {round}: {vestibule:.1} registrations/s, {raw:.1} hashes/s"));
         rounds.push((vestibule, raw));
     }
-    pipeline.end().await?;
+    pipeline.stop().await?;
     Ok(Row::ratio(id, label, &rounds, "/s", goal))
 }

@@ -100,8 +100,8 @@ async fn bare(context: &BenchContext) -> Result<(Process, Arc<HttpClient>)> {
 async fn spent(context: &BenchContext) -> Result<(Deployment, Api, u64)> {
     let mut deployment = Deployment::prepare(context, "spent").await?;
     deployment.set("CODES_PER_HOUR", 1);
-    let (api, user) = (deployment.api(context).await?, context.new_users(1));
-    let response = HttpClient::new(api.address, 1).ask(users::register(user)).await;
+    let (api, user) = (deployment.start_api(context).await?, context.allocate_users(1));
+    let response = HttpClient::new(api.address, 1).send(users::register(user)).await;
     ensure!(response.status == 202, "the first one was answered with {}", response.status);
     Ok((deployment, api, user))
 }
@@ -112,9 +112,9 @@ async fn full(context: &BenchContext) -> Result<(Deployment, Api, u64)> {
     let settings =
         [("HASH_THREADS", "1"), ("HASH_QUEUE_MS", "1"), ("CODES_PER_HOUR", "1000"), ("CODES_PER_DAY", "1000")];
     settings.into_iter().for_each(|(name, value)| deployment.set(name, value));
-    let first = context.new_users(SLOW_PEOPLE);
+    let first = context.allocate_users(SLOW_PEOPLE);
     prefill::register(&mut deployment.database, first, SLOW_PEOPLE, &raw_hashes::slow(), true).await?;
-    let api = deployment.api(context).await?;
+    let api = deployment.start_api(context).await?;
     Ok((deployment, api, first))
 }
 
@@ -125,13 +125,13 @@ async fn cost(
     client: &Arc<HttpClient>,
     RequestKind { status, first, count, request }: RequestKind,
 ) -> Result<Cost> {
-    let of_postgres = || database.map_or(Ok(0.0), usage::seconds_of_backends);
+    let of_postgres = || database.map_or(Ok(0.0), usage::backend_cpu_seconds);
     let next = AtomicU64::new(0);
     let ask = move || Some(request(first + next.fetch_add(1, Ordering::Relaxed) % count));
-    let before = (usage::seconds_without_hashing(process)?, of_postgres()?);
+    let before = (usage::cpu_seconds_without_hashing(process)?, of_postgres()?);
     let seconds = context.seconds() / 2.0;
     let counted = ClosedLoop { clients: CLIENTS, warm_up: 0.0, seconds }.run(client, ask).await?;
-    let after = (usage::seconds_without_hashing(process)?, of_postgres()?);
+    let after = (usage::cpu_seconds_without_hashing(process)?, of_postgres()?);
     // One in the hash thread, and what waits for it, is a second's worth of hundreds that are refused.
     let refused = counted.of(status) as f64;
     ensure!(refused > 0.9 * counted.all() as f64, "too few are refused: {:?}", counted.by_status);

@@ -28,8 +28,8 @@ const FILL: &str = "INSERT INTO outbox (id, message, traceparent) \
 
 pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     let deployment = Deployment::prepare(context, "relay").await?;
-    let api = deployment.api(context).await?;
-    let count = context.either(20_000, 10_000);
+    let api = deployment.start_api(context).await?;
+    let count = context.full_or_quick(20_000, 10_000);
     let mut rounds = Vec::new();
     for round in 1..=context.rounds() {
         let baseline = raw(context, &deployment, count).await?;

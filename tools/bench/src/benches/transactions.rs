@@ -40,9 +40,9 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     let mut deployment = Deployment::prepare(context, "stubbed").await?;
     NO_HASH.into_iter().chain([LONG_HASH_QUEUE]).for_each(|(name, value)| deployment.set(name, value));
     let twin = Deployment::prepare(context, "pgbench").await?;
-    let api = deployment.api(context).await?;
+    let api = deployment.start_api(context).await?;
     // A small machine that is only to show that this runs would refuse those who wait.
-    let clients = context.either(CLIENTS, CONNECTIONS);
+    let clients = context.full_or_quick(CLIENTS, CONNECTIONS);
     let client = HttpClient::new(api.address, clients);
     let (mut plain, mut piped) = (Vec::new(), Vec::new());
     for round in 1..=context.rounds() {
@@ -51,7 +51,7 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
         let (warm_up, seconds) = (context.warm_up(), context.seconds());
         let counted =
             ClosedLoop { clients, warm_up, seconds }.run(&client, pipeline::new_registrations(context)).await?;
-        let vestibule = counted.only(202)?;
+        let vestibule = counted.rate_of_only(202)?;
         check_stub(&deployment.database).await?;
         rest(&deployment).await?;
         print(&format!("  B6 round {round}: {vestibule:.0} registrations/s, pgbench {slow:.0} and {fast:.0}"));
@@ -91,15 +91,15 @@ async fn capture(context: &BenchContext) -> Result<(PathBuf, PathBuf)> {
     deployment.set("AMQP_URL", "amqp://bench:nobody@127.0.0.1:1/%2f");
     let settings = format!(r#"ALTER DATABASE "{}" SET log_statement = 'all'"#, deployment.name);
     deployment.database.batch_execute(&settings).await?;
-    let api = deployment.api(context).await?;
+    let api = deployment.start_api(context).await?;
     let client = HttpClient::new(api.address, 1);
     // The first one has statements prepared; the second is like all that follow.
-    let first = context.new_users(2);
+    let first = context.allocate_users(2);
     let user = first + 1;
-    ensure!(client.ask(users::register(first)).await.status == 202, "nobody can register");
+    ensure!(client.send(users::register(first)).await.status == 202, "nobody can register");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let before = std::fs::read_to_string(&log)?.len();
-    ensure!(client.ask(users::register(user)).await.status == 202, "nobody can register");
+    ensure!(client.send(users::register(user)).await.status == 202, "nobody can register");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let statements = statement_log::statements(&std::fs::read_to_string(&log)?[before..]);
     api.process.stop().await?;

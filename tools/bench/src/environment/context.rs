@@ -1,4 +1,4 @@
-//! What every bench stands on: the servers, the machine, and how much of everything is wanted.
+//! Context of a bench run: the servers, the machine, and the length of the measurements.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,81 +13,91 @@ use crate::{
     report::progress::print,
 };
 
+/// Passed to every bench. Its names and users are unique within the run.
 pub(crate) struct BenchContext {
     pub(crate) database_url: String,
     pub(crate) amqp_url: String,
     pub(crate) cores: usize,
     pub(crate) engine: Engine,
+    /// `QUICK=1`: only check that the benches run.
     pub(crate) quick: bool,
-    /// Where `api`, `worker` and this program are.
+    /// The folder with the binaries `api`, `worker` and `bench`.
     pub(crate) programs: PathBuf,
-    /// For logs and scripts; gone at the end.
+    /// Folder for logs and scripts; deleted at the end.
     pub(crate) scratch: PathBuf,
-    made: RefCell<Vec<String>>,
-    new_users: Cell<u64>,
+    /// Names to clean up: see [`BenchContext::unique_name`].
+    used_names: RefCell<Vec<String>>,
+    next_user: Cell<u64>,
 }
 
 impl BenchContext {
-    pub(crate) fn find(quick: bool) -> Result<Self> {
+    /// Reads the environment variables that `scripts/bench` sets.
+    pub(crate) fn from_environment(quick: bool) -> Result<Self> {
         let server = |name: &str| std::env::var(name).with_context(|| format!("{name} is not set: run `make bench`"));
-        let programs = std::env::current_exe()?.parent().map(Path::to_owned).context("this program is nowhere")?;
+        let programs = std::env::current_exe()?
+            .parent()
+            .map(Path::to_owned)
+            .context("the path of this program has no parent folder")?;
         let scratch = std::env::temp_dir().join(format!("vestibule-bench-{}", std::process::id()));
         std::fs::create_dir_all(&scratch)?;
         Ok(Self {
             database_url: server("DATABASE_URL")?,
             amqp_url: server("AMQP_URL")?,
             cores: std::thread::available_parallelism()?.get(),
-            engine: Engine::of_environment()?,
+            engine: Engine::from_environment()?,
             quick,
             programs,
             scratch,
-            made: RefCell::default(),
-            new_users: Cell::new(0),
+            used_names: RefCell::default(),
+            next_user: Cell::new(0),
         })
     }
 
-    /// One of two numbers: that of the full form, or that of the quick one.
-    pub(crate) fn either<T>(&self, full: T, quick: T) -> T {
+    /// Chooses the value for a full or for a quick run.
+    pub(crate) fn full_or_quick<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
     }
 
+    /// Repetitions of each comparison.
     pub(crate) fn rounds(&self) -> usize {
-        self.either(5, 1)
+        self.full_or_quick(5, 1)
     }
 
-    /// How long one side of a round is measured, and how long it runs before that.
+    /// Duration of one measurement. Each round measures both sides.
     pub(crate) fn seconds(&self) -> f64 {
-        self.either(3.0, 1.0)
+        self.full_or_quick(3.0, 1.0)
     }
 
+    /// Seconds of load before a measurement starts.
     pub(crate) fn warm_up(&self) -> f64 {
-        self.either(1.0, 0.3)
+        self.full_or_quick(1.0, 0.3)
     }
 
-    /// All cores but one, which is left for what runs elsewhere in production.
+    /// All cores but one, which is left for the servers that run on other machines in production.
     pub(crate) fn all_but_one_core(&self) -> usize {
         (self.cores - 1).max(1)
     }
 
-    /// A name for a database and for what is in the broker: nobody else has it, and it goes at the end.
-    pub(crate) fn unique_name(&self, of: &str) -> String {
-        let mut made = self.made.borrow_mut();
-        let name = format!("bench_{}_{}_{of}", std::process::id(), made.len());
-        made.push(name.clone());
+    /// A unique name for a database and an AMQP prefix. Both are deleted at the end of the run.
+    pub(crate) fn unique_name(&self, label: &str) -> String {
+        let mut used = self.used_names.borrow_mut();
+        let name = format!("bench_{}_{}_{label}", std::process::id(), used.len());
+        used.push(name.clone());
         name
     }
 
-    /// The number of so many people whom nobody has met.
-    pub(crate) fn new_users(&self, count: u64) -> u64 {
-        self.new_users.replace(self.new_users.get() + count)
+    /// Allocates a block of `count` users that no bench has used, and returns the number of the first one.
+    pub(crate) fn allocate_users(&self, count: u64) -> u64 {
+        self.next_user.replace(self.next_user.get() + count)
     }
 
+    /// Deletes all databases, queues and files of the run, and prints what could not be deleted.
     pub(crate) async fn clean_up(&self) {
-        for name in self.made.take() {
-            let dropped = database::remove(self, &name).await;
-            let gone = broker::delete(self, &name).await;
-            for error in [dropped.err(), gone.err()].into_iter().flatten() {
-                print(&format!("left behind, {name}: {error:#}"));
+        for name in self.used_names.take() {
+            let database = database::remove(self, &name).await;
+            let broker = broker::delete(self, &name).await;
+            for error in [database.err(), broker.err()].into_iter().flatten() {
+                print(&format!("cannot clean up {name}: {error:#}"));
             }
         }
         let _ = std::fs::remove_dir_all(&self.scratch);

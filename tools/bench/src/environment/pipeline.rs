@@ -1,4 +1,4 @@
-//! The whole service in motion: an API, the broker, a worker, and a mail server at the end.
+//! The whole running service: API, broker, worker and a fake mail server.
 
 use std::{
     sync::{
@@ -25,18 +25,19 @@ use crate::{
     },
 };
 
-/// Enough for every overload: who is refused is refused at once, and leaves her connection to the next.
+/// Enough for every overload, because rejected requests free their connection immediately.
 pub(crate) const CONNECTIONS: usize = 512;
 
-/// As many clients for each hash thread keep it busy, and none of them waits for as long as 250 ms.
-const CLIENTS_OF_A_THREAD: usize = 8;
+/// Clients per hash thread: they keep the thread busy without any of them waiting for 250 ms.
+const CLIENTS_PER_THREAD: usize = 8;
 
-/// Nobody is refused who waits for less, which at the peak nobody does; a slow machine is no overload.
+/// A maximum wait that no request reaches at the peak, so that a slow machine rejects none.
 pub(crate) const LONG_HASH_QUEUE: (&str, &str) = ("HASH_QUEUE_MS", "60000");
 
-/// A block of numbers that no closed loop comes to the end of.
-const MANY: u64 = 1_000_000;
+/// More users than any closed loop needs.
+const USER_BLOCK: u64 = 1_000_000;
 
+/// The processes of a deployment and a client for its API.
 pub(crate) struct Pipeline {
     pub(crate) deployment: Deployment,
     pub(crate) api: Api,
@@ -47,32 +48,35 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
+    /// Starts everything, with `threads` hash threads.
     pub(crate) async fn start(
         context: &BenchContext,
-        of: &str,
+        label: &str,
         threads: usize,
         settings: &[(&str, &str)],
     ) -> Result<Self> {
-        let mut deployment = Deployment::prepare(context, of).await?;
+        let mut deployment = Deployment::prepare(context, label).await?;
         deployment.set("HASH_THREADS", threads);
         settings.iter().for_each(|(name, value)| deployment.set(name, value));
         let mail_server = FakeSmtpServer::start(crate::environment::fake_smtp::DISK_LATENCY).await?;
-        let (worker, api) = (deployment.worker(context, &mail_server).await?, deployment.api(context).await?);
+        let (worker, api) =
+            (deployment.start_worker(context, &mail_server).await?, deployment.start_api(context).await?);
         let client = HttpClient::new(api.address, CONNECTIONS);
         Ok(Self { deployment, api, worker, mail_server, client, threads })
     }
 
+    /// The number of concurrent clients that reaches the peak.
     pub(crate) fn clients(&self) -> usize {
-        CLIENTS_OF_A_THREAD * self.threads
+        CLIENTS_PER_THREAD * self.threads
     }
 
-    /// As many registrations as there can be.
+    /// Measures registrations at the highest possible rate.
     pub(crate) async fn peak(&self, context: &BenchContext) -> Result<ResponseCounts> {
         let (warm_up, seconds) = (context.warm_up(), context.seconds());
         ClosedLoop { clients: self.clients(), warm_up, seconds }.run(&self.client, new_registrations(context)).await
     }
 
-    /// Waits until every mail is out, and forgets them.
+    /// Waits until all mails are delivered, and clears the record of the mail server.
     pub(crate) async fn wait_until_idle(&self) -> Result<()> {
         self.deployment.wait_until_idle().await?;
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -80,16 +84,17 @@ impl Pipeline {
         Ok(())
     }
 
-    pub(crate) async fn end(self) -> Result<()> {
+    /// Stops the processes gracefully.
+    pub(crate) async fn stop(self) -> Result<()> {
         self.api.process.stop().await?;
         self.worker.stop().await
     }
 }
 
-/// Each one that is asked for is another person.
+/// Registration requests, each for a new user.
 pub(crate) fn new_registrations(
     context: &BenchContext,
 ) -> impl Fn() -> Option<Request<String>> + Send + Sync + 'static {
-    let next = AtomicU64::new(context.new_users(MANY));
+    let next = AtomicU64::new(context.allocate_users(USER_BLOCK));
     move || Some(users::register(next.fetch_add(1, Ordering::Relaxed)))
 }

@@ -1,4 +1,5 @@
-//! A closed loop: so many clients, each asking again as soon as it has its answer. For how much can be done.
+//! Closed loop: a fixed number of clients, each sending its next request after the response to the previous one. Measures the
+//! maximum throughput.
 
 use std::{
     collections::BTreeMap,
@@ -15,10 +16,10 @@ use tokio::task::JoinSet;
 
 use crate::{clock::now, load::client::HttpClient};
 
-/// A machine that stood still meanwhile is waited for so much longer: until one answer counts.
+/// How much longer to run, at most, until at least one response counts: the machine may have stalled.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How many clients, how long before it counts, and how long it counts.
+/// Number of clients, and seconds of warm-up and measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClosedLoop {
     pub(crate) clients: usize,
@@ -26,7 +27,7 @@ pub(crate) struct ClosedLoop {
     pub(crate) seconds: f64,
 }
 
-/// What was answered while it counted.
+/// Responses during the measurement.
 #[derive(Debug, Default)]
 pub(crate) struct ResponseCounts {
     pub(crate) by_status: BTreeMap<u16, u64>,
@@ -34,44 +35,52 @@ pub(crate) struct ResponseCounts {
 }
 
 impl ResponseCounts {
+    /// Responses with this status.
     pub(crate) fn of(&self, status: u16) -> u64 {
         self.by_status.get(&status).copied().unwrap_or(0)
     }
 
+    /// All responses.
     pub(crate) fn all(&self) -> u64 {
         self.by_status.values().sum()
     }
 
+    /// Responses with this status per second.
     pub(crate) fn rate(&self, status: u16) -> f64 {
         self.of(status) as f64 / self.seconds
     }
 
-    /// The rate of that status, if there was no other.
-    pub(crate) fn only(&self, status: u16) -> Result<f64> {
-        ensure!(self.of(status) > 0 && self.all() == self.of(status), "not all are {status}: {:?}", self.by_status);
+    /// The rate of this status; fails if there was any other.
+    pub(crate) fn rate_of_only(&self, status: u16) -> Result<f64> {
+        ensure!(
+            self.of(status) > 0 && self.all() == self.of(status),
+            "not all responses have status {status}: {:?}",
+            self.by_status
+        );
         Ok(self.rate(status))
     }
 }
 
 impl ClosedLoop {
-    /// Until the time is over, or there is nothing left to ask.
-    pub(crate) async fn run<F>(self, client: &Arc<HttpClient>, ask: F) -> Result<ResponseCounts>
+    /// Runs until the time has elapsed, or until `next_request` returns `None`.
+    pub(crate) async fn run<F>(self, client: &Arc<HttpClient>, next_request: F) -> Result<ResponseCounts>
     where
         F: Fn() -> Option<Request<String>> + Send + Sync + 'static,
     {
         let from = now() + Duration::from_secs_f64(self.warm_up);
         let deadline = from + Duration::from_secs_f64(self.seconds);
-        let (ask, responses) = (Arc::new(ask), Arc::new(Mutex::new(Vec::new())));
+        let (next_request, responses) = (Arc::new(next_request), Arc::new(Mutex::new(Vec::new())));
         let counts = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
         for _ in 0..self.clients {
-            let (client, ask, responses) = (Arc::clone(client), Arc::clone(&ask), Arc::clone(&responses));
+            let (client, next_request, responses) =
+                (Arc::clone(client), Arc::clone(&next_request), Arc::clone(&responses));
             let counts = Arc::clone(&counts);
             clients.spawn(async move {
                 while (now() < deadline || !counts.load(Ordering::Relaxed) && now() < deadline + TIMEOUT)
-                    && let Some(request) = ask()
+                    && let Some(request) = next_request()
                 {
-                    let response = client.ask(request).await;
+                    let response = client.send(request).await;
                     counts.fetch_or(response.at >= from, Ordering::Relaxed);
                     responses.lock().unwrap_or_else(PoisonError::into_inner).push(response);
                 }
@@ -86,7 +95,7 @@ impl ClosedLoop {
     }
 }
 
-/// Where it ended early, because nothing was left, that is the end; where nothing came in time, what came too late.
+/// The end of the measurement: the last response if the requests were used up early, or if all responses came too late.
 fn end(responses: &[(Instant, u16)], from: Instant, deadline: Instant) -> Instant {
     let last = responses.iter().map(|(at, _)| *at).max().unwrap_or(from);
     if responses.iter().any(|(at, _)| (from..=deadline).contains(at)) { last.min(deadline) } else { last }
@@ -106,21 +115,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_answered_in_time_counts() {
+    fn only_responses_within_the_measurement_count() {
         let started = now();
         let at = |seconds| started + Duration::from_secs(seconds);
         let responses = [(at(0), 202), (at(1), 202), (at(2), 503), (at(3), 202), (at(4), 202)];
         let counted = count(responses.into_iter(), at(1), at(3));
         assert_eq!((counted.of(202), counted.of(503), counted.all(), counted.rate(202)), (2, 1, 3, 1.0));
-        assert!(counted.only(202).is_err());
+        assert!(counted.rate_of_only(202).is_err());
     }
 
     #[test]
-    fn a_machine_that_stood_still_is_waited_for() {
+    fn end_is_the_last_response_if_none_came_in_time() {
         let started = now();
         let at = |seconds| started + Duration::from_secs(seconds);
         assert_eq!(end(&[(at(0), 202), (at(2), 202), (at(4), 202)], at(1), at(3)), at(3));
-        assert_eq!(end(&[(at(0), 202), (at(2), 202)], at(1), at(3)), at(2), "nothing was left");
-        assert_eq!(end(&[(at(0), 202), (at(4), 202), (at(5), 202)], at(1), at(3)), at(5), "nothing came in time");
+        assert_eq!(end(&[(at(0), 202), (at(2), 202)], at(1), at(3)), at(2), "requests were used up");
+        assert_eq!(end(&[(at(0), 202), (at(4), 202), (at(5), 202)], at(1), at(3)), at(5), "all responses were late");
     }
 }
