@@ -1,4 +1,4 @@
-//! The benches by their ids.
+//! The benches and their ids.
 
 pub(crate) mod activations;
 pub(crate) mod delivery;
@@ -19,15 +19,15 @@ use crate::{
     report::{plot::Point, table::Row},
 };
 
-/// What a bench found.
+/// The results of a bench.
 #[derive(Default)]
 pub(crate) struct BenchResults {
     pub(crate) rows: Vec<Row>,
-    /// Of the load that was offered.
+    /// Goodput and latency by offered load.
     pub(crate) points: Vec<Point>,
 }
 
-/// Each with the words that choose it.
+/// The benches, each with the names of its rows. Any of them chooses the bench; the first is its id.
 pub(crate) const ALL: [&[&str]; 11] = [
     &["B1", "B1-all"],
     &["B2", "B2-all"],
@@ -42,6 +42,7 @@ pub(crate) const ALL: [&[&str]; 11] = [
     &["peer"],
 ];
 
+/// Runs the bench with this id.
 pub(crate) async fn run(id: &str, context: &BenchContext) -> Result<BenchResults> {
     let rows = match id {
         "B1" => registrations::run(context).await?,

@@ -1,5 +1,5 @@
-//! B2: activations per second ÷ raw hashes per second on as many threads. Each activates a registration that was
-//! written into the database beforehand; the chain runs to its end, where the welcome is mailed.
+//! B2: activations per second ÷ raw hashes per second on as many threads. Each request activates a registration that was inserted
+//! into the database beforehand. The pipeline runs to its end: the welcome mail is delivered.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -20,17 +20,17 @@ use crate::{
 };
 
 pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
-    let some = "activations ÷ raw hashes, a core left for the rest";
-    let all = "the same, everything on the same cores";
+    let with_spare_core = "activations ÷ raw hashes, one core free for the servers";
+    let all_cores = "the same, hashing on all cores";
     Ok(vec![
-        measure(context, ("B2", some), context.all_but_one_core(), Goal::AtLeast(0.92, 0.85)).await?,
-        measure(context, ("B2-all", all), context.cores, Goal::None).await?,
+        measure(context, ("B2", with_spare_core), context.all_but_one_core(), Goal::AtLeast(0.92, 0.85)).await?,
+        measure(context, ("B2-all", all_cores), context.cores, Goal::None).await?,
     ])
 }
 
 async fn measure(context: &BenchContext, (id, label): (&'static str, &str), threads: usize, goal: Goal) -> Result<Row> {
     let mut pipeline = Pipeline::start(context, id, threads, &[LONG_HASH_QUEUE]).await?;
-    let stored = raw_hashes::stored()?;
+    let stored = raw_hashes::stored_hash()?;
     let mut rounds = Vec::new();
     for round in 1..=context.rounds() {
         let raw = context.engine.rate(threads, context.seconds()).await?;
@@ -45,14 +45,14 @@ async fn measure(context: &BenchContext, (id, label): (&'static str, &str), thre
 
 async fn activate(context: &BenchContext, pipeline: &mut Pipeline, stored: &str, raw: f64) -> Result<f64> {
     let (warm_up, seconds) = (context.warm_up(), context.seconds());
-    // More than can be activated in that time, unless the machine was busy with something else before.
+    // More than can be activated in this time, unless other load slowed down the raw measurement.
     let count = (raw * (warm_up + seconds) * 1.5) as u64 + 100;
     let new = prefill::register(&mut pipeline.deployment.database, context.allocate_users(count), count, stored, true)
         .await?;
-    let left = Mutex::new(new.into_iter());
+    let remaining = Mutex::new(new.into_iter());
     let next = move || {
-        let one = left.lock().unwrap_or_else(PoisonError::into_inner).next()?;
-        Some(users::activate(one.user, &one.digits))
+        let registration = remaining.lock().unwrap_or_else(PoisonError::into_inner).next()?;
+        Some(users::activate(registration.user, &registration.digits))
     };
     ClosedLoop { clients: pipeline.clients(), warm_up, seconds }.run(&pipeline.client, next).await?.rate_of_only(200)
 }

@@ -1,4 +1,4 @@
-//! B8: how long it takes from the 202, as the client sees it, to the mail server's 250, at half the peak.
+//! B8: time from the 202, as the client receives it, to the 250 of the mail server, at half the peak load.
 
 use std::{
     collections::HashMap,
@@ -31,23 +31,25 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
         let open_loop = open_loop(context, peak / 2.0, context.seconds() * 2.0);
         let result = open_loop.run(&pipeline.client, users::register).await?;
         pipeline.deployment.wait_until_idle().await?;
-        // What the worker has in hand is in no queue.
+        // Mails that the worker is delivering are in no queue.
         pipeline.mail_server.wait_for(result.latencies_ms(202).len(), TIMEOUT).await?;
         let p99 = percentile(&delays(&result, &pipeline.mail_server.take())?, 99.0);
         print(&format!("  B8 round {round}: p99 {p99:.1} ms from 202 to 250, at {:.0}/s", open_loop.rate));
         values.push(p99);
     }
     pipeline.stop().await?;
-    let label = "p99 from 202 to the mail server's 250, at half the peak";
+    let label = "p99 from the 202 to the 250 of the mail server, at half the peak";
     Ok(vec![Row::plain("B8", label, values, Unit::Milliseconds, Goal::AtMost(150.0, 1000.0))])
 }
 
+/// An open loop of new users.
 pub(crate) fn open_loop(context: &BenchContext, rate: f64, seconds: f64) -> OpenLoop {
     let open_loop = OpenLoop { first: 0, rate, seconds };
     OpenLoop { first: context.allocate_users(open_loop.count()), ..open_loop }
 }
 
-/// In milliseconds; a mail that came before the client had read her answer took no time.
+/// Time from each 202 to its mail in milliseconds; 0 if the mail was delivered before the client had read the response. Fails if
+/// a mail is missing.
 pub(crate) fn delays(result: &OpenLoopResult, mails: &[Mail]) -> Result<Vec<f64>> {
     let taken: HashMap<u64, Instant> =
         mails.iter().filter_map(|mail| Some((users::from_email(&mail.to)?, mail.at))).collect();

@@ -1,4 +1,4 @@
-//! B3: hashes per second of our engine ÷ those of RustCrypto with reused memory, on one thread.
+//! B3: hashes per second of the engine `fast` ÷ those of RustCrypto with reused memory, on one thread.
 
 use anyhow::Result;
 
@@ -19,6 +19,6 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
         print(&format!("  B3 round {round}: {vestibule:.1} hashes/s, RustCrypto {baseline:.1}"));
         rounds.push((vestibule, baseline));
     }
-    let label = "our hash engine ÷ RustCrypto with reused memory, one thread";
+    let label = "hash engine `fast` ÷ RustCrypto with reused memory, one thread";
     Ok(vec![Row::ratio("B3", label, &rounds, "/s", Goal::AtLeast(1.9, 1.0))])
 }

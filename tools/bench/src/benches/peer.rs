@@ -1,5 +1,5 @@
-//! The peer: the same register path in Python (tools/bench/peer), measured in turns with ours: registrations per second at
-//! the peak, and at half of the peer's peak the p99 of the 202 and from there to the mail server's 250.
+//! Comparison with a peer, the same registration in Python (tools/bench/peer): registrations per second at the peak; and at half of the
+//! peer's peak, the p99 of the 202 and from the 202 to the 250 of the mail server.
 
 use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
 
@@ -28,6 +28,7 @@ use crate::{
 const CONNECTIONS: usize = 256;
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// The running peer.
 struct Peer {
     web: Process,
     worker: Process,
@@ -37,41 +38,58 @@ struct Peer {
     queue: String,
 }
 
-/// The two p99, in milliseconds.
-type Waits = (f64, f64);
+struct Latencies {
+    response_p99_ms: f64,
+    mail_p99_ms: f64,
+}
 
 pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     let vestibule = Pipeline::start(context, "ours", context.cores, &[LONG_HASH_QUEUE]).await?;
     let mut peer = start(context).await?;
     let (mut peaks, mut responses, mut mails) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=context.rounds() {
-        let baseline = peak(context, &peer.client, vestibule.clients()).await?;
+        let peer_peak = peak(context, &peer.client, vestibule.clients()).await?;
         wait_until_idle(&peer.mail_server).await?;
-        let best = vestibule.peak(context).await?.rate_of_only(202)?;
+        let own_peak = vestibule.peak(context).await?.rate_of_only(202)?;
         wait_until_idle(&vestibule.mail_server).await?;
-        let (their_answer, their_mail) = waits(context, &peer.client, &peer.mail_server, baseline / 2.0).await?;
-        let (response, mail) = waits(context, &vestibule.client, &vestibule.mail_server, baseline / 2.0).await?;
+        let rate = peer_peak / 2.0;
+        let theirs = latencies(context, &peer.client, &peer.mail_server, rate).await?;
+        let ours = latencies(context, &vestibule.client, &vestibule.mail_server, rate).await?;
         print(&format!(
-            "  peer round {round}: {best:.1} registrations/s, the peer {baseline:.1}; p99 of the 202 {response:.0} and \
-             {their_answer:.0} ms, of the mail {mail:.0} and {their_mail:.0} ms"
+            "  peer round {round}: {own_peak:.1} registrations/s, peer {peer_peak:.1}; p99 of the 202 {:.0} ms, peer {:.0} ms; \
+             p99 of the mail {:.0} ms, peer {:.0} ms",
+            ours.response_p99_ms, theirs.response_p99_ms, ours.mail_p99_ms, theirs.mail_p99_ms
         ));
-        peaks.push((best, baseline));
-        responses.push((response, their_answer));
-        mails.push((mail, their_mail));
+        peaks.push((own_peak, peer_peak));
+        responses.push((ours.response_p99_ms, theirs.response_p99_ms));
+        mails.push((ours.mail_p99_ms, theirs.mail_p99_ms));
         peer.web.check_alive()?;
         peer.worker.check_alive()?;
     }
     vestibule.stop().await?;
     peer.stop(context).await?;
     Ok(vec![
-        Row::ratio("peer", "registrations ÷ those of the peer, everything on the same cores", &peaks, "/s", Goal::None),
-        Row::ratio("peer", "p99 of the 202 ÷ the peer's, at half of the peer's peak", &responses, "ms", Goal::None),
-        Row::ratio("peer", "p99 from 202 to 250 ÷ the peer's, at half of the peer's peak", &mails, "ms", Goal::None),
+        Row::ratio("peer", "registrations ÷ those of the peer, hashing on all cores", &peaks, "/s", Goal::None),
+        Row::ratio(
+            "peer",
+            "p99 of the 202 ÷ that of the peer, at half of the peer's peak",
+            &responses,
+            "ms",
+            Goal::None,
+        ),
+        Row::ratio(
+            "peer",
+            "p99 from 202 to 250 ÷ that of the peer, at half of the peer's peak",
+            &mails,
+            "ms",
+            Goal::None,
+        ),
     ])
 }
 
 async fn start(context: &BenchContext) -> Result<Peer> {
-    let programs = std::env::var("BENCH_PEER").context("BENCH_PEER is not set: scripts/bench sets it")?;
+    let programs = std::env::var("BENCH_PEER")
+        .context("BENCH_PEER is not set; run the benches with scripts/bench, which sets it")?;
     let name = context.unique_name("peer");
     database::create(context, &name, "template1").await?;
     let database = database::connect(&database::url(context, &name)).await?;
@@ -90,7 +108,7 @@ async fn start(context: &BenchContext) -> Result<Peer> {
         command
     };
     let mut celery = command("celery");
-    // As many at a time as our worker, and no talk between workers, of which there is one.
+    // The same concurrency as the worker of Vestibule. Gossip between workers is off because there is only one.
     celery.args("--app tasks worker --concurrency 8 --loglevel INFO --without-gossip --without-mingle".split(' '));
     let mut worker = Process::start(&mut celery, &context.scratch, "celery")?;
     let address = free_address()?;
@@ -100,7 +118,7 @@ async fn start(context: &BenchContext) -> Result<Peer> {
     let mut web = Process::start(&mut uvicorn, &context.scratch, "uvicorn")?;
     let client = HttpClient::new(address, CONNECTIONS);
     worker.logged_value("ready").await?;
-    responses(&mut web, &client).await?;
+    wait_until_ready(&mut web, &client).await?;
     Ok(Peer { web, worker, mail_server, client, _database: database, queue: name })
 }
 
@@ -112,16 +130,17 @@ impl Peer {
     }
 }
 
-/// One that nobody else is likely to take meanwhile.
+/// An address with a port that is free now. Another process could bind it before the peer does, which is unlikely.
 fn free_address() -> Result<SocketAddr> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-async fn responses(web: &mut Process, client: &Arc<HttpClient>) -> Result<()> {
+/// Waits until the peer responds.
+async fn wait_until_ready(web: &mut Process, client: &Arc<HttpClient>) -> Result<()> {
     let deadline = now() + TIMEOUT;
     while client.send(users::get("/health")).await.status != 200 {
         web.check_alive()?;
-        ensure!(now() < deadline, "the peer never answers");
+        ensure!(now() < deadline, "the peer did not respond within {TIMEOUT:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(())
@@ -132,26 +151,30 @@ async fn peak(context: &BenchContext, client: &Arc<HttpClient>, clients: usize) 
     ClosedLoop { clients, warm_up, seconds }.run(client, pipeline::new_registrations(context)).await?.rate_of_only(202)
 }
 
-async fn waits(
+/// The latencies at this rate.
+async fn latencies(
     context: &BenchContext,
     client: &Arc<HttpClient>,
     mail_server: &FakeSmtpServer,
     rate: f64,
-) -> Result<Waits> {
+) -> Result<Latencies> {
     let result = open_loop(context, rate, context.seconds()).run(client, users::register).await?;
     mail_server.wait_for(result.latencies_ms(202).len(), TIMEOUT).await?;
-    Ok((percentile(&result.latencies_ms(202), 99.0), percentile(&delays(&result, &mail_server.take())?, 99.0)))
+    Ok(Latencies {
+        response_p99_ms: percentile(&result.latencies_ms(202), 99.0),
+        mail_p99_ms: percentile(&delays(&result, &mail_server.take())?, 99.0),
+    })
 }
 
-/// Waits until no mail has come for a while, and forgets those that have.
+/// Waits until no mail has been received for a second, and clears the record.
 async fn wait_until_idle(mail_server: &FakeSmtpServer) -> Result<()> {
     let deadline = now() + TIMEOUT;
-    let (mut before, mut quiet) = (mail_server.count(), 0);
-    while quiet < 10 {
-        ensure!(now() < deadline, "the mails never end");
+    let (mut previous, mut idle_checks) = (mail_server.count(), 0);
+    while idle_checks < 10 {
+        ensure!(now() < deadline, "mails were still being delivered after {TIMEOUT:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
-        quiet = if mail_server.count() == before { quiet + 1 } else { 0 };
-        before = mail_server.count();
+        idle_checks = if mail_server.count() == previous { idle_checks + 1 } else { 0 };
+        previous = mail_server.count();
     }
     mail_server.take();
     Ok(())

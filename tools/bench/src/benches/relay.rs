@@ -1,4 +1,4 @@
-//! B4: messages per second from the outbox to the queue ÷ plain lapin publishes, confirmed and as many in flight.
+//! B4: messages per second from the outbox to the queue ÷ plain lapin publishes with confirms and as many messages in flight.
 
 use std::time::Duration;
 
@@ -20,8 +20,9 @@ use crate::{
 };
 
 const TIMEOUT: Duration = Duration::from_secs(120);
-const BETWEEN_TWO_LOOKS: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Inserts messages into the outbox.
 const FILL: &str = "INSERT INTO outbox (id, message, traceparent) \
     SELECT id, jsonb_build_object('v', 1, 'kind', 'send-code', 'id', id), $1 \
     FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, $2)) AS new";
@@ -32,8 +33,8 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     let count = context.full_or_quick(20_000, 10_000);
     let mut rounds = Vec::new();
     for round in 1..=context.rounds() {
-        let baseline = raw(context, &deployment, count).await?;
-        let vestibule = relayed(&deployment, count).await?;
+        let baseline = lapin_rate(context, &deployment, count).await?;
+        let vestibule = relay_rate(&deployment, count).await?;
         print(&format!("  B4 round {round}: {vestibule:.0} messages/s, lapin {baseline:.0}"));
         rounds.push((vestibule, baseline));
     }
@@ -42,20 +43,22 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     Ok(vec![Row::ratio("B4", label, &rounds, "/s", Goal::AtLeast(0.7, 0.4))])
 }
 
-async fn relayed(deployment: &Deployment, count: u32) -> Result<f64> {
+/// The rate of the relay.
+async fn relay_rate(deployment: &Deployment, count: u32) -> Result<f64> {
     deployment.database.execute(FILL, &[&TRACEPARENT, &i32::try_from(count)?]).await?;
-    let rate = watch(&deployment.broker, count).await?;
-    // The last rows go after the last message has come.
+    let rate = queue_fill_rate(&deployment.broker, count).await?;
+    // The relay deletes the last rows after the last message has arrived in the queue.
     let deadline = now() + TIMEOUT;
     while database::count(&deployment.database, "SELECT count(*) FROM outbox").await? > 0 {
-        ensure!(now() < deadline, "rows stay in the outbox");
-        tokio::time::sleep(BETWEEN_TWO_LOOKS).await;
+        ensure!(now() < deadline, "the outbox was not empty within {TIMEOUT:?}");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     deployment.broker.purge().await?;
     Ok(rate)
 }
 
-async fn raw(context: &BenchContext, deployment: &Deployment, count: u32) -> Result<f64> {
+/// The rate of plain lapin.
+async fn lapin_rate(context: &BenchContext, deployment: &Deployment, count: u32) -> Result<f64> {
     let (url, prefix) = (context.amqp_url.clone(), deployment.name.clone());
     let message = |n: u32| Message { kind: MailKind::SendCode, id: Uuid::from_u128(n.into()) };
     let messages: Vec<_> = (0..count).map(message).collect();
@@ -65,22 +68,23 @@ async fn raw(context: &BenchContext, deployment: &Deployment, count: u32) -> Res
         broker.close().await;
         Ok(())
     });
-    let (published, rate) = tokio::join!(publishing, watch(&deployment.broker, count));
+    let (published, rate) = tokio::join!(publishing, queue_fill_rate(&deployment.broker, count));
     published?;
     deployment.broker.purge().await?;
     rate
 }
 
-/// The rate at which the queue fills, from nothing to so many.
-async fn watch(broker: &Broker, count: u32) -> Result<f64> {
-    let (started, mut samples) = (now(), Vec::new());
+/// Polls the queue until it has `count` messages, and returns the rate at which it filled.
+async fn queue_fill_rate(broker: &Broker, count: u32) -> Result<f64> {
+    let started = now();
+    let mut samples = Vec::new();
     loop {
         let waiting = broker.waiting().await?;
         samples.push((started.elapsed().as_secs_f64(), f64::from(waiting)));
         if waiting >= count {
             return Ok(middle_rate_of_counts(&samples, count.into()));
         }
-        ensure!(started.elapsed() < TIMEOUT, "only {waiting} of {count} messages came");
-        tokio::time::sleep(BETWEEN_TWO_LOOKS).await;
+        ensure!(started.elapsed() < TIMEOUT, "only {waiting} of {count} messages arrived within {TIMEOUT:?}");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

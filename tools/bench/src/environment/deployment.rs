@@ -36,12 +36,14 @@ pub(crate) struct Api {
 }
 
 /// An API process that may not be ready yet.
-pub(crate) struct StartingApi(pub(crate) Process);
+pub(crate) struct StartingApi {
+    pub(crate) process: Process,
+}
 
 impl StartingApi {
     /// Waits until the API is ready.
     pub(crate) async fn ready(self) -> Result<Api> {
-        let Self(mut process) = self;
+        let Self { mut process } = self;
         let (address, ops) = (process.address("api").await?, process.address("ops").await?);
         process.wait_until_ready(ops).await?;
         Ok(Api { process, address })
@@ -88,7 +90,8 @@ impl Deployment {
 
     /// Starts an API without waiting until it is ready.
     pub(crate) fn spawn_api(&self, context: &BenchContext) -> Result<StartingApi> {
-        Ok(StartingApi(Process::start(&mut self.command(context, "api"), &context.scratch, "api")?))
+        let process = Process::start(&mut self.command(context, "api"), &context.scratch, "api")?;
+        Ok(StartingApi { process })
     }
 
     /// Starts a worker and waits until it is ready.
