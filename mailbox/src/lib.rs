@@ -53,7 +53,8 @@ enum ReadStatus {
 }
 
 impl Inbox {
-    /// Opens the folder with the mails stored so far, or creates it, readable by its owner only because mails contain codes.
+    /// Opens the folder with the mails stored so far, or creates it, readable by its owner only because mails contain
+    /// codes.
     pub fn open(folder: &Path) -> Result<Inbox> {
         let (folder, ids) = MailFolder::open(folder)
             .with_context(|| format!("the inbox cannot store mails in the folder {}", folder.display()))?;
@@ -73,7 +74,8 @@ impl Inbox {
         web::serve(self, listener, stop).await
     }
 
-    /// Stores a mail. When this returns, the mail is in a file and survives the end of this process, however that happens.
+    /// Stores a mail. When this returns, the mail is in a file and survives the end of this process, however that
+    /// happens.
     async fn store(&self, envelope: Envelope, message: Vec<u8>) -> Result<()> {
         let id = new_id();
         self.with_store(move |store| {

@@ -53,8 +53,8 @@ struct Mailbox {
 impl Mail {
     /// Parses a stored file; never fails. A message that cannot be parsed is reduced to its headers, then to its size.
     ///
-    /// Some malformed messages make the parser panic in a debug build; the panic is caught so that one such mail does not
-    /// hide the others.
+    /// Some malformed messages make the parser panic in a debug build; the panic is caught so that one such mail does
+    /// not hide the others.
     pub(super) fn parse(id: Uuid, status: ReadStatus, path: PathBuf, file: &[u8]) -> Mail {
         let (envelope, source) = Envelope::split_from(file);
         let mail = catch_unwind(|| Mail::from_message(parse_message(source), source))

@@ -67,7 +67,8 @@ async fn serve_connection(inbox: Inbox, stream: TcpStream, peer: IpAddr, stop: C
     }
 }
 
-/// Runs one SMTP session. A mail is only in memory until its final dot, so a connection that breaks earlier stores nothing.
+/// Runs one SMTP session. A mail is only in memory until its final dot, so a connection that breaks earlier stores
+/// nothing.
 async fn run_session(inbox: &Inbox, stream: TcpStream, peer: IpAddr, stop: &CancellationToken) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut lines = LineStream::new(stream, IDLE_TIMEOUT);

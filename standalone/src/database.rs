@@ -16,13 +16,14 @@ pub(crate) struct EmbeddedDatabase {
 }
 
 impl EmbeddedDatabase {
-    /// Opens the database in the folder, or creates it in about half a second. A folder that it cannot open is not changed.
+    /// Opens the database in the folder, or creates it in about half a second. A folder that it cannot open is not
+    /// changed.
     pub(crate) async fn start(folder: PathBuf) -> Result<Self> {
         tokio::task::spawn_blocking(move || open(&folder)).await?
     }
 
-    /// The value of `DATABASE_URL`. Opening a connection starts a Postgres backend, which takes half a second, or many seconds
-    /// on a busy machine; hence the long timeout.
+    /// The value of `DATABASE_URL`. Opening a connection starts a Postgres backend, which takes half a second, or many
+    /// seconds on a busy machine; hence the long timeout.
     pub(crate) fn url(&self) -> String {
         format!("{}&connect_timeout=120", self.server.connection_string())
     }
@@ -45,8 +46,8 @@ fn open(folder: &Path) -> Result<EmbeddedDatabase> {
     }
 }
 
-/// The error for a database that does not start, with the reason from Postgres's output: its second FATAL or PANIC line. The
-/// first one only says that the start failed.
+/// The error for a database that does not start, with the reason from Postgres's output: its second FATAL or PANIC
+/// line. The first one only says that the start failed.
 pub(crate) fn startup_error(folder: &Path, error: &str) -> anyhow::Error {
     let reason =
         |line: &str| Some(line.split_once("FATAL: ").or_else(|| line.split_once("PANIC: "))?.1.trim().to_owned());

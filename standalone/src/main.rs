@@ -1,4 +1,5 @@
-//! `vestibule`: API, relay and worker in one process, with an embedded part for each external service that is not configured.
+//! `vestibule`: API, relay and worker in one process, with an embedded part for each external service that is not
+//! configured.
 
 mod arguments;
 mod banner;

@@ -1,4 +1,5 @@
-//! Composition: starts all parts of the service, runs them, and stops them in order (API, relay and worker; inbox; database).
+//! Composition: starts all parts of the service, runs them, and stops them in order (API, relay and worker; inbox;
+//! database).
 
 use std::{sync::Arc, time::Duration};
 
@@ -82,12 +83,12 @@ async fn start_database(data: &DataFolder) -> Result<EmbeddedDatabase> {
     EmbeddedDatabase::start(folder).await
 }
 
-/// How long a task waits for the single connection of the embedded database: longer than for a pool of several connections,
-/// shorter than the timeout of a request.
+/// How long a task waits for the single connection of the embedded database: longer than for a pool of several
+/// connections, shorter than the timeout of a request.
 const SINGLE_CONNECTION_WAIT: Duration = Duration::from_secs(8);
 
-/// Opens the connection pool of the process and migrates the schema if required. `embedded` is the data folder of an embedded
-/// database, which accepts one connection and lets a second one wait forever.
+/// Opens the connection pool of the process and migrates the schema if required. `embedded` is the data folder of an
+/// embedded database, which accepts one connection and lets a second one wait forever.
 async fn connect(settings: &Settings, embedded: Option<&DataFolder>) -> Result<Pool> {
     let config = api::Config::load_from(settings.all())?;
     let concurrency = usize::from(worker::Config::load_from(settings.all())?.concurrency);

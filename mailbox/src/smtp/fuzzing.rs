@@ -1,4 +1,5 @@
-//! Fuzz target for the SMTP session, called by `fuzz/` and by a test with the seed corpus. Panics if an invariant is violated.
+//! Fuzz target for the SMTP session, called by `fuzz/` and by a test with the seed corpus. Panics if an invariant is
+//! violated.
 
 use std::net::Ipv4Addr;
 
@@ -10,7 +11,8 @@ use super::{
     session::{Action, MAX_MESSAGE_BYTES, ReceivedMail, Session},
 };
 
-/// Runs a session over the lines in `bytes`: each reply must be valid SMTP, and each stored file must parse back to the mail.
+/// Runs a session over the lines in `bytes`: each reply must be valid SMTP, and each stored file must parse back to the
+/// mail.
 pub fn session(bytes: &[u8]) {
     let mut session = Session::new(Ipv4Addr::LOCALHOST.into());
     let mut rest = bytes;

@@ -67,8 +67,8 @@ fn convert_error(error: Error) -> Response {
 
 /// Whether every host name of the request (header and URI) is local: protection against DNS rebinding.
 ///
-/// A web site can point its own host name at the address of this server; a browser then lets the site read the responses,
-/// which contain codes. Requests are therefore answered only under names that no web site can own.
+/// A web site can point its own host name at the address of this server; a browser then lets the site read the
+/// responses, which contain codes. Requests are therefore answered only under names that no web site can own.
 fn names_this_machine(request: &Request) -> bool {
     let named = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().ok()?.parse().ok());
     let mut names = named.chain(request.uri().authority().cloned().map(Some)).peekable();

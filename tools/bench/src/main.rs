@@ -1,4 +1,5 @@
-//! Benchmarks: compares the service with baselines on the same machine, alternating between both. `make bench` runs them.
+//! Benchmarks: compares the service with baselines on the same machine, alternating between both. `make bench` runs
+//! them.
 
 mod baseline;
 mod benches;

@@ -43,7 +43,7 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// For a new email address that belongs to no one.
+    /// For a new email address, which no user has.
     pub(crate) fn throwaway() -> Self {
         Self::for_address(&format!("drill-{}@example.com", rng::unique_word()))
     }
@@ -155,8 +155,8 @@ impl AttackClient {
         self.with_grants(|grants| grants.rows(policy, self.elapsed()))
     }
 
-    /// How many registrations the policy still allows this network, by the client's own count. Unlimited with spoofing, where
-    /// the client cannot know which network is counted.
+    /// How many registrations the policy still allows this network, by the client's own count. Unlimited with spoofing,
+    /// where the client cannot know which network is counted.
     pub(crate) fn registrations_left(&self, policy: &Policy, source: Source) -> u64 {
         if self.sources.is_spoofing() {
             return u64::MAX;

@@ -1,5 +1,5 @@
-//! `vestibule drill`: attacks a running instance like a client that cannot read the mails, and compares what it was granted
-//! with what the instance's policy (`GET /v1/policy`) allows.
+//! `vestibule drill`: attacks a running instance like a client that cannot read the mails, and compares what it was
+//! granted with what the instance's policy (`GET /v1/policy`) allows.
 
 pub mod arguments;
 mod client;

@@ -62,8 +62,9 @@ impl Policy {
         self.code.attempts
     }
 
-    /// Comparisons of codes of this length per email address. At every length but the last this is the limit `per_address`; at
-    /// the last one, which has no such limit, it is what the yearly bound leaves after the shorter lengths.
+    /// Comparisons of codes of this length per email address. At every length but the last this is the limit
+    /// `per_address`; at the last one, which has no such limit, it is what the yearly bound leaves after the shorter
+    /// lengths.
     pub(crate) fn comparisons_at(&self, length: u8) -> u64 {
         let probability = |length: u8| 0.1_f64.powi(length.into());
         let Some((&last, shorter)) = self.code.lengths.split_last() else { return 0 };

@@ -85,7 +85,8 @@ mod tests {
         assert!((result.p_value - p_value).abs() < 1e-6, "{result:?}");
     }
 
-    /// The first two are from the documentation of scipy.stats.mannwhitneyu; the third, with ties, was calculated by hand.
+    /// The first two are from the documentation of scipy.stats.mannwhitneyu; the third, with ties, was calculated by
+    /// hand.
     #[test]
     fn results_agree_with_other_implementations() {
         assert_result(mann_whitney(&[1.0, 2.0, 3.0, 4.0, 5.0], &[6.0, 7.0, 8.0, 9.0, 10.0]), 5.0, 0.012_185_8);

@@ -102,7 +102,8 @@ struct PendingRegistration {
     receipt: Response,
 }
 
-/// Registers a generated address and waits for its mail. The inner error is the reason why the scenario cannot be tried.
+/// Registers a generated address and waits for its mail. The inner error is the reason why the scenario cannot be
+/// tried.
 async fn register_victim(environment: &Environment, source: Source) -> Result<Result<PendingRegistration, String>> {
     let credentials = Credentials::throwaway();
     let response = retry_overloaded(|| environment.client.register(source, &credentials)).await?;

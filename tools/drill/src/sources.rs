@@ -73,7 +73,8 @@ impl Sources {
     }
 }
 
-/// An HTTP client that follows no redirect, uses no proxy and does not resolve `localhost`, so that no other host is attacked.
+/// An HTTP client that follows no redirect, uses no proxy and does not resolve `localhost`, so that no other host is
+/// attacked.
 fn client(local_address: Option<IpAddr>) -> Result<Client> {
     let (name, ips) = LOCALHOST;
     let client =

@@ -1,12 +1,12 @@
-//! Converts captured statements into a pgbench script: values that belong to a user are replaced by random ones, so that each
-//! transaction has its own user.
+//! Converts captured statements into a pgbench script: values that belong to a user are replaced by random ones, so
+//! that each transaction has its own user.
 
 use std::collections::HashMap;
 
 use crate::baseline::statement_log::Statement;
 
-/// Upper limit of the random number of a transaction. In a million runs, two transactions of a run draw the same number about
-/// once. It fits into the last part of a UUID.
+/// Upper limit of the random number of a transaction. In a million runs, two transactions of a run draw the same number
+/// about once. It fits into the last part of a UUID.
 const MAX_RANDOM: u64 = (1 << 47) - 1;
 /// The random number in SQL.
 const RANDOM: &str = "CAST(:r AS int8)";

@@ -1,5 +1,5 @@
-//! B2: activations per second ÷ raw hashes per second on as many threads. Each request activates a registration that was inserted
-//! into the database beforehand. The pipeline runs to its end: the welcome mail is delivered.
+//! B2: activations per second ÷ raw hashes per second on as many threads. Each request activates a registration that
+//! was inserted into the database beforehand. The pipeline runs to its end: the welcome mail is delivered.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -23,12 +23,12 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     let with_spare_core = "activations ÷ raw hashes, one core free for the servers";
     let all_cores = "the same, hashing on all cores";
     Ok(vec![
-        measure(context, ("B2", with_spare_core), context.all_but_one_core(), Goal::AtLeast(0.92, 0.85)).await?,
-        measure(context, ("B2-all", all_cores), context.cores, Goal::None).await?,
+        measure(context, "B2", with_spare_core, context.all_but_one_core(), Goal::AtLeast(0.92, 0.85)).await?,
+        measure(context, "B2-all", all_cores, context.cores, Goal::None).await?,
     ])
 }
 
-async fn measure(context: &BenchContext, (id, label): (&'static str, &str), threads: usize, goal: Goal) -> Result<Row> {
+async fn measure(context: &BenchContext, id: &'static str, label: &str, threads: usize, goal: Goal) -> Result<Row> {
     let mut pipeline = Pipeline::start(context, id, threads, &[LONG_HASH_QUEUE]).await?;
     let stored = raw_hashes::stored_hash()?;
     let mut rounds = Vec::new();

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use crate::{
     environment::{context::BenchContext, fake_smtp::Mail, pipeline::Pipeline},
     load::{
-        open_loop::{OpenLoop, OpenLoopResult},
+        open_loop::{OpenLoop, OpenLoopResult, Sample},
         users,
     },
     report::{
@@ -48,14 +48,14 @@ pub(crate) fn open_loop(context: &BenchContext, rate: f64, seconds: f64) -> Open
     OpenLoop { first: context.allocate_users(open_loop.count()), ..open_loop }
 }
 
-/// Time from each 202 to its mail in milliseconds; 0 if the mail was delivered before the client had read the response. Fails if
-/// a mail is missing.
+/// Time from each 202 to its mail in milliseconds; 0 if the mail was delivered before the client had read the response.
+/// Fails if a mail is missing.
 pub(crate) fn delays(result: &OpenLoopResult, mails: &[Mail]) -> Result<Vec<f64>> {
-    let taken: HashMap<u64, Instant> =
+    let mailed_at: HashMap<u64, Instant> =
         mails.iter().filter_map(|mail| Some((users::from_email(&mail.to)?, mail.at))).collect();
-    let accepted: Vec<_> = result.samples.iter().filter(|one| one.status == 202).collect();
-    let delay = |one: &&crate::load::open_loop::Sample| {
-        Some(taken.get(&one.user)?.saturating_duration_since(one.answered).as_secs_f64() * 1000.0)
+    let accepted: Vec<_> = result.samples.iter().filter(|sample| sample.status == 202).collect();
+    let delay = |sample: &&Sample| {
+        Some(mailed_at.get(&sample.user)?.saturating_duration_since(sample.answered).as_secs_f64() * 1000.0)
     };
     let delays: Vec<_> = accepted.iter().filter_map(delay).collect();
     ensure!(delays.len() == accepted.len(), "{} accepted, {} mailed", accepted.len(), delays.len());

@@ -34,17 +34,12 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     let slow = "worker ÷ plain lettre loop, mail server that needs 5 ms per mail";
     let fast = "the same, mail server without delay";
     Ok(vec![
-        measure(context, ("B5", slow), DISK_LATENCY, Goal::AtLeast(0.97, 0.9)).await?,
-        measure(context, ("B5-fast", fast), Duration::ZERO, Goal::None).await?,
+        measure(context, "B5", slow, DISK_LATENCY, Goal::AtLeast(0.97, 0.9)).await?,
+        measure(context, "B5-fast", fast, Duration::ZERO, Goal::None).await?,
     ])
 }
 
-async fn measure(
-    context: &BenchContext,
-    (id, label): (&'static str, &str),
-    delay: Duration,
-    goal: Goal,
-) -> Result<Row> {
+async fn measure(context: &BenchContext, id: &'static str, label: &str, delay: Duration, goal: Goal) -> Result<Row> {
     let mut deployment = Deployment::prepare(context, id).await?;
     deployment.set("WORKER_CONCURRENCY", CONNECTIONS);
     let mail_server = FakeSmtpServer::start(delay).await?;

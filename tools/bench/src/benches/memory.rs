@@ -28,8 +28,8 @@ const OVERLOAD: f64 = 10.0;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The advisory lock of `shared::postgres::migrate`. An API that waits for it has not hashed anything yet; before it becomes ready,
-/// it computes hashes to check its engine.
+/// The advisory lock of `shared::postgres::migrate`. An API that waits for it has not hashed anything yet; before it
+/// becomes ready, it computes hashes to check its engine.
 const MIGRATION_LOCK: i64 = 0x0076_6573_7469_6275;
 
 pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {

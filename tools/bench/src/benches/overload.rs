@@ -1,5 +1,5 @@
-//! B9, B10, S-19: behaviour under overload: goodput, latency of accepted and rejected requests and of health checks, and the time to
-//! recover. The same rounds give the points of the plot.
+//! B9, B10, S-19: behaviour under overload: goodput, latency of accepted and rejected requests and of health checks,
+//! and the time to recover. The same rounds give the points of the plot.
 
 use std::time::Duration;
 
@@ -115,8 +115,8 @@ async fn health_latencies(context: &BenchContext, pipeline: &Pipeline) -> Result
     Ok(checks.samples.iter().map(latency).collect())
 }
 
-/// Seconds from the last request of the overload to the end of the last window in which a request was rejected or the median latency
-/// was more than twice the usual one.
+/// Seconds from the last request of the overload to the end of the last window in which a request was rejected or the
+/// median latency was more than twice the usual one.
 fn recovery_seconds_after(overload: &OpenLoopResult, after: &OpenLoopResult, usual_ms: f64) -> f64 {
     let due = |result: &OpenLoopResult| result.samples.iter().map(|sample| sample.due).collect::<Vec<_>>();
     let (Some(overload_end), Some(started)) = (due(overload).into_iter().max(), due(after).into_iter().min()) else {

@@ -1,5 +1,5 @@
-//! Comparison with a peer, the same registration in Python (tools/bench/peer): registrations per second at the peak; and at half of the
-//! peer's peak, the p99 of the 202 and from the 202 to the 250 of the mail server.
+//! Comparison with a peer, the same registration in Python (tools/bench/peer): registrations per second at the peak;
+//! and at half of the peer's peak, the p99 of the 202 and from the 202 to the 250 of the mail server.
 
 use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
 
@@ -44,7 +44,7 @@ struct Latencies {
 }
 
 pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
-    let vestibule = Pipeline::start(context, "ours", context.cores, &[LONG_HASH_QUEUE]).await?;
+    let vestibule = Pipeline::start(context, "vestibule", context.cores, &[LONG_HASH_QUEUE]).await?;
     let mut peer = start(context).await?;
     let (mut peaks, mut responses, mut mails) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=context.rounds() {
@@ -53,16 +53,19 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
         let own_peak = vestibule.peak(context).await?.rate_of_only(202)?;
         wait_until_idle(&vestibule.mail_server).await?;
         let rate = peer_peak / 2.0;
-        let theirs = latencies(context, &peer.client, &peer.mail_server, rate).await?;
-        let ours = latencies(context, &vestibule.client, &vestibule.mail_server, rate).await?;
+        let peer_latencies = latencies(context, &peer.client, &peer.mail_server, rate).await?;
+        let own_latencies = latencies(context, &vestibule.client, &vestibule.mail_server, rate).await?;
         print(&format!(
             "  peer round {round}: {own_peak:.1} registrations/s, peer {peer_peak:.1}; p99 of the 202 {:.0} ms, peer {:.0} ms; \
              p99 of the mail {:.0} ms, peer {:.0} ms",
-            ours.response_p99_ms, theirs.response_p99_ms, ours.mail_p99_ms, theirs.mail_p99_ms
+            own_latencies.response_p99_ms,
+            peer_latencies.response_p99_ms,
+            own_latencies.mail_p99_ms,
+            peer_latencies.mail_p99_ms
         ));
         peaks.push((own_peak, peer_peak));
-        responses.push((ours.response_p99_ms, theirs.response_p99_ms));
-        mails.push((ours.mail_p99_ms, theirs.mail_p99_ms));
+        responses.push((own_latencies.response_p99_ms, peer_latencies.response_p99_ms));
+        mails.push((own_latencies.mail_p99_ms, peer_latencies.mail_p99_ms));
         peer.web.check_alive()?;
         peer.worker.check_alive()?;
     }

@@ -1,5 +1,5 @@
-//! B1: registrations per second ÷ raw hashes per second on as many threads. The pipeline runs to its end: relay, broker, worker,
-//! mail server.
+//! B1: registrations per second ÷ raw hashes per second on as many threads. The pipeline runs to its end: relay,
+//! broker, worker, mail server.
 
 use anyhow::Result;
 
@@ -18,12 +18,12 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     let with_spare_core = "registrations ÷ raw hashes, one core free for the servers";
     let all_cores = "the same, hashing on all cores";
     Ok(vec![
-        measure(context, ("B1", with_spare_core), context.all_but_one_core(), Goal::AtLeast(0.93, 0.85)).await?,
-        measure(context, ("B1-all", all_cores), context.cores, Goal::None).await?,
+        measure(context, "B1", with_spare_core, context.all_but_one_core(), Goal::AtLeast(0.93, 0.85)).await?,
+        measure(context, "B1-all", all_cores, context.cores, Goal::None).await?,
     ])
 }
 
-async fn measure(context: &BenchContext, (id, label): (&'static str, &str), threads: usize, goal: Goal) -> Result<Row> {
+async fn measure(context: &BenchContext, id: &'static str, label: &str, threads: usize, goal: Goal) -> Result<Row> {
     let pipeline = Pipeline::start(context, id, threads, &[LONG_HASH_QUEUE]).await?;
     let mut rounds = Vec::new();
     for round in 1..=context.rounds() {

@@ -1,4 +1,5 @@
-//! B4: messages per second from the outbox to the queue ÷ plain lapin publishes with confirms and as many messages in flight.
+//! B4: messages per second from the outbox to the queue ÷ plain lapin publishes with confirms and as many messages in
+//! flight.
 
 use std::time::Duration;
 

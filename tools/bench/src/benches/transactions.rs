@@ -1,5 +1,5 @@
-//! B6: registrations per second with a minimal hash ÷ pgbench with the same SQL. The SQL is captured from the Postgres log of a
-//! registration, so that it always is the SQL of the current code.
+//! B6: registrations per second with a minimal hash ÷ pgbench with the same SQL. The SQL is captured from the Postgres
+//! log of a registration, so that it always is the SQL of the current code.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -90,8 +90,8 @@ async fn wait_for_relay(deployment: &Deployment) -> Result<()> {
     deployment.broker.purge().await
 }
 
-/// Registers a user at an API without a broker, so that the relay is idle, and converts the logged SQL into two pgbench scripts:
-/// sequential and pipelined.
+/// Registers a user at an API without a broker, so that the relay is idle, and converts the logged SQL into two pgbench
+/// scripts: sequential and pipelined.
 async fn capture(context: &BenchContext) -> Result<(PathBuf, PathBuf)> {
     let log = std::env::var("POSTGRES_LOG")
         .context("POSTGRES_LOG is not set; B6 needs the log file of the server, which scripts/bench sets")?;

@@ -176,7 +176,8 @@ impl Session {
         self.stream.write_all(b"250 accepted\r\n").await
     }
 
-    /// Removes everything up to `end` from the buffer, and returns it without `end`; `None` if `end` has not arrived yet.
+    /// Removes everything up to `end` from the buffer, and returns it without `end`; `None` if `end` has not arrived
+    /// yet.
     fn take_until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
         let at = self.buffer.windows(end.len()).position(|window| window == end)?;
         let mut taken: Vec<_> = self.buffer.drain(..at + end.len()).collect();

@@ -1,5 +1,5 @@
-//! Runs a baseline on its own multi-threaded runtime, like a process of the service, so that the single-threaded driver does not
-//! slow it down.
+//! Runs a baseline on its own multi-threaded runtime, like a process of the service, so that the single-threaded driver
+//! does not slow it down.
 
 use anyhow::Result;
 use tokio::{runtime::Runtime, sync::oneshot};

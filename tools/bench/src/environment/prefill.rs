@@ -25,8 +25,8 @@ pub(crate) struct Registration {
     pub(crate) digits: String,
 }
 
-/// Registers `count` users from number `first` on, all with the same password hash. With `is_sent`, their codes were mailed and
-/// are valid for an hour.
+/// Registers `count` users from number `first` on, all with the same password hash. With `is_sent`, their codes were
+/// mailed and are valid for an hour.
 pub(crate) async fn register(
     database: &mut Client,
     first: u64,

@@ -1,5 +1,5 @@
-//! Closed loop: a fixed number of clients, each sending its next request after the response to the previous one. Measures the
-//! maximum throughput.
+//! Closed loop: a fixed number of clients, each sending its next request after the response to the previous one.
+//! Measures the maximum throughput.
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,7 @@
 //! Open loop: requests are sent at a constant rate, independent of the responses to earlier ones.
 //!
-//! Latency is measured from the time when a request was due, not when the driver sent it, so that a stalled server affects every
-//! request that was due meanwhile (no coordinated omission).
+//! Latency is measured from the time when a request was due, not when the driver sent it, so that a stalled server
+//! affects every request that was due meanwhile (no coordinated omission).
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -1,4 +1,5 @@
-//! Account enumeration by content: sends the same requests for unknown, pending and active addresses and compares the responses.
+//! Account enumeration by content: sends the same requests for unknown, pending and active addresses and compares the
+//! responses.
 
 use anyhow::Result;
 use serde_json::json;

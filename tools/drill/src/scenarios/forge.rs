@@ -1,5 +1,5 @@
-//! Spoofed source addresses: registers one address repeatedly, claiming another network each time. The limit of one network
-//! must apply.
+//! Spoofed source addresses: registers one address repeatedly, claiming another network each time. The limit of one
+//! network must apply.
 
 use anyhow::Result;
 

@@ -1,4 +1,5 @@
-//! Code guessing: guesses at an address until its code is exhausted, then gets a new code by resend or registration, and so on.
+//! Code guessing: guesses at an address until its code is exhausted, then gets a new code by resend or registration,
+//! and so on.
 
 use std::collections::BTreeMap;
 

@@ -62,7 +62,8 @@ async fn foreign_registration(environment: &Environment, victim: &PendingRegistr
     compare_grants("odd-codes: tries at another's registration", &responses, granted, 0)
 }
 
-/// Codes with surrounding blanks and codes of another length are valid guesses: if they are compared, they must be counted.
+/// Codes with surrounding blanks and codes of another length are valid guesses: if they are compared, they must be
+/// counted.
 async fn unusual_codes(environment: &Environment, victim: &PendingRegistration) -> Result<Row> {
     let source = environment.client.next_source();
     let mut responses = vec![];
@@ -84,8 +85,8 @@ async fn used_attempts(environment: &Environment, victim: &PendingRegistration) 
     Ok(attempts_left(&victim.receipt).saturating_sub(attempts_left(&receipt)))
 }
 
-/// The requests that activated an account, compared a code, or caused an error other than overload. A rejection (4xx) or
-/// an overloaded instance (503) did not process the code.
+/// The requests that activated an account, compared a code, or caused an error other than overload. A rejection (4xx)
+/// or an overloaded instance (503) did not process the code.
 fn processed_count(responses: &[Response]) -> Result<u64> {
     let is_rejected =
         |response: &&Response| matches!(response.status, 400..500 | 503) && !response.is_code_comparison();

@@ -1,4 +1,5 @@
-//! Account enumeration by time: sends the same requests for unknown and known addresses alternately and compares the durations.
+//! Account enumeration by time: sends the same requests for unknown and known addresses alternately and compares the
+//! durations.
 
 use anyhow::Result;
 use serde_json::json;
@@ -12,7 +13,8 @@ use crate::{
     sources::Source,
 };
 
-/// A difference is usable by an attacker if it is significant at this level and large enough to be measured over a network.
+/// A difference is usable by an attacker if it is significant at this level and large enough to be measured over a
+/// network.
 const SIGNIFICANCE: f64 = 0.001;
 const MIN_DIFFERENCE_MS: f64 = 1.0;
 
@@ -32,8 +34,8 @@ struct Samples {
 /// Samples by check.
 type Measurements = Vec<(&'static str, Samples)>;
 
-/// Measures again if a difference was found, and reports it only if it is found twice: by chance alone, one in a thousand
-/// measurements finds one.
+/// Measures again if a difference was found, and reports it only if it is found twice: by chance alone, one in a
+/// thousand measurements finds one.
 pub(super) async fn run(environment: &Environment) -> Result<Vec<Row>> {
     let first = measure(environment).await?;
     if !first.iter().any(|(_, samples)| samples.differ()) {
@@ -65,7 +67,8 @@ async fn measure(environment: &Environment) -> Result<Measurements> {
     Ok(measured)
 }
 
-/// Registers each address twice: while it is unknown, and later while it is pending. Also returns the pending addresses.
+/// Registers each address twice: while it is unknown, and later while it is pending. Also returns the pending
+/// addresses.
 async fn time_registrations(environment: &Environment) -> Result<(Samples, Vec<String>)> {
     let (mut samples, mut pending) = (Samples::default(), Vec::<String>::new());
     let mut source = warm_source(environment).await?;
@@ -137,7 +140,8 @@ async fn warm_source(environment: &Environment) -> Result<Source> {
     Ok(source)
 }
 
-/// Sends a request for the known and one for the unknown address, in random order. Returns the response for the known one first.
+/// Sends a request for the known and one for the unknown address, in random order. Returns the response for the known
+/// one first.
 async fn send_pair(
     known: &Credentials,
     unknown: &Credentials,
