@@ -12,6 +12,7 @@ use uuid::Uuid;
 /// The extension of a file that is being written, or whose writer was killed.
 const UNFINISHED: &str = "part";
 
+/// An open mail folder.
 pub(super) struct MailFolder {
     path: PathBuf,
 }
@@ -57,6 +58,7 @@ impl MailFolder {
         written.inspect_err(|_| drop(fs::remove_file(&unfinished)))
     }
 
+    /// Reads the whole file of a mail.
     pub(super) fn read(&self, id: Uuid) -> io::Result<Vec<u8>> {
         fs::read(self.path_of(id))
     }
@@ -69,6 +71,7 @@ impl MailFolder {
         }
     }
 
+    /// The path of the file of a mail.
     pub(super) fn path_of(&self, id: Uuid) -> PathBuf {
         self.path.join(id.to_string()).with_extension("eml")
     }

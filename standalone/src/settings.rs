@@ -16,6 +16,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Reads all environment variables that are valid UTF-8.
     pub(crate) fn from_environment() -> Self {
         let variables =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));

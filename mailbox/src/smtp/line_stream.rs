@@ -30,6 +30,7 @@ pub(super) struct LineStream {
 }
 
 impl LineStream {
+    /// Wraps a connection.
     pub(super) fn new(stream: TcpStream, write_timeout: Duration) -> LineStream {
         LineStream { stream: BufReader::new(stream), line: Vec::new(), write_timeout }
     }

@@ -28,6 +28,7 @@ pub(super) struct ReceivedMail {
     pub(super) message: Vec<u8>,
 }
 
+/// The state of one SMTP connection.
 pub(super) struct Session {
     peer: IpAddr,
     /// Set by EHLO or HELO.
@@ -50,6 +51,7 @@ struct Message {
 }
 
 impl Session {
+    /// A session before its first command.
     pub(super) fn new(peer: IpAddr) -> Session {
         Session { peer, host: None, from: None, to: Vec::new(), message: None }
     }
@@ -59,6 +61,7 @@ impl Session {
         self.message.is_some()
     }
 
+    /// Processes one line of the client.
     pub(super) fn handle_line(&mut self, line: Line<'_>) -> Action {
         match (line, &mut self.message) {
             (Line::Complete(b"."), Some(_)) => self.end_message(),

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub(super) struct PausingAcceptor(TcpAcceptor);
 
 impl PausingAcceptor {
+    /// Wraps a bound listener.
     pub(super) fn new(listener: TcpListener) -> io::Result<Self> {
         Ok(Self(TcpAcceptor::from_tokio(listener)?))
     }

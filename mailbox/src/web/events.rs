@@ -29,6 +29,7 @@ pub(super) struct EventStreams {
 }
 
 impl EventStreams {
+    /// Streams end when `stop` is cancelled.
     pub(super) fn new(stop: CancellationToken) -> EventStreams {
         EventStreams { permits: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)), stop }
     }

@@ -53,6 +53,7 @@ impl Credentials {
         Self { email: email.to_owned(), password: format!("drill {}", rng::unique_word()) }
     }
 
+    /// The same email address with a wrong password.
     pub(crate) fn with_other_password(&self) -> Self {
         Self::for_address(&self.email)
     }
@@ -72,6 +73,7 @@ impl AttackClient {
         Instant::now() >= self.deadline
     }
 
+    /// Time since the start of the drill.
     pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
@@ -95,6 +97,7 @@ impl AttackClient {
         }
     }
 
+    /// Fetches the policy; fails if the target is not a Vestibule instance.
     pub(crate) async fn policy(&self) -> Result<Value> {
         let request = self.request(SHARED_SOURCE, Method::GET, "/v1/policy");
         let response = send(request).await.with_context(|| format!("{} cannot be reached", self.target))?;
@@ -108,6 +111,7 @@ impl AttackClient {
         Ok(response.json())
     }
 
+    /// Registers an email address and counts the result.
     pub(crate) async fn register(&self, source: Source, credentials: &Credentials) -> Result<Response> {
         let body = json!({ "email": credentials.email, "password": credentials.password });
         let response = send(self.request(source, Method::POST, "/v1/users").json(&body)).await?;
@@ -116,6 +120,7 @@ impl AttackClient {
         Ok(response)
     }
 
+    /// Requests another code and counts the result.
     pub(crate) async fn resend(&self, source: Source, credentials: &Credentials) -> Result<Response> {
         let request = self.request(source, Method::POST, "/v1/users/resend");
         let response = send(request.basic_auth(&credentials.email, Some(&credentials.password))).await?;
@@ -124,6 +129,7 @@ impl AttackClient {
         Ok(response)
     }
 
+    /// Guesses a code and counts the result.
     pub(crate) async fn activate(&self, source: Source, credentials: &Credentials, body: &Value) -> Result<Response> {
         let request = self.request(source, Method::POST, "/v1/users/activate");
         let response = send(request.basic_auth(&credentials.email, Some(&credentials.password)).json(body)).await?;
@@ -132,6 +138,7 @@ impl AttackClient {
         Ok(response)
     }
 
+    /// Fetches the receipt of a registration.
     pub(crate) async fn receipt(&self, registration: &str) -> Result<Response> {
         send(self.request(SHARED_SOURCE, Method::GET, &format!("/v1/registrations/{registration}"))).await
     }

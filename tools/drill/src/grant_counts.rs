@@ -48,6 +48,7 @@ impl<K: Eq + Hash> Counter<K> {
 }
 
 impl GrantCounts {
+    /// Counts a registration, which also requests a code.
     pub(super) fn count_registration(&mut self, network: usize, email: &str, response: &Response) {
         self.registrations.add(network, response.is_accepted());
         self.count_code(network, email, response);
@@ -59,6 +60,7 @@ impl GrantCounts {
         self.codes_by_network.add((email.to_owned(), network), response.is_accepted());
     }
 
+    /// Counts a guess; it is granted if the code was compared.
     pub(super) fn count_guess(&mut self, network: usize, response: &Response) {
         self.comparisons.add(network, response.is_code_comparison());
     }

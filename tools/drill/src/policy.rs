@@ -53,6 +53,7 @@ struct GuessBound {
 }
 
 impl Policy {
+    /// Parses the response of `GET /v1/policy`.
     pub(crate) fn parse(policy: &Value) -> Result<Self> {
         Self::deserialize(policy).context("the policy of the instance (GET /v1/policy) cannot be parsed")
     }

@@ -64,14 +64,17 @@ impl Row {
         Self::compared(check, 0, 0, 0).with_note(reason)
     }
 
+    /// Adds a note, which is printed below the table.
     pub(crate) fn with_note(self, note: &str) -> Self {
         Self { note: note.to_owned(), ..self }
     }
 
+    /// Sets the number of correct guesses.
     pub(crate) fn with_hits(self, hits: u64) -> Self {
         Self { hits, ..self }
     }
 
+    /// Whether the check could not be tried.
     pub(crate) fn is_not_tried(&self) -> bool {
         self.verdict == Verdict::NotTried
     }
@@ -112,8 +115,8 @@ impl Report {
             text += &format!("\n{}: {}", row.check, row.note);
         }
         let percent = self.yearly_bound * 100.0;
-        let bound = "According to the policy, an attacker who cannot read the mails takes over a given address within a year \
-                     with a probability of at most";
+        let bound = "According to the policy, the probability that an attacker without access to the mails takes over a \
+                     given address within a year is at most";
         format!("{text}\n\n{LEGEND}\n{bound} {percent:.4} %.\n")
     }
 

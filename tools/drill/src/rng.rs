@@ -10,6 +10,7 @@ pub(super) fn unique_word() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
 
+/// True or false with equal probability.
 pub(super) fn boolean() -> bool {
     rand::random()
 }

@@ -47,6 +47,7 @@ impl Scenario {
         Self::ALL.into_iter().filter(|&scenario| spoof || scenario != Self::Forge).collect()
     }
 
+    /// Parses a name from the command line.
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|scenario| scenario.name() == name);
         found.ok_or_else(|| {
@@ -81,6 +82,7 @@ impl Scenario {
         }
     }
 
+    /// Runs the scenario. Fails only if the target stops responding.
     pub(crate) async fn run(self, environment: &Environment) -> Result<Vec<Row>> {
         match self {
             Self::Guess => guess::run(environment).await,

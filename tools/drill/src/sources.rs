@@ -25,6 +25,7 @@ pub(crate) struct Source(usize);
 /// The source of all requests that no limit counts (policy and receipts), so that they use up no other source.
 pub(crate) const SHARED_SOURCE: Source = Source(0);
 
+/// The pool of source networks.
 pub(super) struct Sources {
     clients: Vec<Client>,
     spoof: bool,
@@ -55,14 +56,17 @@ impl Sources {
         source.0 % self.clients.len()
     }
 
+    /// The number of real networks.
     pub(super) fn count(&self) -> usize {
         self.clients.len()
     }
 
+    /// Whether requests carry a spoofed `X-Forwarded-For` header.
     pub(super) fn is_spoofing(&self) -> bool {
         self.spoof
     }
 
+    /// A request from this source.
     pub(super) fn request(&self, source: Source, method: reqwest::Method, url: String) -> RequestBuilder {
         let request = self.clients[self.network(source)].request(method, url);
         if !self.spoof {

@@ -77,6 +77,7 @@ impl Broker {
         Ok(())
     }
 
+    /// Closes the connection.
     pub(crate) async fn close(self) {
         self.link.close().await;
     }

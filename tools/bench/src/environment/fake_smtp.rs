@@ -51,10 +51,12 @@ impl FakeSmtpServer {
         Ok(Self { address, received, listening })
     }
 
+    /// The address that the server listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
+    /// The value of `SMTP_URL`.
     pub(crate) fn url(&self) -> String {
         format!("smtp://{}", self.address)
     }

@@ -35,6 +35,7 @@ impl Process {
         Ok(Self { child, name: name.to_owned(), log })
     }
 
+    /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

@@ -3,6 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::{Request, header};
 
+/// The password of all users.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// A traceparent of the usual length.
