@@ -1,16 +1,18 @@
-//! Who a mail is from and for, as SMTP said it: written above the message, as mail servers do, and read from there.
+//! The SMTP envelope of a mail: stored as headers above the message, as mail servers do, and parsed from there.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use uuid::Uuid;
 
+/// Sender, recipients and client of a mail, as given in the SMTP session.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Envelope {
-    /// Empty for a mail that nobody is to answer.
+    /// The address from `MAIL FROM`; empty for the null sender `<>`.
     pub(super) from: String,
+    /// The addresses from `RCPT TO`.
     pub(super) to: Vec<String>,
-    /// What the sender calls itself.
+    /// The host name that the client gave in `EHLO` or `HELO`.
     pub(super) host: String,
     pub(super) remote_address: IpAddr,
 }
@@ -20,28 +22,29 @@ const TO: &str = "X-Envelope-To: <";
 const RECEIVED: &str = "Received: from ";
 
 impl Envelope {
-    /// The SMTP session has let in nothing that would need a line of its own, or folding.
+    /// The envelope as headers. The SMTP session accepts only printable ASCII, so no value needs escaping or folding.
     pub(super) fn to_headers(&self, id: Uuid) -> String {
         let Envelope { from, to, host, remote_address } = self;
         let to: String = to.iter().map(|to| format!("{TO}{to}>\r\n")).collect();
-        let date = arrival(id).format(&Rfc2822).unwrap_or_default();
+        let date = arrival_time(id).format(&Rfc2822).unwrap_or_default();
         format!(
             "{FROM}{from}>\r\n{to}{RECEIVED}{host} ([{remote_address}]) by localhost with ESMTP id {id}; {date}\r\n"
         )
     }
 
-    /// The envelope, and the message below it. What does not begin with an envelope is a message without one.
+    /// Splits a stored file into the envelope and the message. A file without an envelope is all message.
     pub(super) fn split_from(file: &[u8]) -> (Envelope, &[u8]) {
-        let nobody = Envelope {
+        let empty = Envelope {
             from: String::new(),
             to: Vec::new(),
             host: String::new(),
             remote_address: Ipv4Addr::UNSPECIFIED.into(),
         };
-        Envelope::try_split(file).unwrap_or((nobody, file))
+        Envelope::try_split(file).unwrap_or((empty, file))
     }
 
-    /// Ends with our Received: headers of the same names below it are the sender's, and prove nothing.
+    /// Stops after the first `Received` header, which this server wrote: later headers of the same names come from the
+    /// sender and cannot be trusted.
     fn try_split(file: &[u8]) -> Option<(Envelope, &[u8])> {
         let (first, mut rest) = split_line(file)?;
         let from = first.strip_prefix(FROM)?.strip_suffix('>')?.to_owned();
@@ -60,8 +63,8 @@ impl Envelope {
     }
 }
 
-/// The id of a mail holds the millisecond of its arrival; another id is as old as time.
-pub(super) fn arrival(id: Uuid) -> OffsetDateTime {
+/// The time of arrival, which a UUIDv7 contains in milliseconds; the Unix epoch for any other id.
+pub(super) fn arrival_time(id: Uuid) -> OffsetDateTime {
     let (seconds, nanoseconds) = id.get_timestamp().map(|timestamp| timestamp.to_unix()).unwrap_or_default();
     let nanoseconds = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
     OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
@@ -88,29 +91,32 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_is_read_as_it_was_written() {
+    fn envelope_survives_a_round_trip() {
         let file = format!("{}Subject: x\r\n\r\nhello\r\n", envelope().to_headers(ID));
         assert_eq!(Envelope::split_from(file.as_bytes()), (envelope(), b"Subject: x\r\n\r\nhello\r\n".as_slice()));
     }
 
     #[test]
-    fn what_a_sender_writes_below_our_envelope_changes_nothing() {
+    fn forged_envelope_headers_of_the_sender_are_ignored() {
         let forged = "X-Envelope-To: <eve@example.com>\r\nReceived: from x ([1.1.1.1]) by x\r\n\r\n";
         let file = format!("{}{forged}", envelope().to_headers(ID));
         assert_eq!(Envelope::split_from(file.as_bytes()), (envelope(), forged.as_bytes()));
     }
 
     #[test]
-    fn a_file_without_an_envelope_is_all_message() {
+    fn file_without_envelope_is_all_message() {
         for file in ["", "\0\u{ff}", "Return-Path: <a@x.io>\r\n", "Return-Path: <\r\n\r\n", "Subject: x\r\n\r\nhello"] {
             assert_eq!(Envelope::split_from(file.as_bytes()).1, file.as_bytes());
         }
     }
 
     #[test]
-    fn an_id_tells_when_a_mail_came() {
-        assert_eq!(arrival(ID).to_string(), "2024-11-03 3:09:44.832 +00:00:00");
-        assert_eq!(arrival(Uuid::nil()), OffsetDateTime::UNIX_EPOCH);
-        assert_eq!(arrival(Uuid::from_u128(0xffff_ffff_ffff_7000_8000_0000_0000_0000)), OffsetDateTime::UNIX_EPOCH);
+    fn id_contains_the_time_of_arrival() {
+        assert_eq!(arrival_time(ID).to_string(), "2024-11-03 3:09:44.832 +00:00:00");
+        assert_eq!(arrival_time(Uuid::nil()), OffsetDateTime::UNIX_EPOCH);
+        assert_eq!(
+            arrival_time(Uuid::from_u128(0xffff_ffff_ffff_7000_8000_0000_0000_0000)),
+            OffsetDateTime::UNIX_EPOCH
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The folder on disk: one file for each mail, named by the mail's id.
+//! The folder on disk: one file per mail, named `<id>.eml`.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -9,19 +9,21 @@ use std::{
 
 use uuid::Uuid;
 
-/// A file that is still being written, or that was when its writer was killed.
+/// The extension of a file that is being written, or whose writer was killed.
 const UNFINISHED: &str = "part";
 
-pub(super) struct Folder {
+/// An open mail folder.
+pub(super) struct MailFolder {
     path: PathBuf,
 }
 
-impl Folder {
-    /// The folder, and the ids of the mails in it. Nothing is opened but the folder itself: a file that
-    /// cannot be read is found out when somebody wants to read it.
-    pub(super) fn open(path: &Path) -> io::Result<(Folder, Vec<Uuid>)> {
+impl MailFolder {
+    /// Opens or creates the folder, deletes unfinished files, and returns the ids of the mails in it.
+    ///
+    /// No mail is opened: an unreadable file is detected when it is read.
+    pub(super) fn open(path: &Path) -> io::Result<(MailFolder, Vec<Uuid>)> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let folder = Folder { path: path.canonicalize()? };
+        let folder = MailFolder { path: path.canonicalize()? };
         let mut ids = Vec::new();
         for entry in fs::read_dir(path)? {
             let file = entry?.path();
@@ -31,34 +33,37 @@ impl Folder {
                 _ => {}
             }
         }
-        folder.try_writing()?;
+        folder.check_writable()?;
         Ok((folder, ids))
     }
 
-    /// A folder that takes no files is better found out at the start than at the first mail.
-    fn try_writing(&self) -> io::Result<()> {
+    /// Creates and removes a file, so that an unwritable folder fails at the start and not at the first mail.
+    fn check_writable(&self) -> io::Result<()> {
         let probe = self.path.join(Uuid::nil().to_string()).with_extension(UNFINISHED);
         create(&probe)?;
         fs::remove_file(probe)
     }
 
-    /// Under its name there is the whole mail or nothing, even if this process is killed meanwhile.
-    /// Nothing is synced to the disk: a mail of development may be lost when the machine loses power.
+    /// Writes a mail to a temporary file and renames it, so that `<id>.eml` is complete or absent, even if this
+    /// process is killed.
+    ///
+    /// Nothing is synced to disk: a development mail may be lost in a power cut.
     pub(super) fn write(&self, id: Uuid, parts: &[&[u8]]) -> io::Result<()> {
         let path = self.path_of(id);
         let unfinished = path.with_extension(UNFINISHED);
         let mut file = create(&unfinished)?;
         let written =
             parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| fs::rename(&unfinished, path));
-        // Whatever went wrong, most likely a full disk, half a mail only makes it worse.
+        // The usual cause is a full disk, which a left-over partial file would make worse.
         written.inspect_err(|_| drop(fs::remove_file(&unfinished)))
     }
 
+    /// Reads the whole file of a mail.
     pub(super) fn read(&self, id: Uuid) -> io::Result<Vec<u8>> {
         fs::read(self.path_of(id))
     }
 
-    /// A file that somebody else has removed is removed.
+    /// Removes the file of a mail. A file that no longer exists is not an error.
     pub(super) fn remove(&self, id: Uuid) -> io::Result<()> {
         match fs::remove_file(self.path_of(id)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -66,6 +71,7 @@ impl Folder {
         }
     }
 
+    /// The path of the file of a mail.
     pub(super) fn path_of(&self, id: Uuid) -> PathBuf {
         self.path.join(id.to_string()).with_extension("eml")
     }
@@ -75,7 +81,7 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Only what we write ourselves is ours: `<uuid>.eml`, in the very letters in which we write it.
+/// The id in a file name, if it is spelt exactly as this module spells it; other files are left alone.
 fn id_of(file: &Path) -> Option<Uuid> {
     let name = file.file_stem()?.to_str()?;
     name.parse().ok().filter(|id: &Uuid| id.to_string() == name)

@@ -1,4 +1,6 @@
-//! Keeps the mails that this machine sends to itself, and tells whoever watches that they changed.
+//! Development mail server: accepts mails over SMTP, stores each one as a file, and shows them on a web page.
+//!
+//! The REST calls are those of MailDev, so that a script written for one works with the other. Nothing is forwarded.
 
 mod envelope;
 mod folder;
@@ -8,7 +10,7 @@ mod web;
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing {
-    //! Entry points of the fuzzers in `fuzz/`.
+    //! Entry points of the fuzz targets in `fuzz/`.
 
     pub use crate::smtp::fuzzing::session;
 }
@@ -24,164 +26,177 @@ use tokio::{net::TcpListener, sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::{envelope::Envelope, folder::Folder, mail::Mail};
+use self::{envelope::Envelope, folder::MailFolder, mail::Mail};
 
+/// The oldest mails are deleted when the folder has more than this.
 const MAX_MAILS: usize = 1000;
 
-/// A mail catcher. The folder is the truth; in memory there is only which mails it has.
+/// The stored mails. The folder is the source of truth; memory holds only their ids and which of them were read.
+///
+/// Clones share the same mails.
 #[derive(Clone)]
-pub struct Inbox(Arc<Shelf>);
+pub struct Inbox(Arc<MailStore>);
 
-struct Shelf {
-    folder: Folder,
-    /// Ids sort by the time of arrival.
-    mails: Mutex<BTreeMap<Uuid, Seen>>,
+struct MailStore {
+    folder: MailFolder,
+    /// Ids are UUIDv7, so they sort by time of arrival.
+    mails: Mutex<BTreeMap<Uuid, ReadStatus>>,
+    /// Notifies open pages that the list changed.
     changes: watch::Sender<()>,
 }
 
-/// Whether somebody has opened a mail since this process began.
+/// Whether a client has fetched a mail by its id since this process started. Not stored on disk.
 #[derive(Clone, Copy, PartialEq)]
-struct Seen(bool);
+enum ReadStatus {
+    Unread,
+    Read,
+}
 
 impl Inbox {
-    /// Opens the folder with the mails kept so far, or makes it: for nobody else's eyes, as there are codes in it.
+    /// Opens the folder with the mails stored so far, or creates it, readable by its owner only because mails contain
+    /// codes.
     pub fn open(folder: &Path) -> Result<Inbox> {
-        let (folder, kept) = Folder::open(folder)
-            .with_context(|| format!("the folder {} cannot keep the mails of the inbox", folder.display()))?;
-        let mails = Mutex::new(kept.into_iter().map(|id| (id, Seen(false))).collect());
-        let inbox = Inbox(Arc::new(Shelf { folder, mails, changes: watch::Sender::new(()) }));
-        inbox.0.drop_oldest();
+        let (folder, ids) = MailFolder::open(folder)
+            .with_context(|| format!("the inbox cannot store mails in the folder {}", folder.display()))?;
+        let mails = Mutex::new(ids.into_iter().map(|id| (id, ReadStatus::Unread)).collect());
+        let inbox = Inbox(Arc::new(MailStore { folder, mails, changes: watch::Sender::new(()) }));
+        inbox.0.delete_oldest();
         Ok(inbox)
     }
 
-    /// Takes in mail by SMTP until told to stop.
-    pub async fn receive(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
-        smtp::receive(self, listener, stop).await
+    /// Accepts mails over SMTP until `stop` is cancelled.
+    pub async fn serve_smtp(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
+        smtp::serve(self, listener, stop).await
     }
 
-    /// Serves the page and the REST calls by HTTP until told to stop.
-    pub async fn show(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
-        web::show(self, listener, stop).await
+    /// Serves the page and the REST calls over HTTP until `stop` is cancelled.
+    pub async fn serve_http(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
+        web::serve(self, listener, stop).await
     }
 
-    /// When this returns, the mail is in a file: it outlives this process, however that ends.
-    async fn keep(&self, envelope: Envelope, message: Vec<u8>) -> Result<()> {
+    /// Stores a mail. When this returns, the mail is in a file and survives the end of this process, however that
+    /// happens.
+    async fn store(&self, envelope: Envelope, message: Vec<u8>) -> Result<()> {
         let id = new_id();
-        self.with_shelf(move |shelf| {
-            shelf.folder.write(id, &[envelope.to_headers(id).as_bytes(), &message])?;
-            shelf.mails().insert(id, Seen(false));
-            shelf.changes.send_replace(());
-            shelf.drop_oldest();
-            tracing::info!(%id, bytes = message.len(), "a mail came in");
+        self.with_store(move |store| {
+            store.folder.write(id, &[envelope.to_headers(id).as_bytes(), &message])?;
+            store.mails().insert(id, ReadStatus::Unread);
+            store.changes.send_replace(());
+            store.delete_oldest();
+            tracing::info!(%id, bytes = message.len(), "mail received");
             Ok(())
         })
         .await
     }
 
-    /// Oldest first.
-    async fn mails(&self) -> Result<Vec<Mail>> {
-        self.with_shelf(|shelf| {
-            let known: Vec<_> = shelf.mails().iter().map(|(id, seen)| (*id, *seen)).collect();
-            Ok(known.into_iter().filter_map(|(id, seen)| shelf.mail(id, seen)).collect())
+    /// All readable mails, oldest first.
+    async fn list(&self) -> Result<Vec<Mail>> {
+        self.with_store(|store| {
+            let known: Vec<_> = store.mails().iter().map(|(id, status)| (*id, *status)).collect();
+            Ok(known.into_iter().filter_map(|(id, status)| store.parse(id, status)).collect())
         })
         .await
     }
 
-    async fn mail(&self, id: Uuid) -> Result<Option<Mail>> {
-        self.with_shelf(move |shelf| {
-            let Some(seen) = shelf.mails().get(&id).copied() else { return Ok(None) };
-            Ok(shelf.mail(id, seen))
+    /// One mail, or `None` if there is none with this id or its file cannot be read.
+    async fn get(&self, id: Uuid) -> Result<Option<Mail>> {
+        self.with_store(move |store| {
+            let Some(status) = store.mails().get(&id).copied() else { return Ok(None) };
+            Ok(store.parse(id, status))
         })
         .await
     }
 
-    fn mark_as_seen(&self, id: Uuid) {
-        let before = self.0.mails().get_mut(&id).map(|seen| std::mem::replace(seen, Seen(true)));
-        if before == Some(Seen(false)) {
+    /// Marks a mail as read and notifies open pages if it was unread.
+    fn mark_as_read(&self, id: Uuid) {
+        let previous = self.0.mails().get_mut(&id).map(|status| std::mem::replace(status, ReadStatus::Read));
+        if previous == Some(ReadStatus::Unread) {
             self.0.changes.send_replace(());
         }
     }
 
-    /// The message as it was sent.
+    /// The message as it was sent, without the envelope headers that this server writes above it.
     async fn source(&self, id: Uuid) -> Result<Option<Vec<u8>>> {
-        self.with_shelf(move |shelf| {
-            let known = shelf.mails().contains_key(&id);
-            let file = if known { shelf.read(id) } else { None };
+        self.with_store(move |store| {
+            let is_known = store.mails().contains_key(&id);
+            let file = if is_known { store.read(id) } else { None };
             Ok(file.map(|file| Envelope::split_from(&file).1.to_vec()))
         })
         .await
     }
 
-    /// False if there is no such mail.
-    async fn remove(&self, id: Uuid) -> Result<bool> {
-        self.with_shelf(move |shelf| {
-            let known = shelf.mails().contains_key(&id);
-            if known {
-                shelf.forget(id)?;
+    /// Deletes a mail; false if there is none with this id.
+    async fn delete(&self, id: Uuid) -> Result<bool> {
+        self.with_store(move |store| {
+            let is_known = store.mails().contains_key(&id);
+            if is_known {
+                store.delete(id)?;
             }
-            Ok(known)
+            Ok(is_known)
         })
         .await
     }
 
-    async fn clear(&self) -> Result<()> {
-        self.with_shelf(|shelf| {
-            let known: Vec<_> = shelf.mails().keys().copied().collect();
-            known.into_iter().try_for_each(|id| shelf.forget(id))
+    async fn delete_all(&self) -> Result<()> {
+        self.with_store(|store| {
+            let ids: Vec<_> = store.mails().keys().copied().collect();
+            ids.into_iter().try_for_each(|id| store.delete(id))
         })
         .await
     }
 
-    fn changes(&self) -> watch::Receiver<()> {
+    /// A receiver that is notified whenever a mail arrives, is read for the first time, or is deleted.
+    fn subscribe(&self) -> watch::Receiver<()> {
         self.0.changes.subscribe()
     }
 
-    /// Files are read and written where waiting for them keeps nobody else waiting.
-    async fn with_shelf<T: Send + 'static>(
+    /// Runs file operations on the blocking thread pool, so that they do not block the async runtime.
+    async fn with_store<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shelf) -> Result<T> + Send + 'static,
+        operation: impl FnOnce(&MailStore) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let shelf = Arc::clone(&self.0);
-        spawn_blocking(move || work(&shelf)).await.context("the inbox panicked")?
+        let store = Arc::clone(&self.0);
+        spawn_blocking(move || operation(&store)).await.context("the inbox panicked")?
     }
 }
 
-impl Shelf {
-    fn mails(&self) -> MutexGuard<'_, BTreeMap<Uuid, Seen>> {
+impl MailStore {
+    fn mails(&self) -> MutexGuard<'_, BTreeMap<Uuid, ReadStatus>> {
         self.mails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn mail(&self, id: Uuid, seen: Seen) -> Option<Mail> {
-        Some(Mail::parse(id, seen, self.folder.path_of(id), &self.read(id)?))
+    fn parse(&self, id: Uuid, status: ReadStatus) -> Option<Mail> {
+        Some(Mail::parse(id, status, self.folder.path_of(id), &self.read(id)?))
     }
 
-    /// One file that cannot be read does not take the others with it.
+    /// Reads a file. An unreadable one is logged and skipped, so that it does not hide the other mails.
     fn read(&self, id: Uuid) -> Option<Vec<u8>> {
-        let read = self.folder.read(id);
-        read.inspect_err(|error| tracing::warn!(%id, %error, "a mail cannot be read")).ok()
+        let file = self.folder.read(id);
+        file.inspect_err(|error| tracing::warn!(%id, %error, "cannot read the file of a mail; skipping it")).ok()
     }
 
-    fn forget(&self, id: Uuid) -> Result<()> {
-        self.folder.remove(id).with_context(|| format!("removing the mail {id}"))?;
+    fn delete(&self, id: Uuid) -> Result<()> {
+        self.folder.remove(id).with_context(|| format!("cannot delete the mail {id}"))?;
         self.mails().remove(&id);
         self.changes.send_replace(());
         Ok(())
     }
 
-    fn drop_oldest(&self) {
+    /// Deletes the oldest mails until at most [`MAX_MAILS`] are left.
+    fn delete_oldest(&self) {
         let oldest: Vec<_> = {
             let mails = self.mails();
             mails.keys().take(mails.len().saturating_sub(MAX_MAILS)).copied().collect()
         };
         for id in oldest {
-            if let Err(error) = self.forget(id) {
-                tracing::warn!(error = format!("{error:#}"), "the inbox has one mail too many");
+            if let Err(error) = self.delete(id) {
+                tracing::warn!(error = format!("{error:#}"), "cannot delete an old mail; the inbox exceeds its limit");
             }
         }
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a mail arrives when it arrives, and its id says when")]
+#[expect(clippy::disallowed_methods, reason = "the id of a mail contains its time of arrival")]
 fn new_id() -> Uuid {
     Uuid::now_v7()
 }

@@ -1,4 +1,4 @@
-//! What a mail looks like to those who read the inbox: the JSON of MailDev, so that scripts for one serve the other.
+//! A stored mail as JSON in MailDev's format, so that a script written for MailDev works with this inbox.
 
 use std::{panic::catch_unwind, path::PathBuf};
 
@@ -9,20 +9,22 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
 use super::{
-    Seen,
-    envelope::{Envelope, arrival},
+    ReadStatus,
+    envelope::{Envelope, arrival_time},
 };
 
 const CONTENT_TYPE: &[u8] = b"Content-Type";
+/// Messages with more `Content-Type` headers than this are not parsed beyond their own headers.
 const MAX_PARTS: usize = 200;
 
+/// One mail, as the REST calls return it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Mail {
     id: Uuid,
     time: String,
-    from: Vec<Person>,
-    to: Vec<Person>,
+    from: Vec<Mailbox>,
+    to: Vec<Mailbox>,
     subject: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
@@ -37,36 +39,47 @@ pub(super) struct Mail {
     source: PathBuf,
     size: usize,
     size_human: String,
-    /// Always empty: this service attaches nothing, and who wants to see an attachment has the source.
+    /// Always empty: Vestibule sends no attachments, and those of other mails are visible in the source.
     attachments: [(); 0],
 }
 
+/// An email address with its display name.
 #[derive(Serialize)]
-struct Person {
+struct Mailbox {
     address: String,
     name: String,
 }
 
 impl Mail {
-    /// Whatever the file holds, it is shown as well as it can be. Some broken messages make the parser panic
-    /// in a debug build; one of them must not hide the other mails.
-    pub(super) fn parse(id: Uuid, seen: Seen, path: PathBuf, file: &[u8]) -> Mail {
+    /// Parses a stored file; never fails. A message that cannot be parsed is reduced to its headers, then to its size.
+    ///
+    /// Some malformed messages make the parser panic in a debug build; the panic is caught so that one such mail does
+    /// not hide the others.
+    pub(super) fn parse(id: Uuid, status: ReadStatus, path: PathBuf, file: &[u8]) -> Mail {
         let (envelope, source) = Envelope::split_from(file);
-        let mail = catch_unwind(|| Mail::about(whole(source), source))
-            .or_else(|_| catch_unwind(|| Mail::about(headers_only(source), source)))
-            .unwrap_or_else(|_| Mail::about(None, source));
-        Mail { id, time: rfc3339(arrival(id)), read: seen.0, envelope: shown(&envelope), source: path, ..mail }
+        let mail = catch_unwind(|| Mail::from_message(parse_message(source), source))
+            .or_else(|_| catch_unwind(|| Mail::from_message(parse_headers(source), source)))
+            .unwrap_or_else(|_| Mail::from_message(None, source));
+        Mail {
+            id,
+            time: rfc3339(arrival_time(id)),
+            read: status == ReadStatus::Read,
+            envelope: envelope_json(&envelope),
+            source: path,
+            ..mail
+        }
     }
 
-    fn about(message: Option<Message<'_>>, source: &[u8]) -> Mail {
-        // A message without any part would panic when it is asked.
-        let nothing = || Message { parts: vec![MessagePart::default()], ..Message::default() };
-        let message = &message.unwrap_or_else(nothing);
+    /// The members that come from the message. The caller fills in those that come from the file and its envelope.
+    fn from_message(message: Option<Message<'_>>, source: &[u8]) -> Mail {
+        // The accessors of a message without any part panic.
+        let empty = || Message { parts: vec![MessagePart::default()], ..Message::default() };
+        let message = &message.unwrap_or_else(empty);
         Mail {
             id: Uuid::nil(),
             time: String::new(),
-            from: people(message.from()),
-            to: people(message.to()),
+            from: mailboxes(message.from()),
+            to: mailboxes(message.to()),
             subject: message.subject().unwrap_or_default().to_owned(),
             text: text(message),
             html: html(message),
@@ -78,24 +91,26 @@ impl Mail {
             envelope: Value::Null,
             source: PathBuf::new(),
             size: source.len(),
-            size_human: in_words(source.len()),
+            size_human: human_size(source.len()),
             attachments: [],
         }
     }
 }
 
-/// Messages within messages are freed by recursion, and each level needs a header that says so: thousands of
-/// them would overflow the stack, which ends the process.
-fn whole(source: &[u8]) -> Option<Message<'_>> {
+/// Parses the whole message, or only its headers if it has more than [`MAX_PARTS`] content types.
+///
+/// The parser frees nested messages by recursion: thousands of levels would overflow the stack and abort the process.
+/// Each level needs a `Content-Type` header, so the number of these headers bounds the depth.
+fn parse_message(source: &[u8]) -> Option<Message<'_>> {
     let parts = source.windows(CONTENT_TYPE.len()).filter(|name| name.eq_ignore_ascii_case(CONTENT_TYPE)).count();
-    if parts <= MAX_PARTS { MessageParser::default().parse(source) } else { headers_only(source) }
+    if parts <= MAX_PARTS { MessageParser::default().parse(source) } else { parse_headers(source) }
 }
 
-fn headers_only(source: &[u8]) -> Option<Message<'_>> {
+fn parse_headers(source: &[u8]) -> Option<Message<'_>> {
     MessageParser::default().parse_headers(source)
 }
 
-fn shown(envelope: &Envelope) -> Value {
+fn envelope_json(envelope: &Envelope) -> Value {
     let address = |address: &String| json!({ "address": address, "args": false });
     json!({
         "from": address(&envelope.from),
@@ -105,13 +120,13 @@ fn shown(envelope: &Envelope) -> Value {
     })
 }
 
-fn people(list: Option<&Address<'_>>) -> Vec<Person> {
+fn mailboxes(list: Option<&Address<'_>>) -> Vec<Mailbox> {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    let people = list.into_iter().flat_map(Address::iter);
-    people.map(|one| Person { address: text(one.address()), name: text(one.name()) }).collect()
+    let addresses = list.into_iter().flat_map(Address::iter);
+    addresses.map(|address| Mailbox { address: text(address.address()), name: text(address.name()) }).collect()
 }
 
-/// The line ends are those of scripts, not those of SMTP.
+/// The text parts, joined. Line ends are LF, which scripts expect, instead of CRLF.
 fn text(message: &Message<'_>) -> Option<String> {
     let texts = message.text_bodies().filter_map(|part| match &part.body {
         PartType::Text(text) => Some(text.replace("\r\n", "\n")),
@@ -127,7 +142,7 @@ fn html(message: &Message<'_>) -> Option<String> {
     })
 }
 
-/// A header that is there more than once has a list of values.
+/// The headers by lower-case name. A repeated header has a list of values.
 fn headers(message: &Message<'_>, source: &[u8]) -> Map<String, Value> {
     let mut headers = Map::new();
     for header in message.headers() {
@@ -135,7 +150,7 @@ fn headers(message: &Message<'_>, source: &[u8]) -> Map<String, Value> {
         let value = Value::from(MessageStream::new(raw).parse_unstructured().as_text().unwrap_or_default());
         match headers.entry(header.name().to_ascii_lowercase()).or_insert(Value::Null) {
             Value::Array(values) => values.push(value),
-            nothing @ Value::Null => *nothing = value,
+            empty @ Value::Null => *empty = value,
             first => *first = Value::Array(vec![first.take(), value]),
         }
     }
@@ -150,8 +165,8 @@ fn rfc3339_of_seconds(seconds: i64) -> String {
     OffsetDateTime::from_unix_timestamp(seconds).map(rfc3339).unwrap_or_default()
 }
 
-/// `532 Bytes`, `1.5 KB`, as MailDev says it.
-fn in_words(bytes: usize) -> String {
+/// A size in MailDev's format: `532 Bytes`, `1.5 KB`.
+fn human_size(bytes: usize) -> String {
     let units = ["Bytes", "KB", "MB"];
     let (mut size, mut unit) = (bytes as f64, 0);
     while size >= 1024.0 && unit + 1 < units.len() {

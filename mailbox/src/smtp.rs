@@ -1,9 +1,9 @@
-//! Takes in mail by SMTP: who may connect, for how long, and when a mail is ours.
+//! SMTP server: accepts connections, runs one session on each, and stores every received mail.
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod line_stream;
 mod session;
-mod wire;
 
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
@@ -16,33 +16,36 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    session::{Answer, Delivery, Session},
-    wire::Wire,
+    line_stream::LineStream,
+    session::{Action, ReceivedMail, Session},
 };
 use super::Inbox;
 
+/// Further connections wait in the accept backlog.
 const MAX_CONNECTIONS: usize = 32;
 
-/// How long a connection may say nothing, or not hear us.
-const IDLE: Duration = Duration::from_secs(5 * 60);
+/// How long a client may send no line, or not read a reply.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// How long a mail that is on its way may still take once we are told to stop.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long a client may take to finish its mail after the server was asked to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub(super) async fn receive(inbox: Inbox, listener: TcpListener, stop: CancellationToken) -> Result<()> {
-    let (places, connections) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), TaskTracker::new());
+/// Accepts connections until `stop` is cancelled, then waits for the open ones to end.
+pub(super) async fn serve(inbox: Inbox, listener: TcpListener, stop: CancellationToken) -> Result<()> {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = TaskTracker::new();
     loop {
-        let next = async { (Arc::clone(&places).acquire_owned().await, listener.accept().await) };
-        let (place, accepted) = tokio::select! { next = next => next, () = stop.cancelled() => break };
+        let next = async { (Arc::clone(&permits).acquire_owned().await, listener.accept().await) };
+        let (permit, accepted) = tokio::select! { next = next => next, () = stop.cancelled() => break };
         let Ok((stream, peer)) = accepted else {
-            // Out of file descriptors, most likely: accepting again at once would only spin.
+            // The usual cause is a lack of file descriptors: accepting again immediately would be a busy loop.
             sleep(Duration::from_millis(100)).await;
             continue;
         };
         let (inbox, stop) = (inbox.clone(), stop.clone());
         connections.spawn(async move {
-            let _place = place;
-            serve(inbox, stream, peer.ip(), stop).await;
+            let _permit = permit;
+            serve_connection(inbox, stream, peer.ip(), stop).await;
         });
     }
     drop(listener);
@@ -51,51 +54,53 @@ pub(super) async fn receive(inbox: Inbox, listener: TcpListener, stop: Cancellat
     Ok(())
 }
 
-async fn serve(inbox: Inbox, stream: TcpStream, peer: IpAddr, stop: CancellationToken) {
-    let overdue = async {
+async fn serve_connection(inbox: Inbox, stream: TcpStream, peer: IpAddr, stop: CancellationToken) {
+    let drain_timeout = async {
         stop.cancelled().await;
-        sleep(GRACE).await;
+        sleep(DRAIN_TIMEOUT).await;
     };
     tokio::select! {
-        ended = converse(&inbox, stream, peer, &stop) => if let Err(error) = ended {
-            tracing::debug!(%error, "a mail connection broke");
+        ended = run_session(&inbox, stream, peer, &stop) => if let Err(error) = ended {
+            tracing::debug!(%error, "smtp connection failed");
         },
-        () = overdue => {}
+        () = drain_timeout => {}
     }
 }
 
-/// A connection that breaks before the dot leaves nothing behind: until then the mail is in memory only.
-async fn converse(inbox: &Inbox, stream: TcpStream, peer: IpAddr, stop: &CancellationToken) -> io::Result<()> {
+/// Runs one SMTP session. A mail is only in memory until its final dot, so a connection that breaks earlier stores
+/// nothing.
+async fn run_session(inbox: &Inbox, stream: TcpStream, peer: IpAddr, stop: &CancellationToken) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let (mut wire, mut session) = (Wire::new(stream, IDLE), Session::new(peer));
-    wire.say("220 localhost ESMTP the inbox of Vestibule").await?;
+    let mut lines = LineStream::new(stream, IDLE_TIMEOUT);
+    let mut session = Session::new(peer);
+    lines.write_reply("220 localhost ESMTP Vestibule development inbox").await?;
     loop {
         let line = tokio::select! {
-            line = timeout(IDLE, wire.line()) => line,
-            () = stop.cancelled(), if !session.is_in_a_mail() => {
-                return wire.say("421 4.3.2 This server is stopping; come again.").await;
+            line = timeout(IDLE_TIMEOUT, lines.read_line()) => line,
+            () = stop.cancelled(), if !session.is_receiving_message() => {
+                return lines.write_reply("421 4.3.2 The server is shutting down; try again later.").await;
             }
         };
         let Ok(line) = line else {
-            return wire.say("421 4.4.2 Nothing was said for five minutes.").await;
+            return lines.write_reply("421 4.4.2 Idle timeout: no command for five minutes.").await;
         };
         let Some(line) = line? else { return Ok(()) };
-        match session.hear(line) {
-            Answer::Nothing => {}
-            Answer::Say(reply) => wire.say(&reply).await?,
-            Answer::Keep(delivery) => wire.say(keep(inbox, delivery).await).await?,
-            Answer::Leave(reply) => return wire.say(reply).await,
+        match session.handle_line(line) {
+            Action::Continue => {}
+            Action::Reply(reply) => lines.write_reply(&reply).await?,
+            Action::Store(mail) => lines.write_reply(store(inbox, mail).await).await?,
+            Action::ReplyAndClose(reply) => return lines.write_reply(reply).await,
         }
     }
 }
 
-/// The 250 is a promise, so it comes after the file.
-async fn keep(inbox: &Inbox, Delivery { envelope, message }: Delivery) -> &'static str {
-    match inbox.keep(envelope, message).await {
-        Ok(()) => "250 2.0.0 The mail is in the inbox.",
+/// Stores the mail and returns the reply: 250 promises delivery, so it is sent after the file is written.
+async fn store(inbox: &Inbox, ReceivedMail { envelope, message }: ReceivedMail) -> &'static str {
+    match inbox.store(envelope, message).await {
+        Ok(()) => "250 2.0.0 The mail is stored in the inbox.",
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "a mail could not be kept");
-            "451 4.3.0 The mail could not be written to its file; the log says why."
+            tracing::error!(error = format!("{error:#}"), "cannot store a mail");
+            "451 4.3.0 The mail could not be written to disk; see the log."
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The inbox as those who use it meet it: by SMTP, by HTTP, and on the disk.
+//! Tests of the running inbox over SMTP, over HTTP, and on disk.
 
-mod dialogue;
-mod kept;
-mod pages;
+mod http;
+mod smtp;
+mod storage;
 
 use std::{
     net::SocketAddr,
@@ -22,12 +22,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Inbox, new_id};
 
-/// A folder that goes with the test.
-struct Place(PathBuf);
+/// A path for a mail folder; the folder is removed when this is dropped.
+struct TempFolder(PathBuf);
 
-impl Place {
-    fn new() -> Place {
-        Place(std::env::temp_dir().join(format!("inbox-test-{}", new_id())))
+impl TempFolder {
+    fn new() -> TempFolder {
+        TempFolder(std::env::temp_dir().join(format!("inbox-test-{}", new_id())))
     }
 
     fn eml_files(&self) -> Vec<PathBuf> {
@@ -36,30 +36,30 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// An inbox that listens.
-struct House {
+/// An inbox that listens for SMTP and HTTP on free ports.
+struct TestInbox {
     smtp: SocketAddr,
-    web: SocketAddr,
+    http: SocketAddr,
     stop: CancellationToken,
-    running: JoinSet<anyhow::Result<()>>,
+    servers: JoinSet<anyhow::Result<()>>,
 }
 
-impl House {
-    async fn open(folder: &Path) -> House {
+impl TestInbox {
+    async fn start(folder: &Path) -> TestInbox {
         let (inbox, stop) = (Inbox::open(folder).unwrap(), CancellationToken::new());
         let smtp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let web = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (smtp_addr, web_addr) = (smtp.local_addr().unwrap(), web.local_addr().unwrap());
-        let mut running = JoinSet::new();
-        running.spawn(inbox.clone().receive(smtp, stop.clone()));
-        running.spawn(inbox.show(web, stop.clone()));
-        House { smtp: smtp_addr, web: web_addr, stop, running }
+        let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (smtp_addr, http_addr) = (smtp.local_addr().unwrap(), http.local_addr().unwrap());
+        let mut servers = JoinSet::new();
+        servers.spawn(inbox.clone().serve_smtp(smtp, stop.clone()));
+        servers.spawn(inbox.serve_http(http, stop.clone()));
+        TestInbox { smtp: smtp_addr, http: http_addr, stop, servers }
     }
 
     async fn send(&self, subject: &str) {
@@ -79,7 +79,7 @@ impl House {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.web)
+        format!("http://{}{path}", self.http)
     }
 
     async fn get(&self, path: &str) -> reqwest::Response {
@@ -101,45 +101,48 @@ impl House {
 
     async fn stop(mut self) {
         self.stop.cancel();
-        while let Some(ended) = timeout(Duration::from_secs(30), self.running.join_next()).await.expect("a prompt end")
+        while let Some(ended) = timeout(Duration::from_secs(30), self.servers.join_next())
+            .await
+            .expect("the servers did not stop within 30 s")
         {
             ended.unwrap().unwrap();
         }
     }
 }
 
-/// SMTP by hand.
-struct Line(TcpStream);
+/// A client that sends raw bytes on an SMTP connection.
+struct SmtpClient(TcpStream);
 
-impl Line {
-    async fn open(house: &House) -> Line {
-        let mut line = Line(TcpStream::connect(house.smtp).await.unwrap());
-        assert!(line.hear().await.starts_with("220 "));
-        line
+impl SmtpClient {
+    async fn connect(inbox: &TestInbox) -> SmtpClient {
+        let mut client = SmtpClient(TcpStream::connect(inbox.smtp).await.unwrap());
+        assert!(client.receive().await.starts_with("220 "));
+        client
     }
 
-    async fn say(&mut self, text: &str) {
+    async fn send(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// What comes next, as far as it is there; empty at the end.
-    async fn hear(&mut self) -> String {
-        let mut heard = vec![0; 4096];
-        let length = timeout(Duration::from_secs(5), self.0.read(&mut heard)).await.expect("an answer").unwrap();
-        String::from_utf8(heard[..length].to_vec()).unwrap()
+    /// The next bytes of the server, possibly a part of a reply; empty if the server closed the connection.
+    async fn receive(&mut self) -> String {
+        let mut buffer = vec![0; 4096];
+        let length =
+            timeout(Duration::from_secs(5), self.0.read(&mut buffer)).await.expect("no reply within 5 s").unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
     }
 
-    /// The codes of so many replies, however they arrive.
-    async fn codes(&mut self, count: usize) -> Vec<u16> {
-        let mut heard = String::new();
-        let finals = |heard: &str| -> Vec<u16> {
+    /// Waits for `count` replies and returns their codes.
+    async fn reply_codes(&mut self, count: usize) -> Vec<u16> {
+        let mut received = String::new();
+        let codes = |received: &str| -> Vec<u16> {
             let lines =
-                heard.split_inclusive("\r\n").filter(|line| line.ends_with("\r\n") && line.as_bytes()[3] == b' ');
+                received.split_inclusive("\r\n").filter(|line| line.ends_with("\r\n") && line.as_bytes()[3] == b' ');
             lines.map(|line| line[..3].parse().unwrap()).collect()
         };
-        while finals(&heard).len() < count {
-            heard += &self.hear().await;
+        while codes(&received).len() < count {
+            received += &self.receive().await;
         }
-        finals(&heard)
+        codes(&received)
     }
 }

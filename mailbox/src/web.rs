@@ -1,9 +1,9 @@
-//! The inbox by HTTP: which path leads where.
+//! HTTP server of the inbox: routes of the page, its events, and the REST calls.
 
 mod acceptor;
-mod edge;
 mod events;
 mod mails;
+mod middleware;
 
 use std::time::Duration;
 
@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::Inbox;
 
-/// How long a connection may do nothing. An open event stream does something more often.
-const IDLE: Duration = Duration::from_secs(60);
+/// Idle connections are closed after this. An open event stream sends its heartbeat more often.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long answers that are on their way may still take once we are told to stop.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long responses in progress may take after the server was asked to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-pub(super) async fn show(inbox: Inbox, listener: TcpListener, stop: CancellationToken) -> Result<()> {
+/// Serves HTTP until `stop` is cancelled.
+pub(super) async fn serve(inbox: Inbox, listener: TcpListener, stop: CancellationToken) -> Result<()> {
     let file = |content: &'static str, content_type: &'static str| {
         get(make_sync(move |_| content.with_content_type(content_type)))
     };
@@ -29,18 +30,18 @@ pub(super) async fn show(inbox: Inbox, listener: TcpListener, stop: Cancellation
         .at("/page.css", file(include_str!("page.css"), "text/css; charset=utf-8"))
         .at("/page.js", file(include_str!("page.js"), "text/javascript; charset=utf-8"))
         .at("/healthz", get(make_sync(|_| Json(true))))
-        .at("/events", get(events::listen.data(events::Pages::new(stop.clone()))))
-        .at("/email", get(mails::all))
-        .at("/email/all", poem::delete(mails::remove_all))
-        .at("/email/:id", get(mails::one).delete(mails::remove))
+        .at("/events", get(events::subscribe.data(events::EventStreams::new(stop.clone()))))
+        .at("/email", get(mails::list))
+        .at("/email/all", poem::delete(mails::delete_all))
+        .at("/email/:id", get(mails::get).delete(mails::delete))
         .at("/email/:id/html", get(mails::html))
         .at("/email/:id/source", get(mails::source));
-    Server::new_with_acceptor(acceptor::Careful::new(listener)?)
-        .idle_timeout(IDLE)
+    Server::new_with_acceptor(acceptor::PausingAcceptor::new(listener)?)
+        .idle_timeout(IDLE_TIMEOUT)
         .run_with_graceful_shutdown(
-            routes.data(inbox).around(edge::pass),
+            routes.data(inbox).around(middleware::apply),
             async move { stop.cancelled().await },
-            Some(GRACE),
+            Some(DRAIN_TIMEOUT),
         )
         .await?;
     Ok(())

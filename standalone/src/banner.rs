@@ -1,52 +1,53 @@
-//! What a person sees who starts it: where everything is.
+//! Banner that is printed at the start: where everything is and which parts are embedded.
 
 use std::io::Write;
 
 use anyhow::Result;
 use tokio::net::TcpListener;
 
-use crate::{data::Data, ports::Ports, settings::Settings};
+use crate::{data_folder::DataFolder, listeners::Listeners, settings::Settings};
 
-pub(crate) fn text(ports: &Ports, settings: &Settings, data: Option<&Data>) -> Result<String> {
+/// The banner. Tests and scripts parse its lines `inbox` and `listens` and wait for its last line.
+pub(crate) fn text(listeners: &Listeners, settings: &Settings, data: Option<&DataFolder>) -> Result<String> {
     let mut lines = vec![format!("Vestibule {}", env!("CARGO_PKG_VERSION")), String::new()];
-    let mut line = |name: &str, what: String| lines.push(format!("  {name:<9}{what}"));
+    let mut line = |label: &str, value: String| lines.push(format!("  {label:<9}{value}"));
     let public_url = settings.get("PUBLIC_URL").unwrap_or_default();
     line("sign up", format!("{public_url}/"));
     line("docs", format!("{public_url}/docs, {public_url}/docs/scalar, {public_url}/openapi.json"));
-    if let Some(inbox) = &ports.inbox {
-        line("inbox", format!("{} (every mail ends here)", url(&inbox.page)?));
+    if let Some(inbox) = &listeners.inbox {
+        line("inbox", format!("{} (receives all mails)", url(&inbox.http)?));
     }
-    line("health", format!("{}/health/ready", url(&ports.ops)?));
-    line("listens", format!("{} (API), {} (health)", ports.api.local_addr()?, ports.ops.local_addr()?));
+    line("health", format!("{}/health/ready", url(&listeners.ops)?));
+    line("listens", format!("{} (API), {} (health)", listeners.api.local_addr()?, listeners.ops.local_addr()?));
     if let Some(data) = data {
-        let kept = if data.is_ephemeral() { "removed at the end" } else { "remove it to start anew" };
-        line("data", format!("{} ({kept})", data.folder().display()));
+        let note = if data.is_ephemeral() { "deleted at the end" } else { "delete it to start from scratch" };
+        line("data", format!("{} ({note})", data.path().display()));
     }
     let embedded: Vec<_> = [
-        ("DATABASE_URL", "Postgres, which does not fsync: a power cut may cost the last sign-ups"),
-        ("AMQP_URL", "the queue"),
-        ("SMTP_URL", "the mail server"),
-        ("CODE_SECRETS", "the secrets, made for this data"),
+        ("DATABASE_URL", "Postgres, which does not fsync: a power cut may lose the last sign-ups"),
+        ("AMQP_URL", "queue"),
+        ("SMTP_URL", "mail server"),
+        ("CODE_SECRETS", "secrets, generated for this data folder"),
     ]
     .into_iter()
-    .filter_map(|(name, what)| (!settings.has(name)).then_some(what))
+    .filter_map(|(setting, part)| (!settings.is_set(setting)).then_some(part))
     .collect();
     if !embedded.is_empty() {
         line("embedded", embedded.join("\n           "));
     }
-    lines.push("\nCtrl-C stops it.\n".to_owned());
+    lines.push("\nPress Ctrl-C to stop.\n".to_owned());
     Ok(lines.join("\n"))
 }
 
-pub(crate) fn say(text: &str) {
-    let mut out = std::io::stdout();
-    // Nobody reads it: then there is nobody to tell, either.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+/// Prints to standard output. Errors are ignored: if it is closed, the service still runs.
+pub(crate) fn print(text: &str) {
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// As a browser on this machine reaches it.
+/// The URL under which a browser on this machine reaches the listener.
 fn url(listener: &TcpListener) -> Result<String> {
     let addr = listener.local_addr()?;
-    let here = addr.ip().is_unspecified() || addr.ip().is_loopback();
-    Ok(if here { format!("http://localhost:{}", addr.port()) } else { format!("http://{addr}") })
+    let is_local = addr.ip().is_unspecified() || addr.ip().is_loopback();
+    Ok(if is_local { format!("http://localhost:{}", addr.port()) } else { format!("http://{addr}") })
 }

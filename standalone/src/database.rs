@@ -1,4 +1,4 @@
-//! The embedded Postgres: a server in this process, for one connection.
+//! The embedded Postgres: a server within this process that accepts a single connection.
 
 use std::path::{Path, PathBuf};
 
@@ -6,53 +6,57 @@ use anyhow::{Context, Result, anyhow};
 use oliphaunt_wasix::{DatabaseStorage, OliphauntServer, ServerListen};
 use tempfile::TempDir;
 
-use crate::data::temporary_folder;
+use crate::data_folder::temporary_folder;
 
-pub(crate) struct Embedded {
+/// A running embedded database.
+pub(crate) struct EmbeddedDatabase {
     server: OliphauntServer,
-    /// The way to the server, which asks nobody for a password: a socket where only its owner may go.
+    /// Contains the socket of the server. The server requires no password, so only the owner may access the folder.
     _socket: TempDir,
 }
 
-impl Embedded {
-    /// Takes half a second when the folder is new. A folder that it does not understand is left as it is.
+impl EmbeddedDatabase {
+    /// Opens the database in the folder, or creates it in about half a second. A folder that it cannot open is not
+    /// changed.
     pub(crate) async fn start(folder: PathBuf) -> Result<Self> {
         tokio::task::spawn_blocking(move || open(&folder)).await?
     }
 
-    /// A connection is a Postgres that starts: half a second's work, on a busy machine many seconds'.
+    /// The value of `DATABASE_URL`. Opening a connection starts a Postgres backend, which takes half a second, or many
+    /// seconds on a busy machine; hence the long timeout.
     pub(crate) fn url(&self) -> String {
         format!("{}&connect_timeout=120", self.server.connection_string())
     }
 
-    /// Everything that was committed is with the operating system when this returns.
+    /// Stops the server. When this returns, all committed data has been handed to the operating system.
     pub(crate) async fn close(mut self) -> Result<()> {
-        tokio::task::spawn_blocking(move || self.server.close()).await?.context("the embedded database")
+        tokio::task::spawn_blocking(move || self.server.close()).await?.context("cannot stop the embedded database")
     }
 }
 
-fn open(folder: &Path) -> Result<Embedded> {
+fn open(folder: &Path) -> Result<EmbeddedDatabase> {
     let socket = temporary_folder()?;
     let server = OliphauntServer::builder()
         .storage(DatabaseStorage::Directory(folder.to_owned()))
         .listen(ServerListen::unix(socket.path()))
         .start();
     match server {
-        Ok(server) => Ok(Embedded { server, _socket: socket }),
-        Err(error) => Err(damaged(folder, &error.to_string())),
+        Ok(server) => Ok(EmbeddedDatabase { server, _socket: socket }),
+        Err(error) => Err(startup_error(folder, &error.to_string())),
     }
 }
 
-/// What to say of a database that does not start. Postgres has its reasons in its second fatal line: the first only says that it failed.
-pub(crate) fn damaged(folder: &Path, error: &str) -> anyhow::Error {
-    let said =
+/// The error for a database that does not start, with the reason from Postgres's output: its second FATAL or PANIC
+/// line. The first one only says that the start failed.
+pub(crate) fn startup_error(folder: &Path, error: &str) -> anyhow::Error {
+    let reason =
         |line: &str| Some(line.split_once("FATAL: ").or_else(|| line.split_once("PANIC: "))?.1.trim().to_owned());
-    let reasons: Vec<_> = error.lines().filter_map(said).collect();
+    let reasons: Vec<_> = error.lines().filter_map(reason).collect();
     let first = error.lines().next().unwrap_or_default();
     let reason = reasons.get(1).or(reasons.first()).map_or(first, String::as_str);
     anyhow!(
-        "the database in {} cannot be opened: {reason}. Nothing was changed: move it away, with the secrets beside \
-         it, to start anew, or name another folder with --data",
+        "cannot open the database in {}: {reason}. Nothing was changed. To start from scratch, move it and the file \
+         secrets next to it away, or choose another folder with --data DIR",
         folder.display()
     )
 }

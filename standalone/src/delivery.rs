@@ -1,4 +1,4 @@
-//! The way from the outbox to the mail without a broker.
+//! Delivery from the outbox to the worker within the process, without a broker.
 
 use std::sync::Arc;
 
@@ -6,15 +6,17 @@ use anyhow::anyhow;
 use api::{DeliveryError, OutboxDelivery, OutboxMessage};
 use worker::{InProcessDelivery, RetryLater};
 
-/// A row of the outbox is in a in_process's hand until the end of its message is on record.
-pub(crate) fn direct(in_process: Arc<InProcessDelivery>, max_in_flight: usize) -> OutboxDelivery {
-    let deliver: api::Deliver = Arc::new(move |outgoing| {
+/// An outbox delivery that calls the worker directly, for up to `max_in_flight` messages at once.
+///
+/// A row stays in flight until the outcome of its message is recorded.
+pub(crate) fn in_process_delivery(in_process: Arc<InProcessDelivery>, max_in_flight: usize) -> OutboxDelivery {
+    let deliver: api::Deliver = Arc::new(move |message| {
         let in_process = Arc::clone(&in_process);
         Box::pin(async move {
-            // Without a broker there is nobody who could listen.
-            let OutboxMessage::Mail(envelope) = outgoing else { return Ok(()) };
-            let carried = in_process.carry(envelope).await;
-            carried.map_err(|RetryLater { why, after }| DeliveryError { why: anyhow!(why), retry_after: after })
+            // Events have no consumer without a broker, so they count as delivered.
+            let OutboxMessage::Mail(envelope) = message else { return Ok(()) };
+            let delivered = in_process.carry(envelope).await;
+            delivered.map_err(|RetryLater { why, after }| DeliveryError { why: anyhow!(why), retry_after: after })
         })
     });
     OutboxDelivery { deliver, is_up: Arc::new(|| true), max_in_flight }

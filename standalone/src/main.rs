@@ -1,33 +1,34 @@
-//! `vestibule`: API, relay and worker in one process, on embedded parts where none are given.
+//! `vestibule`: API, relay and worker in one process, with an embedded part for each external service that is not
+//! configured.
 
 mod arguments;
 mod banner;
-mod data;
+mod data_folder;
 mod database;
 mod delivery;
-mod ports;
+mod listeners;
 mod service;
 mod settings;
 
 use std::{io::Write, process::ExitCode};
 
-use arguments::{Arguments, Wanted};
+use arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::parse(lexopt::Parser::from_env()) {
-        Ok(Wanted::Service(arguments)) => arguments,
-        Ok(Wanted::Text(text)) => {
-            // Nobody reads it: then there is nobody to tell, either.
+        Ok(Command::Serve(arguments)) => arguments,
+        Ok(Command::Print(text)) => {
+            // If standard output is closed, there is nowhere to report the error.
             let _ = std::io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }
-        Ok(Wanted::Drill(arguments)) => return drill(arguments),
-        Err(error) => return failed(&format!("{error}; --help says what there is"), 2),
+        Ok(Command::Drill(arguments)) => return run_drill(arguments),
+        Err(error) => return fail(&format!("{error}; see --help"), 2),
     };
     let ended = match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
             let ended = runtime.block_on(service::run(arguments));
-            // A name server that does not answer must not hold up the end: look-ups cannot be cancelled.
+            // DNS look-ups block a thread and cannot be cancelled; an unresponsive name server must not delay the exit.
             runtime.shutdown_background();
             ended
         }
@@ -35,21 +36,22 @@ fn main() -> ExitCode {
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&format!("{error:#}"), 1),
+        Err(error) => fail(&format!("{error:#}"), 1),
     }
 }
 
-/// Ends with 1 when a promise was broken, and with 2 when that could not be found out.
-fn drill(arguments: drill::arguments::Arguments) -> ExitCode {
+/// Exits with 0 if the instance kept its policy, 1 if it violated it, and 2 if that could not be determined.
+fn run_drill(arguments: drill::arguments::Arguments) -> ExitCode {
     let ended = tokio::runtime::Runtime::new().map_err(Into::into);
     match ended.and_then(|runtime| runtime.block_on(drill::run(arguments))) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
-        Err(error) => failed(&format!("{error:#}"), 2),
+        Err(error) => fail(&format!("{error:#}"), 2),
     }
 }
 
-fn failed(why: &str, code: u8) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "vestibule: {why}");
+/// Prints an error and returns the exit code.
+fn fail(error: &str, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "vestibule: {error}");
     ExitCode::from(code)
 }

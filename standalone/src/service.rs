@@ -1,4 +1,5 @@
-//! Puts the parts together, runs them, and takes them apart in the right order.
+//! Composition: starts all parts of the service, runs them, and stops them in order (API, relay and worker; inbox;
+//! database).
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,83 +18,87 @@ use worker::WorkerHealth;
 use crate::{
     arguments::Arguments,
     banner,
-    data::Data,
-    database::{self, Embedded},
+    data_folder::DataFolder,
+    database::{self, EmbeddedDatabase},
     delivery,
-    ports::{InboxPorts, Ports},
+    listeners::{InboxListeners, Listeners},
     settings::Settings,
 };
 
+/// Runs the service until SIGINT or SIGTERM, or until a part fails.
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let mut settings = Settings::from_environment();
     let stop = shutdown::stop_on_signals()?;
     let traces = Traces::start("vestibule", stop.clone())?;
     shared::telemetry::log::start(settings.get("LOG_FORMAT").unwrap_or("text"), traces.as_ref())?;
     settings.check_production()?;
-    // Before anything is touched: a busy port must leave no traces.
-    let ports = Ports::take(&settings, arguments.port).await?;
-    let data = if settings.lack_any() { Some(Data::open(&arguments)?) } else { None };
-    settings.complete(&ports, data.as_ref())?;
+    // First of all: a port in use must leave no files behind.
+    let listeners = Listeners::bind(&settings, arguments.port).await?;
+    let data = if settings.need_data_folder() { Some(DataFolder::open(&arguments)?) } else { None };
+    settings.complete(&listeners, data.as_ref())?;
     let embedded = match &data {
-        Some(data) if !settings.has("DATABASE_URL") => Some(start_database(data).await?),
+        Some(data) if !settings.is_set("DATABASE_URL") => Some(start_database(data).await?),
         _ => None,
     };
-    let told = banner::text(&ports, &settings, data.as_ref())?;
+    let banner = banner::text(&listeners, &settings, data.as_ref())?;
     if let Some(embedded) = &embedded {
         settings.set("DATABASE_URL", embedded.url());
     }
 
-    let Ports { api, ops, inbox } = ports;
-    // Below everything else is the mail server: it goes last, when nothing is in hand any more.
-    let (end, above) = (CancellationToken::new(), stop.clone());
+    let Listeners { api, ops, inbox } = listeners;
+    // The inbox has its own token: it stops after the service, which may still deliver mails while it drains.
+    let stop_inbox = CancellationToken::new();
+    let stop_service = stop.clone();
     let service = async {
         let database = connect(&settings, data.as_ref().filter(|_| embedded.is_some())).await?;
-        banner::say(&told);
-        serve(&settings, database, api, ops, above).await
+        banner::print(&banner);
+        serve(&settings, database, api, ops, stop_service).await
     };
     let service = async {
         let ended = service.await;
-        end.cancel();
+        stop_inbox.cancel();
         ended
     };
-    let mails = show_mails(inbox, data.as_ref(), end.clone());
-    let mails = async {
-        let ended = mails.await;
+    let inbox = serve_inbox(inbox, data.as_ref(), stop_inbox.clone());
+    let inbox = async {
+        let ended = inbox.await;
         stop.cancel();
         ended
     };
-    let (served, shown) = tokio::join!(service, mails);
+    let (service_result, inbox_result) = tokio::join!(service, inbox);
     if let Some(traces) = traces {
         traces.end().await;
     }
     if let Some(embedded) = embedded {
         embedded.close().await?;
     }
-    served.and(shown)
+    service_result.and(inbox_result)
 }
 
-async fn start_database(data: &Data) -> Result<Embedded> {
+async fn start_database(data: &DataFolder) -> Result<EmbeddedDatabase> {
     let folder = data.database();
     if !folder.exists() {
-        banner::say(&format!("Preparing the database in {} …\n", folder.display()));
+        banner::print(&format!("Preparing the database in {} …\n", folder.display()));
     }
-    Embedded::start(folder).await
+    EmbeddedDatabase::start(folder).await
 }
 
-/// Everybody stands in line for the one connection: longer than elsewhere, and not as long as a request may take.
-const FOR_THE_ONE: Duration = Duration::from_secs(8);
+/// How long a task waits for the single connection of the embedded database: longer than for a pool of several
+/// connections, shorter than the timeout of a request.
+const SINGLE_CONNECTION_WAIT: Duration = Duration::from_secs(8);
 
-/// The connections of the whole process. The embedded database takes one, and makes a second wait for ever.
-async fn connect(settings: &Settings, embedded: Option<&Data>) -> Result<Pool> {
+/// Opens the connection pool of the process and migrates the schema if required. `embedded` is the data folder of an
+/// embedded database, which accepts one connection and lets a second one wait forever.
+async fn connect(settings: &Settings, embedded: Option<&DataFolder>) -> Result<Pool> {
     let config = api::Config::load_from(settings.all())?;
     let concurrency = usize::from(worker::Config::load_from(settings.all())?.concurrency);
     let url = &config.database_url;
     let pool = match embedded {
-        Some(_) => postgres::patient_pool(url, 1, FOR_THE_ONE)?,
+        Some(_) => postgres::patient_pool(url, 1, SINGLE_CONNECTION_WAIT)?,
         None => postgres::pool(url, api::CONNECTIONS + concurrency + 1)?,
     };
     if let Some(data) = embedded {
-        drop(pool.get().await.map_err(|error| database::damaged(&data.database(), &error.to_string()))?);
+        drop(pool.get().await.map_err(|error| database::startup_error(&data.database(), &error.to_string()))?);
     }
     if config.migrate_on_start || embedded.is_some() {
         postgres::migrate(&pool).await?;
@@ -101,7 +106,7 @@ async fn connect(settings: &Settings, embedded: Option<&Data>) -> Result<Pool> {
     Ok(pool)
 }
 
-/// API, relay and worker, until `stop`.
+/// Runs API, relay and worker until `stop` is cancelled.
 async fn serve(
     settings: &Settings,
     database: Pool,
@@ -109,37 +114,43 @@ async fn serve(
     ops: TcpListener,
     stop: CancellationToken,
 ) -> Result<()> {
-    let (api, worker) = (api::Config::load_from(settings.all())?, worker::Config::load_from(settings.all())?);
-    let (mut parts, metrics) = (Tasks::new(stop.clone()), Registry::default());
+    let api = api::Config::load_from(settings.all())?;
+    let worker = worker::Config::load_from(settings.all())?;
+    let mut tasks = Tasks::new(stop.clone());
+    let metrics = Registry::default();
     let health = Arc::new(WorkerHealth::beside(&metrics));
     let others = vec![health.part(database.clone())];
     let mut in_process = None;
-    let delivery: OutboxDelivery = if settings.has("AMQP_URL") {
-        parts.start("the consumer", worker::consume(worker, database.clone(), health, stop.clone()));
-        api::broker(&api, &metrics, &mut parts, stop.clone())?
+    let delivery: OutboxDelivery = if settings.is_set("AMQP_URL") {
+        tasks.start("the consumer", worker::consume(worker, database.clone(), health, stop.clone()));
+        api::broker(&api, &metrics, &mut tasks, stop.clone())?
     } else {
         let max_in_flight = usize::from(worker.concurrency);
         let in_process = in_process.insert(Arc::new(worker::in_process_delivery(worker, database.clone(), health)));
-        delivery::direct(Arc::clone(in_process), max_in_flight)
+        delivery::in_process_delivery(Arc::clone(in_process), max_in_flight)
     };
     let services = Services { database, delivery, ops, metrics, others };
-    parts.start("the API", api::run_on(services, api, listener, stop));
-    let ended = parts.run().await;
+    tasks.start("the API", api::run_on(services, api, listener, stop));
+    let ended = tasks.run().await;
     if let Some(in_process) = in_process {
         in_process.close().await;
     }
     ended
 }
 
-/// Takes mails and shows them, where no mail server is given.
-async fn show_mails(ports: Option<InboxPorts>, data: Option<&Data>, end: CancellationToken) -> Result<()> {
-    let (Some(InboxPorts { page, smtp }), Some(data)) = (ports, data) else {
-        end.cancelled().await;
+/// Runs the development inbox until `stop` is cancelled. If a mail server is configured (no listeners), it only waits.
+async fn serve_inbox(
+    listeners: Option<InboxListeners>,
+    data: Option<&DataFolder>,
+    stop: CancellationToken,
+) -> Result<()> {
+    let (Some(InboxListeners { http, smtp }), Some(data)) = (listeners, data) else {
+        stop.cancelled().await;
         return Ok(());
     };
     let inbox = Inbox::open(&data.mails())?;
-    let mut parts = Tasks::new(end.clone());
-    parts.start("the inbox", inbox.clone().receive(smtp, end.clone()));
-    parts.start("the inbox's page", inbox.show(page, end));
-    parts.run().await
+    let mut tasks = Tasks::new(stop.clone());
+    tasks.start("the SMTP server of the inbox", inbox.clone().serve_smtp(smtp, stop.clone()));
+    tasks.start("the HTTP server of the inbox", inbox.serve_http(http, stop));
+    tasks.run().await
 }

@@ -1,76 +1,84 @@
-//! The environment, completed with what is embedded.
+//! Settings from the environment, completed with those of the embedded parts.
 
 use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 use secrecy::ExposeSecret;
 
-use crate::{data::Data, ports::Ports};
+use crate::{data_folder::DataFolder, listeners::Listeners};
 
+/// The settings that API and worker are configured from.
 pub(crate) struct Settings {
-    /// What is set in the environment; what is empty is not.
-    given: HashMap<String, String>,
-    completed: HashMap<String, String>,
+    /// Environment variables; an empty one counts as not set.
+    environment: HashMap<String, String>,
+    /// Values for settings that the environment does not have. The environment takes precedence.
+    embedded: HashMap<String, String>,
 }
 
 impl Settings {
+    /// Reads all environment variables that are valid UTF-8.
     pub(crate) fn from_environment() -> Self {
-        let text =
+        let variables =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self::new(text)
+        Self::new(variables)
     }
 
     fn new(variables: impl Iterator<Item = (String, String)>) -> Self {
-        Self { given: variables.filter(|(_, value)| !value.is_empty()).collect(), completed: HashMap::new() }
+        Self { environment: variables.filter(|(_, value)| !value.is_empty()).collect(), embedded: HashMap::new() }
     }
 
+    /// The value from the environment or else of the embedded part.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.given.get(name).or(self.completed.get(name)).map(String::as_str)
+        self.environment.get(name).or(self.embedded.get(name)).map(String::as_str)
     }
 
-    /// Whether it is given; a secret may also be given as a file.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.given.contains_key(name) || self.given.contains_key(&format!("{name}_FILE"))
+    /// Whether the environment has this setting, directly or as `<name>_FILE`, the path of a file with a secret.
+    pub(crate) fn is_set(&self, name: &str) -> bool {
+        self.environment.contains_key(name) || self.environment.contains_key(&format!("{name}_FILE"))
     }
 
-    /// Whether anything must be kept in a folder of ours.
-    pub(crate) fn lack_any(&self) -> bool {
-        ["DATABASE_URL", "SMTP_URL", "CODE_SECRETS"].iter().any(|name| !self.has(name))
+    /// Whether an embedded part stores data, so that a data folder is needed.
+    pub(crate) fn need_data_folder(&self) -> bool {
+        ["DATABASE_URL", "SMTP_URL", "CODE_SECRETS"].iter().any(|name| !self.is_set(name))
     }
 
+    /// Sets the value of an embedded part. The environment takes precedence.
     pub(crate) fn set(&mut self, name: &str, value: String) {
-        self.completed.insert(name.to_owned(), value);
+        self.embedded.insert(name.to_owned(), value);
     }
 
-    pub(crate) fn complete(&mut self, ports: &Ports, data: Option<&Data>) -> Result<()> {
-        if !self.has("PUBLIC_URL") {
-            let scheme = if self.has("TLS_CERT") { "https" } else { "http" };
-            self.set("PUBLIC_URL", format!("{scheme}://localhost:{}", ports.api.local_addr()?.port()));
+    /// Sets `PUBLIC_URL`, `SMTP_URL` and `CODE_SECRETS` where the environment does not.
+    pub(crate) fn complete(&mut self, listeners: &Listeners, data: Option<&DataFolder>) -> Result<()> {
+        if !self.is_set("PUBLIC_URL") {
+            let scheme = if self.is_set("TLS_CERT") { "https" } else { "http" };
+            self.set("PUBLIC_URL", format!("{scheme}://localhost:{}", listeners.api.local_addr()?.port()));
         }
-        if let Some(inbox) = &ports.inbox {
+        if let Some(inbox) = &listeners.inbox {
             self.set("SMTP_URL", format!("smtp://{}", inbox.smtp.local_addr()?));
         }
-        if let Some(data) = data.filter(|_| !self.has("CODE_SECRETS")) {
+        if let Some(data) = data.filter(|_| !self.is_set("CODE_SECRETS")) {
             self.set("CODE_SECRETS", data.secrets()?.expose_secret().to_owned());
         }
         Ok(())
     }
 
+    /// All settings, as API and worker parse them.
     pub(crate) fn all(&self) -> HashMap<String, String> {
-        self.completed.iter().chain(&self.given).map(|(name, value)| (name.clone(), value.clone())).collect()
+        self.embedded.iter().chain(&self.environment).map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
-    /// What is embedded is for trying out: nobody shall find it in production by forgetting a setting.
+    /// Fails in production if the database or the mail server is embedded: those are for development, and a forgotten
+    /// setting must not enable them.
     pub(crate) fn check_production(&self) -> Result<()> {
         if self.get("ENVIRONMENT") != Some("production") {
             return Ok(());
         }
-        for (name, why) in [
+        for (name, reason) in [
             ("DATABASE_URL", "the embedded database does not survive a power cut"),
-            ("SMTP_URL", "the inbox shows all codes to everybody on this machine"),
+            ("SMTP_URL", "the development inbox shows all codes to every user of this machine"),
         ] {
-            if !self.has(name) {
-                bail!("{name} is not set, and ENVIRONMENT is production: {why}");
+            if !self.is_set(name) {
+                bail!("{name} is not set, which ENVIRONMENT=production requires: {reason}");
             }
         }
         Ok(())
@@ -86,18 +94,18 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_counts_when_it_is_not_empty_or_a_file() {
+    fn setting_is_set_if_not_empty_or_a_file() {
         let settings = settings(&[("AMQP_URL", ""), ("SMTP_URL_FILE", "/run/secrets/smtp")]);
-        assert!(!settings.has("AMQP_URL") && settings.has("SMTP_URL") && !settings.has("DATABASE_URL"));
+        assert!(!settings.is_set("AMQP_URL") && settings.is_set("SMTP_URL") && !settings.is_set("DATABASE_URL"));
     }
 
     #[test]
-    fn production_takes_nothing_embedded_but_the_queue() {
-        let refusal = |variables: &[_]| settings(variables).check_production().err().map(|error| error.to_string());
+    fn production_rejects_embedded_database_and_inbox() {
+        let error = |variables: &[_]| settings(variables).check_production().err().map(|error| error.to_string());
         let (production, database) = (("ENVIRONMENT", "production"), ("DATABASE_URL", "postgres://h/x"));
-        assert!(refusal(&[production]).unwrap().starts_with("DATABASE_URL is not set"));
-        assert!(refusal(&[production, database]).unwrap().starts_with("SMTP_URL is not set"));
-        assert_eq!(refusal(&[production, database, ("SMTP_URL", "smtp://h")]), None);
-        assert_eq!(refusal(&[("ENVIRONMENT", "development")]), None);
+        assert!(error(&[production]).unwrap().starts_with("DATABASE_URL is not set"));
+        assert!(error(&[production, database]).unwrap().starts_with("SMTP_URL is not set"));
+        assert_eq!(error(&[production, database, ("SMTP_URL", "smtp://h")]), None);
+        assert_eq!(error(&[("ENVIRONMENT", "development")]), None);
     }
 }

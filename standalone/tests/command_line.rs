@@ -1,6 +1,6 @@
-//! The command line of `vestibule`, without a service.
+//! Tests of the command line of `vestibule`; no service is started.
 //!
-//! Cargo builds the program for this test; the end-to-end tests (`tests/`) then start it.
+//! Cargo builds the binary for this test; the end-to-end tests (`tests/`) start the same binary.
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
 

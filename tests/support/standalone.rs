@@ -75,7 +75,7 @@ impl StandaloneProcess {
     pub fn start(command: &mut Command) -> Self {
         let mut process = Process::start(command);
         let mut banner = vec![];
-        while !banner.last().is_some_and(|line: &String| line.contains("Ctrl-C stops it")) {
+        while !banner.last().is_some_and(|line: &String| line.contains("Ctrl-C to stop")) {
             banner.push(process.wait_for(""));
         }
         let banner_value = |name: &str| {

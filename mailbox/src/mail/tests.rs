@@ -1,11 +1,11 @@
 use super::*;
 
 fn parsed(source: &str) -> Value {
-    serde_json::to_value(Mail::parse(Uuid::nil(), Seen(false), "/x.eml".into(), source.as_bytes())).unwrap()
+    serde_json::to_value(Mail::parse(Uuid::nil(), ReadStatus::Unread, "/x.eml".into(), source.as_bytes())).unwrap()
 }
 
 #[test]
-fn a_mail_has_the_members_that_maildev_gives_it() {
+fn json_has_the_members_of_maildev() {
     let mail = parsed(
         "Return-Path: <bounce@example.com>\r\nX-Envelope-To: <ada@example.com>\r\n\
          Received: from [127.0.0.1] ([127.0.0.1]) by localhost with ESMTP id x; today\r\n\
@@ -31,13 +31,13 @@ fn a_mail_has_the_members_that_maildev_gives_it() {
 }
 
 #[test]
-fn a_mail_of_html_alone_has_no_text() {
+fn html_only_mail_has_no_text() {
     let mail = parsed("Content-Type: text/html\r\n\r\n<p>hello</p>\r\n");
     assert_eq!((&mail["html"], mail.get("text")), (&json!("<p>hello</p>\n"), None));
 }
 
 #[test]
-fn whatever_a_file_holds_there_is_a_mail_to_show() {
+fn malformed_files_parse_to_a_mail() {
     for source in [
         "",
         "\r\n",
@@ -51,20 +51,20 @@ fn whatever_a_file_holds_there_is_a_mail_to_show() {
 }
 
 #[test]
-fn sizes_are_said_as_maildev_says_them() {
-    for (bytes, words) in
+fn human_sizes_have_the_format_of_maildev() {
+    for (bytes, text) in
         [(0, "0 Bytes"), (1023, "1023 Bytes"), (1536, "1.5 KB"), (1_048_576, "1 MB"), (3333, "3.25 KB")]
     {
-        assert_eq!(in_words(bytes), words);
+        assert_eq!(human_size(bytes), text);
     }
 }
 
 #[test]
-fn a_mail_that_the_parser_cannot_take_apart_still_has_its_headers() {
-    let cut_off = "Content-Type: multipart/mixed; boundary=b\r\n\r\n\
+fn unparseable_body_still_yields_the_headers() {
+    let truncated = "Content-Type: multipart/mixed; boundary=b\r\n\r\n\
          --b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nh=\r\n--b--\r\n";
     let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(30_000);
-    for body in [cut_off, &nested] {
+    for body in [truncated, &nested] {
         assert_eq!(parsed(&format!("Subject: broken\r\n{body}"))["subject"], "broken");
     }
 }

@@ -1,4 +1,4 @@
-//! Accepts connections: without Nagle's delay, and without spinning when accepting fails.
+//! TCP acceptor that disables Nagle's algorithm and pauses after a failed accept.
 
 use std::{io, time::Duration};
 
@@ -9,15 +9,17 @@ use poem::{
 };
 use tokio::net::{TcpListener, TcpStream};
 
-pub(super) struct Careful(TcpAcceptor);
+/// Wraps poem's acceptor, which would retry a failed accept in a busy loop.
+pub(super) struct PausingAcceptor(TcpAcceptor);
 
-impl Careful {
+impl PausingAcceptor {
+    /// Wraps a bound listener.
     pub(super) fn new(listener: TcpListener) -> io::Result<Self> {
         Ok(Self(TcpAcceptor::from_tokio(listener)?))
     }
 }
 
-impl Acceptor for Careful {
+impl Acceptor for PausingAcceptor {
     type Io = TcpStream;
 
     fn local_addr(&self) -> Vec<LocalAddr> {
@@ -28,7 +30,7 @@ impl Acceptor for Careful {
         let accepted = self.0.accept().await;
         match &accepted {
             Ok((stream, ..)) => stream.set_nodelay(true)?,
-            // No file descriptors left, most likely: the server would ask again at once.
+            // The usual cause is a lack of file descriptors, and the server would retry immediately.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
         accepted

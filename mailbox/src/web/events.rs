@@ -1,4 +1,4 @@
-//! Tells open pages that the mails have changed.
+//! Server-sent events that notify open pages of changes to the mails.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,40 +14,46 @@ use poem::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{super::Inbox, edge};
+use super::{super::Inbox, middleware::error_response};
 
-const MAX_PAGES: usize = 64;
+const MAX_EVENT_STREAMS: usize = 64;
 
-/// How often a page that is gone without a word is found out.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A page that disappeared without closing its connection is detected within about this time.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The pages that may listen, and for how long at most.
+/// Limits the number of open event streams and ends them when the server stops.
 #[derive(Clone)]
-pub(super) struct Pages {
-    places: Arc<Semaphore>,
+pub(super) struct EventStreams {
+    permits: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
-impl Pages {
-    pub(super) fn new(stop: CancellationToken) -> Pages {
-        Pages { places: Arc::new(Semaphore::new(MAX_PAGES)), stop }
+impl EventStreams {
+    /// Streams end when `stop` is cancelled.
+    pub(super) fn new(stop: CancellationToken) -> EventStreams {
+        EventStreams { permits: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)), stop }
     }
 }
 
-/// An event says only that there is something to fetch. The first one comes at once: who was away has missed some.
+/// `GET /events`: sends `changed` whenever the page should fetch the list again.
+///
+/// The first event is sent immediately, because a page that reconnects may have missed changes.
 #[handler]
-pub(super) fn listen(inbox: Data<&Inbox>, pages: Data<&Pages>) -> Response {
-    let Ok(place) = Arc::clone(&pages.places).try_acquire_owned() else {
-        return edge::refuse(StatusCode::SERVICE_UNAVAILABLE, "Too many pages are open; close some.");
+pub(super) fn subscribe(inbox: Data<&Inbox>, streams: Data<&EventStreams>) -> Response {
+    let Ok(permit) = Arc::clone(&streams.permits).try_acquire_owned() else {
+        return error_response(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many inbox pages are open (64). Close some, then try again.",
+        );
     };
-    let mut changes = inbox.changes();
+    let mut changes = inbox.subscribe();
     changes.mark_changed();
-    let events = stream::unfold((changes, pages.stop.clone(), place), |(mut changes, stop, place)| async move {
+    let events = stream::unfold((changes, streams.stop.clone(), permit), |(mut changes, stop, permit)| async move {
         tokio::select! {
             changed = changes.changed() => changed.ok()?,
             () = stop.cancelled() => return None,
         }
-        Some((Event::message("changed"), (changes, stop, place)))
+        Some((Event::message("changed"), (changes, stop, permit)))
     });
-    SSE::new(events).keep_alive(HEARTBEAT).into_response()
+    SSE::new(events).keep_alive(HEARTBEAT_INTERVAL).into_response()
 }

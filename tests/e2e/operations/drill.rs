@@ -142,12 +142,12 @@ async fn drill_rejects_targets_it_may_not_attack() {
     let confirmed_once = ["http://example.com", "--i-own-this"];
     for (arguments, why) in [
         (&[][..], "needs the URL"),
-        (&["http://example.com"], "told twice"),
-        (&confirmed_once, "told twice"),
-        (&["http://127.0.0.1.nip.io:8000"], "told twice"),
+        (&["http://example.com"], "confirmed with both"),
+        (&confirmed_once, "confirmed with both"),
+        (&["http://127.0.0.1.nip.io:8000"], "confirmed with both"),
         (&["https://localhost"], "plain http"),
         (&["http://127.0.0.1:1"], "cannot be reached"),
-        (&[&redirecting], "is no Vestibule"),
+        (&[&redirecting], "is not a Vestibule instance"),
     ] {
         let (code, report, stderr) = drill(arguments).await;
         let last = stderr.lines().last().unwrap_or_default();

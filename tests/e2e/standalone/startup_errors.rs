@@ -9,7 +9,7 @@ async fn second_process_on_same_data_is_rejected() {
     let home = StandaloneFolder::new();
     let first = home.start(&[]);
     let stderr = home.start_error(&[], &[]);
-    assert!(stderr.contains("another vestibule works with") && stderr.contains("--data"), "{stderr}");
+    assert!(stderr.contains("another vestibule process uses") && stderr.contains("--data"), "{stderr}");
     first.sign_up_and_activate("ada@example.com").await;
     let other_folder = home.path("elsewhere");
     let mut command = home.command(&[]);

@@ -1,4 +1,4 @@
-"""The register path of the same contract as one writes it in Python today: FastAPI, argon2-cffi, asyncpg, Celery."""
+"""Registration with the same HTTP contract in Python: FastAPI, argon2-cffi, asyncpg, Celery."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ async def health(request: Request) -> dict[str, str]:
 
 @app.post("/v1/users", status_code=202)
 async def register(user: NewUser, request: Request, response: Response) -> dict[str, str | int]:
-    # In a thread: argon2 lets the interpreter go while it works, and the loop serves others meanwhile.
+    # In a thread: argon2 releases the interpreter lock, so that the event loop serves other requests.
     password_hash = await asyncio.to_thread(hasher.hash, user.password)
     registration, code = uuid.uuid4(), uuid.uuid4()
     digits = f"{secrets.randbelow(10_000):04}"
@@ -54,7 +54,7 @@ async def register(user: NewUser, request: Request, response: Response) -> dict[
             "INSERT INTO codes (id, registration_id, digits, expires_at) VALUES ($1, $2, $3, $4)",
             code, registration, digits, now + timedelta(minutes=1),
         )
-    # After the commit, and lost if the process dies here: there is no outbox.
+    # After the commit, without an outbox: the mail is lost if the process dies here.
     await asyncio.to_thread(send_code.delay, user.email, digits)
     response.headers["Location"] = f"/v1/registrations/{registration}"
     return {

@@ -1,4 +1,4 @@
-"""The worker: mails a code."""
+"""Celery worker that mails a code."""
 
 import os
 import smtplib
@@ -20,7 +20,7 @@ def send_code(email: str, digits: str) -> None:
     mail["From"] = "Vestibule <no-reply@example.com>"
     mail["To"] = email
     mail["Subject"] = "Your code"
-    mail.set_content(f"Your code is\n\n{digits}\n\nIt is good for a minute. If it was not you, do nothing.\n")
-    mail.add_alternative(f"<p>Your code is</p><p><b>{digits}</b></p><p>It is good for a minute.</p>", subtype="html")
+    mail.set_content(f"Your code is\n\n{digits}\n\nIt is valid for one minute. If you did not register, ignore this mail.\n")
+    mail.add_alternative(f"<p>Your code is</p><p><b>{digits}</b></p><p>It is valid for one minute.</p>", subtype="html")
     with smtplib.SMTP(os.environ["PEER_SMTP_HOST"], int(os.environ["PEER_SMTP_PORT"])) as server:
         server.send_message(mail)

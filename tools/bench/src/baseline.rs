@@ -1,4 +1,4 @@
-//! Baselines: what the machine can do without the service.
+//! Baselines to compare the service with: raw hashing, pgbench, a minimal poem server.
 
 pub(crate) mod bare_poem;
 pub(crate) mod pgbench;

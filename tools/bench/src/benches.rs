@@ -1,4 +1,4 @@
-//! The benches by their ids.
+//! The benches and their ids.
 
 pub(crate) mod activations;
 pub(crate) mod delivery;
@@ -7,27 +7,27 @@ pub(crate) mod mails;
 pub(crate) mod memory;
 pub(crate) mod overload;
 pub(crate) mod peer;
-pub(crate) mod refusals;
 pub(crate) mod registrations;
+pub(crate) mod rejections;
 pub(crate) mod relay;
 pub(crate) mod transactions;
 
 use anyhow::Result;
 
 use crate::{
-    environment::services::Ground,
+    environment::context::BenchContext,
     report::{plot::Point, table::Row},
 };
 
-/// What a bench found.
+/// The results of a bench.
 #[derive(Default)]
-pub(crate) struct Findings {
+pub(crate) struct BenchResults {
     pub(crate) rows: Vec<Row>,
-    /// Of the load that was offered.
+    /// Goodput and latency by offered load.
     pub(crate) points: Vec<Point>,
 }
 
-/// Each with the words that choose it.
+/// The benches, each with the names of its rows. Any of them chooses the bench; the first is its id.
 pub(crate) const ALL: [&[&str]; 11] = [
     &["B1", "B1-all"],
     &["B2", "B2-all"],
@@ -42,19 +42,20 @@ pub(crate) const ALL: [&[&str]; 11] = [
     &["peer"],
 ];
 
-pub(crate) async fn run(id: &str, ground: &Ground) -> Result<Findings> {
+/// Runs the bench with this id.
+pub(crate) async fn run(id: &str, context: &BenchContext) -> Result<BenchResults> {
     let rows = match id {
-        "B1" => registrations::run(ground).await?,
-        "B2" => activations::run(ground).await?,
-        "B3" => engine::run(ground).await?,
-        "B4" => relay::run(ground).await?,
-        "B5" => mails::run(ground).await?,
-        "B6" => transactions::run(ground).await?,
-        "B8" => delivery::run(ground).await?,
-        "B9" => return overload::run(ground).await,
-        "B14" => refusals::run(ground).await?,
-        "B16" => memory::run(ground).await?,
-        _ => peer::run(ground).await?,
+        "B1" => registrations::run(context).await?,
+        "B2" => activations::run(context).await?,
+        "B3" => engine::run(context).await?,
+        "B4" => relay::run(context).await?,
+        "B5" => mails::run(context).await?,
+        "B6" => transactions::run(context).await?,
+        "B8" => delivery::run(context).await?,
+        "B9" => return overload::run(context).await,
+        "B14" => rejections::run(context).await?,
+        "B16" => memory::run(context).await?,
+        _ => peer::run(context).await?,
     };
-    Ok(Findings { rows, points: Vec::new() })
+    Ok(BenchResults { rows, points: Vec::new() })
 }

@@ -1,8 +1,9 @@
-//! The clock, which a bench reads all the time and the service never.
+//! The clock. The service gets the time as an argument; the benches read it directly.
 
 use std::time::Instant;
 
-#[expect(clippy::disallowed_methods, reason = "how long things take is what a bench asks")]
+/// The current time.
+#[expect(clippy::disallowed_methods, reason = "a bench measures durations")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }

@@ -1,6 +1,7 @@
-//! What a bench runs on: servers, processes, databases and a mail server.
+//! Environment of the benches: servers, processes, databases and a fake mail server.
 
 pub(crate) mod broker;
+pub(crate) mod context;
 pub(crate) mod database;
 pub(crate) mod deployment;
 pub(crate) mod fake_smtp;
@@ -8,5 +9,4 @@ pub(crate) mod isolated_runtime;
 pub(crate) mod pipeline;
 pub(crate) mod prefill;
 pub(crate) mod process;
-pub(crate) mod services;
 pub(crate) mod usage;

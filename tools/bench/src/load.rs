@@ -1,4 +1,4 @@
-//! Load: clients that ask in closed and open loops, and what they need.
+//! Load generation: an HTTP client, closed and open loops, and the users that send the requests.
 
 pub(crate) mod client;
 pub(crate) mod closed_loop;

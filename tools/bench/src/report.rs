@@ -1,4 +1,4 @@
-//! Results: statistics, tables, the document and its plot.
+//! Reports: statistics, tables, docs/PERFORMANCE.md and its plot.
 
 pub(crate) mod document;
 pub(crate) mod plot;

@@ -1,57 +1,67 @@
-//! What is said after `vestibule drill`.
+//! Command line of `vestibule drill`.
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use super::{plays::Play, target::Target};
+use super::{scenarios::Scenario, target::Target};
 
+/// Target and options of a drill; [`HELP`] describes the options.
 #[derive(Clone, Debug)]
 pub struct Arguments {
     pub target: Target,
-    pub plays: Vec<Play>,
+    pub scenarios: Vec<Scenario>,
     pub minutes: u64,
+    /// Number of email addresses whose codes are guessed.
     pub rounds: usize,
+    /// Size of bursts and samples.
     pub calls: usize,
+    /// An email address whose codes are guessed first.
     pub victim: Option<String>,
+    /// An email address with an activated account.
     pub active: Option<String>,
     pub spoof: bool,
     pub json: bool,
 }
 
+/// The help text of `vestibule drill`.
 pub const HELP: &str = "\
-Plays the attacker who never reads the mail against a running Vestibule, and holds what it is granted
-against what its GET /v1/policy promises.
+Attacks a running Vestibule instance like a client that cannot read the mails, and compares what it was
+granted with what the policy of the instance (GET /v1/policy) promises.
 
 Usage: vestibule drill URL [options]        for example  vestibule drill http://localhost:8000
 
-  --only PLAY         one play instead of all, and may be said again: guess, odd-codes, body, time, burst,
-                      resend, forge (the last one needs --spoof)
-  --minutes N         begin nothing new after so many minutes; 10
-  --rounds N          addresses that are guessed at; 2
-  --calls N           size of bursts and samples, 20 to 1000; 200
-  --victim ADDRESS    guess at this address first instead of one that nobody has
-  --active ADDRESS    compare with this one, which has an account, too; it gets mails
-  --spoof             write a different X-Forwarded-For each time: nobody but a trusted proxy should be believed
+  --only SCENARIO     run this scenario only; repeat the option to run several. One of: guess, odd-codes,
+                      body, time, burst, resend, forge (needs --spoof). Default: all but forge
+  --minutes N         start no new step after N minutes, 1 to 60 (default 10)
+  --rounds N          number of email addresses whose codes are guessed, 1 to 20 (default 2)
+  --calls N           size of bursts and samples, 20 to 1000 (default 200)
+  --victim ADDRESS    guess codes of this email address first, instead of a generated one
+  --active ADDRESS    also compare responses with this email address, which has an account; it receives mails
+  --spoof             send a different X-Forwarded-For header with each request; an instance must believe
+                      this header only from a trusted proxy. Adds the scenario forge
   --json              print JSON instead of a table
-  --i-own-this        say both of these to attack anything but this machine
+  --i-own-this        both are required to attack an instance that is not on this machine
   --really-attack-it
 
-What it does is real: throw-away addresses (drill-…@example.com) get registrations and mails, wrong codes
-count toward the day's share of the whole instance (200 at 4 digits, then everybody's codes are longer),
-and a lucky guess makes an account.
+The attack has real effects on the instance: generated email addresses (drill-…@example.com) receive
+registrations and mails; wrong codes count toward the daily limit of the whole instance (200 at 4 digits,
+after which every user gets longer codes); and a correct guess creates an account.
 
-Exit code: 0 if every promise was kept, 1 if one was broken, 2 if nothing could be tried.
+Exit code: 0 if the policy was kept, 1 if it was violated, 2 if nothing could be tried.
 ";
 
 impl Arguments {
-    /// An error is what to say before ending; `Ok(None)`: help is wanted.
+    /// Parses the arguments after `drill`; `Ok(None)` means that the help is requested.
     pub fn parse(parser: &mut Parser) -> Result<Option<Self>, lexopt::Error> {
-        let (mut url, mut plays, mut told) = (None, vec![], (false, false));
+        let mut url = None;
+        let mut scenarios = vec![];
         let (mut minutes, mut rounds, mut calls) = (10, 2, 200);
-        let (mut victim, mut active, mut spoof, mut json) = (None, None, false, false);
+        let (mut victim, mut active) = (None, None);
+        let (mut spoof, mut json) = (false, false);
+        let (mut owns_target, mut really_attack) = (false, false);
         while let Some(argument) = parser.next()? {
             match argument {
                 Arg::Value(value) if url.is_none() => url = Some(value.string()?),
-                Arg::Long("only") => plays.push(parser.value()?.parse_with(Play::parse)?),
+                Arg::Long("only") => scenarios.push(parser.value()?.parse_with(Scenario::parse)?),
                 Arg::Long("minutes") => minutes = parser.value()?.parse()?,
                 Arg::Long("rounds") => rounds = parser.value()?.parse()?,
                 Arg::Long("calls") => calls = parser.value()?.parse()?,
@@ -59,22 +69,24 @@ impl Arguments {
                 Arg::Long("active") => active = Some(parser.value()?.string()?),
                 Arg::Long("spoof") => spoof = true,
                 Arg::Long("json") => json = true,
-                Arg::Long("i-own-this") => told.0 = true,
-                Arg::Long("really-attack-it") => told.1 = true,
+                Arg::Long("i-own-this") => owns_target = true,
+                Arg::Long("really-attack-it") => really_attack = true,
                 Arg::Short('h') | Arg::Long("help") => return Ok(None),
                 other => return Err(other.unexpected()),
             }
         }
         let url = url.ok_or("drill needs the URL of the instance, for example http://localhost:8000")?;
-        let target = Target::parse(&url, told == (true, true))?;
+        let target = Target::parse(&url, owns_target && really_attack)?;
         if !(20..=1_000).contains(&calls) || !(1..=60).contains(&minutes) || !(1..=20).contains(&rounds) {
-            return Err("--calls are 20 to 1000, --minutes 1 to 60, --rounds 1 to 20".into());
+            return Err(
+                "a number is out of range: --calls must be 20 to 1000, --minutes 1 to 60, --rounds 1 to 20".into()
+            );
         }
-        let plays = if plays.is_empty() { Play::all(spoof) } else { plays };
-        if plays.contains(&Play::Forge) && !spoof {
-            return Err("the play forge needs --spoof".into());
+        let scenarios = if scenarios.is_empty() { Scenario::all(spoof) } else { scenarios };
+        if scenarios.contains(&Scenario::Forge) && !spoof {
+            return Err("the scenario forge needs --spoof".into());
         }
-        Ok(Some(Self { target, plays, minutes, rounds, calls, victim, active, spoof, json }))
+        Ok(Some(Self { target, scenarios, minutes, rounds, calls, victim, active, spoof, json }))
     }
 }
 
@@ -86,38 +98,38 @@ mod tests {
         Arguments::parse(&mut Parser::from_args(arguments)).map_err(|error| error.to_string())
     }
 
-    const HERE: &str = "http://localhost:8000";
+    const LOCAL_URL: &str = "http://localhost:8000";
 
     #[test]
-    fn a_url_is_enough_and_forging_is_only_played_when_it_is_wanted() {
-        let said = parse(&[HERE]).unwrap().unwrap();
-        assert_eq!((said.minutes, said.rounds, said.calls, said.plays.len()), (10, 2, 200, 6));
-        assert_eq!(parse(&[HERE, "--spoof"]).unwrap().unwrap().plays.len(), 7);
-        assert_eq!(parse(&["--only", "burst", HERE, "--only=time"]).unwrap().unwrap().plays.len(), 2);
+    fn url_is_enough_and_forge_runs_only_with_spoof() {
+        let arguments = parse(&[LOCAL_URL]).unwrap().unwrap();
+        assert_eq!((arguments.minutes, arguments.rounds, arguments.calls, arguments.scenarios.len()), (10, 2, 200, 6));
+        assert_eq!(parse(&[LOCAL_URL, "--spoof"]).unwrap().unwrap().scenarios.len(), 7);
+        assert_eq!(parse(&["--only", "burst", LOCAL_URL, "--only=time"]).unwrap().unwrap().scenarios.len(), 2);
         assert!(parse(&["--help"]).unwrap().is_none());
     }
 
     #[test]
-    fn one_flag_is_not_told_twice() {
-        let there = "http://example.com";
+    fn remote_target_needs_both_confirmations() {
+        let remote = "http://example.com";
         for flags in [&[][..], &["--i-own-this"], &["--really-attack-it"], &["--i-own-this", "--i-own-this"]] {
-            let arguments: Vec<_> = std::iter::once(&there).chain(flags).copied().collect();
-            assert!(parse(&arguments).unwrap_err().contains("told twice"), "{flags:?}");
+            let arguments: Vec<_> = std::iter::once(&remote).chain(flags).copied().collect();
+            assert!(parse(&arguments).unwrap_err().contains("confirmed with both"), "{flags:?}");
         }
-        assert!(parse(&[there, "--i-own-this", "--really-attack-it"]).is_ok());
+        assert!(parse(&[remote, "--i-own-this", "--really-attack-it"]).is_ok());
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
+    fn invalid_arguments_are_rejected() {
         for arguments in [
             &[][..],
-            &[HERE, HERE],
-            &[HERE, "--only", "x"],
-            &[HERE, "--only", "forge"],
-            &[HERE, "--calls", "0"],
-            &[HERE, "--minutes", "61"],
-            &[HERE, "--rounds", "-1"],
-            &[HERE, "--fast"],
+            &[LOCAL_URL, LOCAL_URL],
+            &[LOCAL_URL, "--only", "x"],
+            &[LOCAL_URL, "--only", "forge"],
+            &[LOCAL_URL, "--calls", "0"],
+            &[LOCAL_URL, "--minutes", "61"],
+            &[LOCAL_URL, "--rounds", "-1"],
+            &[LOCAL_URL, "--fast"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");
         }

@@ -1,54 +1,60 @@
-//! `vestibule drill`: plays the attacker who never reads the mail, and holds what is granted against what is promised.
+//! `vestibule drill`: attacks a running instance like a client that cannot read the mails, and compares what it was
+//! granted with what the instance's policy (`GET /v1/policy`) allows.
 
-mod answer;
 pub mod arguments;
-mod attacker;
-mod chance;
-mod ledger;
-mod plays;
-mod promise;
-mod ranks;
+mod client;
+mod grant_counts;
+mod policy;
+pub mod rank_test;
 mod report;
-mod shape;
+mod response;
+mod response_diff;
+mod rng;
+mod scenarios;
 mod sources;
 mod target;
 
 use anyhow::{Context, Result, bail};
 
 use arguments::Arguments;
-use attacker::Attacker;
-use plays::Ground;
-pub use plays::Play;
-use promise::Promise;
+use client::AttackClient;
+use policy::Policy;
 use report::{Report, Row};
+use scenarios::Environment;
+pub use scenarios::Scenario;
 pub use target::Target;
 
-/// Returns whether every promise was kept.
+/// Runs the scenarios, prints the report, and returns whether the instance kept its policy.
+///
+/// Fails if the instance cannot be reached or if no scenario could be tried.
 pub async fn run(arguments: Arguments) -> Result<bool> {
-    let attacker = Attacker::new(&arguments).await?;
-    let promise = Promise::parse(&attacker.policy().await?)?;
-    report::say(&format!("{} from {}", arguments.target, attacker.sources()));
+    let client = AttackClient::new(&arguments).await?;
+    let policy = Policy::parse(&client.policy().await?)?;
+    report::progress(&format!("{} from {}", arguments.target, client.describe_sources()));
     let json = arguments.json;
-    let ground = Ground { attacker, promise, arguments };
+    let environment = Environment { client, policy, arguments };
     let mut rows = vec![];
-    for &play in &ground.arguments.plays {
-        rows.extend(one(play, &ground).await?);
+    for &scenario in &environment.arguments.scenarios {
+        rows.extend(run_scenario(scenario, &environment).await?);
     }
-    rows.extend(ground.attacker.ledger_rows(&ground.promise));
-    if rows.iter().all(Row::says_nothing) {
-        bail!("nothing could be tried: {}", rows.first().map_or("no play was chosen", |row| &row.note));
+    rows.extend(environment.client.total_rows(&environment.policy));
+    if rows.iter().all(Row::is_not_tried) {
+        bail!("nothing could be tried: {}", rows.first().map_or("no scenario was chosen", |row| &row.note));
     }
-    let report =
-        Report { target: ground.arguments.target.to_string(), rows, yearly_bound: ground.promise.yearly_bound() };
+    let report = Report {
+        target: environment.arguments.target.to_string(),
+        rows,
+        yearly_bound: environment.policy.yearly_bound(),
+    };
     report::print(&if json { report.json() } else { report.table() });
-    Ok(report.is_kept())
+    Ok(report.is_policy_kept())
 }
 
-async fn one(play: Play, ground: &Ground) -> Result<Vec<Row>> {
-    if ground.attacker.is_over() {
-        return Ok(vec![Row::not_tried(play.name(), "the time was over")]);
+async fn run_scenario(scenario: Scenario, environment: &Environment) -> Result<Vec<Row>> {
+    if environment.client.is_out_of_time() {
+        return Ok(vec![Row::not_tried(scenario.name(), "the time limit (--minutes) was reached")]);
     }
-    report::say(&format!("{}: {}", play.name(), play.purpose()));
-    let rows = play.run(ground).await;
-    rows.with_context(|| format!("the target stopped answering during {}", play.name()))
+    report::progress(&format!("{}: {}", scenario.name(), scenario.description()));
+    let rows = scenario.run(environment).await;
+    rows.with_context(|| format!("the target stopped responding during {}", scenario.name()))
 }

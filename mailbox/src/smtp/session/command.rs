@@ -1,33 +1,45 @@
-//! The commands of SMTP, as they are written on one line.
+//! Parser of SMTP commands.
 
-const BAD_SYNTAX: &str = "501 5.5.4 This command is not written so.";
-const BAD_ADDRESS: &str = "501 5.1.3 That is not an address like <ada@example.com>.";
-const UNKNOWN: &str = "500 5.5.1 There is no such command.";
-const KNOWN_ELSEWHERE: &str = "502 5.5.1 This server does without that command.";
-const UNKNOWN_PARAMETER: &str = "555 5.5.4 This server does not know that parameter.";
+const BAD_SYNTAX: &str = "501 5.5.4 Syntax error in the arguments of the command.";
+const BAD_ADDRESS: &str = "501 5.1.3 Invalid address; expected one like <ada@example.com>.";
+const UNKNOWN: &str = "500 5.5.1 Unknown command.";
+const NOT_IMPLEMENTED: &str = "502 5.5.1 This server does not implement the command.";
+const UNKNOWN_PARAMETER: &str = "555 5.5.4 This server does not support the parameter.";
 
-/// RFC 5321 has 256 bytes for an address and its brackets.
+/// RFC 5321 allows 256 bytes for an address with its angle brackets.
 const MAX_ADDRESS_BYTES: usize = 254;
 
+/// A parsed command. Its strings contain printable ASCII only.
 #[derive(Debug, PartialEq)]
 pub(super) enum Command {
-    Hello { host: String, extended: bool },
-    Mail { from: String, size: Option<usize> },
-    Rcpt { to: String },
+    Hello {
+        host: String,
+        extended: bool,
+    },
+    Mail {
+        from: String,
+        size: Option<usize>,
+    },
+    Rcpt {
+        to: String,
+    },
     Data,
     Rset,
     Noop,
     Vrfy,
     Quit,
+    /// The first line of an HTTP request.
     Http,
 }
 
 impl Command {
-    /// Nothing that gets through here has a control character: it is going to stand in a header.
+    /// Parses one line; an error is the reply to send.
+    ///
+    /// Control characters are rejected because the arguments are written into the headers of the stored file.
     pub(super) fn parse(line: &[u8]) -> Result<Command, &'static str> {
         let printable = |byte: &u8| matches!(byte, b' '..=b'~');
         let line = str::from_utf8(line).ok().filter(|line| line.bytes().all(|byte| printable(&byte)));
-        let line = line.ok_or("500 5.5.2 A command is one line of printable ASCII.")?.trim_end();
+        let line = line.ok_or("500 5.5.2 A command must be one line of printable ASCII.")?.trim_end();
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match (&*verb.to_ascii_uppercase(), rest) {
             _ if line.contains(" HTTP/") => Ok(Command::Http),
@@ -39,30 +51,30 @@ impl Command {
             ("RSET", "") => Ok(Command::Rset),
             ("QUIT", "") => Ok(Command::Quit),
             ("NOOP", _) => Ok(Command::Noop),
-            ("VRFY", who) if !who.is_empty() => Ok(Command::Vrfy),
+            ("VRFY", user) if !user.is_empty() => Ok(Command::Vrfy),
             ("DATA" | "RSET" | "QUIT" | "VRFY", _) => Err(BAD_SYNTAX),
-            ("EXPN" | "HELP" | "TURN" | "ETRN" | "AUTH" | "STARTTLS" | "BDAT", _) => Err(KNOWN_ELSEWHERE),
+            ("EXPN" | "HELP" | "TURN" | "ETRN" | "AUTH" | "STARTTLS" | "BDAT", _) => Err(NOT_IMPLEMENTED),
             _ => Err(UNKNOWN),
         }
     }
 }
 
 fn host_name(host: &str) -> Result<String, &'static str> {
-    let good = !host.is_empty() && host.len() <= 255 && !host.contains(' ');
-    if good { Ok(host.to_owned()) } else { Err("501 5.5.4 Say who you are: EHLO and one name.") }
+    let is_valid = !host.is_empty() && host.len() <= 255 && !host.contains(' ');
+    if is_valid { Ok(host.to_owned()) } else { Err("501 5.5.4 EHLO and HELO need exactly one host name.") }
 }
 
 fn mail(rest: &str) -> Result<Command, &'static str> {
-    let (from, parameters) = path(rest, "FROM:")?;
+    let (from, parameters) = split_path(rest, "FROM:")?;
     let mut size = None;
     for parameter in parameters.split_ascii_whitespace() {
         match parameter.split_once('=').map(|(name, value)| (name.to_ascii_uppercase(), value)) {
             Some((name, value)) if name == "SIZE" => size = Some(value.parse().map_err(|_| BAD_SYNTAX)?),
-            Some((name, value)) if name == "BODY" && is_a_body(value) => {}
+            Some((name, value)) if name == "BODY" && is_body_type(value) => {}
             _ => return Err(UNKNOWN_PARAMETER),
         }
     }
-    // Nobody is the sender of what must not be answered.
+    // The null sender `<>` marks mails that must not be replied to, such as bounces.
     if from.is_empty() || is_address(from) {
         Ok(Command::Mail { from: from.to_owned(), size })
     } else {
@@ -71,7 +83,7 @@ fn mail(rest: &str) -> Result<Command, &'static str> {
 }
 
 fn rcpt(rest: &str) -> Result<Command, &'static str> {
-    let (to, parameters) = path(rest, "TO:")?;
+    let (to, parameters) = split_path(rest, "TO:")?;
     if !parameters.trim().is_empty() {
         return Err(UNKNOWN_PARAMETER);
     }
@@ -82,12 +94,12 @@ fn rcpt(rest: &str) -> Result<Command, &'static str> {
     }
 }
 
-fn is_a_body(value: &str) -> bool {
+fn is_body_type(value: &str) -> bool {
     ["7BIT", "8BITMIME"].iter().any(|known| known.eq_ignore_ascii_case(value))
 }
 
-/// `FROM:<ada@example.com> SIZE=1`: what is between the brackets, and what is after them.
-fn path<'a>(rest: &'a str, keyword: &str) -> Result<(&'a str, &'a str), &'static str> {
+/// Splits `FROM:<ada@example.com> SIZE=1` into the text between the brackets and the text after them.
+fn split_path<'a>(rest: &'a str, keyword: &str) -> Result<(&'a str, &'a str), &'static str> {
     let (start, path) = rest.split_at_checked(keyword.len()).ok_or(BAD_SYNTAX)?;
     let path = path.trim_start().strip_prefix('<').filter(|_| start.eq_ignore_ascii_case(keyword)).ok_or(BAD_SYNTAX)?;
     let (mut quoted, mut escaped) = (false, false);
@@ -102,7 +114,7 @@ fn path<'a>(rest: &'a str, keyword: &str) -> Result<(&'a str, &'a str), &'static
     if rest.is_empty() || rest.starts_with(' ') { Ok((address, rest)) } else { Err(BAD_SYNTAX) }
 }
 
-/// What a mail server could deliver to; whether it should is not our question.
+/// Whether the text has the syntax of an address; whether the address exists does not matter here.
 fn is_address(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let is_quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
@@ -118,11 +130,11 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Command, u16> {
-        Command::parse(line.as_bytes()).map_err(|refusal| refusal[..3].parse().unwrap())
+        Command::parse(line.as_bytes()).map_err(|reply| reply[..3].parse().unwrap())
     }
 
     #[test]
-    fn commands_are_read_in_any_case() {
+    fn commands_are_case_insensitive() {
         let mail = |from: &str, size| Ok(Command::Mail { from: from.into(), size });
         assert_eq!(parse("mail from:<a@x.io>"), mail("a@x.io", None));
         assert_eq!(parse("MAIL FROM: <> body=8bitmime SIZE=12"), mail("", Some(12)));
@@ -135,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_written_right_is_refused() {
+    fn malformed_commands_are_rejected() {
         for (line, code) in [
             ("", 500),
             ("HULLO", 500),

@@ -7,8 +7,8 @@ impl Client {
         Client(Session::new([127, 0, 0, 1].into()))
     }
 
-    /// Has said everything up to the text of a mail.
-    fn in_a_mail() -> Client {
+    /// A client that has sent everything up to and including DATA.
+    fn after_data() -> Client {
         let mut client = Client::new();
         for (line, code) in [("EHLO me", 250), ("MAIL FROM:<a@x.io>", 250), ("RCPT TO:<b@x.io>", 250), ("DATA", 354)] {
             assert_eq!(client.code(line), code);
@@ -17,10 +17,10 @@ impl Client {
     }
 
     fn reply(&mut self, line: &str) -> String {
-        match self.0.hear(Line::Whole(line.as_bytes())) {
-            Answer::Say(reply) => reply.into_owned(),
-            Answer::Leave(reply) => reply.into(),
-            Answer::Nothing | Answer::Keep(_) => panic!("no reply to {line}"),
+        match self.0.handle_line(Line::Complete(line.as_bytes())) {
+            Action::Reply(reply) => reply.into_owned(),
+            Action::ReplyAndClose(reply) => reply.into(),
+            Action::Continue | Action::Store(_) => panic!("no reply to {line}"),
         }
     }
 
@@ -28,32 +28,37 @@ impl Client {
         self.reply(line)[..3].parse().unwrap()
     }
 
-    fn text(&mut self, line: &[u8]) {
-        assert!(matches!(self.0.hear(Line::Whole(line)), Answer::Nothing), "{line:?}");
+    fn send_text(&mut self, line: &[u8]) {
+        assert!(matches!(self.0.handle_line(Line::Complete(line)), Action::Continue), "{line:?}");
     }
 
-    fn dot(&mut self) -> Delivery {
-        let Answer::Keep(delivery) = self.0.hear(Line::Whole(b".")) else { panic!("nothing to keep") };
-        delivery
+    fn end_message(&mut self) -> ReceivedMail {
+        let Action::Store(mail) = self.0.handle_line(Line::Complete(b".")) else { panic!("no mail to store") };
+        mail
     }
 }
 
 #[test]
-fn a_mail_goes_through_and_the_next_one_begins_anew() {
-    let mut client = Client::in_a_mail();
-    client.text(b"Subject: hello");
-    client.text(b"");
-    let Delivery { envelope, message } = client.dot();
+fn session_is_reset_after_a_mail() {
+    let mut client = Client::after_data();
+    client.send_text(b"Subject: hello");
+    client.send_text(b"");
+    let ReceivedMail { envelope, message } = client.end_message();
     assert_eq!(message, b"Subject: hello\r\n\r\n");
-    let (from, to, host) = ("a@x.io".into(), vec!["b@x.io".into()], "me".into());
-    assert_eq!(envelope, Envelope { from, to, host, remote_address: [127, 0, 0, 1].into() });
+    let expected = Envelope {
+        from: "a@x.io".into(),
+        to: vec!["b@x.io".into()],
+        host: "me".into(),
+        remote_address: [127, 0, 0, 1].into(),
+    };
+    assert_eq!(envelope, expected);
     assert_eq!(client.code("DATA"), 503);
     assert_eq!(client.code("MAIL FROM:<>"), 250);
-    assert!(matches!(client.0.hear(Line::Whole(b"QUIT")), Answer::Leave(_)));
+    assert!(matches!(client.0.handle_line(Line::Complete(b"QUIT")), Action::ReplyAndClose(_)));
 }
 
 #[test]
-fn commands_out_of_order_are_refused() {
+fn out_of_order_commands_are_rejected() {
     let mut client = Client::new();
     for (line, code) in [
         ("MAIL FROM:<a@x.io>", 503),
@@ -81,48 +86,48 @@ fn commands_out_of_order_are_refused() {
 }
 
 #[test]
-fn the_extensions_are_announced_to_those_who_ask() {
+fn ehlo_announces_the_extensions_and_helo_does_not() {
     let expected = "250-localhost\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 1048576";
     assert_eq!(Client::new().reply("EHLO me"), expected);
     assert_eq!(Client::new().reply("HELO me"), "250 localhost");
 }
 
 #[test]
-fn a_dot_that_was_stuffed_in_is_taken_out() {
-    let mut client = Client::in_a_mail();
+fn dot_stuffing_is_removed() {
+    let mut client = Client::after_data();
     for line in ["..", "...", "..hidden", ".lone", "end."] {
-        client.text(line.as_bytes());
+        client.send_text(line.as_bytes());
     }
-    assert_eq!(client.dot().message, b".\r\n..\r\n.hidden\r\nlone\r\nend.\r\n");
+    assert_eq!(client.end_message().message, b".\r\n..\r\n.hidden\r\nlone\r\nend.\r\n");
 }
 
-/// CVE-2023-51764 and its relatives: what only looks like the end must not end a mail.
+/// SMTP smuggling (CVE-2023-51764 and similar): a sequence that only resembles CRLF.CRLF must not end a message.
 #[test]
-fn no_second_mail_is_smuggled_in() {
-    let mut client = Client::in_a_mail();
+fn smuggled_second_mail_stays_text() {
+    let mut client = Client::after_data();
     let smuggled: [&[u8]; 5] = [b"x\n.\nMAIL FROM:<eve@x.io>", b"x\n.", b".\n", b"\r.\r", b".\r"];
     for line in smuggled {
-        client.text(line);
+        client.send_text(line);
     }
-    client.text(b"MAIL FROM:<eve@x.io>");
-    let Delivery { envelope, message } = client.dot();
+    client.send_text(b"MAIL FROM:<eve@x.io>");
+    let ReceivedMail { envelope, message } = client.end_message();
     assert_eq!(envelope.from, "a@x.io");
     assert!(message.ends_with(b"MAIL FROM:<eve@x.io>\r\n"));
 }
 
 #[test]
-fn the_largest_mail_is_taken_and_one_byte_more_is_not() {
+fn size_limit_is_exact() {
     let line = [b'x'; 1022];
     for (more, fits) in [(0, true), (1, false)] {
-        let mut client = Client::in_a_mail();
-        for _ in 0..MAX_MAIL_BYTES / 1024 - 1 {
-            client.text(&line);
+        let mut client = Client::after_data();
+        for _ in 0..MAX_MESSAGE_BYTES / 1024 - 1 {
+            client.send_text(&line);
         }
-        client.text(&[b'x'; 1023][..1022 + more]);
+        client.send_text(&[b'x'; 1023][..1022 + more]);
         if fits {
-            assert_eq!(client.dot().message.len(), MAX_MAIL_BYTES);
+            assert_eq!(client.end_message().message.len(), MAX_MESSAGE_BYTES);
         } else {
-            client.text(b"however short the rest is");
+            client.send_text(b"a short line after the limit");
             assert_eq!(client.code("."), 552);
             assert_eq!(client.code("MAIL FROM:<a@x.io>"), 250);
         }
@@ -130,7 +135,7 @@ fn the_largest_mail_is_taken_and_one_byte_more_is_not() {
 }
 
 #[test]
-fn a_mail_that_says_it_is_too_large_is_refused_before_it_is_sent() {
+fn declared_size_above_the_limit_is_rejected() {
     let mut client = Client::new();
     client.code("EHLO me");
     assert_eq!(client.code("MAIL FROM:<a@x.io> SIZE=1048577"), 552);
@@ -139,17 +144,17 @@ fn a_mail_that_says_it_is_too_large_is_refused_before_it_is_sent() {
 }
 
 #[test]
-fn a_line_that_is_too_long_is_refused_and_its_mail_with_it() {
+fn too_long_line_rejects_its_message() {
     let mut client = Client::new();
-    assert!(matches!(client.0.hear(Line::TooLong), Answer::Say(reply) if reply.starts_with("500")));
-    let mut client = Client::in_a_mail();
-    assert!(matches!(client.0.hear(Line::TooLong), Answer::Nothing));
-    client.text(b"short");
+    assert!(matches!(client.0.handle_line(Line::TooLong), Action::Reply(reply) if reply.starts_with("500")));
+    let mut client = Client::after_data();
+    assert!(matches!(client.0.handle_line(Line::TooLong), Action::Continue));
+    client.send_text(b"short");
     assert_eq!(client.code("."), 554);
 }
 
 #[test]
-fn the_hundred_and_first_recipient_is_refused() {
+fn recipient_101_is_rejected() {
     let mut client = Client::new();
     client.code("EHLO me");
     client.code("MAIL FROM:<a@x.io>");
@@ -158,12 +163,12 @@ fn the_hundred_and_first_recipient_is_refused() {
     }
     assert_eq!(client.code("RCPT TO:<100@x.io>"), 452);
     assert_eq!(client.code("DATA"), 354);
-    assert_eq!(client.dot().envelope.to.len(), 100);
+    assert_eq!(client.end_message().envelope.to.len(), 100);
 }
 
 /// A web page can make its visitor's browser POST to any port of this machine.
 #[test]
-fn a_browser_is_shown_the_door() {
+fn http_request_closes_the_connection() {
     let mut client = Client::new();
-    assert!(matches!(client.0.hear(Line::Whole(b"POST / HTTP/1.1")), Answer::Leave(_)));
+    assert!(matches!(client.0.handle_line(Line::Complete(b"POST / HTTP/1.1")), Action::ReplyAndClose(_)));
 }

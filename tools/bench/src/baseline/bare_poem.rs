@@ -1,13 +1,13 @@
-//! The least that poem can do: one JSON answer, on its own server, as a measure for our refusals.
+//! Minimal poem server that always returns the same JSON problem: the baseline for rejections.
 
 use anyhow::Result;
 use poem::{IntoResponse, Response, Route, Server, handler, http::StatusCode, listener::TcpAcceptor, post, web::Json};
 use serde_json::json;
 
-use crate::report::progress::say;
+use crate::report::progress::print;
 
 #[handler]
-fn refuse(_body: String) -> Response {
+fn reject(_body: String) -> Response {
     let problem = json!({
         "type": "http://localhost:8000/problems/too-many-requests",
         "title": "Too many requests",
@@ -20,12 +20,12 @@ fn refuse(_body: String) -> Response {
     Json(problem).with_status(StatusCode::TOO_MANY_REQUESTS).into_response()
 }
 
-/// Until it is ended.
+/// Serves until the process is killed.
 pub(crate) fn serve() -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        say(&format!("bare={}", listener.local_addr()?));
+        print(&format!("bare={}", listener.local_addr()?));
         let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?);
-        Ok(server.run(Route::new().at("/v1/users", post(refuse))).await?)
+        Ok(server.run(Route::new().at("/v1/users", post(reject))).await?)
     })
 }

@@ -1,4 +1,4 @@
-//! Runs a script of pgbench's.
+//! Runs pgbench.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-/// Transactions per second with so many connections.
+/// Transactions per second of a script on this many connections.
 pub(crate) async fn rate(url: &str, script: &Path, connections: usize, seconds: f64) -> Result<f64> {
     let mut command = Command::new(program());
     let seconds = seconds.max(1.0).round().to_string();
@@ -16,20 +16,26 @@ pub(crate) async fn rate(url: &str, script: &Path, connections: usize, seconds: 
         .arg(format!("--client={connections}"))
         .arg(format!("--time={seconds}"))
         .arg(format!("--file={}", script.display()));
-    // The last word is the database, and may be all of a URL.
+    // pgbench accepts a complete URL as the database name.
     command.arg(url);
-    let output = tokio::task::spawn_blocking(move || command.output()).await?.context("pgbench is needed")?;
-    read(&output)
+    let output = tokio::task::spawn_blocking(move || command.output())
+        .await?
+        .context("cannot run pgbench; install the Postgres package that contains it")?;
+    parse_rate(&output)
 }
 
-fn read(output: &Output) -> Result<f64> {
-    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    ensure!(output.status.success(), "pgbench failed: {complained}");
-    let line = said.lines().find_map(|line| line.strip_prefix("tps = ")).with_context(|| format!("no rate: {said}"))?;
+fn parse_rate(output: &Output) -> Result<f64> {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "pgbench failed: {stderr}");
+    let line = stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("tps = "))
+        .with_context(|| format!("pgbench printed no rate: {stdout}"))?;
     Ok(line.split(' ').next().unwrap_or_default().parse()?)
 }
 
-/// The newest of Debian's, which are not in the PATH, else what the PATH knows.
+/// The newest pgbench of the Debian packages, which are not in the PATH, or else the one in the PATH.
 fn program() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let programs = versions.map(|version| version.path().join("bin/pgbench")).filter(|program| program.exists());

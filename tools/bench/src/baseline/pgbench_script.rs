@@ -1,50 +1,58 @@
-//! Makes a pgbench script of captured statements: what belongs to one person becomes another's each time.
+//! Converts captured statements into a pgbench script: values that belong to a user are replaced by random ones, so
+//! that each transaction has its own user.
 
 use std::collections::HashMap;
 
 use crate::baseline::statement_log::Statement;
 
-/// No two transactions of a run draw the same, but once in a million runs. It fits into the last part of a UUID.
-const MOST: u64 = (1 << 47) - 1;
-const DRAW: &str = "CAST(:r AS int8)";
+/// Upper limit of the random number of a transaction. In a million runs, two transactions of a run draw the same number
+/// about once. It fits into the last part of a UUID.
+const MAX_RANDOM: u64 = (1 << 47) - 1;
+/// The random number in SQL.
+const RANDOM: &str = "CAST(:r AS int8)";
 
-/// An integer beyond this is no number of anything, but a key that was made of somebody's name.
-const LARGEST_NUMBER: u64 = 1_000_000_000;
+/// A larger integer is not a count or a limit but a key derived from the user, such as that of an advisory lock.
+const MAX_NUMBER: u64 = 1_000_000_000;
 
-/// A hash has at least so many hexadecimal digits.
-const SHORTEST_HASH: usize = 32;
+/// A hash has at least this many hexadecimal digits.
+const MIN_HASH_DIGITS: usize = 32;
 
-const LENGTH_OF_UUID: usize = 36;
+const UUID_LENGTH: usize = 36;
 
+/// A script under construction.
 #[derive(Default)]
 pub(crate) struct Script {
     text: String,
-    /// What belongs to the person, by how it was written: each is a different thing of the next person's.
-    things: HashMap<String, usize>,
+    /// Values that belong to the user (ids, hashes, keys), numbered: equal values get equal replacements.
+    user_values: HashMap<String, usize>,
     email: String,
 }
 
 impl Script {
-    /// Of the statements by which somebody with this address registered.
+    /// A script from the statements of a registration of this email address.
     pub(crate) fn new(email: &str) -> Self {
-        Self { text: format!("\\set r random(1, {MOST})\n"), things: HashMap::new(), email: email.to_owned() }
+        Self {
+            text: format!("\\set r random(1, {MAX_RANDOM})\n"),
+            user_values: HashMap::new(),
+            email: email.to_owned(),
+        }
     }
 
-    /// With the names of the types of its values.
+    /// Adds a statement; `types` are the names of the types of its values.
     pub(crate) fn add(&mut self, statement: &Statement, types: &[String]) {
         let values: Vec<_> =
-            statement.values.iter().zip(types).map(|(value, of)| self.value(value.as_deref(), of)).collect();
-        // In a line of its own, whatever the log made of it.
+            statement.values.iter().zip(types).map(|(value, kind)| self.value(value.as_deref(), kind)).collect();
+        // pgbench needs each statement on a single line.
         self.text.push_str(&substitute(&statement.sql.replace('\n', " "), &values));
         self.text.push_str(";\n");
     }
 
-    /// One statement after the other, each when the one before is answered.
-    pub(crate) fn one_by_one(&self) -> String {
+    /// The script without pipelining: each statement waits for the result of the previous one.
+    pub(crate) fn sequential(&self) -> String {
         self.text.clone()
     }
 
-    /// What stands between BEGIN and COMMIT is sent in one go.
+    /// The script with each transaction, from BEGIN to COMMIT, in one pipeline.
     pub(crate) fn pipelined(&self) -> String {
         let line = |line: &str| match line {
             begin if begin.starts_with("BEGIN") => format!("\\startpipeline\n{begin}\n"),
@@ -54,18 +62,18 @@ impl Script {
         self.text.lines().map(line).collect()
     }
 
-    fn value(&mut self, value: Option<&str>, of: &str) -> String {
-        let Some(value) = value else { return format!("CAST(NULL AS {of})") };
-        let are_keys = of.ends_with("int8");
-        format!("CAST({} AS {of})", self.pieces(value, are_keys).join(" || "))
+    fn value(&mut self, value: Option<&str>, kind: &str) -> String {
+        let Some(value) = value else { return format!("CAST(NULL AS {kind})") };
+        let are_keys = kind.ends_with("int8");
+        format!("CAST({} AS {kind})", self.pieces(value, are_keys).join(" || "))
     }
 
-    /// What belongs to the person, and what stands between.
+    /// SQL expressions that yield the value when concatenated: literals, and replacements of the values of the user.
     fn pieces(&mut self, value: &str, are_keys: bool) -> Vec<String> {
         let (mut pieces, mut plain, mut rest) = (Vec::new(), String::new(), value);
         while let Some(next) = rest.chars().next() {
             let key = if are_keys { self.key(rest) } else { None };
-            let Some((length, expression)) = key.or_else(|| self.personal(rest, plain.ends_with("\\x"))) else {
+            let Some((length, expression)) = key.or_else(|| self.user_value(rest, plain.ends_with("\\x"))) else {
                 plain.push(next);
                 rest = &rest[next.len_utf8()..];
                 continue;
@@ -79,47 +87,48 @@ impl Script {
         if pieces.is_empty() { vec!["''".to_owned()] } else { pieces }
     }
 
-    /// Its length, and what stands for it, if this begins with something that belongs to the person.
-    fn personal(&mut self, text: &str, is_hex: bool) -> Option<(usize, String)> {
+    /// If the text starts with an email address, UUID or hash of the user: its length and its replacement.
+    fn user_value(&mut self, text: &str, is_hex: bool) -> Option<(usize, String)> {
         if text.starts_with(&self.email) {
-            return Some((self.email.len(), format!("'p' || CAST({DRAW} AS text) || '@bench.example'")));
+            return Some((self.email.len(), format!("'p' || CAST({RANDOM} AS text) || '@bench.example'")));
         }
-        if let Some(uuid) = text.get(..LENGTH_OF_UUID).filter(|uuid| is_uuid(uuid)) {
-            let thing = self.thing(uuid);
-            return Some((uuid.len(), format!("'{thing:08x}-0000-4000-8000-' || lpad(to_hex({DRAW}), 12, '0')")));
+        if let Some(uuid) = text.get(..UUID_LENGTH).filter(|uuid| is_uuid(uuid)) {
+            let number = self.number(uuid);
+            return Some((uuid.len(), format!("'{number:08x}-0000-4000-8000-' || lpad(to_hex({RANDOM}), 12, '0')")));
         }
-        let hex = text.find(|one: char| !one.is_ascii_hexdigit()).unwrap_or(text.len());
-        (is_hex && hex >= SHORTEST_HASH).then(|| {
-            let thing = self.thing(&text[..hex]);
-            // Scattered over the index like a hash: what was drawn comes first.
-            (hex, format!("rpad(lpad(to_hex({DRAW}), 12, '0') || '{thing:08x}', {hex}, '0')"))
+        let hex = text.find(|char: char| !char.is_ascii_hexdigit()).unwrap_or(text.len());
+        (is_hex && hex >= MIN_HASH_DIGITS).then(|| {
+            let number = self.number(&text[..hex]);
+            // The random digits come first, so that the values are distributed over the index like hashes.
+            (hex, format!("rpad(lpad(to_hex({RANDOM}), 12, '0') || '{number:08x}', {hex}, '0')"))
         })
     }
 
-    /// The same, if this begins with an integer that is no number of anything.
+    /// The same if the text starts with an integer that is a key of the user.
     fn key(&mut self, text: &str) -> Option<(usize, String)> {
-        let length = text.find(|one: char| !one.is_ascii_digit() && one != '-').unwrap_or(text.len());
+        let length = text.find(|char: char| !char.is_ascii_digit() && char != '-').unwrap_or(text.len());
         let key: i64 = text[..length].parse().ok()?;
-        (key.unsigned_abs() > LARGEST_NUMBER).then(|| {
-            let first = self.thing(&text[..length]) as u64 * (MOST + 1);
-            (length, format!("CAST({DRAW} + {first} AS text)"))
+        (key.unsigned_abs() > MAX_NUMBER).then(|| {
+            let first = self.number(&text[..length]) as u64 * (MAX_RANDOM + 1);
+            (length, format!("CAST({RANDOM} + {first} AS text)"))
         })
     }
 
-    fn thing(&mut self, written: &str) -> usize {
-        let next = self.things.len();
-        *self.things.entry(written.to_owned()).or_insert(next)
+    /// The number of a value of the user.
+    fn number(&mut self, value: &str) -> usize {
+        let next = self.user_values.len();
+        *self.user_values.entry(value.to_owned()).or_insert(next)
     }
 }
 
 fn is_uuid(text: &str) -> bool {
-    let fits = |(place, one): (usize, char)| {
-        if matches!(place, 8 | 13 | 18 | 23) { one == '-' } else { one.is_ascii_hexdigit() }
+    let fits = |(index, char): (usize, char)| {
+        if matches!(index, 8 | 13 | 18 | 23) { char == '-' } else { char.is_ascii_hexdigit() }
     };
     text.chars().enumerate().all(fits)
 }
 
-/// Without a colon or a backslash of its own, which pgbench might take for its own.
+/// An SQL string literal. Colons and backslashes are escaped, because pgbench would interpret them.
 fn literal(text: &str) -> String {
     if !text.contains(['\\', ':', '\n']) {
         return format!("'{}'", text.replace('\'', "''"));
@@ -128,12 +137,12 @@ fn literal(text: &str) -> String {
     format!("E'{escaped}'")
 }
 
-/// Puts the values in the places of `$1`, `$2` and so on.
+/// Replaces `$1`, `$2` and so on by the values.
 fn substitute(sql: &str, values: &[String]) -> String {
     let (mut text, mut rest) = (String::new(), sql);
     while let Some((before, after)) = rest.split_once('$') {
         text.push_str(before);
-        let digits = after.find(|one: char| !one.is_ascii_digit()).unwrap_or(after.len());
+        let digits = after.find(|char: char| !char.is_ascii_digit()).unwrap_or(after.len());
         let number = after[..digits].parse::<usize>().ok();
         match number.and_then(|number| values.get(number.checked_sub(1)?)) {
             Some(value) => text.push_str(value),

@@ -1,4 +1,4 @@
-//! Raw hashing: what the machine can do when it does nothing else.
+//! Raw hashing: the Argon2 rate of the machine without the service.
 
 use anyhow::{Result, anyhow, bail};
 use argon2_rust::params::Memory;
@@ -11,10 +11,10 @@ const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const SALT: [u8; 16] = [7; 16];
 
-/// What 19 MiB are to the memory of a process.
-pub(crate) const MEMORY_OF_A_HASH_KIB: f64 = MEMORY_KIB as f64;
+/// Memory of one hash.
+pub(crate) const HASH_MEMORY_KIB: f64 = MEMORY_KIB as f64;
 
-/// Whose code computes the hashes, by the names of PASSWORD_ENGINE.
+/// An Argon2 implementation, named like the values of `PASSWORD_ENGINE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
     Fast,
@@ -22,8 +22,8 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
-    /// The one that the service is measured with.
-    pub(crate) fn of_environment() -> Result<Self> {
+    /// The engine in `PASSWORD_ENGINE`, which the service under test uses.
+    pub(crate) fn from_environment() -> Result<Self> {
         match std::env::var("PASSWORD_ENGINE").as_deref() {
             Ok("" | "fast") | Err(_) => Ok(Self::Fast),
             Ok("reference") => Ok(Self::Reference),
@@ -31,11 +31,12 @@ impl Engine {
         }
     }
 
+    /// The value of `PASSWORD_ENGINE`.
     pub(crate) fn name(self) -> &'static str {
         if self == Self::Fast { "fast" } else { "reference" }
     }
 
-    /// A function that hashes the password of everybody again and again, in the same memory.
+    /// A function that hashes [`PASSWORD`] and reuses its memory for each call.
     fn hasher(self) -> Result<Box<dyn FnMut() -> Result<[u8; 32]>>> {
         Ok(match self {
             Self::Fast => {
@@ -63,45 +64,46 @@ impl Engine {
         })
     }
 
-    /// How many passwords so many threads hash in a second.
+    /// Hashes per second on this many threads.
     pub(crate) async fn rate(self, threads: usize, seconds: f64) -> Result<f64> {
         let running = (0..threads).map(|_| {
-            let (done, counted) = oneshot::channel();
-            std::thread::spawn(move || done.send(self.rate_of_one(seconds)));
-            counted
+            let (sender, rate) = oneshot::channel();
+            std::thread::spawn(move || sender.send(self.single_thread_rate(seconds)));
+            rate
         });
-        let mut all = 0.0;
-        for counted in running.collect::<Vec<_>>() {
-            all += counted.await??;
+        let mut total = 0.0;
+        for rate in running.collect::<Vec<_>>() {
+            total += rate.await??;
         }
-        Ok(all)
+        Ok(total)
     }
 
-    fn rate_of_one(self, seconds: f64) -> Result<f64> {
+    fn single_thread_rate(self, seconds: f64) -> Result<f64> {
         let mut hash = self.hasher()?;
-        // The first one takes the memory from the system, which no other has to.
+        // Not measured: the first hash allocates the memory.
         hash()?;
-        let (begun, mut count) = (now(), 0.0);
-        while begun.elapsed().as_secs_f64() < seconds {
+        let (started, mut count) = (now(), 0.0);
+        while started.elapsed().as_secs_f64() < seconds {
             hash()?;
             count += 1.0;
         }
-        Ok(count / begun.elapsed().as_secs_f64())
+        Ok(count / started.elapsed().as_secs_f64())
     }
 }
 
-/// The password of everybody as the service stores it.
-pub(crate) fn stored() -> Result<String> {
+/// The hash of [`PASSWORD`], as the service stores it.
+pub(crate) fn stored_hash() -> Result<String> {
     let tag = Engine::Reference.hasher()?()?;
     Ok(phc(MEMORY_KIB, PASSES, &tag))
 }
 
-/// A hash that nobody's password has, and that takes more than a hundred times as long as another.
-pub(crate) fn slow() -> String {
-    // No more passes are believed to be anybody's.
+/// A hash that matches no password and takes more than a hundred times as long to verify as a normal one.
+pub(crate) fn slow_hash() -> String {
+    // 64 passes are the most that the service accepts in a stored hash.
     phc(4 * MEMORY_KIB, 64, &[0; 32])
 }
 
+/// A hash in PHC string format.
 fn phc(memory_kib: u32, passes: u32, tag: &[u8; 32]) -> String {
     let encode = |bytes: &[u8]| BASE64_STANDARD_NO_PAD.encode(bytes);
     format!("$argon2id$v=19$m={memory_kib},t={passes},p=1${}${}", encode(&SALT), encode(tag))
@@ -112,9 +114,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_engines_make_the_same_hash() {
+    fn both_engines_compute_the_same_hash() {
         let hash = |engine: Engine| engine.hasher().unwrap()().unwrap();
         assert_eq!(hash(Engine::Fast), hash(Engine::Reference));
-        assert!(stored().unwrap().starts_with("$argon2id$v=19$m=19456,t=2,p=1$BwcHBwcHBwcHBwcHBwcHBw$"));
+        assert!(stored_hash().unwrap().starts_with("$argon2id$v=19$m=19456,t=2,p=1$BwcHBwcHBwcHBwcHBwcHBw$"));
     }
 }

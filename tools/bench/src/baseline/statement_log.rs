@@ -1,13 +1,13 @@
-//! Reads statements with their values from a log of Postgres (log_statement = all, on standard error).
+//! Parses the statements and their parameters in a Postgres log (`log_statement = all`, written to standard error).
 
-/// One that was executed. `None` is NULL.
+/// An executed statement. `None` is NULL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Statement {
     pub(crate) sql: String,
     pub(crate) values: Vec<Option<String>>,
 }
 
-/// In the order of the log; the empty one, by which a pool asks whether a connection lives, is left out.
+/// The statements in the order of the log, without the empty ones that a pool uses to check a connection.
 pub(crate) fn statements(log: &str) -> Vec<Statement> {
     let mut found: Vec<Statement> = Vec::new();
     for entry in entries(log) {
@@ -23,7 +23,7 @@ pub(crate) fn statements(log: &str) -> Vec<Statement> {
     found
 }
 
-/// A line that begins with a tab goes on with the one before.
+/// Joins the lines of each entry: a line that starts with a tab continues the previous one.
 fn entries(log: &str) -> Vec<String> {
     let mut entries: Vec<String> = Vec::new();
     for line in log.lines() {
@@ -39,17 +39,17 @@ fn entries(log: &str) -> Vec<String> {
 }
 
 fn executed(entry: &str) -> Option<&str> {
-    let (_, said) = entry.split_once(" LOG:  ")?;
-    said.strip_prefix("statement: ").or_else(|| said.strip_prefix("execute ")?.split_once(": ").map(|(_, sql)| sql))
+    let (_, text) = entry.split_once(" LOG:  ")?;
+    text.strip_prefix("statement: ").or_else(|| text.strip_prefix("execute ")?.split_once(": ").map(|(_, sql)| sql))
 }
 
 fn parameters(entry: &str) -> Option<&str> {
-    let (_, said) = entry.split_once(" DETAIL:  ")?;
-    // Its first letter became a capital in later versions.
-    said.strip_prefix("parameters: ").or_else(|| said.strip_prefix("Parameters: "))
+    let (_, text) = entry.split_once(" DETAIL:  ")?;
+    // Later versions of Postgres capitalize the first letter.
+    text.strip_prefix("parameters: ").or_else(|| text.strip_prefix("Parameters: "))
 }
 
-/// `$1 = 'it''s', $2 = NULL`
+/// Parses `$1 = 'it''s', $2 = NULL`.
 fn values(mut rest: &str) -> Vec<Option<String>> {
     let mut values = Vec::new();
     while let Some((_, after)) = rest.split_once(" = ") {
@@ -65,7 +65,7 @@ fn values(mut rest: &str) -> Vec<Option<String>> {
     values
 }
 
-/// The value up to its closing quote, and what follows that.
+/// The value up to its closing quote, and the text after it.
 fn unquote(quoted: &str) -> (String, &str) {
     let mut value = String::new();
     let mut rest = quoted;
@@ -96,9 +96,9 @@ mod tests {
         2026-11-01 10:00:00.126 UTC [7] LOG:  statement: COMMIT\n";
 
     #[test]
-    fn statements_are_read_with_their_values() {
+    fn statements_are_parsed_with_their_values() {
         let found = statements(LOG);
-        let sql: Vec<_> = found.iter().map(|one| one.sql.as_str()).collect();
+        let sql: Vec<_> = found.iter().map(|statement| statement.sql.as_str()).collect();
         assert_eq!(sql, ["BEGIN", "INSERT INTO t (a, b, c)\nVALUES ($1, $2, $3)", "SELECT 1", "COMMIT"]);
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(found[1].values, [text("it's $9 = 'x', or not"), None, text("{\"a, b\"}")]);

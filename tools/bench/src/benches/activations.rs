@@ -1,5 +1,5 @@
-//! B2: activations per second ÷ raw hashes per second on as many threads. Each activates a registration that was
-//! written into the database beforehand; the chain runs to its end, where the welcome is mailed.
+//! B2: activations per second ÷ raw hashes per second on as many threads. Each request activates a registration that
+//! was inserted into the database beforehand. The pipeline runs to its end: the welcome mail is delivered.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,50 +8,51 @@ use anyhow::Result;
 use crate::{
     baseline::raw_hashes,
     environment::{
-        pipeline::{Chain, PATIENT},
+        context::BenchContext,
+        pipeline::{LONG_HASH_QUEUE, Pipeline},
         prefill,
-        services::Ground,
     },
-    load::{closed_loop::Loop, users},
+    load::{closed_loop::ClosedLoop, users},
     report::{
-        progress::say,
+        progress::print,
         table::{Goal, Row},
     },
 };
 
-pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
-    let some = "activations ÷ raw hashes, a core left for the rest";
-    let all = "the same, everything on the same cores";
+pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
+    let with_spare_core = "activations ÷ raw hashes, one core free for the servers";
+    let all_cores = "the same, hashing on all cores";
     Ok(vec![
-        measure(ground, ("B2", some), ground.some_cores(), Goal::AtLeast(0.92, 0.85)).await?,
-        measure(ground, ("B2-all", all), ground.cores, Goal::None).await?,
+        measure(context, "B2", with_spare_core, context.all_but_one_core(), Goal::AtLeast(0.92, 0.85)).await?,
+        measure(context, "B2-all", all_cores, context.cores, Goal::None).await?,
     ])
 }
 
-async fn measure(ground: &Ground, (id, what): (&'static str, &str), threads: usize, goal: Goal) -> Result<Row> {
-    let mut chain = Chain::start(ground, id, threads, &[PATIENT]).await?;
-    let stored = raw_hashes::stored()?;
+async fn measure(context: &BenchContext, id: &'static str, label: &str, threads: usize, goal: Goal) -> Result<Row> {
+    let mut pipeline = Pipeline::start(context, id, threads, &[LONG_HASH_QUEUE]).await?;
+    let stored = raw_hashes::stored_hash()?;
     let mut rounds = Vec::new();
-    for round in 1..=ground.rounds() {
-        let raw = ground.engine.rate(threads, ground.seconds()).await?;
-        let ours = activate(ground, &mut chain, &stored, raw).await?;
-        chain.comes_to_rest().await?;
-        say(&format!("  {id} round {round}: {ours:.1} activations/s, {raw:.1} hashes/s"));
-        rounds.push((ours, raw));
+    for round in 1..=context.rounds() {
+        let raw = context.engine.rate(threads, context.seconds()).await?;
+        let vestibule = activate(context, &mut pipeline, &stored, raw).await?;
+        pipeline.wait_until_idle().await?;
+        print(&format!("  {id} round {round}: {vestibule:.1} activations/s, {raw:.1} hashes/s"));
+        rounds.push((vestibule, raw));
     }
-    chain.end().await?;
-    Ok(Row::ratio(id, what, &rounds, "/s", goal))
+    pipeline.stop().await?;
+    Ok(Row::ratio(id, label, &rounds, "/s", goal))
 }
 
-async fn activate(ground: &Ground, chain: &mut Chain, stored: &str, raw: f64) -> Result<f64> {
-    let (warm_up, seconds) = (ground.warm_up(), ground.seconds());
-    // More than can be activated in that time, unless the machine was busy with something else before.
+async fn activate(context: &BenchContext, pipeline: &mut Pipeline, stored: &str, raw: f64) -> Result<f64> {
+    let (warm_up, seconds) = (context.warm_up(), context.seconds());
+    // More than can be activated in this time, unless other load slowed down the raw measurement.
     let count = (raw * (warm_up + seconds) * 1.5) as u64 + 100;
-    let new = prefill::register(&mut chain.scene.database, ground.people(count), count, stored, true).await?;
-    let left = Mutex::new(new.into_iter());
+    let new = prefill::register(&mut pipeline.deployment.database, context.allocate_users(count), count, stored, true)
+        .await?;
+    let remaining = Mutex::new(new.into_iter());
     let next = move || {
-        let one = left.lock().unwrap_or_else(PoisonError::into_inner).next()?;
-        Some(users::activate(one.who, &one.digits))
+        let registration = remaining.lock().unwrap_or_else(PoisonError::into_inner).next()?;
+        Some(users::activate(registration.user, &registration.digits))
     };
-    Loop { clients: chain.clients(), warm_up, seconds }.run(&chain.door, next).await?.only(200)
+    ClosedLoop { clients: pipeline.clients(), warm_up, seconds }.run(&pipeline.client, next).await?.rate_of_only(200)
 }

@@ -1,24 +1,24 @@
-//! B3: hashes per second of our engine ÷ those of RustCrypto with reused memory, on one thread.
+//! B3: hashes per second of the engine `fast` ÷ those of RustCrypto with reused memory, on one thread.
 
 use anyhow::Result;
 
 use crate::{
     baseline::raw_hashes::Engine,
-    environment::services::Ground,
+    environment::context::BenchContext,
     report::{
-        progress::say,
+        progress::print,
         table::{Goal, Row},
     },
 };
 
-pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
+pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     let mut rounds = Vec::new();
-    for round in 1..=ground.rounds() {
-        let seconds = ground.seconds() / 2.0;
-        let (ours, theirs) = (Engine::Fast.rate(1, seconds).await?, Engine::Reference.rate(1, seconds).await?);
-        say(&format!("  B3 round {round}: {ours:.1} hashes/s, RustCrypto {theirs:.1}"));
-        rounds.push((ours, theirs));
+    for round in 1..=context.rounds() {
+        let seconds = context.seconds() / 2.0;
+        let (vestibule, baseline) = (Engine::Fast.rate(1, seconds).await?, Engine::Reference.rate(1, seconds).await?);
+        print(&format!("  B3 round {round}: {vestibule:.1} hashes/s, RustCrypto {baseline:.1}"));
+        rounds.push((vestibule, baseline));
     }
-    let what = "our hash engine ÷ RustCrypto with reused memory, one thread";
-    Ok(vec![Row::ratio("B3", what, &rounds, "/s", Goal::AtLeast(1.9, 1.0))])
+    let label = "hash engine `fast` ÷ RustCrypto with reused memory, one thread";
+    Ok(vec![Row::ratio("B3", label, &rounds, "/s", Goal::AtLeast(1.9, 1.0))])
 }

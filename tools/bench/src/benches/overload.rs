@@ -1,133 +1,148 @@
-//! B9, B10, S-19: what is done when more is asked than can be done, how long those wait who are let in, how long those
-//! who are not, how long who only asks how it is, and when it is over. The same rounds give the points of the plot.
+//! B9, B10, S-19: behaviour under overload: goodput, latency of accepted and rejected requests and of health checks,
+//! and the time to recover. The same rounds give the points of the plot.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{Findings, delivery::coming};
+use super::{BenchResults, delivery::open_loop};
 use crate::{
     environment::{
-        pipeline::{CONNECTIONS, Chain},
-        services::Ground,
+        context::BenchContext,
+        pipeline::{CONNECTIONS, Pipeline},
     },
     load::{
-        client::{Door, PATIENCE},
-        open_loop::{Arrival, Coming, Crowd},
+        client::{HttpClient, TIMEOUT},
+        open_loop::{OpenLoop, OpenLoopResult, Sample},
         users,
     },
     report::{
         plot::Point,
-        progress::say,
+        progress::print,
         statistics::{median, percentile},
         table::{Goal, Row, Unit},
     },
 };
 
-/// Of the peak. The last one is followed by half the peak again, to see when all is well.
+/// Offered loads in multiples of the peak. The last one is followed by half the peak, to measure the recovery.
 const LOADS: [f64; 7] = [0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0];
+/// Indices of [`LOADS`].
 const TWICE: usize = 4;
 const FIVE_TIMES: usize = 6;
 
-/// Looked at together when it is asked whether all is well.
-const WINDOW: Duration = Duration::from_millis(250);
+/// The recovery is judged in windows of this length.
+const RECOVERY_WINDOW: Duration = Duration::from_millis(250);
 
-/// As good as at once: the driver needs its time, too.
-const A_THOUSAND: (f64, f64) = (5_000.0, 0.2);
+/// A burst of a thousand registrations: rate per second and seconds. The driver cannot send them faster.
+const BURST: (f64, f64) = (5_000.0, 0.2);
 
-/// Asks for how it is, a second, while those come and for as long as they may wait.
-const LOOKS: (f64, f64) = (400.0, 0.5);
+/// Health checks during the burst and for as long as its requests may wait: rate per second and seconds.
+const HEALTH_CHECKS: (f64, f64) = (400.0, 0.5);
 
 struct Round {
+    /// Registrations per second.
     peak: f64,
-    /// Goodput, and p99 of who was let in, at each load.
-    at: Vec<(f64, f64)>,
-    refusal_ms: f64,
-    normal_after: f64,
-    health_ms: f64,
+    /// By the index of [`LOADS`].
+    at: Vec<LoadResult>,
+    rejection_p99_ms: f64,
+    recovery_seconds: f64,
+    health_p99_ms: f64,
 }
 
-pub(crate) async fn run(ground: &Ground) -> Result<Findings> {
-    let chain = Chain::start(ground, "overload", ground.some_cores(), &[]).await?;
+struct LoadResult {
+    /// Accepted registrations per second.
+    goodput: f64,
+    accepted_p99_ms: f64,
+}
+
+pub(crate) async fn run(context: &BenchContext) -> Result<BenchResults> {
+    let pipeline = Pipeline::start(context, "overload", context.all_but_one_core(), &[]).await?;
     let mut rounds = Vec::new();
-    for number in 1..=ground.rounds() {
-        let round = measure(ground, &chain).await?;
-        let share = |load: usize| round.at[load].0 / round.peak;
-        say(&format!(
+    for number in 1..=context.rounds() {
+        let round = measure(context, &pipeline).await?;
+        let share = |load: usize| round.at[load].goodput / round.peak;
+        print(&format!(
             "  B9 round {number}: peak {:.1}/s; {:.2} of it at 2×, {:.2} at 5×; p99 {:.0} ms at 2×",
             round.peak,
             share(TWICE),
             share(FIVE_TIMES),
-            round.at[TWICE].1
+            round.at[TWICE].accepted_p99_ms
         ));
         rounds.push(round);
     }
-    chain.end().await?;
-    Ok(Findings { rows: rows(&rounds), points: points(&rounds) })
+    pipeline.stop().await?;
+    Ok(BenchResults { rows: rows(&rounds), points: points(&rounds) })
 }
 
-async fn measure(ground: &Ground, chain: &Chain) -> Result<Round> {
-    let peak = chain.peak(ground).await?.rate(202);
-    chain.comes_to_rest().await?;
-    let (mut at, mut refusal_ms, mut normal_after, mut usual_ms) = (Vec::new(), f64::NAN, f64::NAN, f64::NAN);
+async fn measure(context: &BenchContext, pipeline: &Pipeline) -> Result<Round> {
+    let peak = pipeline.peak(context).await?.rate(202);
+    pipeline.wait_until_idle().await?;
+    let mut at = Vec::new();
+    let (mut rejection_p99_ms, mut recovery_seconds, mut usual_ms) = (f64::NAN, f64::NAN, f64::NAN);
     for load in LOADS {
-        let crowd = coming(ground, load * peak, ground.seconds()).run(&chain.door, users::register).await?;
+        let result = open_loop(context, load * peak, context.seconds()).run(&pipeline.client, users::register).await?;
         if load == LOADS[0] {
-            usual_ms = median(&crowd.waits(202));
+            usual_ms = median(&result.latencies_ms(202));
         }
         if load == LOADS[FIVE_TIMES] {
-            refusal_ms = percentile(&crowd.waits(503), 99.0);
-            let seconds = ground.either(4.0, 2.0);
-            let after = coming(ground, LOADS[0] * peak, seconds).run(&chain.door, users::register).await?;
-            normal_after = until_normal(&crowd, &after, usual_ms);
+            rejection_p99_ms = percentile(&result.latencies_ms(503), 99.0);
+            let seconds = context.full_or_quick(4.0, 2.0);
+            let after = open_loop(context, LOADS[0] * peak, seconds).run(&pipeline.client, users::register).await?;
+            recovery_seconds = recovery_seconds_after(&result, &after, usual_ms);
         }
-        at.push((crowd.rate(202), percentile(&crowd.waits(202), 99.0)));
-        chain.comes_to_rest().await?;
+        let accepted_p99_ms = percentile(&result.latencies_ms(202), 99.0);
+        at.push(LoadResult { goodput: result.rate(202), accepted_p99_ms });
+        pipeline.wait_until_idle().await?;
     }
-    let health_ms = percentile(&how_it_is(ground, chain).await?, 99.0);
-    chain.comes_to_rest().await?;
-    Ok(Round { peak, at, refusal_ms, normal_after, health_ms })
+    let health_p99_ms = percentile(&health_latencies(context, pipeline).await?, 99.0);
+    pipeline.wait_until_idle().await?;
+    Ok(Round { peak, at, rejection_p99_ms, recovery_seconds, health_p99_ms })
 }
 
-/// Asked again and again while a thousand come at once. An answer that is none, or a bad one, comes as late as can be.
-async fn how_it_is(ground: &Ground, chain: &Chain) -> Result<Vec<f64>> {
-    let (crowds_door, door) = (Door::new(chain.api.address, 1_000), Door::new(chain.api.address, CONNECTIONS));
-    let thousand = coming(ground, A_THOUSAND.0, A_THOUSAND.1);
-    let looks = Coming { first: 0, rate: LOOKS.0, seconds: LOOKS.1 };
-    let (thousand, looks) =
-        tokio::try_join!(thousand.run(&crowds_door, users::register), looks.run(&door, |_| users::look("/health")))?;
-    ensure!(thousand.rate(503) > 0.0, "a thousand at once are no crowd");
-    let wait = |one: &Arrival| if one.status == 200 { one.milliseconds() } else { PATIENCE.as_secs_f64() * 1000.0 };
-    Ok(looks.arrivals.iter().map(wait).collect())
+/// Latencies of health checks during a burst. A failed one counts as the timeout.
+async fn health_latencies(context: &BenchContext, pipeline: &Pipeline) -> Result<Vec<f64>> {
+    let burst_client = HttpClient::new(pipeline.api.address, 1_000);
+    let health_client = HttpClient::new(pipeline.api.address, CONNECTIONS);
+    let burst = open_loop(context, BURST.0, BURST.1);
+    let checks = OpenLoop { first: 0, rate: HEALTH_CHECKS.0, seconds: HEALTH_CHECKS.1 };
+    let (burst, checks) = tokio::try_join!(
+        burst.run(&burst_client, users::register),
+        checks.run(&health_client, |_| users::get("/health"))
+    )?;
+    ensure!(burst.rate(503) > 0.0, "the burst of a thousand requests did not overload the API");
+    let latency =
+        |sample: &Sample| if sample.status == 200 { sample.latency_ms() } else { TIMEOUT.as_secs_f64() * 1000.0 };
+    Ok(checks.samples.iter().map(latency).collect())
 }
 
-/// The seconds from the last of the overload to the end of the last window in which somebody was refused, or half
-/// of all waited for more than twice as long as they usually do.
-fn until_normal(overload: &Crowd, after: &Crowd, usual_ms: f64) -> f64 {
-    let due = |crowd: &Crowd| crowd.arrivals.iter().map(|one| one.due).collect::<Vec<_>>();
-    let (Some(over), Some(begun)) = (due(overload).into_iter().max(), due(after).into_iter().min()) else {
+/// Seconds from the last request of the overload to the end of the last window in which a request was rejected or the
+/// median latency was more than twice the usual one.
+fn recovery_seconds_after(overload: &OpenLoopResult, after: &OpenLoopResult, usual_ms: f64) -> f64 {
+    let due = |result: &OpenLoopResult| result.samples.iter().map(|sample| sample.due).collect::<Vec<_>>();
+    let (Some(overload_end), Some(started)) = (due(overload).into_iter().max(), due(after).into_iter().min()) else {
         return f64::NAN;
     };
-    let windows = (after.seconds / WINDOW.as_secs_f64()).ceil() as u32;
+    let windows = (after.seconds / RECOVERY_WINDOW.as_secs_f64()).ceil() as u32;
     let is_bad = |window: &u32| {
-        let (from, to) = (begun + WINDOW * *window, begun + WINDOW * (*window + 1));
-        let there: Vec<_> = after.arrivals.iter().filter(|one| (from..to).contains(&one.due)).collect();
-        let waits: Vec<_> = there.iter().map(|one| Arrival::milliseconds(one)).collect();
-        there.iter().any(|one| one.status != 202) || median(&waits) > 2.0 * usual_ms
+        let (from, to) = (started + RECOVERY_WINDOW * *window, started + RECOVERY_WINDOW * (*window + 1));
+        let samples: Vec<_> = after.samples.iter().filter(|sample| (from..to).contains(&sample.due)).collect();
+        let latencies: Vec<_> = samples.iter().map(|sample| sample.latency_ms()).collect();
+        samples.iter().any(|sample| sample.status != 202) || median(&latencies) > 2.0 * usual_ms
     };
     match (0..windows).rfind(is_bad) {
-        Some(last) => (begun + WINDOW * (last + 1)).saturating_duration_since(over).as_secs_f64(),
+        Some(last) => (started + RECOVERY_WINDOW * (last + 1)).saturating_duration_since(overload_end).as_secs_f64(),
         None => 0.0,
     }
 }
 
 fn rows(rounds: &[Round]) -> Vec<Row> {
-    let goodput = |load: usize| rounds.iter().map(|round| (round.at[load].0, round.peak)).collect::<Vec<_>>();
+    let goodput = |load: usize| rounds.iter().map(|round| (round.at[load].goodput, round.peak)).collect::<Vec<_>>();
     let each = |value: fn(&Round) -> f64| rounds.iter().map(value).collect::<Vec<_>>();
     let (ms, seconds) = (Unit::Milliseconds, Unit::Seconds);
-    let let_in = each(|round| round.at[TWICE].1);
-    let (refused, normal) = (each(|round| round.refusal_ms), each(|round| round.normal_after));
-    let health = each(|round| round.health_ms);
+    let accepted = each(|round| round.at[TWICE].accepted_p99_ms);
+    let rejected = each(|round| round.rejection_p99_ms);
+    let recovery = each(|round| round.recovery_seconds);
+    let health = each(|round| round.health_p99_ms);
     vec![
         Row::ratio("B9-2x", "goodput at twice the peak ÷ the peak", &goodput(TWICE), "/s", Goal::AtLeast(0.97, 0.9)),
         Row::ratio(
@@ -137,18 +152,24 @@ fn rows(rounds: &[Round]) -> Vec<Row> {
             "/s",
             Goal::AtLeast(0.93, 0.9),
         ),
-        Row::plain("B10", "p99 of who is let in, at twice the peak", let_in, ms, Goal::AtMost(400.0, 1000.0)),
-        Row::plain("B10-503", "p99 of a refusal, at five times the peak", refused, ms, Goal::AtMost(5.0, 50.0)),
-        Row::plain("B10-end", "until all is normal after five times the peak", normal, seconds, Goal::AtMost(5.0, 5.0)),
-        Row::plain("S-19", "p99 of `GET /health` while a thousand come at once", health, ms, Goal::AtMost(50.0, 50.0)),
+        Row::plain("B10", "p99 of accepted requests at twice the peak", accepted, ms, Goal::AtMost(400.0, 1000.0)),
+        Row::plain("B10-503", "p99 of rejections at five times the peak", rejected, ms, Goal::AtMost(5.0, 50.0)),
+        Row::plain("B10-end", "recovery time after five times the peak", recovery, seconds, Goal::AtMost(5.0, 5.0)),
+        Row::plain(
+            "S-19",
+            "p99 of `GET /health` during a burst of a thousand requests",
+            health,
+            ms,
+            Goal::AtMost(50.0, 50.0),
+        ),
     ]
 }
 
 fn points(rounds: &[Round]) -> Vec<Point> {
     let point = |(index, &load): (usize, &f64)| Point {
         load,
-        goodput: median(&rounds.iter().map(|round| round.at[index].0 / round.peak).collect::<Vec<_>>()),
-        p99_ms: median(&rounds.iter().map(|round| round.at[index].1).collect::<Vec<_>>()),
+        goodput: median(&rounds.iter().map(|round| round.at[index].goodput / round.peak).collect::<Vec<_>>()),
+        p99_ms: median(&rounds.iter().map(|round| round.at[index].accepted_p99_ms).collect::<Vec<_>>()),
     };
     LOADS.iter().enumerate().map(point).collect()
 }

@@ -1,4 +1,5 @@
-//! B4: messages per second from the outbox to the queue ÷ plain lapin publishes, confirmed and as many in flight.
+//! B4: messages per second from the outbox to the queue ÷ plain lapin publishes with confirms and as many messages in
+//! flight.
 
 use std::time::Duration;
 
@@ -8,77 +9,83 @@ use uuid::Uuid;
 
 use crate::{
     clock::now,
-    environment::{broker::Broker, database, deployment::Scene, isolated_runtime::apart, services::Ground},
+    environment::{
+        broker::Broker, context::BenchContext, database, deployment::Deployment, isolated_runtime::run_isolated,
+    },
     load::users::TRACEPARENT,
     report::{
-        progress::say,
+        progress::print,
         statistics::middle_rate_of_counts,
         table::{Goal, Row},
     },
 };
 
-const PATIENCE: Duration = Duration::from_secs(120);
-const BETWEEN_TWO_LOOKS: Duration = Duration::from_millis(20);
+const TIMEOUT: Duration = Duration::from_secs(120);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Inserts messages into the outbox.
 const FILL: &str = "INSERT INTO outbox (id, message, traceparent) \
     SELECT id, jsonb_build_object('v', 1, 'kind', 'send-code', 'id', id), $1 \
     FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, $2)) AS new";
 
-pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
-    let scene = Scene::prepare(ground, "relay").await?;
-    let api = scene.api(ground).await?;
-    let count = ground.either(20_000, 10_000);
+pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
+    let deployment = Deployment::prepare(context, "relay").await?;
+    let api = deployment.start_api(context).await?;
+    let count = context.full_or_quick(20_000, 10_000);
     let mut rounds = Vec::new();
-    for round in 1..=ground.rounds() {
-        let theirs = raw(ground, &scene, count).await?;
-        let ours = relayed(&scene, count).await?;
-        say(&format!("  B4 round {round}: {ours:.0} messages/s, lapin {theirs:.0}"));
-        rounds.push((ours, theirs));
+    for round in 1..=context.rounds() {
+        let baseline = lapin_rate(context, &deployment, count).await?;
+        let vestibule = relay_rate(&deployment, count).await?;
+        print(&format!("  B4 round {round}: {vestibule:.0} messages/s, lapin {baseline:.0}"));
+        rounds.push((vestibule, baseline));
     }
     api.process.stop().await?;
-    let what = "relay ÷ plain lapin with confirms, same queue, 1 000 in flight";
-    Ok(vec![Row::ratio("B4", what, &rounds, "/s", Goal::AtLeast(0.7, 0.4))])
+    let label = "relay ÷ plain lapin with confirms, same queue, 1 000 in flight";
+    Ok(vec![Row::ratio("B4", label, &rounds, "/s", Goal::AtLeast(0.7, 0.4))])
 }
 
-async fn relayed(scene: &Scene, count: u32) -> Result<f64> {
-    scene.database.execute(FILL, &[&TRACEPARENT, &i32::try_from(count)?]).await?;
-    let rate = watch(&scene.broker, count).await?;
-    // The last rows go after the last message has come.
-    let until = now() + PATIENCE;
-    while database::count(&scene.database, "SELECT count(*) FROM outbox").await? > 0 {
-        ensure!(now() < until, "rows stay in the outbox");
-        tokio::time::sleep(BETWEEN_TWO_LOOKS).await;
+/// The rate of the relay.
+async fn relay_rate(deployment: &Deployment, count: u32) -> Result<f64> {
+    deployment.database.execute(FILL, &[&TRACEPARENT, &i32::try_from(count)?]).await?;
+    let rate = queue_fill_rate(&deployment.broker, count).await?;
+    // The relay deletes the last rows after the last message has arrived in the queue.
+    let deadline = now() + TIMEOUT;
+    while database::count(&deployment.database, "SELECT count(*) FROM outbox").await? > 0 {
+        ensure!(now() < deadline, "the outbox was not empty within {TIMEOUT:?}");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
-    scene.broker.purge().await?;
+    deployment.broker.purge().await?;
     Ok(rate)
 }
 
-async fn raw(ground: &Ground, scene: &Scene, count: u32) -> Result<f64> {
-    let (url, prefix) = (ground.amqp_url.clone(), scene.name.clone());
+/// The rate of plain lapin.
+async fn lapin_rate(context: &BenchContext, deployment: &Deployment, count: u32) -> Result<f64> {
+    let (url, prefix) = (context.amqp_url.clone(), deployment.name.clone());
     let message = |n: u32| Message { kind: MailKind::SendCode, id: Uuid::from_u128(n.into()) };
     let messages: Vec<_> = (0..count).map(message).collect();
-    let publishing = apart(move || async move {
+    let publishing = run_isolated(move || async move {
         let broker = Broker::open(&url, &prefix).await?;
         broker.publish(&messages).await?;
         broker.close().await;
         Ok(())
     });
-    let (published, rate) = tokio::join!(publishing, watch(&scene.broker, count));
+    let (published, rate) = tokio::join!(publishing, queue_fill_rate(&deployment.broker, count));
     published?;
-    scene.broker.purge().await?;
+    deployment.broker.purge().await?;
     rate
 }
 
-/// The rate at which the queue fills, from nothing to so many.
-async fn watch(broker: &Broker, count: u32) -> Result<f64> {
-    let (begun, mut samples) = (now(), Vec::new());
+/// Polls the queue until it has `count` messages, and returns the rate at which it filled.
+async fn queue_fill_rate(broker: &Broker, count: u32) -> Result<f64> {
+    let started = now();
+    let mut samples = Vec::new();
     loop {
         let waiting = broker.waiting().await?;
-        samples.push((begun.elapsed().as_secs_f64(), f64::from(waiting)));
+        samples.push((started.elapsed().as_secs_f64(), f64::from(waiting)));
         if waiting >= count {
             return Ok(middle_rate_of_counts(&samples, count.into()));
         }
-        ensure!(begun.elapsed() < PATIENCE, "only {waiting} of {count} messages came");
-        tokio::time::sleep(BETWEEN_TWO_LOOKS).await;
+        ensure!(started.elapsed() < TIMEOUT, "only {waiting} of {count} messages arrived within {TIMEOUT:?}");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

@@ -1,5 +1,5 @@
-//! B6: registrations per second with next to no hash ÷ pgbench with the same SQL, which is captured from the
-//! log of a registration, so that it is always that of the code.
+//! B6: registrations per second with a minimal hash ÷ pgbench with the same SQL. The SQL is captured from the Postgres
+//! log of a registration, so that it always is the SQL of the current code.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -14,106 +14,115 @@ use crate::{
     },
     clock::now,
     environment::{
+        context::BenchContext,
         database,
-        deployment::Scene,
-        pipeline::{self, PATIENT},
-        services::Ground,
+        deployment::Deployment,
+        pipeline::{self, LONG_HASH_QUEUE},
     },
-    load::{client::Door, closed_loop::Loop, users},
+    load::{client::HttpClient, closed_loop::ClosedLoop, users},
     report::{
-        progress::say,
+        progress::print,
         table::{Goal, Row},
     },
 };
 
-/// Those of the API's pool (`api::CONNECTIONS`).
+/// As many as the connection pool of the API has (`api::CONNECTIONS`).
 const CONNECTIONS: usize = 16;
 
-/// Two for each connection: one waits while the other's answer is on its way.
+/// Two per connection: one waits for a connection while the response of the other is on its way.
 const CLIENTS: usize = 2 * CONNECTIONS;
 
-/// The least that Argon2 can do.
-const NO_HASH: [(&str, &str); 2] = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")];
+/// The cheapest Argon2 parameters.
+const MINIMAL_HASH: [(&str, &str); 2] = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")];
 
-pub(crate) async fn run(ground: &Ground) -> Result<Vec<Row>> {
-    let (one_by_one, pipelined) = capture(ground).await?;
-    let mut scene = Scene::prepare(ground, "stubbed").await?;
-    NO_HASH.into_iter().chain([PATIENT]).for_each(|(name, value)| scene.set(name, value));
-    let twin = Scene::prepare(ground, "pgbench").await?;
-    let api = scene.api(ground).await?;
-    // A small machine that is only to show that this runs would refuse those who wait.
-    let clients = ground.either(CLIENTS, CONNECTIONS);
-    let door = Door::new(api.address, clients);
+pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
+    let (sequential, pipelined) = capture(context).await?;
+    let mut deployment = Deployment::prepare(context, "minimal_hash").await?;
+    MINIMAL_HASH.into_iter().chain([LONG_HASH_QUEUE]).for_each(|(name, value)| deployment.set(name, value));
+    let pgbench_deployment = Deployment::prepare(context, "pgbench").await?;
+    let api = deployment.start_api(context).await?;
+    // In a quick run on a small machine, waiting requests would be rejected.
+    let clients = context.full_or_quick(CLIENTS, CONNECTIONS);
+    let client = HttpClient::new(api.address, clients);
     let (mut plain, mut piped) = (Vec::new(), Vec::new());
-    for round in 1..=ground.rounds() {
-        let theirs = async |script| pgbench::rate(&twin.database_url, script, CONNECTIONS, ground.seconds()).await;
-        let (slow, fast) = (theirs(&one_by_one).await?, theirs(&pipelined).await?);
-        let (warm_up, seconds) = (ground.warm_up(), ground.seconds());
-        let counted = Loop { clients, warm_up, seconds }.run(&door, pipeline::newcomers(ground)).await?;
-        let ours = counted.only(202)?;
-        check_stub(&scene.database).await?;
-        rest(&scene).await?;
-        say(&format!("  B6 round {round}: {ours:.0} registrations/s, pgbench {slow:.0} and {fast:.0}"));
-        plain.push((ours, slow));
-        piped.push((ours, fast));
+    for round in 1..=context.rounds() {
+        let baseline = async |script| {
+            pgbench::rate(&pgbench_deployment.database_url, script, CONNECTIONS, context.seconds()).await
+        };
+        let sequential_rate = baseline(&sequential).await?;
+        let pipelined_rate = baseline(&pipelined).await?;
+        let (warm_up, seconds) = (context.warm_up(), context.seconds());
+        let counted =
+            ClosedLoop { clients, warm_up, seconds }.run(&client, pipeline::new_registrations(context)).await?;
+        let vestibule = counted.rate_of_only(202)?;
+        check_minimal_hash(&deployment.database).await?;
+        wait_for_relay(&deployment).await?;
+        print(&format!(
+            "  B6 round {round}: {vestibule:.0} registrations/s, pgbench {sequential_rate:.0}, pipelined {pipelined_rate:.0}"
+        ));
+        plain.push((vestibule, sequential_rate));
+        piped.push((vestibule, pipelined_rate));
     }
     api.process.stop().await?;
-    let what = "registrations with next to no hash ÷ pgbench, same SQL";
-    let in_one_go = "the same ÷ pgbench that sends each transaction in one go";
+    let label = "registrations with a minimal hash ÷ pgbench, same SQL";
+    let pipelined_label = "the same ÷ pgbench with pipelined transactions";
     Ok(vec![
-        Row::ratio("B6", what, &plain, "/s", Goal::AtLeast(0.8, 0.6)),
-        Row::ratio("B6-piped", in_one_go, &piped, "/s", Goal::None),
+        Row::ratio("B6", label, &plain, "/s", Goal::AtLeast(0.8, 0.6)),
+        Row::ratio("B6-piped", pipelined_label, &piped, "/s", Goal::None),
     ])
 }
 
-async fn check_stub(database: &Client) -> Result<()> {
+/// Fails if the registrations were not hashed with the minimal parameters.
+async fn check_minimal_hash(database: &Client) -> Result<()> {
     let sql = "SELECT password_hash FROM registrations ORDER BY created_at DESC LIMIT 1";
     let hash: String = database.query_one(sql, &[]).await?.get(0);
-    ensure!(hash.contains("$m=8,t=1,"), "ARGON2_MEMORY_KIB and ARGON2_PASSES change nothing: {}", &hash[..30]);
+    ensure!(hash.contains("$m=8,t=1,"), "ARGON2_MEMORY_KIB and ARGON2_PASSES have no effect: {}", &hash[..30]);
     Ok(())
 }
 
-/// Nobody takes the messages, so they must not pile up; what the relay still has would take from pgbench.
-async fn rest(scene: &Scene) -> Result<()> {
-    let until = now() + Duration::from_secs(120);
-    while database::count(&scene.database, "SELECT count(*) FROM outbox").await? > 0 {
-        ensure!(now() < until, "rows stay in the outbox");
+/// Waits until the relay is idle, which would slow down pgbench, and purges the queue, which has no consumer.
+async fn wait_for_relay(deployment: &Deployment) -> Result<()> {
+    let deadline = now() + Duration::from_secs(120);
+    while database::count(&deployment.database, "SELECT count(*) FROM outbox").await? > 0 {
+        ensure!(now() < deadline, "the outbox was not empty within 120 s");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    scene.broker.purge().await
+    deployment.broker.purge().await
 }
 
-/// Has somebody register at an API without a broker, so that the relay does nothing, and reads the log.
-async fn capture(ground: &Ground) -> Result<(PathBuf, PathBuf)> {
-    let log = std::env::var("POSTGRES_LOG").context("POSTGRES_LOG is not set: B6 reads the log of a private server")?;
-    let mut scene = Scene::prepare(ground, "capture").await?;
-    scene.set("AMQP_URL", "amqp://bench:nobody@127.0.0.1:1/%2f");
-    let settings = format!(r#"ALTER DATABASE "{}" SET log_statement = 'all'"#, scene.name);
-    scene.database.batch_execute(&settings).await?;
-    let api = scene.api(ground).await?;
-    let door = Door::new(api.address, 1);
-    // The first one has statements prepared; the second is like all that follow.
-    let first = ground.people(2);
-    let who = first + 1;
-    ensure!(door.ask(users::register(first)).await.status == 202, "nobody can register");
+/// Registers a user at an API without a broker, so that the relay is idle, and converts the logged SQL into two pgbench
+/// scripts: sequential and pipelined.
+async fn capture(context: &BenchContext) -> Result<(PathBuf, PathBuf)> {
+    let log = std::env::var("POSTGRES_LOG")
+        .context("POSTGRES_LOG is not set; B6 needs the log file of the server, which scripts/bench sets")?;
+    let mut deployment = Deployment::prepare(context, "capture").await?;
+    deployment.set("AMQP_URL", "amqp://bench:unused@127.0.0.1:1/%2f");
+    let settings = format!(r#"ALTER DATABASE "{}" SET log_statement = 'all'"#, deployment.name);
+    deployment.database.batch_execute(&settings).await?;
+    let api = deployment.start_api(context).await?;
+    let client = HttpClient::new(api.address, 1);
+    // The first registration prepares the statements; the second one is representative.
+    let first = context.allocate_users(2);
+    let user = first + 1;
+    ensure!(client.send(users::register(first)).await.status == 202, "a registration was not accepted");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let before = std::fs::read_to_string(&log)?.len();
-    ensure!(door.ask(users::register(who)).await.status == 202, "nobody can register");
+    ensure!(client.send(users::register(user)).await.status == 202, "a registration was not accepted");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let statements = statement_log::statements(&std::fs::read_to_string(&log)?[before..]);
     api.process.stop().await?;
-    let its_words = ["leased_until", "enable_seqscan"];
-    let is_of_the_relay = |statement: &Statement| its_words.iter().any(|word| statement.sql.contains(word));
-    let statements: Vec<_> = statements.into_iter().filter(|statement| !is_of_the_relay(statement)).collect();
+    let relay_markers = ["leased_until", "enable_seqscan"];
+    let is_of_relay = |statement: &Statement| relay_markers.iter().any(|marker| statement.sql.contains(marker));
+    let statements: Vec<_> = statements.into_iter().filter(|statement| !is_of_relay(statement)).collect();
     let commits = statements.iter().filter(|statement| statement.sql.eq_ignore_ascii_case("commit")).count();
-    ensure!(commits > 0, "a registration has no commit in the log: {statements:?}");
-    say(&format!("  B6: a registration is {} statements", statements.len()));
-    write(ground, &scene.database, &statements, &users::email(who)).await
+    ensure!(commits > 0, "the log of a registration contains no COMMIT: {statements:?}");
+    print(&format!("  B6: a registration is {} statements", statements.len()));
+    write_scripts(context, &deployment.database, &statements, &users::email(user)).await
 }
 
-/// The paths of two scripts: one that waits for each answer, and one that does not.
-async fn write(
-    ground: &Ground,
+/// Writes the sequential and the pipelined script, and returns their paths.
+async fn write_scripts(
+    context: &BenchContext,
     database: &Client,
     statements: &[Statement],
     email: &str,
@@ -122,13 +131,13 @@ async fn write(
     for statement in statements {
         let mut types = Vec::new();
         if !statement.values.is_empty() {
-            types.extend(database.prepare(&statement.sql).await?.params().iter().map(|of| of.name().to_owned()));
+            types.extend(database.prepare(&statement.sql).await?.params().iter().map(|kind| kind.name().to_owned()));
         }
         script.add(statement, &types);
     }
     let write = |name: &str, text: String| {
-        let path = ground.scratch.join(name);
+        let path = context.scratch.join(name);
         std::fs::write(&path, text).map(|()| path)
     };
-    Ok((write("one-by-one.sql", script.one_by_one())?, write("pipelined.sql", script.pipelined())?))
+    Ok((write("sequential.sql", script.sequential())?, write("pipelined.sql", script.pipelined())?))
 }

@@ -1,4 +1,4 @@
-//! The benches' own way to RabbitMQ: to count, to fill, to empty.
+//! RabbitMQ client of the benches: counts, publishes and purges messages.
 
 use anyhow::{Result, bail};
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -16,11 +16,12 @@ use shared::amqp::{
 };
 use shared::messages::Message;
 
-use crate::environment::services::Ground;
+use crate::environment::context::BenchContext;
 
-/// As many as the relay keeps in hand.
-const WINDOW: usize = 1_000;
+/// Unconfirmed messages in flight, as many as the relay has.
+const MAX_IN_FLIGHT: usize = 1_000;
 
+/// A connection to RabbitMQ and the topology of one deployment.
 pub(crate) struct Broker {
     link: Link,
     channel: Channel,
@@ -28,7 +29,7 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// A connection of its own, on which everything is declared that the service declares.
+    /// Opens a connection and declares all exchanges and queues of the service.
     pub(crate) async fn open(url: &str, prefix: &str) -> Result<Self> {
         let link = shared::amqp::connect(&url.to_owned().into(), "vestibule bench").await?;
         let topology = Topology::new(prefix);
@@ -37,27 +38,28 @@ impl Broker {
         Ok(Self { link, channel, topology })
     }
 
-    /// How many messages wait in the queue.
+    /// The number of messages that are ready in the queue.
     pub(crate) async fn waiting(&self) -> Result<u32> {
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let queue = self.topology.queue.as_str();
         Ok(self.channel.queue_declare(queue.into(), passive, FieldTable::default()).await?.message_count())
     }
 
+    /// Deletes all messages in the queue.
     pub(crate) async fn purge(&self) -> Result<()> {
         self.channel.queue_purge(self.topology.queue.as_str().into(), QueuePurgeOptions::default()).await?;
         Ok(())
     }
 
-    /// Publishes as the relay must: persistent, mandatory, confirmed, `WINDOW` at a time.
+    /// Publishes like the relay: persistent, mandatory, confirmed, with up to [`MAX_IN_FLIGHT`] unconfirmed messages.
     pub(crate) async fn publish(&self, messages: &[Message]) -> Result<()> {
         self.channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
         let exchange = self.topology.exchange.as_str();
         let mut in_flight = FuturesUnordered::new();
         for message in messages {
-            if in_flight.len() == WINDOW {
-                taken(in_flight.next().await)?;
+            if in_flight.len() == MAX_IN_FLIGHT {
+                check_confirm(in_flight.next().await)?;
             }
             let body = message.to_json().to_string();
             let publishing = self.channel.basic_publish(
@@ -70,24 +72,25 @@ impl Broker {
             in_flight.push(publishing.await?);
         }
         while let Some(confirm) = in_flight.next().await {
-            taken(Some(confirm))?;
+            check_confirm(Some(confirm))?;
         }
         Ok(())
     }
 
+    /// Closes the connection.
     pub(crate) async fn close(self) {
         self.link.close().await;
     }
 }
 
-fn taken(confirm: Option<lapin::Result<Confirmation>>) -> Result<()> {
+fn check_confirm(confirm: Option<lapin::Result<Confirmation>>) -> Result<()> {
     match confirm {
         Some(Ok(Confirmation::Ack(None))) | None => Ok(()),
-        Some(other) => bail!("the broker did not take a message: {other:?}"),
+        Some(other) => bail!("the broker did not confirm a message: {other:?}"),
     }
 }
 
-/// Those that the relay gives its messages.
+/// The same properties as those that the relay sets.
 fn properties(message: &Message) -> BasicProperties {
     let mut headers = FieldTable::default();
     headers.insert(TRACEPARENT.into(), AMQPValue::LongString(crate::load::users::TRACEPARENT.into()));
@@ -98,12 +101,13 @@ fn properties(message: &Message) -> BasicProperties {
         .with_headers(headers)
 }
 
-pub(crate) async fn delete(ground: &Ground, prefix: &str) -> Result<()> {
-    let link = shared::amqp::connect(&ground.amqp_url.clone().into(), "vestibule bench").await?;
+/// Deletes all exchanges and queues with this prefix.
+pub(crate) async fn delete(context: &BenchContext, prefix: &str) -> Result<()> {
+    let link = shared::amqp::connect(&context.amqp_url.clone().into(), "vestibule bench").await?;
     let channel = link.connection.create_channel().await?;
     let topology = Topology::new(prefix);
-    let pauses = RETRY_SECONDS.map(|seconds| topology.retry_queue(seconds));
-    for queue in pauses.iter().chain([&topology.queue, &topology.parked]) {
+    let retry_queues = RETRY_SECONDS.map(|seconds| topology.retry_queue(seconds));
+    for queue in retry_queues.iter().chain([&topology.queue, &topology.parked]) {
         channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
     }
     for exchange in [&topology.exchange, &topology.events] {
@@ -113,8 +117,9 @@ pub(crate) async fn delete(ground: &Ground, prefix: &str) -> Result<()> {
     Ok(())
 }
 
-pub(crate) async fn delete_queue(ground: &Ground, name: &str) -> Result<()> {
-    let link = shared::amqp::connect(&ground.amqp_url.clone().into(), "vestibule bench").await?;
+/// Deletes a single queue.
+pub(crate) async fn delete_queue(context: &BenchContext, name: &str) -> Result<()> {
+    let link = shared::amqp::connect(&context.amqp_url.clone().into(), "vestibule bench").await?;
     link.connection.create_channel().await?.queue_delete(name.into(), QueueDeleteOptions::default()).await?;
     link.close().await;
     Ok(())

@@ -1,4 +1,4 @@
-//! A service of its own: a database, a prefix in the broker, settings, and the processes that run with them.
+//! An isolated deployment of the service: its own database, AMQP prefix, settings and processes.
 
 use std::{net::SocketAddr, process::Command, time::Duration};
 
@@ -10,16 +10,18 @@ use crate::{
     clock::now,
     environment::{
         broker::Broker,
+        context::BenchContext,
         database,
-        fake_smtp::Sink,
+        fake_smtp::FakeSmtpServer,
         process::{Process, Settings},
-        services::Ground,
     },
 };
 
 const CODE_SECRETS: &str = "bench:YmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2g=";
 
-pub(crate) struct Scene {
+/// Database, broker and settings for `api` and `worker` processes.
+pub(crate) struct Deployment {
+    /// Name of the database and AMQP prefix.
     pub(crate) name: String,
     pub(crate) database_url: String,
     pub(crate) database: Client,
@@ -27,96 +29,107 @@ pub(crate) struct Scene {
     pub(crate) settings: Settings,
 }
 
-/// A running API.
+/// A running API that is ready for requests.
 pub(crate) struct Api {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
 }
 
-/// One that is not ready yet.
-pub(crate) struct Starting(pub(crate) Process);
+/// An API process that may not be ready yet.
+pub(crate) struct StartingApi {
+    pub(crate) process: Process,
+}
 
-impl Starting {
-    pub(crate) async fn come_up(self) -> Result<Api> {
-        let Self(mut process) = self;
+impl StartingApi {
+    /// Waits until the API is ready.
+    pub(crate) async fn ready(self) -> Result<Api> {
+        let Self { mut process } = self;
         let (address, ops) = (process.address("api").await?, process.address("ops").await?);
-        process.ready(ops).await?;
+        process.wait_until_ready(ops).await?;
         Ok(Api { process, address })
     }
 }
 
-impl Scene {
-    pub(crate) async fn prepare(ground: &Ground, of: &str) -> Result<Self> {
-        let name = ground.fresh_name(of);
-        database::create(ground, &name, "template1").await?;
-        let database_url = database::url(ground, &name);
+impl Deployment {
+    /// Creates and migrates the database and declares the queues; starts no process.
+    pub(crate) async fn prepare(context: &BenchContext, label: &str) -> Result<Self> {
+        let name = context.unique_name(label);
+        database::create(context, &name, "template1").await?;
+        let database_url = database::url(context, &name);
         database::migrate(&database_url).await?;
         let settings = [
             ("DATABASE_URL", database_url.as_str()),
-            ("AMQP_URL", &ground.amqp_url),
+            ("AMQP_URL", &context.amqp_url),
             ("AMQP_PREFIX", &name),
             ("CODE_SECRETS", CODE_SECRETS),
             ("API_ADDR", "127.0.0.1:0"),
             ("OPS_ADDR", "127.0.0.1:0"),
-            // The driver is a proxy that speaks for many networks, so no limit of one network is in the way and
-            // every check of those limits is made.
+            // The load driver sends X-Forwarded-For for many networks, so that limits per network are checked but
+            // not reached.
             ("TRUSTED_PROXIES", "127.0.0.1"),
-            ("PASSWORD_ENGINE", ground.engine.name()),
+            ("PASSWORD_ENGINE", context.engine.name()),
         ];
         Ok(Self {
             database: database::connect(&database_url).await?,
-            broker: Broker::open(&ground.amqp_url, &name).await?,
+            broker: Broker::open(&context.amqp_url, &name).await?,
             settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             name,
             database_url,
         })
     }
 
+    /// Sets an environment variable of the processes that are started later.
     pub(crate) fn set(&mut self, name: &str, value: impl ToString) {
         self.settings.insert(name.to_owned(), value.to_string());
     }
 
-    pub(crate) async fn api(&self, ground: &Ground) -> Result<Api> {
-        self.launch_api(ground)?.come_up().await
+    /// Starts an API and waits until it is ready.
+    pub(crate) async fn start_api(&self, context: &BenchContext) -> Result<Api> {
+        self.spawn_api(context)?.ready().await
     }
 
-    /// Without waiting for anything.
-    pub(crate) fn launch_api(&self, ground: &Ground) -> Result<Starting> {
-        Ok(Starting(Process::start(&mut self.command(ground, "api"), &ground.scratch, "api")?))
+    /// Starts an API without waiting until it is ready.
+    pub(crate) fn spawn_api(&self, context: &BenchContext) -> Result<StartingApi> {
+        let process = Process::start(&mut self.command(context, "api"), &context.scratch, "api")?;
+        Ok(StartingApi { process })
     }
 
-    pub(crate) async fn worker(&self, ground: &Ground, sink: &Sink) -> Result<Process> {
-        let mut process = self.launch_worker(ground, sink)?;
+    /// Starts a worker and waits until it is ready.
+    pub(crate) async fn start_worker(&self, context: &BenchContext, mail_server: &FakeSmtpServer) -> Result<Process> {
+        let mut process = self.spawn_worker(context, mail_server)?;
         let ops = process.address("ops").await?;
-        process.ready(ops).await?;
+        process.wait_until_ready(ops).await?;
         Ok(process)
     }
 
-    /// Without waiting for anything.
-    pub(crate) fn launch_worker(&self, ground: &Ground, sink: &Sink) -> Result<Process> {
-        Process::start(self.command(ground, "worker").env("SMTP_URL", sink.url()), &ground.scratch, "worker")
+    /// Starts a worker without waiting until it is ready.
+    pub(crate) fn spawn_worker(&self, context: &BenchContext, mail_server: &FakeSmtpServer) -> Result<Process> {
+        Process::start(self.command(context, "worker").env("SMTP_URL", mail_server.url()), &context.scratch, "worker")
     }
 
-    fn command(&self, ground: &Ground, program: &str) -> Command {
-        let mut command = Command::new(ground.programs.join(program));
+    fn command(&self, context: &BenchContext, program: &str) -> Command {
+        let mut command = Command::new(context.programs.join(program));
         command.env_clear().envs(&self.settings);
         command
     }
 
-    pub(crate) fn ring() -> Result<CodeSecrets> {
+    /// The secrets that all deployments use.
+    pub(crate) fn code_secrets() -> Result<CodeSecrets> {
         CodeSecrets::parse(CODE_SECRETS).map_err(anyhow::Error::msg)
     }
 
-    /// Waits until nothing is on its way any more, so that what comes next is measured alone.
-    pub(crate) async fn comes_to_rest(&self) -> Result<()> {
-        let (until, mut quiet) = (now() + Duration::from_secs(120), 0);
-        while quiet < 3 {
-            if now() > until {
-                bail!("what is on its way never arrives");
+    /// Waits until outbox and queue are empty, so that earlier work does not affect the next measurement.
+    pub(crate) async fn wait_until_idle(&self) -> Result<()> {
+        let deadline = now() + Duration::from_secs(120);
+        let mut idle_checks = 0;
+        while idle_checks < 3 {
+            if now() > deadline {
+                bail!("outbox and queue were not empty within 120 s");
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
             let outbox = database::count(&self.database, "SELECT count(*) FROM outbox").await?;
-            quiet = if outbox == 0 && self.broker.waiting().await? == 0 { quiet + 1 } else { 0 };
+            let is_idle = outbox == 0 && self.broker.waiting().await? == 0;
+            idle_checks = if is_idle { idle_checks + 1 } else { 0 };
         }
         Ok(())
     }

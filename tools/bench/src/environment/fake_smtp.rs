@@ -1,4 +1,4 @@
-//! A mail server that takes everything and remembers who it was for and when: cheap, with PIPELINING.
+//! Fake SMTP server: accepts every mail and records its recipient and time. Fast, and supports PIPELINING.
 
 use std::{
     net::SocketAddr,
@@ -15,107 +15,112 @@ use tokio::{
 
 use crate::{clock::now, report::statistics::middle_rate};
 
-/// What a server needs that writes a mail to its disk before it says 250.
-pub(crate) const LIKE_A_DISK: Duration = Duration::from_millis(5);
+/// Delay of a mail server that syncs each mail to disk before it replies 250.
+pub(crate) const DISK_LATENCY: Duration = Duration::from_millis(5);
 
 const HELLO: &str = "250-sink.example\r\n250-PIPELINING\r\n250 8BITMIME\r\n";
 
+/// A received mail.
 #[derive(Clone, Debug)]
 pub(crate) struct Mail {
     pub(crate) to: String,
-    /// When the 250 to its dot was said.
+    /// When the server replied 250 to the message.
     pub(crate) at: Instant,
 }
 
 #[derive(Default)]
-struct Book {
+struct Received {
     mails: Vec<Mail>,
-    /// The last one, as it came.
-    bytes: Vec<u8>,
+    /// The last message, as it was sent.
+    last_message: Vec<u8>,
 }
 
-pub(crate) struct Sink {
+/// The server; it stops when this is dropped.
+pub(crate) struct FakeSmtpServer {
     address: SocketAddr,
-    book: Arc<Mutex<Book>>,
+    received: Arc<Mutex<Received>>,
     listening: JoinHandle<()>,
 }
 
-impl Sink {
-    /// Every dot is answered after this long.
-    pub(crate) async fn start(pause: Duration) -> Result<Self> {
+impl FakeSmtpServer {
+    /// Starts the server, which replies to each message after `delay`.
+    pub(crate) async fn start(delay: Duration) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, book) = (listener.local_addr()?, Arc::<Mutex<Book>>::default());
-        let listening = tokio::spawn(listen(listener, Arc::clone(&book), pause));
-        Ok(Self { address, book, listening })
+        let (address, received) = (listener.local_addr()?, Arc::<Mutex<Received>>::default());
+        let listening = tokio::spawn(listen(listener, Arc::clone(&received), delay));
+        Ok(Self { address, received, listening })
     }
 
+    /// The address that the server listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
+    /// The value of `SMTP_URL`.
     pub(crate) fn url(&self) -> String {
         format!("smtp://{}", self.address)
     }
 
+    /// Mails since the last [`FakeSmtpServer::take`].
     pub(crate) fn count(&self) -> usize {
-        lock(&self.book).mails.len()
+        lock(&self.received).mails.len()
     }
 
-    /// All that came until now; from now on it begins anew.
+    /// Removes and returns the recorded mails.
     pub(crate) fn take(&self) -> Vec<Mail> {
-        std::mem::take(&mut lock(&self.book).mails)
+        std::mem::take(&mut lock(&self.received).mails)
     }
 
-    /// The text of the last mail.
-    pub(crate) fn last(&self) -> Vec<u8> {
-        lock(&self.book).bytes.clone()
+    /// The last message, as it was sent.
+    pub(crate) fn last_message(&self) -> Vec<u8> {
+        lock(&self.received).last_message.clone()
     }
 
-    /// Waits for so many mails.
-    pub(crate) async fn has(&self, count: usize, patience: Duration) -> Result<()> {
-        let until = now() + patience;
+    /// Waits until `count` mails were received.
+    pub(crate) async fn wait_for(&self, count: usize, timeout: Duration) -> Result<()> {
+        let deadline = now() + timeout;
         while self.count() < count {
-            ensure!(now() < until, "only {} of {count} mails came within {patience:?}", self.count());
+            ensure!(now() < deadline, "only {} of {count} mails were received within {timeout:?}", self.count());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
 
-    /// Waits for so many mails, and returns their rate.
-    pub(crate) async fn rate_of(&self, count: usize, patience: Duration) -> Result<f64> {
-        self.has(count, patience).await?;
+    /// Waits until `count` mails were received, and returns their rate per second.
+    pub(crate) async fn receive_rate(&self, count: usize, timeout: Duration) -> Result<f64> {
+        self.wait_for(count, timeout).await?;
         let mails = self.take();
-        let begun = mails.iter().map(|mail| mail.at).min().unwrap_or_else(now);
-        let times: Vec<_> = mails.iter().map(|mail| (mail.at - begun).as_secs_f64()).collect();
+        let started = mails.iter().map(|mail| mail.at).min().unwrap_or_else(now);
+        let times: Vec<_> = mails.iter().map(|mail| (mail.at - started).as_secs_f64()).collect();
         Ok(middle_rate(&times))
     }
 }
 
-impl Drop for Sink {
+impl Drop for FakeSmtpServer {
     fn drop(&mut self) {
         self.listening.abort();
     }
 }
 
-fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
-    book.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(received: &Mutex<Received>) -> MutexGuard<'_, Received> {
+    received.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn listen(listener: TcpListener, book: Arc<Mutex<Book>>, pause: Duration) {
+async fn listen(listener: TcpListener, received: Arc<Mutex<Received>>, delay: Duration) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let session = Session { stream, heard: Vec::new(), to: String::new(), book: Arc::clone(&book), pause };
-        // Who hangs up has done so in the middle of nothing, or the bench finds that a mail is missing.
+        let session = Session { stream, buffer: Vec::new(), to: String::new(), received: Arc::clone(&received), delay };
+        // Errors are ignored: if a lost connection loses a mail, the bench notices that it is missing.
         connections.spawn(async { drop(session.run().await) });
     }
 }
 
 struct Session {
     stream: TcpStream,
-    heard: Vec<u8>,
+    buffer: Vec<u8>,
     to: String,
-    book: Arc<Mutex<Book>>,
-    pause: Duration,
+    received: Arc<Mutex<Received>>,
+    delay: Duration,
 }
 
 impl Session {
@@ -123,11 +128,11 @@ impl Session {
         self.stream.set_nodelay(true)?;
         let mut reply = "220 sink.example\r\n".to_owned();
         loop {
-            // What came in one go is answered in one go.
+            // Pipelined commands get their replies in one write.
             let Some(line) = self.take_until(b"\r\n") else {
                 self.stream.write_all(reply.as_bytes()).await?;
                 reply.clear();
-                if self.stream.read_buf(&mut self.heard).await? == 0 {
+                if self.stream.read_buf(&mut self.buffer).await? == 0 {
                     return Ok(());
                 }
                 continue;
@@ -142,10 +147,10 @@ impl Session {
                     reply.push_str("250 OK\r\n");
                 }
                 b"DATA" => {
-                    reply.push_str("354 go on\r\n");
+                    reply.push_str("354 send the message\r\n");
                     self.stream.write_all(reply.as_bytes()).await?;
                     reply.clear();
-                    self.take_mail().await?;
+                    self.receive_message().await?;
                 }
                 b"QUIT" => return self.stream.write_all(b"221 bye\r\n").await,
                 _ => reply.push_str("250 OK\r\n"),
@@ -153,29 +158,31 @@ impl Session {
         }
     }
 
-    async fn take_mail(&mut self) -> std::io::Result<()> {
-        let bytes = loop {
-            if let Some(bytes) = self.take_until(b"\r\n.\r\n") {
-                break bytes;
+    async fn receive_message(&mut self) -> std::io::Result<()> {
+        let message = loop {
+            if let Some(message) = self.take_until(b"\r\n.\r\n") {
+                break message;
             }
-            if self.stream.read_buf(&mut self.heard).await? == 0 {
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
         };
-        if !self.pause.is_zero() {
-            tokio::time::sleep(self.pause).await;
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
         }
         {
-            let mut book = lock(&self.book);
-            book.mails.push(Mail { to: std::mem::take(&mut self.to), at: now() });
-            book.bytes = bytes;
+            let mut received = lock(&self.received);
+            received.mails.push(Mail { to: std::mem::take(&mut self.to), at: now() });
+            received.last_message = message;
         }
-        self.stream.write_all(b"250 taken\r\n").await
+        self.stream.write_all(b"250 accepted\r\n").await
     }
 
+    /// Removes everything up to `end` from the buffer, and returns it without `end`; `None` if `end` has not arrived
+    /// yet.
     fn take_until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
-        let at = self.heard.windows(end.len()).position(|window| window == end)?;
-        let mut taken: Vec<_> = self.heard.drain(..at + end.len()).collect();
+        let at = self.buffer.windows(end.len()).position(|window| window == end)?;
+        let mut taken: Vec<_> = self.buffer.drain(..at + end.len()).collect();
         taken.truncate(at);
         Some(taken)
     }

@@ -1,9 +1,11 @@
-//! Work on a runtime of its own, as a process of the service has one, so that the driver's does not slow it.
+//! Runs a baseline on its own multi-threaded runtime, like a process of the service, so that the single-threaded driver
+//! does not slow it down.
 
 use anyhow::Result;
 use tokio::{runtime::Runtime, sync::oneshot};
 
-pub(crate) async fn apart<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T>
+/// Runs the work on a new thread with a new runtime.
+pub(crate) async fn run_isolated<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T>
 where
     T: Send + 'static,
     F: Future<Output = Result<T>>,
@@ -11,7 +13,7 @@ where
     let (done, outcome) = oneshot::channel();
     std::thread::spawn(move || {
         let outcome = Runtime::new().map_err(Into::into).and_then(|runtime| runtime.block_on(work()));
-        // Nobody waits any more when another part of the bench has failed.
+        // The receiver is dropped if another part of the bench failed.
         let _ = done.send(outcome);
     });
     outcome.await?

@@ -1,4 +1,4 @@
-//! The whole service in motion: an API, the broker, a worker, and a mail server at the end.
+//! The whole running service: API, broker, worker and a fake mail server.
 
 use std::{
     sync::{
@@ -13,76 +13,88 @@ use hyper::Request;
 
 use crate::{
     environment::{
-        deployment::{Api, Scene},
-        fake_smtp::Sink,
+        context::BenchContext,
+        deployment::{Api, Deployment},
+        fake_smtp::FakeSmtpServer,
         process::Process,
-        services::Ground,
     },
     load::{
-        client::Door,
-        closed_loop::{Counted, Loop},
+        client::HttpClient,
+        closed_loop::{ClosedLoop, ResponseCounts},
         users,
     },
 };
 
-/// Enough for every overload: who is refused is refused at once, and leaves her connection to the next.
+/// Enough for every overload, because rejected requests free their connection immediately.
 pub(crate) const CONNECTIONS: usize = 512;
 
-/// As many clients for each hash thread keep it busy, and none of them waits for as long as 250 ms.
-const CLIENTS_OF_A_THREAD: usize = 8;
+/// Clients per hash thread: they keep the thread busy without any of them waiting for 250 ms.
+const CLIENTS_PER_THREAD: usize = 8;
 
-/// Nobody is refused who waits for less, which at the peak nobody does; a slow machine is no overload.
-pub(crate) const PATIENT: (&str, &str) = ("HASH_QUEUE_MS", "60000");
+/// A maximum wait that no request reaches at the peak, so that a slow machine rejects none.
+pub(crate) const LONG_HASH_QUEUE: (&str, &str) = ("HASH_QUEUE_MS", "60000");
 
-/// A block of numbers that no closed loop comes to the end of.
-const MANY: u64 = 1_000_000;
+/// More users than any closed loop needs.
+const USER_BLOCK: u64 = 1_000_000;
 
-pub(crate) struct Chain {
-    pub(crate) scene: Scene,
+/// The processes of a deployment and a client for its API.
+pub(crate) struct Pipeline {
+    pub(crate) deployment: Deployment,
     pub(crate) api: Api,
     worker: Process,
-    pub(crate) sink: Sink,
-    pub(crate) door: Arc<Door>,
+    pub(crate) mail_server: FakeSmtpServer,
+    pub(crate) client: Arc<HttpClient>,
     threads: usize,
 }
 
-impl Chain {
-    pub(crate) async fn start(ground: &Ground, of: &str, threads: usize, settings: &[(&str, &str)]) -> Result<Self> {
-        let mut scene = Scene::prepare(ground, of).await?;
-        scene.set("HASH_THREADS", threads);
-        settings.iter().for_each(|(name, value)| scene.set(name, value));
-        let sink = Sink::start(crate::environment::fake_smtp::LIKE_A_DISK).await?;
-        let (worker, api) = (scene.worker(ground, &sink).await?, scene.api(ground).await?);
-        let door = Door::new(api.address, CONNECTIONS);
-        Ok(Self { scene, api, worker, sink, door, threads })
+impl Pipeline {
+    /// Starts everything, with `threads` hash threads.
+    pub(crate) async fn start(
+        context: &BenchContext,
+        label: &str,
+        threads: usize,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
+        let mut deployment = Deployment::prepare(context, label).await?;
+        deployment.set("HASH_THREADS", threads);
+        settings.iter().for_each(|(name, value)| deployment.set(name, value));
+        let mail_server = FakeSmtpServer::start(crate::environment::fake_smtp::DISK_LATENCY).await?;
+        let (worker, api) =
+            (deployment.start_worker(context, &mail_server).await?, deployment.start_api(context).await?);
+        let client = HttpClient::new(api.address, CONNECTIONS);
+        Ok(Self { deployment, api, worker, mail_server, client, threads })
     }
 
+    /// The number of concurrent clients that reaches the peak.
     pub(crate) fn clients(&self) -> usize {
-        CLIENTS_OF_A_THREAD * self.threads
+        CLIENTS_PER_THREAD * self.threads
     }
 
-    /// As many registrations as there can be.
-    pub(crate) async fn peak(&self, ground: &Ground) -> Result<Counted> {
-        let (warm_up, seconds) = (ground.warm_up(), ground.seconds());
-        Loop { clients: self.clients(), warm_up, seconds }.run(&self.door, newcomers(ground)).await
+    /// Measures registrations at the highest possible rate.
+    pub(crate) async fn peak(&self, context: &BenchContext) -> Result<ResponseCounts> {
+        let (warm_up, seconds) = (context.warm_up(), context.seconds());
+        ClosedLoop { clients: self.clients(), warm_up, seconds }.run(&self.client, new_registrations(context)).await
     }
 
-    /// Waits until every mail is out, and forgets them.
-    pub(crate) async fn comes_to_rest(&self) -> Result<()> {
-        self.scene.comes_to_rest().await?;
+    /// Waits until all mails are delivered, and clears the record of the mail server.
+    pub(crate) async fn wait_until_idle(&self) -> Result<()> {
+        self.deployment.wait_until_idle().await?;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        self.sink.take();
+        self.mail_server.take();
         Ok(())
     }
 
-    pub(crate) async fn end(self) -> Result<()> {
+    /// Stops the processes gracefully.
+    pub(crate) async fn stop(self) -> Result<()> {
         self.api.process.stop().await?;
         self.worker.stop().await
     }
 }
 
-/// Each one that is asked for is another person.
-pub(crate) fn newcomers(ground: &Ground) -> impl Fn() -> Option<Request<String>> + Send + Sync + 'static {
-    let next = AtomicU64::new(ground.people(MANY));
+/// Registration requests, each for a new user.
+pub(crate) fn new_registrations(
+    context: &BenchContext,
+) -> impl Fn() -> Option<Request<String>> + Send + Sync + 'static {
+    let next = AtomicU64::new(context.allocate_users(USER_BLOCK));
     move || Some(users::register(next.fetch_add(1, Ordering::Relaxed)))
 }

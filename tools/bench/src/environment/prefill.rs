@@ -1,11 +1,11 @@
-//! People who have registered already, written straight into the database.
+//! Inserts pending registrations directly into the database.
 
 use anyhow::Result;
 use secrecy::ExposeSecret;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::{environment::deployment::Scene, load::users};
+use crate::{environment::deployment::Deployment, load::users};
 
 const REGISTRATIONS: &str = "INSERT INTO registrations (id, email, password_hash, created_at) \
     SELECT id, email, $3, clock_timestamp() FROM unnest($1::uuid[], $2::text[]) AS new (id, email)";
@@ -16,39 +16,45 @@ const CODES: &str = "INSERT INTO codes (id, registration_id, code_hash, key_id, 
     FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) AS new (id, registration, hash), \
     (VALUES (clock_timestamp())) AS now (at)";
 
-const LENGTH: u8 = 4;
+const CODE_LENGTH: u8 = 4;
 
-pub(crate) struct Registered {
-    pub(crate) who: u64,
-    pub(crate) code: Uuid,
+/// A pending registration of a user.
+pub(crate) struct Registration {
+    pub(crate) user: u64,
+    pub(crate) code_id: Uuid,
     pub(crate) digits: String,
 }
 
-/// Numbers from `first` on, all with this hash of a password. A code that was sent is live for an hour.
+/// Registers `count` users from number `first` on, all with the same password hash. With `is_sent`, their codes were
+/// mailed and are valid for an hour.
 pub(crate) async fn register(
     database: &mut Client,
     first: u64,
     count: u64,
     password_hash: &str,
     is_sent: bool,
-) -> Result<Vec<Registered>> {
-    let ring = Scene::ring()?;
-    let key = ring.newest();
-    let new = (first..first + count).map(|who| {
-        // Scattered like those of the service, so that they land all over the indices.
-        let code = Uuid::from_u64_pair(who.wrapping_mul(0x9E37_79B9_7F4A_7C15), who);
-        Registered { who, code, digits: key.digits(code, LENGTH).expose_secret().to_owned() }
+) -> Result<Vec<Registration>> {
+    let code_secrets = Deployment::code_secrets()?;
+    let key = code_secrets.newest();
+    let registrations = (first..first + count).map(|user| {
+        // Distributed over the whole index, like the random ids of the service.
+        let code_id = Uuid::from_u64_pair(user.wrapping_mul(0x9E37_79B9_7F4A_7C15), user);
+        Registration { user, code_id, digits: key.digits(code_id, CODE_LENGTH).expose_secret().to_owned() }
     });
-    let new: Vec<_> = new.collect();
-    let registrations: Vec<_> = new.iter().map(|one| Uuid::from_u128(!one.code.as_u128())).collect();
-    let emails: Vec<_> = new.iter().map(|one| users::email(one.who)).collect();
-    let codes: Vec<_> = new.iter().map(|one| one.code).collect();
-    let hashes: Vec<_> = new.iter().map(|one| key.verifier(one.code, &one.digits).to_vec()).collect();
+    let registrations: Vec<_> = registrations.collect();
+    let registration_ids: Vec<_> =
+        registrations.iter().map(|registration| Uuid::from_u128(!registration.code_id.as_u128())).collect();
+    let emails: Vec<_> = registrations.iter().map(|registration| users::email(registration.user)).collect();
+    let codes: Vec<_> = registrations.iter().map(|registration| registration.code_id).collect();
+    let hashes: Vec<_> = registrations
+        .iter()
+        .map(|registration| key.verifier(registration.code_id, &registration.digits).to_vec())
+        .collect();
     let transaction = database.transaction().await?;
-    transaction.execute(REGISTRATIONS, &[&registrations, &emails, &password_hash]).await?;
-    transaction.execute(CODES, &[&codes, &registrations, &hashes, &key.id, &is_sent]).await?;
+    transaction.execute(REGISTRATIONS, &[&registration_ids, &emails, &password_hash]).await?;
+    transaction.execute(CODES, &[&codes, &registration_ids, &hashes, &key.id, &is_sent]).await?;
     transaction.commit().await?;
-    // As the server would have done by itself soon, in the middle of what is measured.
+    // Otherwise autovacuum would analyze the tables during the measurement.
     database.batch_execute("ANALYZE registrations, codes").await?;
-    Ok(new)
+    Ok(registrations)
 }

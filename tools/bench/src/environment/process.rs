@@ -1,4 +1,4 @@
-//! A process under measurement: started with settings of its own, ended however the bench ends.
+//! A process under measurement. It is killed when dropped, so that none survives a failed bench.
 
 use std::{
     collections::BTreeMap,
@@ -12,10 +12,12 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::clock::now;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Environment variables by name.
 pub(crate) type Settings = BTreeMap<String, String>;
 
+/// A child process and its log file.
 pub(crate) struct Process {
     child: Child,
     name: String,
@@ -23,7 +25,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Its words go to a file in `scratch`, as those of a service go to a journal.
+    /// Starts the process; its output goes to a file in `scratch`.
     pub(crate) fn start(command: &mut Command, scratch: &Path, name: &str) -> Result<Self> {
         let number = std::fs::read_dir(scratch)?.count();
         let log = scratch.join(format!("{number}-{name}.log"));
@@ -33,65 +35,69 @@ impl Process {
         Ok(Self { child, name: name.to_owned(), log })
     }
 
+    /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// What follows `before` in its log, up to the next blank or comma.
-    pub(crate) async fn says(&mut self, before: &str) -> Result<String> {
+    /// Waits for `prefix` in the log, and returns the text after it up to the next blank or comma.
+    pub(crate) async fn logged_value(&mut self, prefix: &str) -> Result<String> {
         let find = |log: &str| {
-            // The last line may not be complete yet.
-            let (whole, _) = log.rsplit_once('\n')?;
-            let (_, after) = whole.split_once(before)?;
+            // The last line may be incomplete.
+            let (complete_lines, _) = log.rsplit_once('\n')?;
+            let (_, after) = complete_lines.split_once(prefix)?;
             after.split(|end: char| end.is_whitespace() || end == ',').next().map(str::to_owned)
         };
-        let until = now() + PATIENCE;
-        while now() < until {
+        let deadline = now() + TIMEOUT;
+        while now() < deadline {
             if let Some(found) = find(&std::fs::read_to_string(&self.log)?) {
                 return Ok(found);
             }
             self.check_alive()?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        bail!("{} never says {before}: {}", self.name, self.last_words())
+        bail!("{} did not log {prefix} within {TIMEOUT:?}: {}", self.name, self.log_tail())
     }
 
+    /// The address that the process logs under this name.
     pub(crate) async fn address(&mut self, name: &str) -> Result<SocketAddr> {
-        Ok(self.says(&format!("{name}=")).await?.parse()?)
+        Ok(self.logged_value(&format!("{name}=")).await?.parse()?)
     }
 
-    /// Waits until the listener for operators says that it has all it needs.
-    pub(crate) async fn ready(&mut self, ops: SocketAddr) -> Result<()> {
-        let until = now() + PATIENCE;
+    /// Waits until the health check on the ops listener succeeds.
+    pub(crate) async fn wait_until_ready(&mut self, ops: SocketAddr) -> Result<()> {
+        let deadline = now() + TIMEOUT;
         while let Err(error) = shared::telemetry::ops_server::ask(ops).await {
             self.check_alive()?;
-            ensure!(now() < until, "{} is not ready: {error:#}\n{}", self.name, self.last_words());
+            ensure!(now() < deadline, "{} is not ready: {error:#}\n{}", self.name, self.log_tail());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
     }
 
+    /// Fails if the process has exited.
     pub(crate) fn check_alive(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => bail!("{} ended ({status}): {}", self.name, self.last_words()),
+            Some(status) => bail!("{} exited ({status}): {}", self.name, self.log_tail()),
         }
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Sends SIGTERM and waits until the process has exited.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.check_alive()?;
-        let asked = Command::new("kill").args(["-TERM", &self.id().to_string()]).status()?;
-        ensure!(asked.success(), "{} cannot be asked to end", self.name);
-        let until = now() + PATIENCE;
+        let kill = Command::new("kill").args(["-TERM", &self.id().to_string()]).status()?;
+        ensure!(kill.success(), "cannot send SIGTERM to {}", self.name);
+        let deadline = now() + TIMEOUT;
         while self.child.try_wait()?.is_none() {
-            ensure!(now() < until, "{} does not end: {}", self.name, self.last_words());
+            ensure!(now() < deadline, "{} did not exit after SIGTERM: {}", self.name, self.log_tail());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
 
-    fn last_words(&self) -> String {
+    /// The last ten lines of the log.
+    fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
@@ -100,7 +106,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail on one that has ended, which is what is wanted.
+        // Both fail if the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

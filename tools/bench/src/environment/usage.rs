@@ -1,33 +1,33 @@
-//! What the system says a process has used.
+//! CPU time and memory of processes, from `/proc`.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 
-/// Of the times in /proc; Linux tells all programs that it is 100.
+/// Unit of the times in `/proc`; Linux always reports 100 to user space.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The seconds that the threads of a process have computed, but for those that hash.
-pub(crate) fn seconds_without_hashing(process: u32) -> Result<f64> {
+/// CPU seconds of the threads of a process, without its hash threads.
+pub(crate) fn cpu_seconds_without_hashing(process: u32) -> Result<f64> {
     let mut ticks = 0.0;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {
-        // One that has ended meanwhile is of no interest.
+        // The thread may have exited meanwhile.
         let Ok(stat) = fs::read_to_string(thread?.path().join("stat")) else { continue };
-        let (name, used) = parse(&stat).context("/proc is unlike itself")?;
+        let (name, used) = parse(&stat).context("unexpected format of /proc/…/stat")?;
         ticks += if name.starts_with("hash-") { 0.0 } else { used };
     }
     Ok(ticks / TICKS_PER_SECOND)
 }
 
-/// The seconds that Postgres has computed for the connections to a database.
-pub(crate) fn seconds_of_backends(database: &str) -> Result<f64> {
+/// CPU seconds of the Postgres backends that are connected to a database.
+pub(crate) fn backend_cpu_seconds(database: &str) -> Result<f64> {
     let mut ticks = 0.0;
     for process in fs::read_dir("/proc")? {
         let path = process?.path();
         if is_backend(&path, database)
             && let Ok(stat) = fs::read_to_string(path.join("stat"))
         {
-            ticks += parse(&stat).context("/proc is unlike itself")?.1;
+            ticks += parse(&stat).context("unexpected format of /proc/…/stat")?.1;
         }
     }
     Ok(ticks / TICKS_PER_SECOND)
@@ -41,29 +41,30 @@ fn is_backend(process: &Path, database: &str) -> bool {
 /// The memory of a process, in MiB.
 pub(crate) struct Memory {
     pub(crate) now: f64,
-    /// At any time until now.
-    pub(crate) most: f64,
-    /// Of what there is now, what was read from the program's file: its code, for the most part.
-    pub(crate) of_file: f64,
+    /// The maximum since the start or the last [`reset_peak`].
+    pub(crate) peak: f64,
+    /// The part that is mapped from files, mostly the code of the program.
+    pub(crate) file_backed: f64,
 }
 
+/// The current memory of a process.
 pub(crate) fn memory(process: u32) -> Result<Memory> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let of = |name: &str| -> Result<f64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
     };
-    Ok(Memory { now: of("VmRSS:")?, most: of("VmHWM:")?, of_file: of("RssFile:")? })
+    Ok(Memory { now: of("VmRSS:")?, peak: of("VmHWM:")?, file_backed: of("RssFile:")? })
 }
 
-/// From now on, the most that a process has is counted anew.
-pub(crate) fn forget_the_most(process: u32) -> Result<()> {
-    fs::write(format!("/proc/{process}/clear_refs"), "5").context("the peak of a process cannot be forgotten")
+/// Resets the recorded peak of the memory of a process.
+pub(crate) fn reset_peak(process: u32) -> Result<()> {
+    fs::write(format!("/proc/{process}/clear_refs"), "5").context("cannot reset the memory peak of the process")
 }
 
-/// The name of a thread, and the ticks that it used in our code and in the system's.
+/// The name of a thread and its CPU time in ticks (user and system).
 fn parse(stat: &str) -> Option<(&str, f64)> {
-    // A name may hold anything, blanks and brackets too.
+    // A name may contain any characters, including blanks and brackets.
     let (head, tail) = stat.rsplit_once(')')?;
     let (_, name) = head.split_once('(')?;
     let mut fields = tail.split_whitespace().skip(11);
@@ -75,15 +76,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_proc_is_read() {
+    fn stat_line_is_parsed() {
         let line = "7 (tokio (rt) 1) S 1 2 3 4 5 6 7 8 9 10 120 30 0 0 20 0 9 0 100 0 0";
         assert_eq!(parse(line), Some(("tokio (rt) 1", 150.0)));
     }
 
     #[test]
-    fn this_process_has_used_something() {
+    fn usage_of_this_process_is_readable() {
         let memory = memory(std::process::id()).unwrap();
-        assert!(memory.now > memory.of_file && memory.most >= memory.now);
-        assert!(seconds_without_hashing(std::process::id()).unwrap() >= 0.0);
+        assert!(memory.now > memory.file_backed && memory.peak >= memory.now);
+        assert!(cpu_seconds_without_hashing(std::process::id()).unwrap() >= 0.0);
     }
 }

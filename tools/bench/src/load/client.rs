@@ -1,4 +1,4 @@
-//! A server's address, and the connections on which it is asked: kept alive, bounded, opened when needed.
+//! HTTP client with a bounded pool of keep-alive connections to one server.
 
 use std::{
     net::SocketAddr,
@@ -22,51 +22,54 @@ use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 
 use crate::clock::now;
 
-/// More than anybody may take to say no.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout of a request: longer than any rejection may take.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(crate) struct Door {
+/// The client. Connections are opened when needed and reused.
+pub(crate) struct HttpClient {
     address: SocketAddr,
-    places: Semaphore,
+    permits: Semaphore,
     idle: Mutex<Vec<SendRequest<String>>>,
     opened: AtomicUsize,
 }
 
-/// What was answered, and when; 0 when there was no answer.
+/// Status of a response and the time when it was complete. Status 0 means that the request failed or timed out.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) at: Instant,
 }
 
-impl Door {
+impl HttpClient {
+    /// A client with at most this many connections.
     pub(crate) fn new(address: SocketAddr, connections: usize) -> Arc<Self> {
         let (idle, opened) = (Mutex::default(), AtomicUsize::new(0));
-        Arc::new(Self { address, places: Semaphore::new(connections), idle, opened })
+        Arc::new(Self { address, permits: Semaphore::new(connections), idle, opened })
     }
 
-    /// Waits for a free connection first, if there are as many as there may be.
-    pub(crate) async fn ask(&self, request: Request<String>) -> Answer {
-        // Nobody closes the semaphore.
-        let _place = self.places.acquire().await;
-        let status = timeout(PATIENCE, self.exchange(request)).await;
-        Answer { status: status.map_or(0, |exchanged| exchanged.unwrap_or(0)), at: now() }
+    /// Sends a request; waits for a free connection if the pool is exhausted.
+    pub(crate) async fn send(&self, request: Request<String>) -> Response {
+        // The semaphore is never closed, so this cannot fail.
+        let _permit = self.permits.acquire().await;
+        let status = timeout(TIMEOUT, self.exchange(request)).await;
+        Response { status: status.map_or(0, |exchanged| exchanged.unwrap_or(0)), at: now() }
     }
 
-    /// Whether whoever comes now finds a connection.
-    pub(crate) fn has_room(&self) -> bool {
-        self.places.available_permits() > 0
+    /// Whether a request sent now gets a connection immediately.
+    pub(crate) fn has_free_connection(&self) -> bool {
+        self.permits.available_permits() > 0
     }
 
+    /// The number of connections opened so far.
     pub(crate) fn connections(&self) -> usize {
         self.opened.load(Ordering::Relaxed)
     }
 
     async fn exchange(&self, request: Request<String>) -> Result<u16> {
         let mut connection = self.connection().await?;
-        let answer = connection.send_request(request).await?;
-        let status = answer.status().as_u16();
-        read(answer.into_body()).await?;
+        let response = connection.send_request(request).await?;
+        let status = response.status().as_u16();
+        drain(response.into_body()).await?;
         if connection.ready().await.is_ok() {
             self.idle().push(connection);
         }
@@ -83,7 +86,7 @@ impl Door {
     }
 
     async fn open(&self) -> Result<SendRequest<String>> {
-        let stream = TcpStream::connect(self.address).await.context("nobody listens")?;
+        let stream = TcpStream::connect(self.address).await.context("cannot connect to the server under test")?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
@@ -96,9 +99,9 @@ impl Door {
     }
 }
 
-/// Takes an answer off the wire to its end, so that the next may come on this connection.
-async fn read(mut body: Incoming) -> Result<()> {
-    let to_the_end = std::future::poll_fn(|context| {
+/// Reads the body to its end, so that the connection can be reused.
+async fn drain(mut body: Incoming) -> Result<()> {
+    let end_of_body = std::future::poll_fn(|context| {
         while let Some(frame) = ready!(Pin::new(&mut body).poll_frame(context)) {
             if let Err(error) = frame {
                 return std::task::Poll::Ready(Err(error));
@@ -106,5 +109,5 @@ async fn read(mut body: Incoming) -> Result<()> {
         }
         std::task::Poll::Ready(Ok(()))
     });
-    Ok(to_the_end.await?)
+    Ok(end_of_body.await?)
 }

@@ -1,7 +1,7 @@
-//! An open loop: people come at a constant rate, whatever becomes of those before them.
+//! Open loop: requests are sent at a constant rate, independent of the responses to earlier ones.
 //!
-//! How long somebody waited is counted from the moment when she was to come, not from the moment when the driver
-//! got round to it, so a server that stands still is seen by everybody who would have come meanwhile.
+//! Latency is measured from the time when a request was due, not when the driver sent it, so that a stalled server
+//! affects every request that was due meanwhile (no coordinated omission).
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -14,94 +14,106 @@ use tokio::task::JoinSet;
 
 use crate::{
     clock::now,
-    load::client::Door,
-    report::{progress::say, statistics::percentile},
+    load::client::HttpClient,
+    report::{progress::print, statistics::percentile},
 };
 
-/// Beyond this the driver is not what it says it is: the timer ticks once a millisecond.
-const LATE_MS: f64 = 20.0;
+/// If the driver is later than this (p99), it prints a warning. The timer has a resolution of a millisecond.
+const MAX_LATENESS_MS: f64 = 20.0;
 
+/// One request and its response.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrival {
-    pub(crate) who: u64,
+pub(crate) struct Sample {
+    pub(crate) user: u64,
     pub(crate) due: Instant,
     pub(crate) answered: Instant,
     pub(crate) status: u16,
 }
 
-impl Arrival {
-    pub(crate) fn milliseconds(&self) -> f64 {
+impl Sample {
+    /// Latency since the request was due.
+    pub(crate) fn latency_ms(&self) -> f64 {
         self.answered.saturating_duration_since(self.due).as_secs_f64() * 1000.0
     }
 }
 
-pub(crate) struct Crowd {
-    pub(crate) arrivals: Vec<Arrival>,
+/// All samples of an open loop.
+pub(crate) struct OpenLoopResult {
+    pub(crate) samples: Vec<Sample>,
     pub(crate) seconds: f64,
 }
 
-impl Crowd {
-    /// How long those with this answer waited, in milliseconds.
-    pub(crate) fn waits(&self, status: u16) -> Vec<f64> {
-        self.arrivals.iter().filter(|one| one.status == status).map(Arrival::milliseconds).collect()
+impl OpenLoopResult {
+    /// Latencies of the responses with this status, in milliseconds.
+    pub(crate) fn latencies_ms(&self, status: u16) -> Vec<f64> {
+        self.samples.iter().filter(|sample| sample.status == status).map(Sample::latency_ms).collect()
     }
 
+    /// Responses with this status per second.
     pub(crate) fn rate(&self, status: u16) -> f64 {
-        self.waits(status).len() as f64 / self.seconds
+        self.latencies_ms(status).len() as f64 / self.seconds
     }
 }
 
-/// Whoever comes is a number from `first` on; the rate is in people per second.
+/// Sends requests of the users from number `first` on, at `rate` per second.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Coming {
+pub(crate) struct OpenLoop {
     pub(crate) first: u64,
     pub(crate) rate: f64,
     pub(crate) seconds: f64,
 }
 
-impl Coming {
+impl OpenLoop {
+    /// The number of requests.
     pub(crate) fn count(self) -> u64 {
         (self.rate * self.seconds).ceil() as u64
     }
 
-    pub(crate) async fn run(self, door: &Arc<Door>, ask: fn(u64) -> Request<String>) -> Result<Crowd> {
-        let arrivals = Arc::new(Mutex::new(Vec::new()));
-        let (mut people, mut late, mut without_room) = (JoinSet::new(), Vec::new(), 0);
-        let begun = now();
-        for turn in 0..self.count() {
-            let due = begun + Duration::from_secs_f64(turn as f64 / self.rate);
+    /// Sends all requests and waits for their responses.
+    pub(crate) async fn run(
+        self,
+        client: &Arc<HttpClient>,
+        request: fn(u64) -> Request<String>,
+    ) -> Result<OpenLoopResult> {
+        let samples = Arc::new(Mutex::new(Vec::new()));
+        let (mut requests, mut late, mut without_connection) = (JoinSet::new(), Vec::new(), 0);
+        let started = now();
+        for n in 0..self.count() {
+            let due = started + Duration::from_secs_f64(n as f64 / self.rate);
             if now() < due {
                 tokio::time::sleep_until(due.into()).await;
             }
             late.push(now().saturating_duration_since(due).as_secs_f64() * 1000.0);
-            without_room += usize::from(!door.has_room());
-            let (door, arrivals, who) = (Arc::clone(door), Arc::clone(&arrivals), self.first + turn);
-            people.spawn(async move {
-                let answer = door.ask(ask(who)).await;
-                let arrival = Arrival { who, due, answered: answer.at, status: answer.status };
-                arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(arrival);
+            without_connection += usize::from(!client.has_free_connection());
+            let (client, samples, user) = (Arc::clone(client), Arc::clone(&samples), self.first + n);
+            requests.spawn(async move {
+                let response = client.send(request(user)).await;
+                let arrival = Sample { user, due, answered: response.at, status: response.status };
+                samples.lock().unwrap_or_else(PoisonError::into_inner).push(arrival);
             });
         }
-        while let Some(ended) = people.join_next().await {
+        while let Some(ended) = requests.join_next().await {
             ended?;
         }
-        self.admit(&late, without_room, door);
-        let arrivals = std::mem::take(&mut *arrivals.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Crowd { arrivals, seconds: self.seconds })
+        self.warn_if_overloaded(&late, without_connection, client);
+        let samples = std::mem::take(&mut *samples.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(OpenLoopResult { samples, seconds: self.seconds })
     }
 
-    /// The driver says so when it was not up to its task: its figures are then worse than the service's.
-    fn admit(self, late: &[f64], without_room: usize, door: &Door) {
+    /// Prints a warning if the driver could not keep up: its latencies are then worse than those of the service.
+    fn warn_if_overloaded(self, late: &[f64], without_connection: usize, client: &HttpClient) {
         let lateness = percentile(late, 99.0);
-        if lateness > LATE_MS {
-            say(&format!(
-                "    the driver could not keep up: at {:.0}/s it was late by {lateness:.0} ms (p99)",
+        if lateness > MAX_LATENESS_MS {
+            print(&format!(
+                "    warning: the driver could not keep up; at {:.0}/s it was {lateness:.0} ms late (p99)",
                 self.rate
             ));
         }
-        if without_room > 0 {
-            let (all, most) = (late.len(), door.connections());
-            say(&format!("    {without_room} of {all} had to wait for one of the driver's {most} connections"));
+        if without_connection > 0 {
+            let (all, connections) = (late.len(), client.connections());
+            print(&format!(
+                "    warning: {without_connection} of {all} requests waited for one of the {connections} connections of the driver"
+            ));
         }
     }
 }

@@ -1,45 +1,50 @@
-//! The people who come: each with an address and a network of her own, all with one password.
+//! Requests of numbered users. Each user has its own email address and network; all have the same password.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::{Request, header};
 
+/// The password of all users.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
-/// As long as each that the service makes.
+/// A traceparent of the usual length.
 pub(crate) const TRACEPARENT: &str = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01";
 
-pub(crate) fn email(who: u64) -> String {
-    format!("p{who}@bench.example")
+/// The email address of a user.
+pub(crate) fn email(user: u64) -> String {
+    format!("p{user}@bench.example")
 }
 
-/// Who it was that a mail is for.
-pub(crate) fn who(email: &str) -> Option<u64> {
+/// The user with this email address.
+pub(crate) fn from_email(email: &str) -> Option<u64> {
     email.strip_prefix('p')?.strip_suffix("@bench.example")?.parse().ok()
 }
 
-pub(crate) fn register(who: u64) -> Request<String> {
-    post("/v1/users", who, &[], format!(r#"{{"email":"{}","password":"{PASSWORD}"}}"#, email(who)))
+/// A registration.
+pub(crate) fn register(user: u64) -> Request<String> {
+    post("/v1/users", user, &[], format!(r#"{{"email":"{}","password":"{PASSWORD}"}}"#, email(user)))
 }
 
-/// The same as one that may be repeated: whether it is a repetition is asked of the database each time.
-pub(crate) fn register_with_key(who: u64) -> Request<String> {
-    let mut request = register(who);
-    request.headers_mut().insert("idempotency-key", who.into());
+/// A registration with an idempotency key, which the API looks up in the database each time.
+pub(crate) fn register_with_key(user: u64) -> Request<String> {
+    let mut request = register(user);
+    request.headers_mut().insert("idempotency-key", user.into());
     request
 }
 
-pub(crate) fn activate(who: u64, digits: &str) -> Request<String> {
-    let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{PASSWORD}", email(who))));
-    post("/v1/users/activate", who, &[(header::AUTHORIZATION, &basic)], format!(r#"{{"code":"{digits}"}}"#))
+/// An activation with this code.
+pub(crate) fn activate(user: u64, digits: &str) -> Request<String> {
+    let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{PASSWORD}", email(user))));
+    post("/v1/users/activate", user, &[(header::AUTHORIZATION, &basic)], format!(r#"{{"code":"{digits}"}}"#))
 }
 
-pub(crate) fn look(path: &str) -> Request<String> {
+/// A GET request.
+pub(crate) fn get(path: &str) -> Request<String> {
     Request::get(path).header(header::HOST, "localhost").body(String::new()).unwrap_or_default()
 }
 
-/// As a proxy of ours hands it on, which is how a service is reached by many networks.
-fn post(path: &str, who: u64, headers: &[(header::HeaderName, &str)], body: String) -> Request<String> {
-    let network = std::net::Ipv4Addr::from_bits(0x0A00_0000 | u32::try_from(who & 0x00FF_FFFF).unwrap_or(0));
+/// A POST request as a trusted proxy forwards it, so that the requests of one driver come from many networks.
+fn post(path: &str, user: u64, headers: &[(header::HeaderName, &str)], body: String) -> Request<String> {
+    let network = std::net::Ipv4Addr::from_bits(0x0A00_0000 | u32::try_from(user & 0x00FF_FFFF).unwrap_or(0));
     let mut request = Request::post(path)
         .header(header::HOST, "localhost")
         .header(header::CONTENT_TYPE, "application/json")
@@ -55,13 +60,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mail_is_known_by_its_address() {
-        assert_eq!((who(&email(42)), who("p@bench.example"), who("p1@else.example")), (Some(42), None, None));
+    fn email_address_identifies_the_user() {
+        assert_eq!(
+            (from_email(&email(42)), from_email("p@bench.example"), from_email("p1@else.example")),
+            (Some(42), None, None)
+        );
     }
 
     #[test]
-    fn neighbours_come_from_different_networks() {
-        let from = |who| register(who).headers()["x-forwarded-for"].clone();
+    fn users_have_different_networks() {
+        let from = |user| register(user).headers()["x-forwarded-for"].clone();
         assert_eq!((from(0), from(257)), ("10.0.0.0".parse().unwrap(), "10.0.1.1".parse().unwrap()));
     }
 }

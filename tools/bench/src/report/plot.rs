@@ -1,8 +1,8 @@
-//! Draws goodput and waiting time against the load that is offered, in colours that can be read on white and on black.
+//! SVG plot of goodput and latency by offered load, in colours that are readable on white and on black.
 
 use std::fmt::Write;
 
-/// All loads are in multiples of the peak.
+/// A measurement at one offered load. Loads and goodput are multiples of the peak.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {
     pub(crate) load: f64,
@@ -19,12 +19,13 @@ struct Panel {
     left: f64,
     title: &'static str,
     colour: &'static str,
-    /// Where the scale ends.
-    most: f64,
+    /// The end of the scale.
+    max: f64,
     ticks: Vec<f64>,
     unit: &'static str,
 }
 
+/// The plot as SVG.
 pub(crate) fn svg(points: &[Point]) -> String {
     let slowest = points.iter().map(|point| point.p99_ms).filter(|ms| ms.is_finite()).fold(0.0, f64::max);
     let step = [10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 5000.0].into_iter().find(|step| step * 5.0 >= slowest);
@@ -36,23 +37,23 @@ pub(crate) fn svg(points: &[Point]) -> String {
         left: 60.0,
         title: "goodput ÷ peak",
         colour: "#2f81c7",
-        most: f64::from(quarters) * 0.25,
+        max: f64::from(quarters) * 0.25,
         ticks: ticks(0.25, quarters),
         unit: "",
     };
-    let title = "p99 of who is let in";
-    let waits = Panel { left: 500.0, title, colour: "#d2691e", most: step * 5.0, ticks: ticks(step, 5), unit: " ms" };
+    let title = "p99 of accepted requests";
+    let latency = Panel { left: 500.0, title, colour: "#d2691e", max: step * 5.0, ticks: ticks(step, 5), unit: " ms" };
     let mut svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 900 290\" font-family=\"sans-serif\" \
-        font-size=\"12\" role=\"img\">\n<title>Goodput and waiting time against offered load</title>\n"
+        font-size=\"12\" role=\"img\">\n<title>Goodput and latency by offered load</title>\n"
         .to_owned();
     panel(&mut svg, &goodput, points.iter().map(|point| (point.load, point.goodput)));
-    panel(&mut svg, &waits, points.iter().map(|point| (point.load, point.p99_ms)));
+    panel(&mut svg, &latency, points.iter().map(|point| (point.load, point.p99_ms)));
     svg + "</svg>\n"
 }
 
 fn panel(svg: &mut String, panel: &Panel, values: impl Iterator<Item = (f64, f64)>) {
     let x = |load: f64| panel.left + load / 5.0 * WIDTH;
-    let y = |value: f64| TOP + HEIGHT - (value / panel.most).clamp(0.0, 1.0) * HEIGHT;
+    let y = |value: f64| TOP + HEIGHT - (value / panel.max).clamp(0.0, 1.0) * HEIGHT;
     let text = |svg: &mut String, x: f64, y: f64, anchor: &str, words: &str| {
         let _ =
             writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" fill=\"{GREY}\" text-anchor=\"{anchor}\">{words}</text>");
@@ -85,9 +86,9 @@ fn panel(svg: &mut String, panel: &Panel, values: impl Iterator<Item = (f64, f64
 mod tests {
     use super::*;
 
-    /// Every tag that is opened is closed, in the right order, and every quote too.
+    /// Every opened tag and quote is closed, in the right order.
     #[test]
-    fn a_plot_is_well_formed() {
+    fn plot_is_well_formed() {
         let point = |load, p99_ms| Point { load, goodput: 1.0, p99_ms };
         let svg = svg(&[point(0.5, 12.0), point(2.0, 230.0), point(5.0, f64::NAN)]);
         let mut open = Vec::new();

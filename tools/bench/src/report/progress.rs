@@ -1,6 +1,7 @@
-//! What the bench tells whoever waits for it.
+//! Progress output.
 
-#[expect(clippy::print_stdout, reason = "it is what the program is for")]
-pub(crate) fn say(line: &str) {
+/// Prints a line.
+#[expect(clippy::print_stdout, reason = "the results of the program")]
+pub(crate) fn print(line: &str) {
     println!("{line}");
 }

@@ -1,6 +1,6 @@
-//! Medians, percentiles, and the rate of something that has a slow beginning and a slow end.
+//! Medians, percentiles, and rates that ignore a slow start and a slow end.
 
-/// Of no values: not a number, so that nobody takes it for one.
+/// The median; NaN if there are no values, so that it is not mistaken for a result.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let sorted = sorted(values);
     match sorted.len() {
@@ -10,24 +10,25 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The smallest value that so many per cent of all do not exceed.
+/// The smallest value that `percent` per cent of all values do not exceed; NaN if there are no values.
 pub(crate) fn percentile(values: &[f64], percent: f64) -> f64 {
     let sorted = sorted(values);
     let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).copied().unwrap_or(f64::NAN)
 }
 
+/// The smallest and the largest value.
 pub(crate) fn range(values: &[f64]) -> (f64, f64) {
     values.iter().fold((f64::NAN, f64::NAN), |(least, most), &value| (value.min(least), value.max(most)))
 }
 
-/// Per second, between the moments when 5 and 95 per cent of all had happened.
+/// Events per second between the times when 5 and 95 per cent of them had happened.
 pub(crate) fn middle_rate(times: &[f64]) -> f64 {
     let counted: Vec<_> = sorted(times).into_iter().zip(1..).map(|(time, count)| (time, f64::from(count))).collect();
     middle_rate_of_counts(&counted, times.len() as f64)
 }
 
-/// The same of a counter that was looked at now and then: seconds, and how many there were by then.
+/// The same for samples of a counter: seconds, and the count at that time.
 pub(crate) fn middle_rate_of_counts(samples: &[(f64, f64)], total: f64) -> f64 {
     let reached = |share: f64| samples.iter().find(|(_, count)| *count >= share * total);
     match (reached(0.05), reached(0.95)) {
@@ -47,13 +48,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_median_is_in_the_middle() {
+    fn median_is_the_middle_value() {
         assert_eq!((median(&[3.0, 1.0, 2.0]), median(&[4.0, 1.0, 2.0, 3.0])), (2.0, 2.5));
         assert!(median(&[]).is_nan());
     }
 
     #[test]
-    fn a_percentile_is_a_value_that_was_seen() {
+    fn percentile_is_one_of_the_values() {
         let hundred: Vec<_> = (1..=100).rev().map(f64::from).collect();
         assert_eq!(
             (percentile(&hundred, 99.0), percentile(&hundred, 50.0), percentile(&hundred, 100.0)),
@@ -64,19 +65,19 @@ mod tests {
     }
 
     #[test]
-    fn a_range_has_two_ends() {
+    fn range_is_minimum_and_maximum() {
         assert_eq!(range(&[2.0, 1.0, 3.0]), (1.0, 3.0));
     }
 
-    /// 100 in a second each, with a wait before the first and a straggler at the end.
+    /// 100 events per second, with a pause after the first and before the last.
     #[test]
-    fn the_beginning_and_the_end_do_not_count() {
+    fn middle_rate_ignores_start_and_end() {
         let mut times: Vec<_> = (0..1000).map(|n| 5.0 + f64::from(n) * 0.01).collect();
         times[0] = 0.0;
         times[999] = 60.0;
         assert!((middle_rate(&times) - 100.0).abs() < 0.01, "{}", middle_rate(&times));
-        let looked_at: Vec<_> = (0..200).map(|n| (f64::from(n) * 0.05, f64::from(n) * 5.0)).collect();
-        assert!((middle_rate_of_counts(&looked_at, 995.0) - 100.0).abs() < 0.01);
+        let polled: Vec<_> = (0..200).map(|n| (f64::from(n) * 0.05, f64::from(n) * 5.0)).collect();
+        assert!((middle_rate_of_counts(&polled, 995.0) - 100.0).abs() < 0.01);
         assert!(middle_rate(&[1.0]).is_nan());
     }
 }

@@ -1,17 +1,19 @@
-//! What was found, as lines of a table.
+//! Result table, as text and as Markdown.
 
 use crate::report::statistics::{median, range};
 
-/// What a number must reach, or stay below, and what is still bearable.
+/// The goal of a value and its floor: the limit that is still acceptable.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Goal {
+    /// Goal and floor.
     AtLeast(f64, f64),
+    /// Goal and floor.
     AtMost(f64, f64),
-    /// It is told, and nothing is asked of it.
+    /// The value is only reported.
     None,
 }
 
-/// How the values of a row are written.
+/// Unit of the values of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Ratio,
@@ -19,40 +21,44 @@ pub(crate) enum Unit {
     Seconds,
 }
 
+/// A result: the values of all rounds and their goal.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) id: &'static str,
-    pub(crate) what: String,
-    ours: String,
-    theirs: String,
-    /// One for each round.
+    pub(crate) label: String,
+    vestibule: String,
+    baseline: String,
+    /// One per round.
     values: Vec<f64>,
     unit: Unit,
     goal: Goal,
 }
 
-pub(crate) const HEAD: [&str; 9] = ["id", "what", "ours", "theirs", "median", "range", "goal", "floor", ""];
+/// The column titles.
+pub(crate) const HEADER: [&str; 9] =
+    ["id", "measurement", "vestibule", "baseline", "median", "range", "goal", "floor", "result"];
 
 impl Row {
-    /// Ours and theirs of each round, in the same unit.
-    pub(crate) fn ratio(id: &'static str, what: &str, rounds: &[(f64, f64)], unit: &str, goal: Goal) -> Self {
+    /// A ratio: the values of Vestibule and of the baseline in each round, in the same unit.
+    pub(crate) fn ratio(id: &'static str, label: &str, rounds: &[(f64, f64)], unit: &str, goal: Goal) -> Self {
         let side = |values: Vec<f64>| format!("{} {unit}", number(median(&values)));
         Self {
             id,
-            what: what.to_owned(),
-            ours: side(rounds.iter().map(|round| round.0).collect()),
-            theirs: side(rounds.iter().map(|round| round.1).collect()),
-            values: rounds.iter().map(|(ours, theirs)| ours / theirs).collect(),
+            label: label.to_owned(),
+            vestibule: side(rounds.iter().map(|round| round.0).collect()),
+            baseline: side(rounds.iter().map(|round| round.1).collect()),
+            values: rounds.iter().map(|(vestibule, baseline)| vestibule / baseline).collect(),
             unit: Unit::Ratio,
             goal,
         }
     }
 
-    /// Something that is not compared with anything in the same run.
-    pub(crate) fn plain(id: &'static str, what: &str, values: Vec<f64>, unit: Unit, goal: Goal) -> Self {
-        Self { id, what: what.to_owned(), ours: String::new(), theirs: String::new(), values, unit, goal }
+    /// Values without a baseline.
+    pub(crate) fn plain(id: &'static str, label: &str, values: Vec<f64>, unit: Unit, goal: Goal) -> Self {
+        Self { id, label: label.to_owned(), vestibule: String::new(), baseline: String::new(), values, unit, goal }
     }
 
+    /// The row as text, in the order of [`HEADER`].
     pub(crate) fn cells(&self) -> [String; 9] {
         let (least, most) = range(&self.values);
         let write = |value: f64| self.unit.write(value);
@@ -63,9 +69,9 @@ impl Row {
         };
         [
             self.id.to_owned(),
-            self.what.clone(),
-            self.ours.clone(),
-            self.theirs.clone(),
+            self.label.clone(),
+            self.vestibule.clone(),
+            self.baseline.clone(),
             write(median(&self.values)),
             format!("{}–{}", write(least).trim_end_matches(" ms").trim_end_matches(" s"), write(most)),
             goal,
@@ -74,6 +80,7 @@ impl Row {
         ]
     }
 
+    /// Whether the median meets the goal or the floor.
     pub(crate) fn verdict(&self) -> &'static str {
         let value = median(&self.values);
         match self.goal {
@@ -86,7 +93,7 @@ impl Row {
         }
     }
 
-    /// Whether every round gave a number: a bench that measured nothing does not work.
+    /// Whether every round has a value; otherwise the bench is broken.
     pub(crate) fn is_measured(&self) -> bool {
         !self.values.is_empty() && self.values.iter().all(|value| value.is_finite())
     }
@@ -102,7 +109,7 @@ impl Unit {
     }
 }
 
-/// Three digits say all that a measurement knows.
+/// Formats a number with three significant digits, the precision of the measurements.
 pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
@@ -111,16 +118,17 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
+/// The table as Markdown.
 pub(crate) fn markdown(rows: &[Row]) -> String {
     let line = |cells: [String; 9]| format!("| {} |\n", cells.join(" | "));
-    let mut table = line(HEAD.map(str::to_owned)) + &line(HEAD.map(|_| "---".to_owned()));
+    let mut table = line(HEADER.map(str::to_owned)) + &line(HEADER.map(|_| "---".to_owned()));
     table.extend(rows.iter().map(|row| line(row.cells())));
     table
 }
 
-/// The same with columns that stand under each other.
+/// The table as text with aligned columns.
 pub(crate) fn aligned(rows: &[Row]) -> String {
-    let lines: Vec<_> = std::iter::once(HEAD.map(str::to_owned)).chain(rows.iter().map(Row::cells)).collect();
+    let lines: Vec<_> = std::iter::once(HEADER.map(str::to_owned)).chain(rows.iter().map(Row::cells)).collect();
     let width = |column: usize| lines.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 9] = std::array::from_fn(width);
     let line = |cells: &[String; 9]| {
@@ -135,18 +143,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_says_what_became_of_its_goal() {
-        let row = |ours: f64, goal| Row::ratio("B0", "this", &[(ours, 100.0), (ours, 100.0)], "/s", goal);
+    fn verdict_compares_the_median_with_goal_and_floor() {
+        let row =
+            |vestibule: f64, goal| Row::ratio("B0", "this", &[(vestibule, 100.0), (vestibule, 100.0)], "/s", goal);
         let at_least = Goal::AtLeast(0.9, 0.8);
-        assert_eq!([95.0, 85.0, 75.0].map(|ours| row(ours, at_least).verdict()), ["met", "floor met", "missed"]);
+        assert_eq!(
+            [95.0, 85.0, 75.0].map(|vestibule| row(vestibule, at_least).verdict()),
+            ["met", "floor met", "missed"]
+        );
         let at_most = Goal::AtMost(0.8, 0.9);
-        assert_eq!([75.0, 85.0, 95.0].map(|ours| row(ours, at_most).verdict()), ["met", "floor met", "missed"]);
+        assert_eq!(
+            [75.0, 85.0, 95.0].map(|vestibule| row(vestibule, at_most).verdict()),
+            ["met", "floor met", "missed"]
+        );
         assert_eq!(row(f64::NAN, at_least).verdict(), "missed");
         assert!(!row(f64::NAN, at_least).is_measured() && row(1.0, at_least).is_measured());
     }
 
     #[test]
-    fn the_document_and_the_screen_say_the_same() {
+    fn markdown_and_text_have_the_same_cells() {
         let rows = [Row::ratio("B0", "this ÷ that", &[(95.0, 100.0), (90.0, 100.0), (99.0, 100.0)], "/s", Goal::None)];
         assert!(markdown(&rows).ends_with("| B0 | this ÷ that | 95.0 /s | 100 /s | 0.95 | 0.90–0.99 |  |  |  |\n"));
         assert!(aligned(&rows).lines().nth(1).unwrap().starts_with("B0  this ÷ that  95.0 /s  100 /s"));

@@ -1,4 +1,4 @@
-//! What becomes of a captured statement.
+//! Tests of the conversion of captured statements.
 
 use super::*;
 
@@ -7,13 +7,13 @@ const ID: &str = "6f9619ff-8b86-4011-b42d-00cf4fc964ff";
 fn script(sql: &str, values: &[(&str, &str)]) -> String {
     let mut script = Script::new("p7@bench.example");
     let (values, types): (Vec<_>, Vec<_>) =
-        values.iter().map(|(value, of)| (Some(value.to_string()), of.to_string())).unzip();
+        values.iter().map(|(value, kind)| (Some(value.to_string()), kind.to_string())).unzip();
     script.add(&Statement { sql: sql.to_owned(), values }, &types);
-    script.one_by_one().lines().nth(1).unwrap().to_owned()
+    script.sequential().lines().nth(1).unwrap().to_owned()
 }
 
 #[test]
-fn what_belongs_to_nobody_stays() {
+fn values_of_no_user_are_unchanged() {
     assert_eq!(
         script("SELECT $1, $2", &[("it's", "text"), ("60", "int4")]),
         "SELECT CAST('it''s' AS text), CAST('60' AS int4);"
@@ -23,7 +23,7 @@ fn what_belongs_to_nobody_stays() {
 }
 
 #[test]
-fn the_same_thing_stays_the_same_and_others_differ() {
+fn equal_values_get_equal_replacements() {
     let other = ID.replace('6', "7");
     let text =
         script("SELECT $1, $2, $3", &[(ID, "uuid"), (&format!(r#"{{"id": "{ID}"}}"#), "jsonb"), (&other, "uuid")]);
@@ -38,7 +38,7 @@ fn the_same_thing_stays_the_same_and_others_differ() {
 }
 
 #[test]
-fn addresses_hashes_and_keys_are_found_in_arrays_too() {
+fn addresses_hashes_and_keys_are_replaced() {
     let hash = "ab".repeat(32);
     let text = script(
         "SELECT $1, $2, $3",
@@ -58,14 +58,14 @@ fn addresses_hashes_and_keys_are_found_in_arrays_too() {
 }
 
 #[test]
-fn keys_are_found_in_arrays_and_numbers_are_left_alone() {
+fn keys_in_arrays_are_replaced_and_numbers_are_not() {
     let text = script("SELECT $1, $2", &[("{-8070450532247928832,60}", "_int8"), ("86400", "int8")]);
     let key = "'{' || CAST(CAST(:r AS int8) + 0 AS text) || ',60}'";
     assert_eq!(text, format!("SELECT CAST({key} AS _int8), CAST('86400' AS int8);"));
 }
 
 #[test]
-fn a_transaction_can_be_sent_in_one_go() {
+fn transaction_is_pipelined() {
     let mut script = Script::new("p7@bench.example");
     for sql in ["SELECT 1", "BEGIN; SET LOCAL x = y", "SELECT\n2", "COMMIT"] {
         script.add(&Statement { sql: sql.to_owned(), values: vec![] }, &[]);
@@ -77,7 +77,7 @@ fn a_transaction_can_be_sent_in_one_go() {
 }
 
 #[test]
-fn the_tenth_value_is_not_the_first_one() {
+fn tenth_parameter_is_not_taken_for_the_first() {
     let values: Vec<_> = (1..=10).map(|n| format!("v{n}")).collect();
     assert_eq!(substitute("$10,$1,$11 $", &values), "v10,v1,$11 $");
 }

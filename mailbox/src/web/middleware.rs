@@ -1,4 +1,4 @@
-//! What every request passes on its way in and out: whose name it came under, and the headers that guard the answer.
+//! Middleware of every request: rejects foreign host names, formats errors, and sets the security headers.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -17,53 +17,59 @@ use poem::{
 };
 use serde_json::json;
 
-/// Nothing comes from elsewhere and nothing goes there. The HTML of a mail has a policy of its own.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+/// Nothing is loaded from or sent to another origin. The HTML of a mail has its own, stricter policy.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
     img-src 'self' data:; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'";
 
-const ALWAYS: [(HeaderName, &str); 4] = [
+const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-pub(super) async fn pass<E: Endpoint>(inner: Arc<E>, request: Request) -> Result<Response> {
-    let mut response = if is_meant_for_us(&request) {
+/// Calls the endpoint if the request names this machine, and sets the security headers on every response.
+pub(super) async fn apply<E: Endpoint>(inner: Arc<E>, request: Request) -> Result<Response> {
+    let mut response = if names_this_machine(&request) {
         match inner.call(request).await {
             Ok(response) => response.into_response(),
-            Err(error) => refusal(error),
+            Err(error) => convert_error(error),
         }
     } else {
-        refuse(
+        error_response(
             StatusCode::MISDIRECTED_REQUEST,
-            "The inbox answers to localhost and to IP addresses, not to other names.",
+            "The inbox accepts only localhost and IP addresses as host names. Open it at http://localhost and its port.",
         )
     };
-    guard(response.headers_mut());
+    set_security_headers(response.headers_mut());
     Ok(response)
 }
 
-/// As MailDev refuses: `{"error": "…"}`.
-pub(super) fn refuse(status: StatusCode, sentence: &'static str) -> Response {
-    (status, Json(json!({ "error": sentence }))).into_response()
+/// An error in MailDev's format: `{"error": "…"}`.
+pub(super) fn error_response(status: StatusCode, message: &'static str) -> Response {
+    (status, Json(json!({ "error": message }))).into_response()
 }
 
-fn refusal(error: Error) -> Response {
+fn convert_error(error: Error) -> Response {
     if error.is::<NotFoundError>() {
-        refuse(StatusCode::NOT_FOUND, "There is no such path.")
+        error_response(StatusCode::NOT_FOUND, "This path does not exist.")
     } else if error.is::<MethodNotAllowedError>() {
-        refuse(StatusCode::METHOD_NOT_ALLOWED, "That cannot be done at this path.")
+        error_response(StatusCode::METHOD_NOT_ALLOWED, "This path does not support the method of the request.")
     } else {
-        tracing::error!(%error, "the inbox could not answer");
-        refuse(StatusCode::INTERNAL_SERVER_ERROR, "The inbox could not do that; the log says why.")
+        tracing::error!(%error, "inbox request failed");
+        error_response(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The request failed. See the log of the server for the cause.",
+        )
     }
 }
 
-/// A page elsewhere can give its own name our address and then read what we answer under that name, which
-/// may be codes: so we answer under no name that somebody else can own.
-fn is_meant_for_us(request: &Request) -> bool {
+/// Whether every host name of the request (header and URI) is local: protection against DNS rebinding.
+///
+/// A web site can point its own host name at the address of this server; a browser then lets the site read the
+/// responses, which contain codes. Requests are therefore answered only under names that no web site can own.
+fn names_this_machine(request: &Request) -> bool {
     let named = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().ok()?.parse().ok());
     let mut names = named.chain(request.uri().authority().cloned().map(Some)).peekable();
     names.peek().is_some() && names.all(|name: Option<Authority>| name.is_some_and(|name| is_local(name.host())))
@@ -76,12 +82,12 @@ fn is_local(host: &str) -> bool {
     is_address || host == "localhost" || host.ends_with(".localhost")
 }
 
-fn guard(headers: &mut HeaderMap) {
-    for (name, value) in ALWAYS {
+fn set_security_headers(headers: &mut HeaderMap) {
+    for (name, value) in SECURITY_HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
     if let Entry::Vacant(policy) = headers.entry(header::CONTENT_SECURITY_POLICY) {
-        policy.insert(HeaderValue::from_static(POLICY));
+        policy.insert(HeaderValue::from_static(PAGE_POLICY));
     }
 }
 
@@ -91,21 +97,21 @@ mod tests {
 
     use super::*;
 
-    fn is_answered(uri: &'static str, hosts: &[&str]) -> bool {
+    fn is_accepted(uri: &'static str, hosts: &[&str]) -> bool {
         let request = Request::builder().uri(Uri::from_static(uri));
         let request = hosts.iter().fold(request, |request, host| request.header(header::HOST, *host));
-        is_meant_for_us(&request.finish())
+        names_this_machine(&request.finish())
     }
 
     #[test]
-    fn names_that_nobody_else_can_own_are_answered() {
+    fn local_host_names_are_accepted() {
         for host in ["localhost", "LOCALHOST:1080", "inbox.localhost", "127.0.0.1:1080", "[::1]:1080", "192.168.1.7"] {
-            assert!(is_answered("/", &[host]), "{host}");
+            assert!(is_accepted("/", &[host]), "{host}");
         }
     }
 
     #[test]
-    fn other_names_are_not() {
+    fn other_host_names_are_rejected() {
         for host in [
             "example.com",
             "localhost.example.com",
@@ -116,10 +122,10 @@ mod tests {
             "",
             "a b",
         ] {
-            assert!(!is_answered("/", &[host]), "{host}");
+            assert!(!is_accepted("/", &[host]), "{host}");
         }
-        assert!(!is_answered("/", &[]));
-        assert!(!is_answered("/", &["localhost", "example.com"]));
-        assert!(!is_answered("http://example.com/", &["localhost"]));
+        assert!(!is_accepted("/", &[]));
+        assert!(!is_accepted("/", &["localhost", "example.com"]));
+        assert!(!is_accepted("http://example.com/", &["localhost"]));
     }
 }
