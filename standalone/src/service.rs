@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use api::{OutboxDelivery, Services};
 use mailbox::Inbox;
+use secrecy::ExposeSecret;
 use shared::telemetry::{metrics::Registry, traces::Traces};
 use shared::{
     postgres::{self, Pool},
@@ -35,7 +36,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     // First of all: a port in use must leave no files behind.
     let listeners = Listeners::bind(&settings, arguments.port).await?;
     let data = if settings.need_data_folder() { Some(DataFolder::open(&arguments)?) } else { None };
-    settings.complete(&listeners, data.as_ref())?;
+    complete(&mut settings, &listeners, data.as_ref())?;
     let embedded = match &data {
         Some(data) if !settings.is_set("DATABASE_URL") => Some(start_database(data).await?),
         _ => None,
@@ -73,6 +74,21 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         embedded.close().await?;
     }
     service_result.and(inbox_result)
+}
+
+/// Sets `PUBLIC_URL`, `SMTP_URL` and `CODE_SECRETS` where the environment does not.
+fn complete(settings: &mut Settings, listeners: &Listeners, data: Option<&DataFolder>) -> Result<()> {
+    if !settings.is_set("PUBLIC_URL") {
+        let scheme = if settings.is_set("TLS_CERT") { "https" } else { "http" };
+        settings.set("PUBLIC_URL", format!("{scheme}://localhost:{}", listeners.api.local_addr()?.port()));
+    }
+    if let Some(inbox) = &listeners.inbox {
+        settings.set("SMTP_URL", format!("smtp://{}", inbox.smtp.local_addr()?));
+    }
+    if let Some(data) = data.filter(|_| !settings.is_set("CODE_SECRETS")) {
+        settings.set("CODE_SECRETS", data.secrets()?.expose_secret().to_owned());
+    }
+    Ok(())
 }
 
 async fn start_database(data: &DataFolder) -> Result<EmbeddedDatabase> {

@@ -3,10 +3,6 @@
 use std::collections::HashMap;
 
 use anyhow::{Result, bail};
-use secrecy::ExposeSecret;
-
-use crate::{data_folder::DataFolder, listeners::Listeners};
-
 /// The settings that API and worker are configured from.
 pub(crate) struct Settings {
     /// Environment variables; an empty one counts as not set.
@@ -45,21 +41,6 @@ impl Settings {
     /// Sets the value of an embedded part. The environment takes precedence.
     pub(crate) fn set(&mut self, name: &str, value: String) {
         self.embedded.insert(name.to_owned(), value);
-    }
-
-    /// Sets `PUBLIC_URL`, `SMTP_URL` and `CODE_SECRETS` where the environment does not.
-    pub(crate) fn complete(&mut self, listeners: &Listeners, data: Option<&DataFolder>) -> Result<()> {
-        if !self.is_set("PUBLIC_URL") {
-            let scheme = if self.is_set("TLS_CERT") { "https" } else { "http" };
-            self.set("PUBLIC_URL", format!("{scheme}://localhost:{}", listeners.api.local_addr()?.port()));
-        }
-        if let Some(inbox) = &listeners.inbox {
-            self.set("SMTP_URL", format!("smtp://{}", inbox.smtp.local_addr()?));
-        }
-        if let Some(data) = data.filter(|_| !self.is_set("CODE_SECRETS")) {
-            self.set("CODE_SECRETS", data.secrets()?.expose_secret().to_owned());
-        }
-        Ok(())
     }
 
     /// All settings, as API and worker parse them.
