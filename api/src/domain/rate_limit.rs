@@ -1,4 +1,4 @@
-//! Rate limits, pure: sliding windows, lock-outs after wrong passwords, and escalation to longer codes after wrong
+//! Rate limits, pure: sliding windows, lockouts after wrong passwords, and escalation to longer codes after wrong
 //! guesses.
 
 pub(crate) mod guess_escalation;

@@ -47,7 +47,7 @@ pub(crate) struct Cutoffs {
     pub(crate) guesses: OffsetDateTime,
     /// Instance totals of wrong guesses: by their hour.
     pub(crate) guess_hours: OffsetDateTime,
-    /// Lock-outs: by the end of the last lock, or the last failure.
+    /// Lockouts: by the end of the last lock, or the last failure.
     pub(crate) lockouts: OffsetDateTime,
 }
 

@@ -191,7 +191,7 @@ fn backoff() -> ExponentialBuilder {
     ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_delay(Duration::from_secs(2))
 }
 
-/// The back-off after a number of failed attempts: it grows with each attempt, then stays at the longest delay. The
+/// The backoff after a number of failed attempts: it grows with each attempt, then stays at the longest delay. The
 /// code's deadline ends the retries.
 pub(crate) fn retry_delay_seconds(attempts: u32) -> u32 {
     let longest = RETRY_SECONDS.len() - 1;
