@@ -243,4 +243,4 @@ pub(crate) fn attempts_left(code: &Code, guesses: u32) -> u8 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
