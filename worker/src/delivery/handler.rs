@@ -1,4 +1,7 @@
 //! Handles one message: decides, builds the email, sends it over a pooled SMTP connection and records the outcome.
+//!
+//! A mail that could not be sent is not retried here: `consumer/ack` schedules the retry by publishing the message to a
+//! retry queue, with the delay of [`retry_delay_seconds`].
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
