@@ -1,5 +1,5 @@
 //! The cleanup job: deletes expired rows in small batches. No rule depends on when a row is deleted, and requests do
-//! not wait for the job.
+//! not wait for the job. Its setting and its metric are named housekeeping.
 
 mod batch;
 

@@ -1,5 +1,6 @@
 //! The thread pool that hashes passwords: one thread per core, each with its own memory, and a queue with two
-//! priorities and a maximum wait. Requests that would exceed the maximum wait are rejected at once.
+//! priorities and a maximum wait. Requests that would exceed the maximum wait are rejected at once (load shedding: 503
+//! `overloaded`).
 
 mod engine;
 mod job;

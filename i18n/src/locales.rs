@@ -1,5 +1,5 @@
-//! The list of supported languages: each has one line here and a folder in `templates/`. The enum and the templates of
-//! every language are generated from this list.
+//! The list of supported languages (locales): each has one line here and a folder in `templates/`. The enum and the
+//! templates of every language are generated from this list. CONTRIBUTING.md says how to add a language.
 
 /// Calls `$generate!` with one line for each language: its name, its tag (as in `Accept-Language`, in lower case) and
 /// the top-level templates of its folder. The first language is the fallback.

@@ -1,5 +1,8 @@
-//! The tasks of a process, and its graceful shutdown: a signal cancels a token, the tasks drain, and a deadline bounds
-//! the drain.
+//! The tasks of a process, and its graceful shutdown: SIGTERM or SIGINT cancels a token, the tasks drain, and a deadline
+//! bounds the drain.
+//!
+//! How each task drains is in its own file: `http/server/accept_loop` and `outbox/relay` of the API, `consumer` of the
+//! worker.
 
 use std::{future::Future, time::Duration};
 

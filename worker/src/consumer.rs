@@ -1,4 +1,8 @@
-//! RabbitMQ consumer: processes up to `prefetch` messages concurrently, reconnects after failures, drains on shutdown.
+//! RabbitMQ consumer: processes up to `prefetch` messages concurrently (backpressure: all others wait in the queue),
+//! reconnects after failures, drains on shutdown.
+//!
+//! A message is acked after its outcome is recorded or its retry is published. If the worker crashes before, the broker
+//! redelivers it, to another worker if there is one, and `domain/decision` decides again whether the mail is sent.
 
 mod ack;
 mod connection;

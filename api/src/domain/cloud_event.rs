@@ -13,7 +13,7 @@ const SPECVERSION: &str = "1.0";
 /// The type of an event is its routing key, which AMQP limits to this length.
 const MAX_TYPE_LENGTH: usize = 255;
 
-/// The back-off of an event that the queue of a subscriber rejected is a tenth of its age, within these limits. Every
+/// The backoff of an event that the queue of a subscriber rejected is a tenth of its age, within these limits. Every
 /// retry delivers the event to all other subscribers once more.
 const MIN_BACK_OFF: Duration = Duration::from_secs(30);
 const MAX_BACK_OFF: Duration = Duration::from_hours(1);
@@ -117,7 +117,7 @@ impl Event {
         Ok(Self { id, kind, body, traceparent, age })
     }
 
-    /// The back-off after a rejected delivery.
+    /// The backoff after a rejected delivery.
     pub(crate) fn back_off(&self) -> Duration {
         (self.age / BACK_OFF_DIVISOR_OF_AGE).clamp(MIN_BACK_OFF, MAX_BACK_OFF)
     }

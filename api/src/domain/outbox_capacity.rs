@@ -1,4 +1,5 @@
-//! Limits the messages in flight: how many mails and events the relay may lease in the next round.
+//! Limits the messages in flight: how many mails and events the relay may lease in the next round. This is the
+//! backpressure from the broker: rows that it does not confirm stay in the outbox.
 
 /// The maximum batch size: how many rows of each kind one round leases.
 const MAX_BATCH: usize = 500;

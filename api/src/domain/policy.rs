@@ -59,10 +59,10 @@ pub(crate) struct Policy {
     pub(crate) password_min_length: usize,
 }
 
-/// Lock-out limit: wrong passwords for an email address from one network.
+/// Lockout limit: wrong passwords for an email address from one network.
 pub(crate) const WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK: usize = 5;
 
-/// Lock-out limit: wrong passwords for an email address from all networks that are not known to it.
+/// Lockout limit: wrong passwords for an email address from all networks that are not known to it.
 pub(crate) const WRONG_PASSWORDS_PER_ADDRESS: usize = 50;
 
 /// Rate limit: wrong passwords from one network for all email addresses together, except those to which it is known.
@@ -262,4 +262,4 @@ impl Policy {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -47,7 +47,7 @@ pub(crate) struct Cutoffs {
     pub(crate) guesses: OffsetDateTime,
     /// Instance totals of wrong guesses: by their hour.
     pub(crate) guess_hours: OffsetDateTime,
-    /// Lock-outs: by the end of the last lock, or the last failure.
+    /// Lockouts: by the end of the last lock, or the last failure.
     pub(crate) lockouts: OffsetDateTime,
 }
 
@@ -80,33 +80,10 @@ impl Retention {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::rate_limit::{
-        guess_escalation::GuessLimits, reset_escalation::ResetLimits, sliding_window::SlidingWindow,
-    };
+    use crate::domain::{policy::tests::policy, rate_limit::sliding_window::SlidingWindow};
     use time::macros::datetime;
 
     const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
-
-    fn policy() -> Policy {
-        let codes = SlidingWindow::new(&[(5, Duration::HOUR), (10, Duration::DAY)]);
-        Policy {
-            guesses: GuessLimits::new(4, true),
-            code_ttl: Duration::MINUTE,
-            code_max_age: Duration::minutes(10),
-            code_attempts: 3,
-            resend_throttle: Duration::MINUTE,
-            codes: codes.clone(),
-            codes_per_network: codes,
-            wrong_codes_per_network: SlidingWindow::new(&[(10, Duration::minutes(10)), (30, Duration::DAY)]),
-            wrong_passwords_per_network: SlidingWindow::new(&[(100, Duration::minutes(15))]),
-            registrations_per_network: Some(SlidingWindow::new(&[(60, Duration::HOUR)])),
-            registration_ttl: Duration::DAY,
-            session_ttl: Duration::DAY,
-            resets: ResetLimits::new(4),
-            reset_ttl: Duration::minutes(10),
-            password_min_length: 8,
-        }
-    }
 
     const RETENTION: Retention = Retention { registrations: Duration::WEEK, deliveries: Duration::days(30) };
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 /// The minimum interval between two polls while there may be events.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The poll interval for events that no signal announces: their back-off has ended, or another process left them
+/// The poll interval for events that no signal announces: their backoff has ended, or another process left them
 /// behind.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 

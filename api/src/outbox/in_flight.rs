@@ -33,7 +33,7 @@ pub(crate) struct InFlight {
     leases_renewed_at: Instant,
     /// Delivered, but their rows are not deleted yet.
     delivered: Vec<Uuid>,
-    /// Failed: to be released for another attempt after this back-off.
+    /// Failed: to be released for another attempt after this backoff.
     to_retry: Vec<(Uuid, Duration)>,
 }
 

@@ -29,7 +29,7 @@ use crate::{
 };
 use connection::ActiveConnection;
 
-/// The back-off of a message that the broker did not accept.
+/// The backoff of a message that the broker did not accept.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 const EVENT_CONTENT_TYPE: &str = "application/cloudevents+json";

@@ -32,7 +32,7 @@ const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// or left it behind.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Back-off after a failed round.
+/// Backoff after a failed round.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Until the next round while no mail can be leased.

@@ -1,5 +1,5 @@
-//! The hash queue: two priorities, a maximum wait, and early rejection of jobs that would exceed it. Time is an
-//! argument.
+//! The hash queue: two priorities, a maximum wait, and early rejection of jobs that would exceed it (load shedding, see
+//! decision 0014). Time is an argument.
 
 use std::{
     collections::VecDeque,

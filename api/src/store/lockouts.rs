@@ -1,4 +1,4 @@
-//! Lock-outs after wrong passwords: per email address and network, and per email address.
+//! Lockouts after wrong passwords: per email address and network, and per email address.
 
 use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
@@ -22,7 +22,7 @@ const DELETE_EXPIRED: &str = "DELETE FROM lockouts WHERE ctid = ANY(ARRAY( SELEC
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[READ, WRITE, DELETE, DELETE_EXPIRED];
 
-/// Reads the lock-outs of two subject keys, and the time of the database. The caller holds the lock of their email
+/// Reads the lockouts of two subject keys, and the time of the database. The caller holds the lock of their email
 /// address.
 pub(crate) async fn read(
     client: &impl GenericClient,
@@ -41,7 +41,7 @@ pub(crate) async fn read(
     Ok(([lockout(1), lockout(4)], row.get(0)))
 }
 
-/// Writes or, if it is empty, deletes a lock-out. The caller holds the lock of the email address.
+/// Writes or, if it is empty, deletes a lockout. The caller holds the lock of the email address.
 pub(crate) fn write<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], lockout: Lockout) {
     if lockout == Lockout::default() {
         return delete(writes, subject);
@@ -51,12 +51,12 @@ pub(crate) fn write<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], lockout:
     writes.push(WRITE, [Box::new(subject.as_slice()), Box::new(failures), Box::new(locks), Box::new(until)]);
 }
 
-/// Deletes the lock-out of a subject key.
+/// Deletes the lockout of a subject key.
 pub(crate) fn delete<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32]) {
     writes.push(DELETE, [Box::new(subject.as_slice())]);
 }
 
-/// Deletes up to `limit` lock-outs whose last lock ended and whose last failure was at `cutoff` or before.
+/// Deletes up to `limit` lockouts whose last lock ended and whose last failure was at `cutoff` or before.
 pub(crate) fn delete_expired(writes: &mut Writes<'_>, cutoff: OffsetDateTime, limit: i64) {
     writes.push(DELETE_EXPIRED, [Box::new(cutoff), Box::new(limit)]);
 }

@@ -22,8 +22,8 @@ const INSERT: &str = "INSERT INTO outbox (id, message, traceparent) VALUES ($1, 
 // later.
 const DISABLE_SEQUENTIAL_SCANS: &str = "SET LOCAL enable_seqscan = off";
 // SKIP LOCKED lets any number of relays work side by side; an expired lease is that of a crashed relay. Mails and
-// events have an index each. That of mails is ordered by age: their back-off lasts seconds only. That of events is
-// ordered by `due_at`: there may be many in back-off, and those are not read. now(), because an index cannot be
+// events have an index each. That of mails is ordered by age: their backoff lasts seconds only. That of events is
+// ordered by `due_at`: there may be many in backoff, and those are not read. now(), because an index cannot be
 // searched with clock_timestamp(), which changes during the statement.
 const LEASE_MAILS: &str = "UPDATE outbox SET leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $2) \
     WHERE id = ANY (ARRAY (SELECT id FROM outbox WHERE NOT message ? 'specversion' \
@@ -148,7 +148,7 @@ pub(crate) fn renew(writes: &mut Writes<'_>, ids: Vec<Uuid>, lease: Lease) {
     writes.push(RENEW, [Box::new(ids), Box::new(lease.duration.as_secs_f64()), Box::new(lease.owner)]);
 }
 
-/// Releases rows: each may be leased again after its back-off. Rows that another relay has leased meanwhile are
+/// Releases rows: each may be leased again after its backoff. Rows that another relay has leased meanwhile are
 /// skipped.
 pub(crate) fn release(writes: &mut Writes<'_>, back_offs: &[(Uuid, Duration)], owner: Uuid) {
     let (ids, back_offs): (Vec<_>, Vec<_>) = back_offs.iter().map(|(id, pause)| (*id, pause.as_secs_f64())).unzip();
@@ -180,7 +180,7 @@ pub(crate) fn remove_email<'a>(writes: &mut Writes<'a>, email: &'a EmailAddress)
 pub(crate) struct Backlog {
     /// All rows.
     pub(crate) waiting: i64,
-    /// Rows in flight, or in back-off after a failed delivery.
+    /// Rows in flight, or in backoff after a failed delivery.
     pub(crate) leased: i64,
     pub(crate) oldest_seconds: Option<i64>,
 }

@@ -2,7 +2,7 @@
 //!
 //! A message from a foreign publisher may have properties that the broker acts on or rejects: `CC` makes more copies,
 //! `expiration` deletes the message, the `user_id` of another user closes our channel, and because of an earlier
-//! `x-death` the broker detects a dead-letter cycle and keeps the message in a retry queue for ever.
+//! `x-death` the broker detects a dead-letter cycle and keeps the message in a retry queue forever.
 
 use lapin::{
     BasicProperties,

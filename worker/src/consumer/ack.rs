@@ -1,4 +1,4 @@
-//! Acknowledges messages according to their outcome: ack, retry queue with back-off, or parked queue (dead letter).
+//! Acknowledges messages according to their outcome: ack, retry queue with backoff, or parked queue (dead letter).
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Opens the worker's two broker connections with retry and back-off: one to consume, one to publish.
+//! Opens the worker's two broker connections with retry and backoff: one to consume, one to publish.
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,7 +34,7 @@ pub(crate) struct BrokerConnections {
 }
 
 impl BrokerConnections {
-    /// Opens the connections; retries without limit, with exponential back-off.
+    /// Opens the connections; retries without limit, with exponential backoff.
     pub(crate) async fn open_with_retry(url: &SecretString, topology: &Topology, prefetch: u16) -> Self {
         let backoff = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(100))

@@ -1,4 +1,7 @@
 //! Handles one message: decides, builds the email, sends it over a pooled SMTP connection and records the outcome.
+//!
+//! A mail that could not be sent is not retried here: `consumer/ack` schedules the retry by publishing the message to a
+//! retry queue, with the delay of [`retry_delay_seconds`].
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -191,7 +194,7 @@ fn backoff() -> ExponentialBuilder {
     ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_delay(Duration::from_secs(2))
 }
 
-/// The back-off after a number of failed attempts: it grows with each attempt, then stays at the longest delay. The
+/// The backoff after a number of failed attempts: it grows with each attempt, then stays at the longest delay. The
 /// code's deadline ends the retries.
 pub(crate) fn retry_delay_seconds(attempts: u32) -> u32 {
     let longest = RETRY_SECONDS.len() - 1;

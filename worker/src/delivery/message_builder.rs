@@ -63,7 +63,11 @@ impl MessageBuilder {
             }
             (MailKind::Activated, None) => Mail::Activated,
             (MailKind::PasswordChanged, None) => Mail::PasswordChanged,
-            _ => return Err(BuildError::Permanent(anyhow!("the facts do not match the kind of the message"))),
+            // Every kind is listed, so that the compiler asks for the mail of a new one.
+            (MailKind::SendCode | MailKind::ResetCode | MailKind::AlreadyRegistered | MailKind::NoAccount, None)
+            | (MailKind::Activated | MailKind::PasswordChanged, Some(_)) => {
+                return Err(BuildError::Permanent(anyhow!("the facts do not match the kind of the message")));
+            }
         };
         let outgoing = OutgoingMail { id: message.id, to: &facts.email, language: facts.language, mail };
         email::render(&self.sender, &self.public_url, &outgoing, facts.now).map_err(BuildError::Permanent)

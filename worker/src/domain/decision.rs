@@ -1,4 +1,5 @@
-//! Decides whether a mail is still worth sending. Pure: all facts, including the time, come from the database.
+//! Decides whether a mail is still worth sending: also for retries and for messages that the broker redelivers after a
+//! crash. Pure: all facts, including the time, come from the database.
 
 use i18n::Language;
 use time::{Duration, OffsetDateTime};

@@ -7,7 +7,7 @@ use tracing::Span;
 pub(crate) enum Outcome {
     /// The outcome is recorded in the database: ack.
     Completed(Completion),
-    /// Transient failure of the mail server: retry with an increasing delay (back-off).
+    /// Transient failure of the mail server: retry with an increasing delay (backoff).
     Retry(String),
     /// Something that the worker depends on is unavailable, for example Postgres: retry after a short, constant delay.
     Postpone(String),

@@ -1,4 +1,4 @@
-//! The computed Argon2id hash of a password: can be stored, and compared with stored hashes.
+//! The computed Argon2id hash of a password: can be stored, and verified against stored hashes in constant time.
 
 use std::fmt;
 

@@ -4,7 +4,8 @@ use super::*;
 
 const T0: OffsetDateTime = time::macros::datetime!(2026-11-21 12:00 UTC);
 
-fn policy() -> Policy {
+/// The policy with the default settings.
+pub(in crate::domain) fn policy() -> Policy {
     Policy {
         guesses: GuessLimits::new(4, true),
         resets: ResetLimits::new(4),

@@ -1,4 +1,4 @@
-//! Lock-out after wrong passwords: as many failures as the limit within 15 minutes lock further attempts for 15
+//! Lockout after wrong passwords: as many failures as the limit within 15 minutes lock further attempts for 15
 //! minutes. Each further lock is twice as long, up to a day.
 
 use time::{Duration, OffsetDateTime};
@@ -17,7 +17,7 @@ pub(crate) struct Lockout {
 /// The sliding window: older failures do not count.
 pub(crate) const WINDOW: Duration = Duration::minutes(15);
 
-/// How long a network is known to an account after a login from it. The account-wide lock-out does not apply to known
+/// How long a network is known to an account after a login from it. The account-wide lockout does not apply to known
 /// networks, so an attacker elsewhere cannot lock the owner out.
 pub(crate) const KNOWN_NETWORK_TTL: Duration = Duration::days(90);
 

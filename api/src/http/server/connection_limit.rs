@@ -1,4 +1,4 @@
-//! Limits the number of open connections, in total and per client network.
+//! Limits the number of open connections, in total and per client network: load shedding before a request is read.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

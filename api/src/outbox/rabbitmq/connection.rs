@@ -1,4 +1,4 @@
-//! Keeps one publishing connection to the broker open: connects with exponential back-off, watches it, and replaces it
+//! Keeps one publishing connection to the broker open: connects with exponential backoff, watches it, and replaces it
 //! when it fails.
 
 use std::{sync::Arc, time::Duration};

@@ -12,7 +12,7 @@ use crate::outbox::rabbitmq::{
     connection::{ActiveConnection, CONFIRM_TIMEOUT},
 };
 
-/// The delay before a closed channel is opened again. The back-off of events is at least as long.
+/// The delay before a closed channel is opened again. The backoff of events is at least as long.
 const REOPEN_DELAY: Duration = Duration::from_secs(30);
 
 impl Publisher {

@@ -6,7 +6,7 @@ use crate::store::{Connection, PgError};
 
 // Counting stops at 10 000 rows, where it would begin to be expensive. Mails are read in the order of their age, so the
 // oldest is among those that are counted; events in the order of `due_at`, and of very many the oldest may be in
-// back-off behind them.
+// backoff behind them.
 macro_rules! first_10_000 {
     ($condition:literal, $order:literal) => {
         concat!(
