@@ -72,7 +72,7 @@ impl Config {
         let production = match settings.environment.as_str() {
             "production" => true,
             "development" => false,
-            other => bail!("ENVIRONMENT is '{other}': it must be development or production"),
+            _ => bail!("ENVIRONMENT has an unknown value: it must be development or production"),
         };
         let (retention, cleanup_interval) = retention::check(&settings)?;
         let hashing = hashing::check(&settings, production)?;
@@ -128,7 +128,7 @@ fn parse_on_off(name: &str, value: &str) -> Result<bool> {
     match value {
         "on" => Ok(true),
         "off" => Ok(false),
-        _ => bail!("{name} is '{value}': it must be on or off"),
+        _ => bail!("{name} has an unknown value: it must be on or off"),
     }
 }
 

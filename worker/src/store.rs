@@ -142,7 +142,7 @@ impl Store {
 
     /// Records the outcome of a message. For a mail that was accepted, the first record returns the age of the message.
     pub(crate) async fn record(&self, message_id: Uuid, record: DeliveryRecord<'_>) -> Result<Option<Duration>> {
-        let writing = self.insert_record(message_id, record).instrument(spans::postgres("record the outcome"));
+        let writing = self.insert_record(message_id, record).instrument(spans::postgres("record the end"));
         timeout(TIMEOUT, writing).await.context("Postgres did not answer in time")?
     }
 

@@ -11,7 +11,7 @@ use crate::{
     auth::password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
     domain::{
         network::Network,
-        password::{Password, proof::ComputedHash, recipe::Recipe},
+        password::{Password, computed_hash::ComputedHash, recipe::Recipe},
         policy::FieldError,
         session::Token,
         subject_keys::SubjectKeys,

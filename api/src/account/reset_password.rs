@@ -13,7 +13,7 @@ use crate::{
     auth::{network_guesses, password_attempt},
     domain::{
         network::Network,
-        password::{Password, proof::ComputedHash},
+        password::{Password, computed_hash::ComputedHash},
     },
     error::Error,
     password_hashing::Priority,

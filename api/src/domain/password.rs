@@ -5,7 +5,7 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 mod choice;
 pub(crate) mod common_passwords;
-pub(crate) mod proof;
+pub(crate) mod computed_hash;
 pub(crate) mod recipe;
 
 const MAX_CHARACTERS: usize = 128;

@@ -18,7 +18,7 @@ use crate::{
         email::EmailAddress,
         mail_suppression,
         outbox_message::OutboxMessage,
-        password::proof::ComputedHash,
+        password::computed_hash::ComputedHash,
         policy::{Code, CodePurpose, IssuedCodes, RateLimited},
         subject_keys::SubjectKeys,
     },

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         email::EmailAddress,
         network::Network,
-        password::{Password, proof::ComputedHash, recipe::Recipe},
+        password::{Password, computed_hash::ComputedHash, recipe::Recipe},
         policy::{CodePurpose, IDEMPOTENCY_TTL},
         subject_keys::SubjectKeys,
     },

@@ -10,6 +10,9 @@ use tracing_subscriber::{
 
 use crate::telemetry::traces::Traces;
 
+/// The crates of this project that log; `scripts/layers` compares the list with the sources.
+const OWN_CRATES: [&str; 5] = ["api", "mailbox", "shared", "vestibule", "worker"];
+
 /// Starts logging to standard error, as text or as JSON, and exporting spans if `traces` is set.
 pub fn start(format: &str, traces: Option<&Traces>) -> Result<()> {
     let rust_log = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty()).unwrap_or_else(|| "info".into());
@@ -22,7 +25,7 @@ pub fn start(format: &str, traces: Option<&Traces>) -> Result<()> {
     // which may contain a password or an email address.
     let no_library_details = filter_fn(|event| {
         *event.level() <= tracing::Level::WARN
-            || ["api", "worker", "shared", "vestibule"].contains(&event.target().split("::").next().unwrap_or_default())
+            || OWN_CRATES.contains(&event.target().split("::").next().unwrap_or_default())
     });
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let log = match format {

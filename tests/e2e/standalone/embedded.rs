@@ -20,7 +20,8 @@ async fn second_start_reuses_the_data_folder() {
     }
     first.sign_up_and_activate("ada@example.com").await;
     let code = first.sign_up("bob@example.com").await;
-    first.stop();
+    let log = first.stop();
+    assert!(log.contains("mailbox: mail received"), "the mailbox is one of the crates whose log is shown: {log}");
 
     let mode = |name: &str| std::fs::metadata(home.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("data"), mode("data/secrets")), (0o700, 0o600));
