@@ -16,7 +16,7 @@ use std::{
 use anyhow::Context;
 
 use crate::domain::password::{
-    proof::Tag,
+    computed_hash::Tag,
     recipe::{Costs, Recipe},
 };
 use engine::Engine;

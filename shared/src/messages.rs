@@ -54,7 +54,7 @@ mail_kinds! {
     /// The code that sets a new password. Caused by a forgotten password; the id is that of the reset code. Dropped if
     /// the rest of its lifetime is too short, or if the code is superseded, used or closed.
     ResetCode = "reset-code",
-    /// Tells the owner of an email address that it has no account. Caused by a forgotten password for an unknown
+    /// Tells the owner of an email address that it has no account. Caused by a forgotten password for an unknown email
     /// address; the id is that of a decoy reset code, and the mail is dropped under the same conditions as `ResetCode`.
     NoAccount = "no-account",
     /// Warns that a password was changed. Caused by a password change or reset; the id is that of the change. Dropped

@@ -13,7 +13,7 @@ pub(crate) fn direct(in_process: Arc<InProcessDelivery>, max_in_flight: usize) -
         Box::pin(async move {
             // Without a broker there is nobody who could listen.
             let OutboxMessage::Mail(envelope) = outgoing else { return Ok(()) };
-            let carried = in_process.carry(envelope).await;
+            let carried = in_process.deliver(envelope).await;
             carried.map_err(|RetryLater { why, after }| DeliveryError { why: anyhow!(why), retry_after: after })
         })
     });

@@ -89,7 +89,7 @@ async fn connect(settings: &Settings, embedded: Option<&Data>) -> Result<Pool> {
     let concurrency = usize::from(worker::Config::load_from(settings.all())?.concurrency);
     let url = &config.database_url;
     let pool = match embedded {
-        Some(_) => postgres::patient_pool(url, 1, FOR_THE_ONE)?,
+        Some(_) => postgres::pool_with_wait(url, 1, FOR_THE_ONE)?,
         None => postgres::pool(url, api::CONNECTIONS + concurrency + 1)?,
     };
     if let Some(data) = embedded {
@@ -111,8 +111,8 @@ async fn serve(
 ) -> Result<()> {
     let (api, worker) = (api::Config::load_from(settings.all())?, worker::Config::load_from(settings.all())?);
     let (mut parts, metrics) = (Tasks::new(stop.clone()), Registry::default());
-    let health = Arc::new(WorkerHealth::beside(&metrics));
-    let others = vec![health.part(database.clone())];
+    let health = Arc::new(WorkerHealth::for_shared_process(&metrics));
+    let others = vec![health.component(database.clone())];
     let mut in_process = None;
     let delivery: OutboxDelivery = if settings.has("AMQP_URL") {
         parts.start("the consumer", worker::consume(worker, database.clone(), health, stop.clone()));

@@ -13,7 +13,7 @@ use crate::{
     auth::{network_guesses, password_attempt},
     domain::{
         network::Network,
-        password::{Password, proof::ComputedHash},
+        password::{Password, computed_hash::ComputedHash},
     },
     error::Error,
     password_hashing::Priority,
@@ -54,14 +54,14 @@ pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Erro
     };
 
     let recipe = app.recipe(&email, std::iter::once(&account.password_hash));
-    let proof = match permit.hash(request.password.clone(), recipe).await {
-        Ok(proof) => proof,
+    let computed = match permit.hash(request.password.clone(), recipe).await {
+        Ok(computed) => computed,
         Err(overloaded) => {
             reserved.release(app).await?;
             return Err(overloaded.into());
         }
     };
-    replace(app, request, &keys, &reserved, account, &proof).await
+    replace(app, request, &keys, &reserved, account, &computed).await
 }
 
 /// Stores the new password, ends all sessions, notifies the owner, and releases the attempt: all of it, or nothing.
@@ -71,10 +71,10 @@ async fn replace(
     keys: &ResetKeys,
     reserved: &ReservedResetAttempt<'_>,
     reserved_account: &User,
-    proof: &ComputedHash,
+    computed: &ComputedHash,
 ) -> Result<(), Error> {
     let ResetKeys { subjects, guess_key } = keys;
-    let password_hash = proof.to_stored().map_err(Error::Internal)?;
+    let password_hash = computed.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
     let reading = try_join4(
         resets::by_id(&connection, request.receipt),
@@ -91,7 +91,7 @@ async fn replace(
     let (Some(reset), Some(account)) = (current, account) else {
         return Err(Error::CodeExpired);
     };
-    if !proof.has_same_recipe(&account.password_hash) {
+    if !computed.has_same_recipe(&account.password_hash) {
         return Err(Error::Unavailable(anyhow::anyhow!("the password was rehashed by a concurrent request")));
     }
     let mut writes = Writes::default();

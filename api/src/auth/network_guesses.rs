@@ -53,7 +53,7 @@ pub(crate) fn count<'a>(
 
 /// Removes what was counted at `counted_at`, because that guess was right. The caller has locked the network, and
 /// commits.
-pub(crate) fn forgive<'a>(
+pub(crate) fn release<'a>(
     writes: &mut Writes<'a>,
     keys: &'a SubjectKeys,
     wrong: WrongCodes,

@@ -7,7 +7,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use argon2_rust::Hasher;
 
 use crate::domain::password::{
-    proof::Tag,
+    computed_hash::Tag,
     recipe::{Costs, Recipe},
 };
 

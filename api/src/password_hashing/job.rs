@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::{Overloaded, Priority};
-use crate::domain::password::{Password, proof::Tag, recipe::Recipe};
+use crate::domain::password::{Password, computed_hash::Tag, recipe::Recipe};
 
 /// Receives the hash, or the rejection. Dropped without either if hashing failed.
 pub(crate) type ReplySender = oneshot::Sender<Result<Tag, Overloaded>>;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::{
-    domain::password::{Password, proof::ComputedHash, recipe::Recipe},
+    domain::password::{Password, computed_hash::ComputedHash, recipe::Recipe},
     password_hashing::{Job, Overloaded, Priority, Shared, metrics::RejectReason, now},
 };
 

@@ -1,7 +1,7 @@
 //! Tests of the hash pool with real threads.
 
 use super::*;
-use crate::domain::password::{Password, proof::ComputedHash};
+use crate::domain::password::{Password, computed_hash::ComputedHash};
 
 const CHEAP: Costs = Costs { memory_kib: 8, passes: 1 };
 

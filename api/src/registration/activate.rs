@@ -84,9 +84,9 @@ async fn create_account(
     let message = Message { kind: MailKind::Activated, id: user.id };
     let envelope = Envelope { message, traceparent: Some(credentials.traceparent.clone()) };
     outbox::insert(&mut writes, OutboxMessage::Mail(envelope));
-    let occasion = EventDetails { email: &user.email, at: now, traceparent: &credentials.traceparent };
-    app.events.activated(&mut writes, &occasion, user.id, registration.id);
-    network_guesses::forgive(&mut writes, keys, wrong_codes, reserved_at);
+    let details = EventDetails { email: &user.email, at: now, traceparent: &credentials.traceparent };
+    app.events.activated(&mut writes, &details, user.id, registration.id);
+    network_guesses::release(&mut writes, keys, wrong_codes, reserved_at);
     let mut instance_writes = Writes::default();
     guesses::subtract_from_totals(&mut instance_writes, verified.code.length, reserved_at);
     match transaction.commit_then(writes, instance_writes).await {

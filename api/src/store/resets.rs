@@ -117,7 +117,7 @@ pub(crate) fn count_attempt(writes: &mut Writes<'_>, id: Uuid) {
 }
 
 /// Gives back a counted attempt that failed through no fault of the client.
-pub(crate) fn return_attempt(writes: &mut Writes<'_>, id: Uuid) {
+pub(crate) fn release_attempt(writes: &mut Writes<'_>, id: Uuid) {
     writes.push(GIVE_BACK, [Box::new(id)]);
 }
 

@@ -63,7 +63,7 @@ async fn drill_passes_for_a_real_instance() {
 async fn slow_mail_is_no_enumeration_finding() {
     let mail_server = FakeSmtpServer::start().await;
     let home = StandaloneFolder::new();
-    // The first of the slow mails is for the pending registration, the next two are for unknown addresses.
+    // The first of the slow mails is for the pending registration, the next two are for unknown email addresses.
     mail_server.script_after(3, Behaviour::Slow(Stage::Dot, Duration::from_millis(1_500)));
     let running = home.start(&[("RESEND_THROTTLE_SECONDS", "0"), ("SMTP_URL", &mail_server.url())]);
     let (code, report, stderr) = drill(&[&url(&running), "--only", "body"]).await;

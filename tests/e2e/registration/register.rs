@@ -37,8 +37,8 @@ async fn invalid_input_reports_every_field_error() {
     assert_eq!(stack.database.count("SELECT count(*) FROM registrations").await, 0);
 }
 
-/// S-08, S-09, S-10: case and surrounding blanks make no second address; display names, lists, quotes, literals and
-/// line breaks are rejected.
+/// S-08, S-09, S-10: case and surrounding blanks make no second email address; display names, lists, quotes, literals
+/// and line breaks are rejected.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_08_s_09_s_10_email_spellings_are_normalized_or_rejected() {
     let (stack, client) = start_api().await;

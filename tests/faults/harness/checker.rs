@@ -15,7 +15,7 @@ use crate::harness::{
 };
 use support::fake_smtp::mail::Mail;
 
-/// Every message, with its address and its outcome.
+/// Every message, with its email address and its outcome.
 const MESSAGES: &str = "SELECT m.id, m.email, d.outcome FROM \
     (SELECT c.id, r.email FROM codes c JOIN registrations r ON r.id = c.registration_id \
     UNION ALL SELECT id, email FROM users) m LEFT JOIN deliveries d ON d.message_id = m.id";

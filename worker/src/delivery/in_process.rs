@@ -37,7 +37,7 @@ impl InProcessDelivery {
 
     /// Makes one delivery attempt; `Ok` means that the outcome is recorded. May be called any number of times
     /// concurrently: the size of the SMTP connection pool limits how many mails are sent at the same time.
-    pub async fn carry(&self, envelope: Envelope) -> Result<(), RetryLater> {
+    pub async fn deliver(&self, envelope: Envelope) -> Result<(), RetryLater> {
         let message = envelope.message;
         let trace_span = spans::message(envelope.traceparent.as_deref());
         let log_span = tracing::info_span!(

@@ -29,7 +29,7 @@ pub(crate) struct CodeFacts {
     /// A newer code replaced it; a password reset: it was used or closed.
     pub(crate) superseded: bool,
     /// It was used, or its registration was activated or closed. Never true for a password reset.
-    pub(crate) registration_over: bool,
+    pub(crate) registration_ended: bool,
 }
 
 /// Whether a mail is sent.
@@ -48,7 +48,7 @@ impl Facts {
         match &self.code {
             _ if self.recorded => Decision::AlreadyRecorded,
             Some(code) if code.superseded => Decision::Drop("superseded"),
-            Some(code) if code.registration_over => Decision::Drop("registration over"),
+            Some(code) if code.registration_ended => Decision::Drop("registration over"),
             Some(code) if self.lifetime_seconds(code) < code.ttl_seconds.min(MIN_LIFETIME_SECONDS) => {
                 Decision::Drop("expired")
             }
@@ -94,7 +94,7 @@ mod tests {
             length: 4,
             ttl_seconds: 60,
             superseded: false,
-            registration_over: false,
+            registration_ended: false,
         }
     }
 
@@ -107,8 +107,8 @@ mod tests {
         assert_eq!(facts(1.9, Some(short())).decide(), Decision::Drop("expired"));
         let superseded = CodeFacts { superseded: true, ..code() };
         assert_eq!(facts(9.0, Some(superseded)).decide(), Decision::Drop("superseded"));
-        let registration_over = CodeFacts { registration_over: true, ..code() };
-        assert_eq!(facts(9.0, Some(registration_over)).decide(), Decision::Drop("registration over"));
+        let registration_ended = CodeFacts { registration_ended: true, ..code() };
+        assert_eq!(facts(9.0, Some(registration_ended)).decide(), Decision::Drop("registration over"));
     }
 
     #[test]

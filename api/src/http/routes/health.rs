@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::try_join;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, payload::Json};
-use shared::telemetry::health::soon;
+use shared::telemetry::health::with_check_timeout;
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
@@ -94,7 +94,7 @@ impl Health {
             return probe.is_mail_late;
         }
         let started_at = Instant::now();
-        let is_mail_late = soon(self.probe()).await.flatten();
+        let is_mail_late = with_check_timeout(self.probe()).await.flatten();
         *last_probe = Some(Probe { started_at, is_mail_late });
         is_mail_late
     }

@@ -141,13 +141,13 @@ impl EventSource {
         }
         tokio::select! {
             biased;
-            changed = self.subscription.news.changed() => changed.ok().map(|()| self.receipt_event().into()),
+            changed = self.subscription.updates.changed() => changed.ok().map(|()| self.receipt_event().into()),
             () = tokio::time::sleep(KEEP_ALIVE) => Some(keep_alive_event().into()),
         }
     }
 
     fn receipt_event(&mut self) -> String {
-        let receipt = self.subscription.news.borrow_and_update().clone();
+        let receipt = self.subscription.updates.borrow_and_update().clone();
         self.has_ended = receipt.status.is_last();
         let ReceiptEvent { id, data } = ReceiptEvent::new(receipt);
         format!("id: {id}\nevent: receipt\ndata: {data}\n\n")

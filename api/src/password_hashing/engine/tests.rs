@@ -55,7 +55,7 @@ proptest! {
 fn stored_hash_is_a_standard_phc_string() {
     use argon2::password_hash::PasswordVerifier;
 
-    use crate::domain::password::proof::ComputedHash;
+    use crate::domain::password::computed_hash::ComputedHash;
     let recipe = Recipe { costs: Costs { memory_kib: 19_456, passes: 2 }, salt: [1; 16] };
     let tag = Engine::new(EngineKind::Fast, recipe.costs).hash(b"correct horse", &recipe).unwrap();
     let stored = ComputedHash::new(recipe, tag).to_stored().unwrap();

@@ -5,7 +5,7 @@ use tokio::sync::oneshot::{self, Receiver};
 use super::*;
 use crate::domain::password::{
     Password,
-    proof::Tag,
+    computed_hash::Tag,
     recipe::{Costs, Recipe},
 };
 

@@ -63,7 +63,7 @@ impl Process {
     /// Waits until the listener for operators says that it has all it needs.
     pub(crate) async fn ready(&mut self, ops: SocketAddr) -> Result<()> {
         let until = now() + PATIENCE;
-        while let Err(error) = shared::telemetry::ops_server::ask(ops).await {
+        while let Err(error) = shared::telemetry::ops_server::check_readiness(ops).await {
             self.check_alive()?;
             ensure!(now() < until, "{} is not ready: {error:#}\n{}", self.name, self.last_words());
             tokio::time::sleep(Duration::from_millis(50)).await;
