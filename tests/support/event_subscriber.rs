@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{database, stack::Stack};
 
-/// A subscription to the events of one stack.
+/// A subscriber of the events of one stack.
 pub struct EventSubscriber {
     _connection: Connection,
     channel: Channel,

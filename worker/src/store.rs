@@ -113,7 +113,8 @@ impl SourceTable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeliveryRecord<'a> {
     Delivered,
-    /// The mail server accepted the envelope; the mail itself was not sent because the email address is muted.
+    /// The mail server accepted the envelope; the mail itself was not sent because mails to the email address are
+    /// suppressed.
     Muted,
     Dropped(&'static str),
     Undeliverable(&'a str),
@@ -124,6 +125,7 @@ pub(crate) enum DeliveryRecord<'a> {
 pub(crate) struct Store(Pool);
 
 impl Store {
+    /// Creates the store on a connection pool.
     pub(crate) fn new(pool: Pool) -> Self {
         Self(pool)
     }

@@ -38,7 +38,7 @@ pub(crate) struct ReservedResetAttempt<'k> {
     pub(crate) reset: Reset,
     /// The account of the email address, if there is one. Read in either case, so that the time reveals nothing.
     pub(crate) account: Option<User>,
-    /// Should the submitted code be wrong.
+    /// The attempts that the code has left if the submitted code is wrong.
     pub(crate) attempts_left: u8,
     reserved_at: OffsetDateTime,
 }

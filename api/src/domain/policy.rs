@@ -21,6 +21,7 @@ pub(crate) struct FieldError {
 }
 
 impl FieldError {
+    /// An error of `field`. `code` is for programs, `message` for users.
     pub(crate) fn new(field: &'static str, code: &'static str, message: &str) -> Self {
         Self { field, code, message: message.to_owned() }
     }

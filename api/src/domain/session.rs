@@ -13,6 +13,7 @@ pub(crate) struct Token(SecretBox<[u8; 32]>);
 pub(crate) type TokenHash = [u8; 32];
 
 impl Token {
+    /// Creates a token from random bits.
     pub(crate) fn new(bits: [u8; 32]) -> Self {
         Self(SecretBox::new(Box::new(bits)))
     }

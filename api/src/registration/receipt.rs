@@ -36,7 +36,7 @@ pub(crate) enum RegistrationStatus {
     Sent,
     /// The code expired, has no attempts left, or is too short by now. Another one can be requested.
     Expired,
-    /// The mail was rejected for good.
+    /// The mail was rejected permanently.
     Undeliverable,
     /// The registration has become an account.
     Activated,

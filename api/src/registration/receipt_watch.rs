@@ -57,7 +57,7 @@ struct SubscriberState {
 
 /// The subscription of one client. Its slot is released on drop.
 pub(crate) struct Subscription {
-    /// The newest receipt. The sender is dropped when the registration is deleted or the process stops.
+    /// Receives the newest receipt. The sender is dropped when the registration is deleted or the process stops.
     pub(crate) updates: watch::Receiver<Receipt>,
     _slot: SubscriptionSlot,
 }

@@ -104,8 +104,8 @@ async fn precheck(app: &App, request: &RegisterRequest, keys: &SubjectKeys) -> R
     Ok(Precheck::New(app.recipe(&request.email, hash.await?.iter())))
 }
 
-/// Answers a retry. Whether it is the same request is revealed only after hashing, no matter who sent the original; and
-/// since that compares a password, it counts as a password attempt.
+/// Responds to a retry. Whether it is the same request is revealed only after hashing, no matter who sent the original;
+/// and since that compares a password, it counts as a password attempt.
 async fn retry(
     app: &App,
     request: &RegisterRequest,

@@ -1,4 +1,4 @@
-//! Health checks and metrics of a process, as its admin server reports them.
+//! Health checks and metrics of a process, as its ops server (`OPS_ADDR`) reports them.
 
 use std::{future::ready, pin::Pin, sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
-//! The admin server of a process: liveness, readiness and metrics for operators, orchestrators and Prometheus.
+//! The ops server of a process (`OPS_ADDR`): liveness, readiness and metrics for operators, orchestrators and
+//! Prometheus.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -98,8 +99,8 @@ async fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(request))
 }
 
-/// Asks the process with this admin address on the same machine whether it is ready. This is the health check of a
-/// container image that contains nothing but our binary.
+/// Queries the readiness of the process with this `OPS_ADDR` on the same machine; fails if it is not ready. This is the
+/// health check of a container image that contains nothing but the binary.
 pub async fn check_readiness(mut addr: SocketAddr) -> Result<()> {
     if addr.ip().is_unspecified() {
         addr.set_ip([127, 0, 0, 1].into());

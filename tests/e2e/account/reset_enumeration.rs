@@ -12,8 +12,8 @@ use support::{
 
 const ADA: &str = "ada@example.com";
 
-/// I-15: an email address without an account gets the same answers, the same receipt at the same times, and a mail that
-/// says there is no account.
+/// I-15: an email address without an account gets the same responses, the same receipt at the same times, and a mail
+/// that says there is no account.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_06_forgot_password_responds_alike_for_all_addresses() {
     let stack = Stack::start().await;

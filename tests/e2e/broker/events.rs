@@ -86,7 +86,7 @@ async fn events_carry_email_when_configured() {
     assert_eq!(check(&events[1]).1, &json!({ "user": user["id"], "registration": registration, "email": ADA }));
 }
 
-/// I-15: a subscriber cannot tell whether the email address of a registration already has an account.
+/// I-15: a subscriber cannot find out whether the email address of a registration already has an account.
 #[tokio::test(flavor = "multi_thread")]
 async fn registration_event_hides_existing_account() {
     let stack = Stack::start().await;

@@ -48,7 +48,8 @@ async fn drill_passes_for_a_real_instance() {
     assert_eq!((code, &report["kept"]), (Some(0), &json!(true)), "{stderr}{report:#}");
     assert_eq!(verdicts(&report, "not tried"), [""; 0], "{report:#}");
     let row = |play: &str| report["plays"].as_array().unwrap().iter().find(|row| row["play"] == play).unwrap().clone();
-    // When a guess happens to be right, no further codes are compared: then the play that counts the hits says so.
+    // When a guess happens to be right, no further codes are compared: then the scenario that counts the hits reports
+    // it.
     for (play, granted, hits_play) in [
         ("guess: … for one address, 4 digits", 9, "guess: comparisons for one code"),
         ("burst: comparisons for one code", 3, "burst: comparisons for one code"),

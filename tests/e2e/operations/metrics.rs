@@ -147,7 +147,7 @@ async fn unknown_paths_create_no_new_series() {
     assert_eq!((before.value(unknown), after.value(unknown)), (2.0, 20.0));
 }
 
-/// In the one-process binary, API and worker share the only operations listener.
+/// In the one-process binary, API and worker share one ops server.
 #[tokio::test(flavor = "multi_thread")]
 async fn standalone_exports_api_and_worker_metrics() {
     let home = StandaloneFolder::new();

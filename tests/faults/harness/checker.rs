@@ -64,7 +64,7 @@ pub(crate) struct Report {
     pub(crate) ended: BTreeMap<String, usize>,
     /// Those of them that were mailed nevertheless.
     pub(crate) mailed_and_ended: usize,
-    /// Users whose code attempts were all counted by APIs that died with the request.
+    /// Users whose code attempts were all counted by APIs that were killed during the request.
     pub(crate) exhausted_codes: usize,
 }
 

@@ -84,7 +84,7 @@ pub(crate) fn render(
     Ok(Email { from, to, bytes: message.formatted(), is_muted: false })
 }
 
-/// Returns a code mail to an email address that suppressed such mails: an envelope without content, never sent
+/// Returns a code mail to an email address whose mails are suppressed (muted): an envelope without content, never sent
 /// completely.
 pub(crate) fn muted_email(sender: &Sender, to: &str) -> anyhow::Result<Email> {
     Ok(Email { from: sender.0.email.clone(), to: recipient(to)?, bytes: vec![], is_muted: true })

@@ -31,6 +31,7 @@ pub struct RetryLater {
 }
 
 impl InProcessDelivery {
+    /// Creates a delivery that no message has used yet.
     pub(crate) fn new(handler: Handler) -> Self {
         Self { handler, attempts: Mutex::default() }
     }

@@ -3,7 +3,7 @@
 use i18n::Language;
 use time::{Duration, OffsetDateTime};
 
-/// A code with less remaining lifetime is not sent: nobody can read a mail and type its code faster.
+/// A code with less remaining lifetime is not sent: no user can read a mail and type its code faster.
 const MIN_LIFETIME_SECONDS: u32 = 5;
 
 /// What the database says about a message at `now`, the database's time.
@@ -11,7 +11,7 @@ pub(crate) struct Facts {
     pub(crate) email: String,
     /// The language of the mail.
     pub(crate) language: Language,
-    /// The outcome is recorded already: this message is a duplicate.
+    /// Whether the outcome is recorded already: then this message is a duplicate.
     pub(crate) recorded: bool,
     pub(crate) now: OffsetDateTime,
     /// When the mail expires.
@@ -26,9 +26,9 @@ pub(crate) struct CodeFacts {
     pub(crate) key_id: String,
     pub(crate) length: u8,
     pub(crate) ttl_seconds: u32,
-    /// A newer code replaced it; a password reset: it was used or closed.
+    /// Whether a newer code replaced it; for a password reset, whether it was used or closed.
     pub(crate) superseded: bool,
-    /// It was used, or its registration was activated or closed. Never true for a password reset.
+    /// Whether it was used, or its registration was activated or closed. Never true for a password reset.
     pub(crate) registration_ended: bool,
 }
 

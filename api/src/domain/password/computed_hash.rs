@@ -20,6 +20,7 @@ pub(crate) struct ComputedHash {
 }
 
 impl ComputedHash {
+    /// The hash `tag` that was computed with `recipe`.
     pub(crate) fn new(recipe: Recipe, tag: Tag) -> Self {
         Self { recipe, tag }
     }

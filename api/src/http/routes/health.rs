@@ -79,6 +79,7 @@ impl Health {
 }
 
 impl Health {
+    /// Creates the operation. No probe has run yet.
     pub(crate) fn new(app: &Arc<App>) -> Self {
         Self { app: Arc::clone(app), last_probe: Mutex::default() }
     }
