@@ -14,7 +14,7 @@ pub(crate) fn direct(in_process: Arc<InProcessDelivery>, max_in_flight: usize) -
             // Without a broker there is nobody who could listen.
             let OutboxMessage::Mail(envelope) = outgoing else { return Ok(()) };
             let carried = in_process.deliver(envelope).await;
-            carried.map_err(|RetryLater { why, after }| DeliveryError { why: anyhow!(why), retry_after: after })
+            carried.map_err(|RetryLater { reason, retry_after }| DeliveryError { error: anyhow!(reason), retry_after })
         })
     });
     OutboxDelivery { deliver, is_up: Arc::new(|| true), max_in_flight }

@@ -12,7 +12,7 @@ pub type Deliver = Arc<dyn Fn(OutboxMessage) -> BoxFuture<'static, Result<(), De
 
 /// A failed delivery. The row stays in the outbox and is retried.
 pub struct DeliveryError {
-    pub why: anyhow::Error,
+    pub error: anyhow::Error,
     /// The back-off: the row may be leased again after this time.
     pub retry_after: Duration,
 }

@@ -104,13 +104,13 @@ fn lifetimes_are_formatted_in_words() {
             (Language::French, format!("valable {french} à")),
         ] {
             for mail in [code(seconds), reset_code(seconds)] {
-                let words = render(language, mail);
+                let rendered = render(language, mail);
                 assert!(
-                    normalize_spaces(&words.text).replace('\u{a0}', " ").contains(&expected),
+                    normalize_spaces(&rendered.text).replace('\u{a0}', " ").contains(&expected),
                     "{expected}: {}",
-                    words.text
+                    rendered.text
                 );
-                let html = normalize_spaces(&without_tags(&words.html)).replace('\u{a0}', " ");
+                let html = normalize_spaces(&without_tags(&rendered.html)).replace('\u{a0}', " ");
                 assert!(html.contains(&expected), "{expected}: {html}");
             }
         }
@@ -135,8 +135,12 @@ fn french_mails_follow_french_typography() {
 #[test]
 fn service_name_is_escaped_in_html_and_plain_in_text() {
     for language in Language::ALL {
-        let words = super::render(*language, code(60), "Ham & <b>Eggs</b>", URL).unwrap();
-        assert!(words.text.contains("Ham & <b>Eggs</b>"), "{}", words.text);
-        assert!(words.html.contains("Ham &#38; &#60;b&#62;Eggs") && !words.html.contains("<b>"), "{}", words.html);
+        let rendered = super::render(*language, code(60), "Ham & <b>Eggs</b>", URL).unwrap();
+        assert!(rendered.text.contains("Ham & <b>Eggs</b>"), "{}", rendered.text);
+        assert!(
+            rendered.html.contains("Ham &#38; &#60;b&#62;Eggs") && !rendered.html.contains("<b>"),
+            "{}",
+            rendered.html
+        );
     }
 }

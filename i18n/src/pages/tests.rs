@@ -66,10 +66,10 @@ fn dates_are_formatted_in_words() {
 #[test]
 fn french_pages_follow_french_typography() {
     for (_, _, html) in all_pages().filter(|(language, ..)| *language == Language::French) {
-        let words = html.split_once("<main>").unwrap().1.replace("&nbsp;", "\u{a0}").replace(URL, "");
-        assert!(!words.contains('\''), "the apostrophe must be ’: {words}");
-        for (at, mark) in words.match_indices(['?', '!', ':', ';']) {
-            assert!(words[..at].ends_with('\u{a0}'), "no non-breaking space before {mark}: {words}");
+        let text = html.split_once("<main>").unwrap().1.replace("&nbsp;", "\u{a0}").replace(URL, "");
+        assert!(!text.contains('\''), "the apostrophe must be ’: {text}");
+        for (at, mark) in text.match_indices(['?', '!', ':', ';']) {
+            assert!(text[..at].ends_with('\u{a0}'), "no non-breaking space before {mark}: {text}");
         }
     }
 }

@@ -30,7 +30,7 @@ async fn sign_up_without_worker(script: Option<&str>) -> (Stack, Browser) {
     browser.goto("/").await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    browser.wait_for_word("#delivery", "on-its-way").await;
+    browser.wait_for_message("#delivery", "on-its-way").await;
     assert_eq!(browser.evaluate(COUNTDOWN_VISIBLE).await, false, "the countdown started before the mail was delivered");
     (stack, browser)
 }
@@ -40,7 +40,7 @@ async fn deliver_mail(stack: &Stack, browser: &Browser) {
     stack.start_worker(&[]).await;
     stack.mail_server.mail_to(ADA).await;
     browser.until(COUNTDOWN_VISIBLE).await;
-    browser.wait_for_word("#delivery", "handed").await;
+    browser.wait_for_message("#delivery", "handed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +68,7 @@ async fn delayed_mail_is_reported_as_late() {
     stack.database.age(25).await;
     browser.web.refresh().await.unwrap();
     browser.view("code").await;
-    browser.wait_for_word("#delivery", "late").await;
+    browser.wait_for_message("#delivery", "late").await;
     deliver_mail(&stack, &browser).await;
     browser.close().await;
 }

@@ -53,7 +53,7 @@ function enterCodeView(receipt, entered) {
   credentials = entered;
   storeRegistration(receipt.registration);
   byId("again").hidden = Boolean(entered);
-  byId("code-email").textContent = entered ? entered.email.trim() : message("code-somewhere");
+  byId("code-email").textContent = entered ? entered.email.trim() : message("code-unknown-email");
   codeBoxes.setLength(receipt.code_length);
   codeBoxes.clear();
   clearErrors(byId("code"));

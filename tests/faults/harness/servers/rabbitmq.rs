@@ -100,7 +100,7 @@ impl RabbitMq {
     ///
     /// For all other nodes in one call: a node that is cut off from only some of the others is no full partition.
     pub(crate) fn isolate(&self, node: usize, isolated: bool) {
-        let cookie = if isolated { "nobody" } else { COOKIE };
+        let cookie = if isolated { "isolated" } else { COOKIE };
         let others = self.nodes.iter().enumerate().filter(|(n, _)| *n != node).map(|(_, other)| &other.name);
         let commands =
             others.map(|name| format!("erlang:set_cookie('{name}', '{cookie}'), erlang:disconnect_node('{name}')"));
