@@ -46,9 +46,9 @@ pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Erro
         ResetKeys { subjects: app.subject_keys(&email, request.network), guess_key: app.reset_guess_key(&email) };
     let reserved = ReservedResetAttempt::reserve(app, request.receipt, &email, &keys).await?;
     let ReservedResetAttempt { reset, account, .. } = &reserved;
-    let is_right = reset.code.matches(&request.code, app.code_secrets.get(&reset.code.key_id));
+    let is_correct = reset.code.matches(&request.code, app.code_secrets.get(&reset.code.key_id));
     let account =
-        account.as_ref().filter(|account| is_right && reset.closed_at.is_none() && reset.user == Some(account.id));
+        account.as_ref().filter(|account| is_correct && reset.closed_at.is_none() && reset.user == Some(account.id));
     let Some(account) = account else {
         return Err(Error::WrongCode { attempts_left: reserved.attempts_left, length: reset.code.length });
     };

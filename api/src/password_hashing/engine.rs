@@ -67,7 +67,7 @@ const TEST_VECTORS: [TestVector; 3] = [
 pub(crate) fn check(costs: Costs) -> Result<()> {
     check_engines(costs, |kind| {
         // One engine for all hashes, with memory for the largest, which is freed as one piece: memory that is freed in
-        // several pieces may stay with the process for ever.
+        // several pieces may stay with the process forever.
         let mut engine =
             Engine::new(kind, if costs.memory_kib < DEFAULT_COSTS.memory_kib { DEFAULT_COSTS } else { costs });
         move |password, recipe| engine.hash(password, recipe)

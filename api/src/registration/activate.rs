@@ -33,9 +33,9 @@ pub(crate) async fn activate(app: &App, credentials: &Credentials, code: &str) -
     let verified =
         credentials::verify_registration_password(app, credentials, &keys, Purpose::Activate, permit).await?;
     let reserved = code_attempt::reserve(app, credentials, &keys, verified).await?;
-    let is_right =
+    let is_correct =
         |registration: &&Registration| registration.code.matches(code, app.code_secrets.get(&registration.code.key_id));
-    match reserved.registrations.iter().find(is_right) {
+    match reserved.registrations.iter().find(is_correct) {
         Some(registration) => create_account(app, credentials, &keys, registration, reserved.reserved_at).await,
         None => {
             let lengths = reserved.registrations.iter().map(|registration| registration.code.length);

@@ -2,7 +2,7 @@
 //!
 //! A message from a foreign publisher may have properties that the broker acts on or rejects: `CC` makes more copies,
 //! `expiration` deletes the message, the `user_id` of another user makes the broker close the channel, and because of
-//! an earlier `x-death` the broker detects a dead-letter cycle and keeps the message in a retry queue for ever.
+//! an earlier `x-death` the broker detects a dead-letter cycle and keeps the message in a retry queue forever.
 
 use lapin::{
     BasicProperties,

@@ -1,7 +1,7 @@
 //! Connects to a database with several hosts, such as a primary and its standby.
 //!
 //! The hosts are tried in turn, and each has a share of the connect timeout, so that an unresponsive host does not
-//! block the next one. (The driver also tries hosts in turn, but waits for ever for one that accepts the connection and
+//! block the next one. (The driver also tries hosts in turn, but waits forever for one that accepts the connection and
 //! sends nothing.)
 
 use std::{

@@ -32,11 +32,12 @@ struct Probe {
 #[oai(rename = "Report")]
 struct HealthBody {
     status: HealthState,
-    checks: Checks,
+    checks: HealthChecks,
 }
 
 #[derive(Object)]
-struct Checks {
+#[oai(rename = "Checks")]
+struct HealthChecks {
     postgres: HealthState,
     /// Without the broker, registrations are accepted and their mails wait.
     broker: HealthState,
@@ -67,7 +68,7 @@ impl Health {
     #[oai(path = "/health", method = "get", operation_id = "health")]
     async fn health(&self) -> HealthResponse {
         let is_mail_late = self.is_mail_late().await;
-        let checks = Checks {
+        let checks = HealthChecks {
             postgres: state(is_mail_late.is_some()),
             broker: state((self.app.delivery.is_up)()),
             mail: state(is_mail_late == Some(false)),

@@ -1,7 +1,7 @@
 //! The "this was not me" page that code mails link to. Its URL contains a secret token.
 //!
-//! `GET` changes nothing, because mail scanners follow links; `POST` suppresses the mails of sign-ups with the email address, or
-//! allows them again.
+//! `GET` changes nothing, because mail scanners follow links; `POST` suppresses the mails of sign-ups with the email
+//! address, or allows them again.
 
 use std::sync::Arc;
 

@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-/// Maximum lifetime of a stream, so that no client keeps a subscription for ever. The client then reconnects.
+/// Maximum lifetime of a stream, so that no client keeps a subscription forever. The client then reconnects.
 const LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 /// A stream without a new receipt for this long sends a `still` event with the server's time. It keeps proxies from
