@@ -40,7 +40,7 @@ async fn deliver_mail(stack: &Stack, browser: &Browser) {
     stack.start_worker(&[]).await;
     stack.mail_server.mail_to(ADA).await;
     browser.until(COUNTDOWN_VISIBLE).await;
-    browser.wait_for_message("#delivery", "handed").await;
+    browser.wait_for_message("#delivery", "accepted-ago").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +79,7 @@ async fn code_entered_before_delivery_costs_no_attempt() {
     browser.enter("#boxes", "1234").await;
     browser.wait_for_problem("not-sent").await;
     deliver_mail(&stack, &browser).await;
-    browser.wait_for_text("#tries", "3").await;
+    browser.wait_for_text("#attempts", "3").await;
     browser.close_after(&["422"]).await;
 }
 
@@ -127,7 +127,7 @@ async fn resent_code_invalidates_the_first_code() {
     browser.until(COUNTDOWN_VISIBLE).await;
     let stale = if first == second { wrong(&second) } else { first };
     browser.enter("#boxes", &stale).await;
-    browser.wait_for_text("#tries", "2").await;
+    browser.wait_for_text("#attempts", "2").await;
     browser.enter("#boxes", &second).await;
     browser.view("welcome").await;
     browser.close_after(&["422"]).await;
