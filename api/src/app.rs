@@ -63,7 +63,7 @@ impl App {
     }
 
     /// The recipe for an email address that has no hash yet. Its salt is derived from the address, so that two
-    /// concurrent first registrations get the same; without the secret it cannot be told from a random one.
+    /// concurrent first registrations get the same; without the secret it cannot be distinguished from a random one.
     pub(crate) fn first_recipe(&self, email: &EmailAddress) -> Recipe {
         let key = self.code_secrets.oldest().pseudonym("salt", email.as_str());
         Recipe { costs: self.hash_pool.costs(), salt: std::array::from_fn(|i| key[i]) }

@@ -12,7 +12,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use shared::amqp::topology::Topology;
-use shared::{codes::CodeSecrets, config::needed};
+use shared::{codes::CodeSecrets, config::required};
 
 use self::settings::RawSettings;
 use crate::{
@@ -64,7 +64,7 @@ impl Config {
 
     /// `AMQP_URL`, or an error if it is not set.
     pub(crate) fn amqp_url(&self) -> Result<SecretString> {
-        needed("AMQP_URL", self.amqp_url.clone())
+        required("AMQP_URL", self.amqp_url.clone())
     }
 
     fn check(settings: RawSettings) -> Result<Self> {
@@ -80,7 +80,7 @@ impl Config {
         if !settings.amqp_url.expose_secret().is_empty() {
             shared::amqp::url::check(&settings.amqp_url, production)?;
         }
-        let secrets = needed("CODE_SECRETS", settings.code_secrets)?;
+        let secrets = required("CODE_SECRETS", settings.code_secrets)?;
         let ring = CodeSecrets::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
         if production {
             if ring.has_example() {
@@ -89,7 +89,7 @@ impl Config {
             reject_example_login(&settings.database_url)?;
         }
         Ok(Self {
-            database_url: needed("DATABASE_URL", settings.database_url)?,
+            database_url: required("DATABASE_URL", settings.database_url)?,
             amqp_url: settings.amqp_url,
             api_addr: socket_address("API_ADDR", &settings.api_addr)?,
             ops_addr: socket_address("OPS_ADDR", &settings.ops_addr)?,

@@ -43,7 +43,7 @@ async fn run(command: Command) -> Result<()> {
             log::start(&config.log_format, None)?;
             postgres::migrate(&postgres::pool(&config.database_url, 1)?).await
         }
-        Command::Health => ops_server::ask(Config::load()?.ops_addr).await,
+        Command::Health => ops_server::check_readiness(Config::load()?.ops_addr).await,
         Command::Tool(tool) => print(&api::answer(Config::load()?, tool).await?),
     }
 }

@@ -54,7 +54,7 @@ pub async fn run(config: Config, listener: TcpListener, ops: TcpListener, stop: 
     if config.migrate_on_start {
         let migrating = postgres::migrate(&database);
         tokio::select! {
-            migrated = ops_server::alive_meanwhile(&ops, "api", migrating) => migrated?,
+            migrated = ops_server::serve_while_migrating(&ops, "api", migrating) => migrated?,
             () = stop.cancelled() => return Ok(()),
         }
     }

@@ -42,6 +42,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// Creates the store on a connection pool.
     pub(crate) fn new(pool: Pool) -> Self {
         Self { pool, statement_count: statements().len() }
     }

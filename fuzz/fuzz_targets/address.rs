@@ -1,4 +1,4 @@
-//! The e-mail address of a registration; and what the API lets in, the worker can mail to.
+//! Parser of email addresses: the worker can send a mail to every address that the API accepts.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

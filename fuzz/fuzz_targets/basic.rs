@@ -1,4 +1,4 @@
-//! The Authorization header, as it comes and as it is meant.
+//! Parser of the `Authorization` header (Basic credentials).
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| api::fuzzing::basic(bytes));

@@ -1,4 +1,4 @@
-//! A message from the queue: what is read is what would be written.
+//! Parser of queue messages: a parsed message serialises to the same content.
 #![no_main]
 
 use shared::messages::Message;

@@ -15,7 +15,7 @@ pub enum Mail<'a> {
         digits: &'a str,
         /// How long the code is valid after the mail server accepted the mail.
         lifetime: Lifetime,
-        /// URL of the page where the owner of the address reports that they did not sign up.
+        /// URL of the page where the owner of the email address reports that they did not sign up.
         not_me: &'a str,
     },
     /// A sign-up for an email address that already has an account.
@@ -36,7 +36,7 @@ pub enum Mail<'a> {
 
 /// A rendered mail.
 #[derive(Debug)]
-pub struct Words {
+pub struct RenderedMail {
     /// Never contains a code: subjects are shown on lock screens and written to the logs of mail servers.
     pub subject: String,
     /// The plain-text part; a code is alone on its line.
@@ -46,10 +46,10 @@ pub struct Words {
 }
 
 // askama compiles a template into the type that names it, so each language gets its own types.
-macro_rules! words {
+macro_rules! render {
     ($($language:ident $tag:literal $text:literal $html:literal $not_me:literal $web_app:literal,)+) => {
         /// Renders a mail. `service` is the display name of the service, `url` its public URL.
-        pub fn words(language: Language, mail: Mail<'_>, service: &str, url: &str) -> Result<Words> {
+        pub fn render(language: Language, mail: Mail<'_>, service: &str, url: &str) -> Result<RenderedMail> {
             match language {
                 $(Language::$language => {
                     #[derive(Template)]
@@ -75,7 +75,7 @@ macro_rules! words {
                         tag: &'static str,
                     }
 
-                    Ok(Words {
+                    Ok(RenderedMail {
                         subject: Subject { mail }.render()?,
                         text: Text { mail, service, url }.render()?,
                         html: Html { mail, service, url, tag: $tag }.render()?,
@@ -86,7 +86,7 @@ macro_rules! words {
     };
 }
 
-for_each_language!(words);
+for_each_language!(render);
 
 #[cfg(test)]
 mod tests;

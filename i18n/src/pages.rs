@@ -13,13 +13,13 @@ pub enum NotMe {
         days: i64,
     },
     /// The sign-up is closed and sign-up mails are suppressed; shows the button that allows them again.
-    Muted { until: Day },
-    /// The suppression was lifted: the owner of the address can sign up again.
+    Suppressed { until: Day },
+    /// The suppression was lifted: the owner of the email address can sign up again.
     Lifted,
     /// The link is invalid, or the code that it names no longer exists; the page does not reveal which.
-    Outdated,
+    InvalidLink,
     /// The request failed on the server side and nothing was changed.
-    Away,
+    Unavailable,
 }
 
 /// A calendar date.
@@ -40,13 +40,13 @@ macro_rules! not_me {
                 $(Language::$language => {
                     #[derive(Template)]
                     #[template(path = $not_me)]
-                    struct Page<'a> {
+                    struct NotMePage<'a> {
                         page: NotMe,
                         url: &'a str,
                         tag: &'static str,
                     }
 
-                    Page { page, url, tag: $tag }.render()
+                    NotMePage { page, url, tag: $tag }.render()
                 })+
             }
         }

@@ -54,13 +54,13 @@ macro_rules! web_app {
                 $(Language::$language => {
                     #[derive(Template)]
                     #[template(path = $web_app)]
-                    struct Page<'a> {
+                    struct WebAppPage<'a> {
                         part: Part<'a>,
                         language_links: &'a [LanguageLink],
                         tag: &'static str,
                     }
 
-                    Page { part, language_links, tag: $tag }.render()
+                    WebAppPage { part, language_links, tag: $tag }.render()
                 })+
             }
         }

@@ -32,7 +32,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an orderly close may take before the socket is shut down.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The frame size of publishing connections, in bytes. A message of ours with its properties is smaller than 1 KiB.
+/// The frame size of publishing connections, in bytes. A message with its properties is smaller than 1 KiB.
 const PUBLISH_FRAME_SIZE: u32 = 16 * 1024;
 
 /// A connection without automatic recovery: the caller replaces it after any error.
@@ -105,8 +105,8 @@ async fn open(host: &AMQPUri, name: &str) -> Result<Link> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let runtime = lapin::runtime::default_runtime()?;
     let address = (host.authority.host.clone(), host.authority.port);
-    // We connect before lapin starts its thread, because a second handle could not interrupt that thread while it
-    // connects.
+    // The socket is connected before lapin starts its thread, because a second handle could not interrupt that thread
+    // while it connects.
     let mut stream = AsyncTcpStream::connect(&runtime, runtime.to_socket_addrs(address)).await?;
     let AsyncTcpStream::Plain(plain) = &stream else { return Err(anyhow!("not a socket")) };
     let socket = Socket(plain.get_ref().as_fd().try_clone_to_owned()?.into());

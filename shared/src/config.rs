@@ -64,7 +64,7 @@ macro_rules! settings {
 }
 
 /// Fails if a required setting is not set.
-pub fn needed(name: &str, value: SecretString) -> Result<SecretString> {
+pub fn required(name: &str, value: SecretString) -> Result<SecretString> {
     if value.expose_secret().is_empty() {
         bail!("{name} is not set: .env.example has an example of every setting");
     }
@@ -76,14 +76,14 @@ mod tests {
     use super::*;
 
     #[derive(serde::Deserialize)]
-    struct Settings {
+    struct TestSettings {
         #[serde(default)]
         database_url: String,
         #[serde(default)]
         code_length: Option<u8>,
     }
 
-    fn load(variables: &[(&str, &str)]) -> Result<Settings> {
+    fn load(variables: &[(&str, &str)]) -> Result<TestSettings> {
         let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         load_from(variables, &["DATABASE_URL"])
     }
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn missing_and_invalid_settings_are_named() {
         assert_eq!(load(&[("DATABASE_URL", "")]).unwrap().database_url, "");
-        let missing = needed("DATABASE_URL", SecretString::default()).unwrap_err().to_string();
+        let missing = required("DATABASE_URL", SecretString::default()).unwrap_err().to_string();
         assert!(missing.starts_with("DATABASE_URL is not set"), "{missing}");
         assert!(error(&[("DATABASE_URL", "x"), ("CODE_LENGTH", "four")]).contains("CODE_LENGTH"));
     }

@@ -40,6 +40,7 @@ mod armed {
     /// How often the planned fault point was reached.
     static REACHED: AtomicU32 = AtomicU32::new(0);
 
+    /// Counts that the fault point was reached, and kills the process if the plan says so.
     pub(super) fn reach(point: &str) {
         let Some(plan) = &*PLAN else { return };
         if plan.name == point && REACHED.fetch_add(1, Ordering::Relaxed) + 1 == plan.count {

@@ -45,7 +45,7 @@ mail_kinds! {
     /// drops it if the rest of its lifetime is too short, or if the code is superseded or its registration closed or
     /// activated.
     SendCode = "send-code",
-    /// Tells the owner of an account that a client registered their email address. Caused by a registration or a
+    /// Notifies the owner of an account that a client registered their email address. Caused by a registration or a
     /// resend; the id is that of a decoy code, and the mail is dropped under the same conditions as `SendCode`.
     AlreadyRegistered = "already-registered",
     /// Confirms that an account is active. Caused by an activation; the id is that of the user. Dropped after its
@@ -54,8 +54,9 @@ mail_kinds! {
     /// The code that sets a new password. Caused by a forgotten password; the id is that of the reset code. Dropped if
     /// the rest of its lifetime is too short, or if the code is superseded, used or closed.
     ResetCode = "reset-code",
-    /// Tells the owner of an email address that it has no account. Caused by a forgotten password for an unknown
-    /// address; the id is that of a decoy reset code, and the mail is dropped under the same conditions as `ResetCode`.
+    /// Notifies the owner of an email address that it has no account. Caused by a forgotten password for an unknown
+    /// email address; the id is that of a decoy reset code, and the mail is dropped under the same conditions as
+    /// `ResetCode`.
     NoAccount = "no-account",
     /// Warns that a password was changed. Caused by a password change or reset; the id is that of the change. Dropped
     /// after its deadline.

@@ -39,11 +39,11 @@ const POOL_WAIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection pool for requests. Connections are opened on first use.
 pub fn pool(url: &SecretString, connections: usize) -> Result<Pool> {
-    patient_pool(url, connections, POOL_WAIT_TIMEOUT)
+    pool_with_wait(url, connections, POOL_WAIT_TIMEOUT)
 }
 
 /// A connection pool whose callers can wait for a connection as long as `wait`.
-pub fn patient_pool(url: &SecretString, connections: usize, wait: Duration) -> Result<Pool> {
+pub fn pool_with_wait(url: &SecretString, connections: usize, wait: Duration) -> Result<Pool> {
     let hosts = hosts(url)?;
     let create = Some(hosts.connect_timeout);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };

@@ -15,8 +15,9 @@ pub(crate) fn in_process_delivery(in_process: Arc<InProcessDelivery>, max_in_fli
         Box::pin(async move {
             // Events have no consumer without a broker, so they count as delivered.
             let OutboxMessage::Mail(envelope) = message else { return Ok(()) };
-            let delivered = in_process.carry(envelope).await;
-            delivered.map_err(|RetryLater { why, after }| DeliveryError { why: anyhow!(why), retry_after: after })
+            let delivered = in_process.deliver(envelope).await;
+            delivered
+                .map_err(|RetryLater { reason, retry_after }| DeliveryError { error: anyhow!(reason), retry_after })
         })
     });
     OutboxDelivery { deliver, is_up: Arc::new(|| true), max_in_flight }

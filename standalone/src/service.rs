@@ -110,7 +110,7 @@ async fn connect(settings: &Settings, embedded: Option<&DataFolder>) -> Result<P
     let concurrency = usize::from(worker::Config::load_from(settings.all())?.concurrency);
     let url = &config.database_url;
     let pool = match embedded {
-        Some(_) => postgres::patient_pool(url, 1, SINGLE_CONNECTION_WAIT)?,
+        Some(_) => postgres::pool_with_wait(url, 1, SINGLE_CONNECTION_WAIT)?,
         None => postgres::pool(url, api::CONNECTIONS + concurrency + 1)?,
     };
     if let Some(data) = embedded {
@@ -134,8 +134,8 @@ async fn serve(
     let worker = worker::Config::load_from(settings.all())?;
     let mut tasks = Tasks::new(stop.clone());
     let metrics = Registry::default();
-    let health = Arc::new(WorkerHealth::beside(&metrics));
-    let others = vec![health.part(database.clone())];
+    let health = Arc::new(WorkerHealth::for_shared_process(&metrics));
+    let others = vec![health.component(database.clone())];
     let mut in_process = None;
     let delivery: OutboxDelivery = if settings.is_set("AMQP_URL") {
         tasks.start("the consumer", worker::consume(worker, database.clone(), health, stop.clone()));

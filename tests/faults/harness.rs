@@ -2,7 +2,7 @@
 
 pub(crate) mod checker;
 pub(crate) mod environment;
-pub(crate) mod event_listener;
+pub(crate) mod event_subscriber;
 pub(crate) mod history;
 pub(crate) mod load;
 pub(crate) mod queues;

@@ -20,7 +20,7 @@ use behaviour::Behaviour;
 use ledger::{Attempt, Ledger, Records};
 use mail::Mail;
 use session::Shared;
-use settings::{Protection, Settings};
+use settings::{FakeSmtpSettings, Protection};
 use tls::Certificates;
 
 /// How long a test waits for something that should take milliseconds.
@@ -29,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// A mail server on a free port of loopback. It stops listening on drop.
 pub struct FakeSmtpServer {
     port: u16,
-    settings: Settings,
+    settings: FakeSmtpSettings,
     certificates: Option<Certificates>,
     ledger: Ledger,
     accept_task: JoinHandle<()>,
@@ -38,16 +38,16 @@ pub struct FakeSmtpServer {
 impl FakeSmtpServer {
     /// Starts a server with plain SMTP, without AUTH, with PIPELINING.
     pub async fn start() -> FakeSmtpServer {
-        FakeSmtpServer::start_with(Settings::default()).await
+        FakeSmtpServer::start_with(FakeSmtpSettings::default()).await
     }
 
     /// Starts a server that does not offer PIPELINING.
     pub async fn without_pipelining() -> FakeSmtpServer {
-        FakeSmtpServer::start_with(Settings { pipelining: false, ..Settings::default() }).await
+        FakeSmtpServer::start_with(FakeSmtpSettings { pipelining: false, ..FakeSmtpSettings::default() }).await
     }
 
     /// Starts a server with these settings.
-    pub async fn start_with(settings: Settings) -> FakeSmtpServer {
+    pub async fn start_with(settings: FakeSmtpSettings) -> FakeSmtpServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
         let port = listener.local_addr().expect("the port just bound").port();
         let with_tls = settings.protection != Protection::Plain;
@@ -86,7 +86,7 @@ impl FakeSmtpServer {
         self.certificates.as_ref().map(|certificates| certificates.ca.as_path())
     }
 
-    /// Sets one behaviour for each of the next deliveries to this address; later ones succeed.
+    /// Sets one behaviour for each of the next deliveries to this email address; later ones succeed.
     pub fn script(&self, to: &str, behaviours: impl IntoIterator<Item = Behaviour>) {
         self.ledger.write(|records| records.scripts.entry(to.into()).or_default().extend(behaviours));
     }
@@ -111,17 +111,17 @@ impl FakeSmtpServer {
         self.ledger.write(|records| records.later = Some((after, behaviour)));
     }
 
-    /// Waits for the first mail to this address.
+    /// Waits for the first mail to this email address.
     pub async fn mail_to(&self, to: &str) -> Mail {
         self.nth_mail_to(to, 1).await
     }
 
-    /// Waits for the n-th mail to this address, counting from 1.
+    /// Waits for the n-th mail to this email address, counting from 1.
     pub async fn nth_mail_to(&self, to: &str, n: usize) -> Mail {
         self.wait(&format!("mail {n} to {to}"), |records| records.mails_to(to).nth(n - 1).cloned()).await
     }
 
-    /// Waits for the n-th RCPT TO with this address, accepted or not.
+    /// Waits for the n-th RCPT TO with this email address, accepted or not.
     pub async fn nth_attempt(&self, to: &str, n: usize) -> Attempt {
         self.wait(&format!("attempt {n} to {to}"), |records| records.attempts_to(to).nth(n - 1).cloned()).await
     }
@@ -131,12 +131,12 @@ impl FakeSmtpServer {
         self.wait(&format!("connection {n}"), |records| (records.connections >= n).then_some(())).await;
     }
 
-    /// The mails accepted for this address so far.
+    /// The mails accepted for this email address so far.
     pub fn mails_to(&self, to: &str) -> Vec<Mail> {
         self.ledger.read(|records| records.mails_to(to).cloned().collect())
     }
 
-    /// Every RCPT TO with this address so far.
+    /// Every RCPT TO with this email address so far.
     pub fn attempts(&self, to: &str) -> Vec<Attempt> {
         self.ledger.read(|records| records.attempts_to(to).cloned().collect())
     }

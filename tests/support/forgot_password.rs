@@ -60,14 +60,14 @@ impl Answer {
 }
 
 impl Stack {
-    /// Creates an account and waits for the welcome mail, the second one to the address.
+    /// Creates an account and waits for the welcome mail, the second one to the email address.
     pub async fn create_account(&self, email: &str) {
         self.sign_up_and_activate(email).await;
         self.mail_server.nth_mail_to(email, 2).await;
     }
 
-    /// Requests a reset code and waits for its mail, the `nth` one to the address. Returns the receipt's id and the
-    /// code.
+    /// Requests a reset code and waits for its mail, the `nth` one to the email address. Returns the receipt's id and
+    /// the code.
     pub async fn request_reset_code(&self, email: &str, nth: usize) -> (String, String) {
         let answer = self.client.request_reset(email).await;
         assert_eq!(answer.status, 202, "{answer:?}");

@@ -11,7 +11,7 @@
 
 pub mod client;
 pub mod database;
-pub mod event_listener;
+pub mod event_subscriber;
 pub mod fake_smtp;
 pub mod forgot_password;
 pub mod otlp_collector;

@@ -21,7 +21,7 @@ use tokio::{
 pub enum ProxyMode {
     /// Forwards everything.
     Open,
-    /// Connections stay open, but no data is forwarded: a half-open network.
+    /// Connections stay open, but no data is forwarded: half-open connections.
     Stalled,
     /// Connections are closed, and new ones are closed at once: a server that is down.
     Closed,

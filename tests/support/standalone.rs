@@ -123,13 +123,13 @@ impl MailboxClient {
         assert!(cleared.status().is_success(), "{cleared:?}");
     }
 
-    /// All mails to this address, oldest first.
+    /// All mails to this email address, oldest first.
     pub async fn mails_to(&self, email: &str) -> Vec<Value> {
         let mails: Vec<Value> = self.get("/email").await.json().await.unwrap();
         mails.into_iter().filter(|mail| mail["to"][0]["address"] == email).collect()
     }
 
-    /// Waits for a mail to this address, and returns the newest.
+    /// Waits for a mail to this email address, and returns the newest.
     pub async fn mail_to(&self, email: &str) -> Value {
         let wait = async {
             loop {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use shared::amqp::topology::Topology;
-use shared::{codes::CodeSecrets, config::needed};
+use shared::{codes::CodeSecrets, config::required};
 
 use crate::{delivery::email::Sender, smtp::config::SmtpConfig};
 
@@ -15,7 +15,7 @@ const SECRETS: [&str; 4] = ["DATABASE_URL", "AMQP_URL", "SMTP_URL", "CODE_SECRET
 shared::settings! {
     /// The settings as they are in the environment: each field is named like its variable. A missing variable has its
     /// documented default.
-    pub(crate) struct Settings {
+    pub(crate) struct RawSettings {
         database_url: SecretString = SecretString::default(),
         amqp_url: SecretString = SecretString::default(),
         smtp_url: SecretString = SecretString::default(),
@@ -51,7 +51,7 @@ pub struct Config {
 impl Config {
     /// The environment variables that have settings, for the test that compares them with `.env.example`.
     pub fn variables() -> Vec<String> {
-        Settings::FIELDS.iter().map(|field| field.to_uppercase()).collect()
+        RawSettings::FIELDS.iter().map(|field| field.to_uppercase()).collect()
     }
 
     /// Loads the settings of a worker in its own process, which needs `AMQP_URL`, from the environment.
@@ -68,10 +68,10 @@ impl Config {
 
     /// Returns `AMQP_URL`, or an error if it is not set.
     pub(crate) fn amqp_url(&self) -> Result<SecretString> {
-        needed("AMQP_URL", self.amqp_url.clone())
+        required("AMQP_URL", self.amqp_url.clone())
     }
 
-    fn from_settings(settings: Settings) -> Result<Self> {
+    fn from_settings(settings: RawSettings) -> Result<Self> {
         if !(1..=256).contains(&settings.worker_concurrency) {
             bail!("WORKER_CONCURRENCY is {}: set it to a number from 1 to 256", settings.worker_concurrency);
         }
@@ -80,19 +80,19 @@ impl Config {
             "development" => false,
             _ => bail!("ENVIRONMENT has an unknown value: set it to development or production"),
         };
-        let smtp_url = needed("SMTP_URL", settings.smtp_url)?;
+        let smtp_url = required("SMTP_URL", settings.smtp_url)?;
         if !settings.amqp_url.expose_secret().is_empty() {
             shared::amqp::url::check(&settings.amqp_url, production)?;
         }
         let smtp = SmtpConfig::parse(smtp_url.expose_secret()).map_err(|problem| anyhow!("SMTP_URL {problem}"))?;
-        let code_secrets = needed("CODE_SECRETS", settings.code_secrets)?;
+        let code_secrets = required("CODE_SECRETS", settings.code_secrets)?;
         let code_secrets =
             CodeSecrets::parse(code_secrets.expose_secret()).map_err(|problem| anyhow!("CODE_SECRETS: {problem}"))?;
         if production {
             if code_secrets.has_example() {
                 bail!("CODE_SECRETS holds the secret of .env.example, which is public: generate your own");
             }
-            reject_default_login(&settings.database_url)?;
+            reject_example_login(&settings.database_url)?;
             if smtp.exposes_credentials() {
                 bail!("SMTP_URL sends user and password in plain text: use smtps://, or append ?tls=required");
             }
@@ -105,7 +105,7 @@ impl Config {
             log_format: settings.log_format,
             concurrency: settings.worker_concurrency,
             migrate_on_start: settings.migrate_on_start,
-            database_url: needed("DATABASE_URL", settings.database_url)?,
+            database_url: required("DATABASE_URL", settings.database_url)?,
             amqp_url: settings.amqp_url,
             smtp: Arc::new(smtp),
             code_secrets,
@@ -117,7 +117,7 @@ impl Config {
 }
 
 /// Rejects the user and password of .env.example, which are public.
-fn reject_default_login(url: &SecretString) -> Result<()> {
+fn reject_example_login(url: &SecretString) -> Result<()> {
     if url.expose_secret().contains("://vestibule:vestibule@") {
         bail!("DATABASE_URL has a well-known login: in production, set a user and a password of your own");
     }

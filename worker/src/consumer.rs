@@ -36,7 +36,7 @@ const IDLE_RESTART_AFTER: Duration = Duration::from_secs(10);
 /// How often the connections and the idle time are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Part of the drain time that is reserved for closing the SMTP and broker connections.
+/// Part of the drain timeout that is reserved for closing the SMTP and broker connections.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
 /// Consumes the work queue and passes every message to the handler.
@@ -175,8 +175,8 @@ impl Consumer {
 }
 
 impl InFlight {
-    /// Waits for the messages in flight until the drain time is over. What is aborted was not acked: the broker
-    /// redelivers it.
+    /// Waits for the messages in flight until the drain timeout. Aborted messages were not acked: the broker redelivers
+    /// them.
     async fn drain(&mut self) {
         let finish = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN.saturating_sub(CLOSE_TIME), finish).await.is_err() {

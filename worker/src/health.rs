@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use shared::postgres::{self, Pool, PoolUsage};
 use shared::telemetry::{
-    health::{Check, Checks, Component, soon},
+    health::{Check, Checks, Component, with_check_timeout},
     metrics::{Family, Number, Registry, names},
 };
 
@@ -36,14 +36,14 @@ impl WorkerHealth {
     pub(crate) fn for_own_process(registry: &Registry) -> Self {
         let connections = registry.family(names::POOL_CONNECTIONS);
         let pool = PoolGauges { connections, waiting: registry.one(names::POOL_WAITING) };
-        let health = Self { pool: Some(pool), ..Self::beside(registry) };
+        let health = Self { pool: Some(pool), ..Self::for_shared_process(registry) };
         // Not ready until the first connection to the broker.
         health.broker.set_closed();
         health
     }
 
     /// For a worker in a process with other components that use the same database pool.
-    pub fn beside(registry: &Registry) -> Self {
+    pub fn for_shared_process(registry: &Registry) -> Self {
         Self {
             metrics: Metrics::new(registry),
             smtp: Arc::new(SmtpHealth::new(registry)),
@@ -56,7 +56,7 @@ impl WorkerHealth {
     }
 
     /// Returns the worker as a component of the process's health report.
-    pub fn part(self: &Arc<Self>, database: Pool) -> Component {
+    pub fn component(self: &Arc<Self>, database: Pool) -> Component {
         let store = Store::new(database.clone());
         let health = Arc::clone(self);
         let checks = move || {
@@ -74,10 +74,11 @@ impl WorkerHealth {
     }
 
     async fn checks(&self, store: &Store) -> Checks {
-        let postgres = Check { name: "postgres", ok: soon(store.is_up()).await == Some(true), needed: true };
-        let broker = self.broker.is_up().map(|ok| Check { name: "broker", ok, needed: true });
-        // Not needed for readiness: without a mail server the worker consumes messages and retries them later.
-        let smtp = Check { name: "smtp", ok: self.smtp.is_healthy(), needed: false };
+        let postgres =
+            Check { name: "postgres", ok: with_check_timeout(store.is_up()).await == Some(true), required: true };
+        let broker = self.broker.is_up().map(|ok| Check { name: "broker", ok, required: true });
+        // Not required for readiness: without a mail server the worker consumes messages and retries them later.
+        let smtp = Check { name: "smtp", ok: self.smtp.is_healthy(), required: false };
         [Some(postgres), broker, Some(smtp)].into_iter().flatten().collect()
     }
 
@@ -91,7 +92,7 @@ impl WorkerHealth {
             gauges.connections.set(["idle"], idle);
             gauges.waiting.set(waiting);
         }
-        match soon(self.broker.queue_lengths()).await.flatten() {
+        match with_check_timeout(self.broker.queue_lengths()).await.flatten() {
             Some(QueueLengths { waiting, parked }) => {
                 self.queue_messages.set([], waiting);
                 self.parked_messages.set([], parked);

@@ -37,7 +37,7 @@ async fn run_command(command: Command) -> Result<()> {
     match command {
         Command::Help => print_to_stdout(worker::USAGE),
         Command::Work => run_worker(Config::load()?).await,
-        Command::Health => ops_server::ask(Config::load()?.ops_addr).await,
+        Command::Health => ops_server::check_readiness(Config::load()?.ops_addr).await,
         Command::Tool(tool) => print_to_stdout(&worker::answer(Config::load()?, tool).await?),
     }
 }

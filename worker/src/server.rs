@@ -35,13 +35,13 @@ pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> R
     if config.migrate_on_start {
         let migrating = postgres::migrate(&database);
         tokio::select! {
-            migrated = ops_server::alive_meanwhile(&ops, "worker", migrating) => migrated?,
+            migrated = ops_server::serve_while_migrating(&ops, "worker", migrating) => migrated?,
             () = stop.cancelled() => return Ok(()),
         }
     }
     let metrics = Registry::default();
     let health = Arc::new(WorkerHealth::for_own_process(&metrics));
-    let reporter = HealthReporter::new(metrics, vec![health.part(database.clone())]);
+    let reporter = HealthReporter::new(metrics, vec![health.component(database.clone())]);
     let mut tasks = Tasks::new(stop.clone());
     tasks.start("the ops server", ops_server::serve(ops, reporter, stop.clone()));
     tasks.start("the consumer", consume(config, database, health, stop));

@@ -30,8 +30,8 @@ pub(crate) struct Email {
     pub(crate) to: Address,
     /// The mail as it is sent after DATA.
     pub(crate) bytes: Vec<u8>,
-    /// Sends the envelope only: the mail server accepts or rejects the recipient, then the transaction is aborted
-    /// (RSET) and no mail is delivered.
+    /// Mails to the recipient are suppressed. Sends the envelope only: the mail server accepts or rejects the
+    /// recipient, then the transaction is aborted (RSET) and no mail is delivered.
     pub(crate) is_muted: bool,
 }
 

@@ -113,7 +113,8 @@ impl SourceTable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeliveryRecord<'a> {
     Delivered,
-    /// The mail server accepted the envelope; the mail itself was not sent because the address is muted.
+    /// The mail server accepted the envelope; the mail itself was not sent because mails to the email address are
+    /// suppressed.
     Muted,
     Dropped(&'static str),
     Undeliverable(&'a str),
@@ -124,6 +125,7 @@ pub(crate) enum DeliveryRecord<'a> {
 pub(crate) struct Store(Pool);
 
 impl Store {
+    /// Creates the store on a connection pool.
     pub(crate) fn new(pool: Pool) -> Self {
         Self(pool)
     }
@@ -201,6 +203,6 @@ fn code_from_row(row: &Row) -> CodeFacts {
         length: u8::try_from(row.get::<_, i16>(6)).unwrap_or(u8::MAX),
         ttl_seconds: u32::try_from(row.get::<_, i32>(7)).unwrap_or(0),
         superseded: row.get(8),
-        registration_over: row.get(9),
+        registration_ended: row.get(9),
     }
 }

@@ -46,8 +46,8 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
     let attempt = PasswordAttempt::reserve(app, &keys).await?;
     // All hashes of an email address share one recipe, so the old and the new one do as well.
     let recipe = app.recipe(&user.email, std::iter::once(&user.password_hash));
-    let new_proof = match verify_old_and_hash_new(request, &user, recipe, old_permit, new_permit).await {
-        Ok(Some(new_proof)) => new_proof,
+    let new_hash = match verify_old_and_hash_new(request, &user, recipe, old_permit, new_permit).await {
+        Ok(Some(new_hash)) => new_hash,
         Ok(None) => {
             attempt.keep_as_failure();
             return Err(Error::WrongPassword);
@@ -57,7 +57,7 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
             return Err(overloaded.into());
         }
     };
-    let replaced = replace(app, request, &user, &keys, &attempt, &new_proof).await;
+    let replaced = replace(app, request, &user, &keys, &attempt, &new_hash).await;
     attempt.ensure_settled(app, replaced).await
 }
 
@@ -69,8 +69,8 @@ async fn verify_old_and_hash_new(
     old_permit: HashPermit,
     new_permit: HashPermit,
 ) -> Result<Option<ComputedHash>, Overloaded> {
-    let old_proof = old_permit.hash(request.old.clone(), recipe).await?;
-    if !old_proof.matches(&user.password_hash) {
+    let old_hash = old_permit.hash(request.old.clone(), recipe).await?;
+    if !old_hash.matches(&user.password_hash) {
         return Ok(None);
     }
     new_permit.hash(request.new.clone(), recipe).await.map(Some)
@@ -83,9 +83,9 @@ async fn replace(
     verified_user: &User,
     keys: &SubjectKeys,
     attempt: &PasswordAttempt<'_>,
-    new_proof: &ComputedHash,
+    new_hash: &ComputedHash,
 ) -> Result<(), Error> {
-    let password_hash = new_proof.to_stored().map_err(Error::Internal)?;
+    let password_hash = new_hash.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
     let token_hash = request.token.hash();
     let reading = try_join(sessions::user_of(&connection, &token_hash), FailedAttempts::read(&connection, keys));

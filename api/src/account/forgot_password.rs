@@ -1,4 +1,5 @@
-//! Requests a password reset: mails a reset code, or that there is no account. The response does not reveal which.
+//! Requests a password reset: mails a reset code, or a notice that there is no account. The response does not reveal
+//! which.
 
 use i18n::Language;
 use uuid::Uuid;
@@ -37,7 +38,7 @@ pub(crate) enum ResetStatus {
     Sent,
     /// The code expired unused, or has no attempts left.
     Expired,
-    /// The mail was rejected for good.
+    /// The mail was rejected permanently.
     Undeliverable,
     /// The code has changed the password.
     Used,

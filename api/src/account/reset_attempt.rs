@@ -37,7 +37,7 @@ pub(crate) struct ReservedResetAttempt<'k> {
     pub(crate) reset: Reset,
     /// The account of the email address, if there is one. Read in either case, so that the time reveals nothing.
     pub(crate) account: Option<User>,
-    /// Should the submitted code be wrong.
+    /// The attempts that the code has left if the submitted code is wrong.
     pub(crate) attempts_left: u8,
     reserved_at: OffsetDateTime,
 }
@@ -88,7 +88,7 @@ impl<'k> ReservedResetAttempt<'k> {
         let (transaction, (ledger, wrong_codes)) =
             Transaction::begin(&connection, Commit::Durable, &subjects.locks(), reading).await?;
         let mut writes = Writes::default();
-        resets::return_attempt(&mut writes, self.reset.id);
+        resets::release_attempt(&mut writes, self.reset.id);
         let instance_writes = self.release_in(&mut writes, &ledger, wrong_codes);
         drop(transaction.commit_then(writes, instance_writes).await?);
         Ok(())
@@ -105,7 +105,7 @@ impl<'k> ReservedResetAttempt<'k> {
     ) -> Writes<'static> {
         let ResetKeys { subjects, guess_key } = self.keys;
         guesses::write(writes, guess_key, &ledger.record.without(1), wrong_codes.now);
-        network_guesses::forgive(writes, subjects, wrong_codes, self.reserved_at);
+        network_guesses::release(writes, subjects, wrong_codes, self.reserved_at);
         let mut instance_writes = Writes::default();
         guesses::subtract_from_totals(&mut instance_writes, self.reset.code.length, self.reserved_at);
         instance_writes

@@ -46,22 +46,22 @@ pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Erro
         ResetKeys { subjects: app.subject_keys(&email, request.network), guess_key: app.reset_guess_key(&email) };
     let reserved = ReservedResetAttempt::reserve(app, request.receipt, &email, &keys).await?;
     let ReservedResetAttempt { reset, account, .. } = &reserved;
-    let is_right = reset.code.matches(&request.code, app.code_secrets.get(&reset.code.key_id));
+    let is_correct = reset.code.matches(&request.code, app.code_secrets.get(&reset.code.key_id));
     let account =
-        account.as_ref().filter(|account| is_right && reset.closed_at.is_none() && reset.user == Some(account.id));
+        account.as_ref().filter(|account| is_correct && reset.closed_at.is_none() && reset.user == Some(account.id));
     let Some(account) = account else {
         return Err(Error::WrongCode { attempts_left: reserved.attempts_left, length: reset.code.length });
     };
 
     let recipe = app.recipe(&email, std::iter::once(&account.password_hash));
-    let proof = match permit.hash(request.password.clone(), recipe).await {
-        Ok(proof) => proof,
+    let computed = match permit.hash(request.password.clone(), recipe).await {
+        Ok(computed) => computed,
         Err(overloaded) => {
             reserved.release(app).await?;
             return Err(overloaded.into());
         }
     };
-    replace(app, request, &keys, &reserved, account, &proof).await
+    replace(app, request, &keys, &reserved, account, &computed).await
 }
 
 /// Stores the new password, ends all sessions, notifies the owner, and releases the attempt: all of it, or nothing.
@@ -71,10 +71,10 @@ async fn replace(
     keys: &ResetKeys,
     reserved: &ReservedResetAttempt<'_>,
     reserved_account: &User,
-    proof: &ComputedHash,
+    computed: &ComputedHash,
 ) -> Result<(), Error> {
     let ResetKeys { subjects, guess_key } = keys;
-    let password_hash = proof.to_stored().map_err(Error::Internal)?;
+    let password_hash = computed.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
     let reading = try_join4(
         resets::by_id(&connection, request.receipt),
@@ -91,7 +91,7 @@ async fn replace(
     let (Some(reset), Some(account)) = (current, account) else {
         return Err(Error::CodeExpired);
     };
-    if !proof.has_same_recipe(&account.password_hash) {
+    if !computed.has_same_recipe(&account.password_hash) {
         return Err(Error::Unavailable(anyhow::anyhow!("the password was rehashed by a concurrent request")));
     }
     let mut writes = Writes::default();

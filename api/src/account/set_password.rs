@@ -30,7 +30,7 @@ pub(crate) fn set_password<'a>(app: &App, writes: &mut Writes<'a>, user: &'a Use
     resets::close_of(writes, &user.email, changed_at);
     let message = Message { kind: MailKind::PasswordChanged, id: rng::id() };
     password_changes::insert(writes, message.id, user.id, changed_at);
-    let occasion = EventDetails { email: &user.email, at: changed_at, traceparent: &traceparent };
-    app.events.password_changed(writes, &occasion, user.id);
+    let details = EventDetails { email: &user.email, at: changed_at, traceparent: &traceparent };
+    app.events.password_changed(writes, &details, user.id);
     outbox::insert(writes, OutboxMessage::Mail(Envelope { message, traceparent: Some(traceparent) }));
 }

@@ -33,7 +33,7 @@ use crate::{
 pub(crate) struct ReservedCodeAttempt {
     /// Newest first, at least one.
     pub(crate) registrations: Vec<Registration>,
-    /// Of the newest code, should the guess be wrong.
+    /// The attempts that the newest code has left if the guess is wrong.
     pub(crate) attempts_left: u8,
     pub(crate) reserved_at: OffsetDateTime,
 }

@@ -11,7 +11,7 @@ use crate::{
 /// The code of a registration or of a reset, with the outcome of its mail.
 pub(crate) struct MailedCode<'a> {
     code: &'a Code,
-    /// Whether the mail will never be delivered: it was rejected for good, or dropped by the worker.
+    /// Whether the mail will never be delivered: it was rejected permanently, or dropped by the worker.
     mail_failed: bool,
     now: OffsetDateTime,
 }

@@ -96,16 +96,16 @@ pub(crate) async fn verify_password<'k>(
     let registration_hashes = registrations.iter().map(|registration| &registration.password_hash);
     let hashes = registration_hashes.chain(user.iter().map(|user| &user.password_hash));
     let recipe = app.recipe(&credentials.email, hashes);
-    let proof = match permit.hash(credentials.password.clone(), recipe).await {
-        Ok(proof) => proof,
+    let computed = match permit.hash(credentials.password.clone(), recipe).await {
+        Ok(computed) => computed,
         Err(overloaded) => {
             attempt.settle(app, AttemptOutcome::NotVerified).await?;
             return Err(overloaded.into());
         }
     };
-    let user = user.filter(|user| proof.matches(&user.password_hash));
+    let user = user.filter(|user| computed.matches(&user.password_hash));
     let registrations: Vec<_> =
-        registrations.into_iter().filter(|registration| proof.matches(&registration.password_hash)).collect();
+        registrations.into_iter().filter(|registration| computed.matches(&registration.password_hash)).collect();
     if user.is_none() && registrations.is_empty() {
         attempt.keep_as_failure();
         return Err(Error::Unauthenticated);

@@ -53,9 +53,9 @@ pub(crate) fn count<'a>(
     rate_limits::write(writes, &keys.network, LimitKind::WrongCodesPerNetwork, times);
 }
 
-/// Removes what was counted at `counted_at`, because that guess was right. The caller has locked the network, and
+/// Releases what was counted at `counted_at`, because that guess was right. The caller has locked the network, and
 /// commits.
-pub(crate) fn forgive<'a>(
+pub(crate) fn release<'a>(
     writes: &mut Writes<'a>,
     keys: &'a SubjectKeys,
     wrong: WrongCodes,

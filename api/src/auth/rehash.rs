@@ -28,8 +28,8 @@ pub(crate) async fn rehash_if_outdated(app: &App, user: &User, keys: &SubjectKey
 }
 
 async fn rehash(app: &App, user: &User, keys: &SubjectKeys, password: &Password, recipe: Recipe) -> Result<(), Error> {
-    let proof = app.hash_pool.reserve(Priority::High)?.hash(password.clone(), recipe).await?;
-    let password_hash = proof.to_stored().map_err(Error::Internal)?;
+    let computed = app.hash_pool.reserve(Priority::High)?.hash(password.clone(), recipe).await?;
+    let password_hash = computed.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
     let (transaction, ()) = Transaction::begin(&connection, Commit::Durable, &[&keys.email], ready(Ok(()))).await?;
     let mut writes = Writes::default();

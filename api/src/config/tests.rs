@@ -16,7 +16,7 @@ fn load(changed: &[(&str, &str)]) -> Result<Config> {
 #[test]
 fn defaults_match_the_api_contract() {
     let config = load(&[]).unwrap();
-    assert_eq!((config.policy.guesses.ladder(), config.policy.code_attempts), (&[4, 6, 8][..], 3));
+    assert_eq!((config.policy.guesses.code_lengths(), config.policy.code_attempts), (&[4, 6, 8][..], 3));
     assert_eq!(config.policy.code_ttl, time::Duration::MINUTE);
     assert_eq!(config.policy.session_ttl, time::Duration::DAY);
     assert_eq!(config.policy.reset_ttl, time::Duration::minutes(10));

@@ -17,12 +17,11 @@ impl EmailAddress {
     pub(crate) fn parse(given: &str) -> Result<Self, FieldError> {
         let given = given.trim();
         if given.is_empty() {
-            return Err(FieldError::new("email", "required", "An e-mail address is needed."));
+            return Err(FieldError::new("email", "required", "An email address is needed."));
         }
-        let invalid =
-            FieldError::new("email", "invalid", "This is not an e-mail address of the form name@example.com.");
-        // Longer than any address can be, even before its domain is converted to ASCII: rejected before the expensive
-        // steps.
+        let invalid = FieldError::new("email", "invalid", "This is not an email address of the form name@example.com.");
+        // Longer than any email address can be, even before its domain is converted to ASCII: rejected before the
+        // expensive steps.
         if given.len() > 4 * MAX_ADDRESS {
             return Err(invalid);
         }
@@ -32,7 +31,7 @@ impl EmailAddress {
         if address.len() > MAX_ADDRESS { Err(invalid) } else { Ok(Self(address)) }
     }
 
-    /// An address from the database, which was parsed before it was stored.
+    /// An email address from the database, which was parsed before it was stored.
     pub(crate) fn from_database(stored: String) -> Self {
         Self(stored)
     }

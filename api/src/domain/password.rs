@@ -3,10 +3,10 @@
 use secrecy::{ExposeSecret, SecretString};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-mod choice;
 pub(crate) mod common_passwords;
 pub(crate) mod computed_hash;
 pub(crate) mod recipe;
+mod rules;
 
 const MAX_CHARACTERS: usize = 128;
 const MAX_BYTES: usize = 512;

@@ -21,6 +21,7 @@ pub(crate) struct FieldError {
 }
 
 impl FieldError {
+    /// An error of `field`. `code` is for programs, `message` for users.
     pub(crate) fn new(field: &'static str, code: &'static str, message: &str) -> Self {
         Self { field, code, message: message.to_owned() }
     }
@@ -98,7 +99,7 @@ pub(crate) struct RateLimited {
 pub(crate) struct IssuedCodes {
     pub(crate) all: Vec<OffsetDateTime>,
     /// Those that the network of the client requested.
-    pub(crate) here: Vec<OffsetDateTime>,
+    pub(crate) by_network: Vec<OffsetDateTime>,
 }
 
 /// What a new code is for.
@@ -175,7 +176,7 @@ impl Policy {
     ) -> Result<(), RateLimited> {
         let throttle = if purpose == CodePurpose::Resend { self.throttled_until(issued) } else { None };
         let address_free_at = throttle.into_iter().chain(self.codes.free_at(&issued.all)).max();
-        let network_free_at = self.codes_per_network.free_at(&issued.here);
+        let network_free_at = self.codes_per_network.free_at(&issued.by_network);
         let limits = [(Scope::Address, address_free_at), (Scope::Network, network_free_at)];
         let longest = limits.into_iter().filter_map(|(scope, at)| Some((at?, scope))).max_by_key(|&(at, _)| at);
         match longest {
@@ -201,14 +202,17 @@ impl Policy {
         let limits = [
             self.throttled_until(issued),
             self.codes.free_at(&issued.all),
-            self.codes_per_network.free_at(&issued.here),
+            self.codes_per_network.free_at(&issued.by_network),
         ];
         limits.into_iter().flatten().fold(now, OffsetDateTime::max)
     }
 
     /// The issue times that still count, and the one of a code issued at `now`.
     pub(crate) fn record_issued(&self, issued: &IssuedCodes, now: OffsetDateTime) -> IssuedCodes {
-        IssuedCodes { all: self.codes.with(&issued.all, now), here: self.codes_per_network.with(&issued.here, now) }
+        IssuedCodes {
+            all: self.codes.with(&issued.all, now),
+            by_network: self.codes_per_network.with(&issued.by_network, now),
+        }
     }
 
     /// The maximum number of codes that can be issued to an email address in a year.

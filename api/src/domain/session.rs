@@ -13,6 +13,7 @@ pub(crate) struct Token(SecretBox<[u8; 32]>);
 pub(crate) type TokenHash = [u8; 32];
 
 impl Token {
+    /// Creates a token from random bits.
     pub(crate) fn new(bits: [u8; 32]) -> Self {
         Self(SecretBox::new(Box::new(bits)))
     }
@@ -35,7 +36,7 @@ impl Token {
 }
 
 /// Whether a session is valid at `now`. The interval is half open: at `expires_at` it has expired.
-pub(crate) fn is_alive(expires_at: OffsetDateTime, now: OffsetDateTime) -> bool {
+pub(crate) fn is_valid(expires_at: OffsetDateTime, now: OffsetDateTime) -> bool {
     now < expires_at
 }
 
@@ -66,7 +67,7 @@ mod tests {
     #[test]
     fn session_expires_exactly_at_its_end() {
         let end = datetime!(2026-11-21 12:00 UTC);
-        assert!(is_alive(end, end - Duration::microseconds(1)));
-        assert!(!is_alive(end, end));
+        assert!(is_valid(end, end - Duration::microseconds(1)));
+        assert!(!is_valid(end, end));
     }
 }

@@ -30,7 +30,8 @@ pub fn address(bytes: &[u8]) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// The credentials of a Basic header are those it contains: the address before the first colon, the password after it.
+/// The credentials of a Basic header are those it contains: the email address before the first colon, the password
+/// after it.
 pub fn basic(bytes: &[u8]) {
     if let Some((email, password)) = parse_basic(bytes) {
         let credentials_at = bytes.iter().position(|byte| *byte == b' ').map_or(0, |space| space + 1);

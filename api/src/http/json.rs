@@ -135,7 +135,7 @@ pub(crate) struct ChangePasswordBody {
 pub(crate) struct ResetReceiptBody {
     /// Required to use the code, or to guess it. It is not in the mail.
     receipt: Uuid,
-    status: ResetStatus,
+    status: ResetReceiptStatus,
     requested_at: Timestamp,
     /// When a mail server accepted the mail. The code is valid from then on.
     #[oai(skip_serializing_if_is_none)]
@@ -149,8 +149,8 @@ pub(crate) struct ResetReceiptBody {
 }
 
 #[derive(Enum)]
-#[oai(rename_all = "lowercase")]
-enum ResetStatus {
+#[oai(rename = "ResetStatus", rename_all = "lowercase")]
+enum ResetReceiptStatus {
     /// No mail server has accepted the mail yet.
     Queued,
     /// The code is valid until `expires_at`.
@@ -202,11 +202,11 @@ impl From<login::Session> for SessionBody {
 impl From<Reset> for ResetReceiptBody {
     fn from(reset: Reset) -> Self {
         let status = match forgot_password::status(&reset) {
-            forgot_password::ResetStatus::Queued => ResetStatus::Queued,
-            forgot_password::ResetStatus::Sent => ResetStatus::Sent,
-            forgot_password::ResetStatus::Expired => ResetStatus::Expired,
-            forgot_password::ResetStatus::Undeliverable => ResetStatus::Undeliverable,
-            forgot_password::ResetStatus::Used => ResetStatus::Used,
+            forgot_password::ResetStatus::Queued => ResetReceiptStatus::Queued,
+            forgot_password::ResetStatus::Sent => ResetReceiptStatus::Sent,
+            forgot_password::ResetStatus::Expired => ResetReceiptStatus::Expired,
+            forgot_password::ResetStatus::Undeliverable => ResetReceiptStatus::Undeliverable,
+            forgot_password::ResetStatus::Used => ResetReceiptStatus::Used,
         };
         let Reset { id, created_at, code, .. } = reset;
         Self {

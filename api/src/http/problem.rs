@@ -160,7 +160,7 @@ static PROBLEMS: [ProblemDefinition; 18] = [
         status: 422,
         slug: "invalid-input",
         title: "The input is invalid",
-        explanation: "The member errors lists every invalid field with a code for programs and a message for people. Correct \
+        explanation: "The member errors lists every invalid field with a code for programs and a message for users. Correct \
                       these fields and send the request again.",
     },
     ProblemDefinition {
@@ -168,7 +168,7 @@ static PROBLEMS: [ProblemDefinition; 18] = [
         status: 422,
         slug: "wrong-code",
         title: "The code is wrong",
-        explanation: "The member attempts_left tells how many attempts remain for this code. The newest mail has the code \
+        explanation: "The member attempts_left says how many attempts remain for this code. The newest mail has the code \
                       that counts.",
     },
     ProblemDefinition {
@@ -176,7 +176,7 @@ static PROBLEMS: [ProblemDefinition; 18] = [
         status: 429,
         slug: "too-many-requests",
         title: "Too many requests",
-        explanation: "A rate limit was reached. The member scope tells whether it is the limit of the email address, of your \
+        explanation: "A rate limit was reached. The member scope says whether it is the limit of the email address, of your \
                       network or of the account. Wait for the seconds in Retry-After; an earlier request fails again.",
     },
     ProblemDefinition {

@@ -6,13 +6,13 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::outbox_message::OutboxMessage;
 
-/// Delivers one message. `Ok` means that the receiver has stored it, or that it is finished and on record: the row is
-/// deleted.
+/// Delivers one message. `Ok` means that the receiver has stored the message, or that its outcome is recorded: the
+/// relay deletes the row.
 pub type Deliver = Arc<dyn Fn(OutboxMessage) -> BoxFuture<'static, Result<(), DeliveryError>> + Send + Sync>;
 
 /// A failed delivery. The row stays in the outbox and is retried.
 pub struct DeliveryError {
-    pub why: anyhow::Error,
+    pub error: anyhow::Error,
     /// The backoff: the row may be leased again after this time.
     pub retry_after: Duration,
 }

@@ -127,7 +127,7 @@ impl InFlight {
             }
             Err(failure) => {
                 self.to_retry.push((id, failure.retry_after));
-                Some(failure.why)
+                Some(failure.error)
             }
         }
     }
@@ -170,5 +170,5 @@ impl InFlight {
 }
 
 fn panicked() -> DeliveryError {
-    DeliveryError { why: anyhow!("the delivery panicked (logged above)"), retry_after: RETRY_AFTER_PANIC }
+    DeliveryError { error: anyhow!("the delivery panicked (logged above)"), retry_after: RETRY_AFTER_PANIC }
 }

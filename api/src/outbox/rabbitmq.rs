@@ -70,7 +70,7 @@ impl Publisher {
     /// Publishes one message and waits for its confirm.
     async fn publish(&self, message: OutboxMessage) -> Result<(), DeliveryError> {
         let Some(active) = self.active.borrow().clone() else {
-            return Err(DeliveryError { why: anyhow!("no connection to the broker"), retry_after: RETRY_DELAY });
+            return Err(DeliveryError { error: anyhow!("no connection to the broker"), retry_after: RETRY_DELAY });
         };
         let event_back_off = if let OutboxMessage::Event(event) = &message { Some(event.back_off()) } else { None };
         let outcome = tokio::select! {
@@ -82,10 +82,10 @@ impl Publisher {
             // The queue of a subscriber may be full or unavailable. Mails share the connection but are not affected, so
             // it is not replaced for that: a broken connection is noticed without this.
             let retry_after = if active.status.connected() { back_off } else { RETRY_DELAY };
-            return Err(DeliveryError { why: error.context("an event"), retry_after });
+            return Err(DeliveryError { error: error.context("an event"), retry_after });
         }
         active.replacement_requested.notify_one();
-        Err(DeliveryError { why: error, retry_after: RETRY_DELAY })
+        Err(DeliveryError { error, retry_after: RETRY_DELAY })
     }
 
     async fn send(&self, active: &ActiveConnection, message: OutboxMessage) -> Result<()> {

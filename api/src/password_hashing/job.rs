@@ -26,6 +26,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    /// Creates a job, whose wait begins at `queued_at`.
     pub(crate) fn new(
         password: Password,
         recipe: Recipe,

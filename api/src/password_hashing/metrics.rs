@@ -25,6 +25,7 @@ pub(crate) enum RejectReason {
 }
 
 impl HashMetrics {
+    /// Registers the metrics.
     pub(crate) fn new(registry: &Registry) -> Self {
         Self {
             hash_seconds: registry.one(names::HASH_SECONDS),

@@ -18,6 +18,7 @@ pub(crate) struct HashPermit {
 }
 
 impl HashPermit {
+    /// Wraps a slot that the caller has reserved in the queue.
     pub(crate) fn new(shared: Arc<Shared>, priority: Priority) -> Self {
         Self { shared, priority, used: false }
     }

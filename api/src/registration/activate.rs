@@ -32,9 +32,9 @@ pub(crate) async fn activate(app: &App, credentials: &Credentials, code: &str) -
     let verified =
         credentials::verify_registration_password(app, credentials, &keys, Purpose::Activate, permit).await?;
     let reserved = code_attempt::reserve(app, credentials, &keys, verified).await?;
-    let is_right =
+    let is_correct =
         |registration: &&Registration| registration.code.matches(code, app.code_secrets.get(&registration.code.key_id));
-    match reserved.registrations.iter().find(is_right) {
+    match reserved.registrations.iter().find(is_correct) {
         Some(registration) => create_account(app, credentials, &keys, registration, reserved.reserved_at).await,
         None => {
             let lengths = reserved.registrations.iter().map(|registration| registration.code.length);
@@ -83,9 +83,9 @@ async fn create_account(
     let message = Message { kind: MailKind::Activated, id: user.id };
     let envelope = Envelope { message, traceparent: Some(credentials.traceparent.clone()) };
     outbox::insert(&mut writes, OutboxMessage::Mail(envelope));
-    let occasion = EventDetails { email: &user.email, at: now, traceparent: &credentials.traceparent };
-    app.events.activated(&mut writes, &occasion, user.id, registration.id);
-    network_guesses::forgive(&mut writes, keys, wrong_codes, reserved_at);
+    let details = EventDetails { email: &user.email, at: now, traceparent: &credentials.traceparent };
+    app.events.activated(&mut writes, &details, user.id, registration.id);
+    network_guesses::release(&mut writes, keys, wrong_codes, reserved_at);
     let mut instance_writes = Writes::default();
     guesses::subtract_from_totals(&mut instance_writes, verified.code.length, reserved_at);
     match transaction.commit_then(writes, instance_writes).await {

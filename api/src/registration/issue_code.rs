@@ -81,8 +81,8 @@ pub(crate) async fn read_usage(connection: &Connection, request: &CodeRequest<'_
         (&keys.email_and_network, LimitKind::CodesPerNetwork),
         (&keys.network, LimitKind::RegistrationsPerNetwork),
     ];
-    let ([all, here, registered], now) = rate_limits::times_used(connection, limits).await?;
-    Ok(LimitUsage { issued: IssuedCodes { all, here }, registered, now })
+    let ([all, by_network, registered], now) = rate_limits::times_used(connection, limits).await?;
+    Ok(LimitUsage { issued: IssuedCodes { all, by_network }, registered, now })
 }
 
 /// Checks the limits of the email address and, except for a resend, of the network; a reset counts like a registration.
@@ -103,8 +103,8 @@ impl IssueFacts {
 
     /// Whether a hash with this recipe may be stored for the email address. Its account may have been rehashed with
     /// another recipe while this hash was computed.
-    pub(crate) fn allows_hash_of(&self, proof: &ComputedHash) -> bool {
-        self.account.as_ref().is_none_or(|account| proof.has_same_recipe(&account.password_hash))
+    pub(crate) fn allows_hash_of(&self, computed: &ComputedHash) -> bool {
+        self.account.as_ref().is_none_or(|account| computed.has_same_recipe(&account.password_hash))
     }
 
     /// The account of the email address, if there is one.
@@ -112,8 +112,8 @@ impl IssueFacts {
         self.account.as_ref().map(|account| account.id)
     }
 
-    /// The language of mails to the email address: that of its account, since the owner did not choose the language
-    /// of a stranger who registers the same address; without an account the one requested.
+    /// The language of mails to the email address: that of its account, since the owner did not choose the language of
+    /// a stranger who registers the same email address; without an account the one requested.
     pub(crate) fn language(&self, requested: Language) -> Language {
         self.account.as_ref().map_or(requested, |account| account.language)
     }
@@ -164,9 +164,9 @@ pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, rece
 pub(crate) fn write<'a>(app: &App, writes: &mut Writes<'a>, request: &CodeRequest<'a>, facts: &IssueFacts, code: Uuid) {
     let LimitUsage { issued, registered, now } = &facts.usage;
     let (policy, keys) = (&app.policy, request.keys);
-    let IssuedCodes { all, here } = policy.record_issued(issued, *now);
+    let IssuedCodes { all, by_network } = policy.record_issued(issued, *now);
     rate_limits::write(writes, &keys.email, LimitKind::Codes, all);
-    rate_limits::write(writes, &keys.email_and_network, LimitKind::CodesPerNetwork, here);
+    rate_limits::write(writes, &keys.email_and_network, LimitKind::CodesPerNetwork, by_network);
     let network_limit = policy.registrations_per_network.as_ref().filter(|_| request.purpose != CodePurpose::Resend);
     if let Some(limit) = network_limit {
         rate_limits::write(writes, &keys.network, LimitKind::RegistrationsPerNetwork, limit.with(registered, *now));

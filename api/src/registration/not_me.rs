@@ -21,14 +21,14 @@ use crate::{
 pub(crate) struct SuppressionStatus {
     /// The language of the mail.
     pub(crate) language: Language,
-    pub(crate) muted_until: Option<OffsetDateTime>,
+    pub(crate) suppressed_until: Option<OffsetDateTime>,
 }
 
 /// What the holder of a link can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    Mute,
-    Unmute,
+    Suppress,
+    Lift,
 }
 
 /// Reads the status for the link of a code. Changes nothing, because mail scanners follow links.
@@ -36,8 +36,8 @@ pub(crate) async fn read_status(app: &App, code: Uuid) -> Result<SuppressionStat
     let connection = app.store.connection().await?;
     let registration = registrations::of_code(&connection, code).await?.ok_or(Error::NotFound)?;
     let until = mail_suppressions::until(&connection, &app.email_key(&registration.email)).await?;
-    let muted_until = mail_suppression::active_until(until, registration.now);
-    Ok(SuppressionStatus { language: registration.language, muted_until })
+    let suppressed_until = mail_suppression::active_until(until, registration.now);
+    Ok(SuppressionStatus { language: registration.language, suppressed_until })
 }
 
 /// Suppresses mails, or allows them again. Idempotent. Does not affect an account of the email address.
@@ -57,26 +57,26 @@ pub(crate) async fn change(app: &App, code: Uuid, action: Action) -> Result<Supp
     let now = ledger.now;
     let running_until = mail_suppression::active_until(until, now);
     let mut writes = Writes::default();
-    let muted_until = match (action, running_until) {
-        (Action::Mute, None) => {
+    let suppressed_until = match (action, running_until) {
+        (Action::Suppress, None) => {
             if let Some(record) = mail_suppression::escalated_record(&app.policy.guesses, &ledger.record, now) {
                 guesses::write(&mut writes, &email_key, &record, now);
             }
-            Some(mute(&mut writes, &registration, &email_key, now))
+            Some(suppress(&mut writes, &registration, &email_key, now))
         }
-        (Action::Mute, Some(_)) => running_until,
-        (Action::Unmute, _) => {
+        (Action::Suppress, Some(_)) => running_until,
+        (Action::Lift, _) => {
             mail_suppressions::lift(&mut writes, &email_key);
             None
         }
     };
     transaction.commit(writes).await?;
-    Ok(SuppressionStatus { language: registration.language, muted_until })
+    Ok(SuppressionStatus { language: registration.language, suppressed_until })
 }
 
 /// Closes all open registrations of the email address, since the owner of the mailbox decides about all of them, and
 /// suppresses further mails. Returns until when.
-fn mute<'a>(
+fn suppress<'a>(
     writes: &mut Writes<'a>,
     registration: &'a Registration,
     email_key: &'a [u8; 32],

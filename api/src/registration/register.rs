@@ -59,12 +59,12 @@ pub(crate) async fn register(app: &App, request: &RegisterRequest) -> Result<Rec
         Precheck::New(recipe) => recipe,
         Precheck::Retry(original) => return Box::pin(retry(app, request, &keys, &original, permit)).await,
     };
-    let proof = permit.hash(request.password.clone(), recipe).await?;
-    match insert(app, request, &keys, &proof).await? {
+    let computed = permit.hash(request.password.clone(), recipe).await?;
+    match insert(app, request, &keys, &computed).await? {
         Some(receipt) => Ok(receipt),
         // A concurrent request with the same idempotency key committed first, so this one is the retry.
         None => match precheck(app, request, &keys).await? {
-            Precheck::Retry(original) => replay(app, request, &original, &proof),
+            Precheck::Retry(original) => replay(app, request, &original, &computed),
             Precheck::New(_) => Err(Error::IdempotencyMismatch),
         },
     }
@@ -103,8 +103,8 @@ async fn precheck(app: &App, request: &RegisterRequest, keys: &SubjectKeys) -> R
     Ok(Precheck::New(app.recipe(&request.email, hash.await?.iter())))
 }
 
-/// Answers a retry. Whether it is the same request is revealed only after hashing, no matter who sent the original; and
-/// since that compares a password, it counts as a password attempt.
+/// Responds to a retry. Whether it is the same request is revealed only after hashing, no matter who sent the original;
+/// and since that compares a password, it counts as a password attempt.
 async fn retry(
     app: &App,
     request: &RegisterRequest,
@@ -114,14 +114,14 @@ async fn retry(
 ) -> Result<Receipt, Error> {
     let attempt = PasswordAttempt::reserve(app, keys).await?;
     let recipe = app.recipe(&request.email, std::iter::once(&original.password_hash));
-    let proof = match permit.hash(request.password.clone(), recipe).await {
-        Ok(proof) => proof,
+    let computed = match permit.hash(request.password.clone(), recipe).await {
+        Ok(computed) => computed,
         Err(overloaded) => {
             attempt.settle(app, AttemptOutcome::NotVerified).await?;
             return Err(overloaded.into());
         }
     };
-    match replay(app, request, original, &proof) {
+    match replay(app, request, original, &computed) {
         Ok(receipt) => {
             attempt.settle(app, AttemptOutcome::Correct).await?;
             Ok(receipt)
@@ -138,9 +138,9 @@ fn replay(
     app: &App,
     request: &RegisterRequest,
     original: &Registration,
-    proof: &ComputedHash,
+    computed: &ComputedHash,
 ) -> Result<Receipt, Error> {
-    if original.email == request.email && proof.matches(&original.password_hash) {
+    if original.email == request.email && computed.matches(&original.password_hash) {
         app.metrics.registration_replayed();
         Ok(receipt::of(original, &app.policy))
     } else {
@@ -154,12 +154,12 @@ async fn insert(
     app: &App,
     request: &RegisterRequest,
     keys: &SubjectKeys,
-    proof: &ComputedHash,
+    computed: &ComputedHash,
 ) -> Result<Option<Receipt>, Error> {
     let code_request = code_request(request, keys);
     let idempotency_key = request.idempotency_key.as_deref();
     let id = rng::id();
-    let password_hash = proof.to_stored().map_err(Error::Internal)?;
+    let password_hash = computed.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
     // Requests of one network are serialised here, but only where networks have a limit.
     let network_lock = app.policy.registrations_per_network.as_ref().map(|_| &keys.network);
@@ -167,7 +167,7 @@ async fn insert(
     let reading = issue_code::read_facts(&connection, &code_request);
     let (transaction, facts) = Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
     issue_code::check_limits(app, &facts.usage, &code_request)?;
-    if !facts.allows_hash_of(proof) {
+    if !facts.allows_hash_of(computed) {
         return Err(Error::Unavailable(anyhow::anyhow!("the password was rehashed by a concurrent request")));
     }
     let code = issue_code::generate(app, &facts, code_request.purpose, id);
@@ -187,8 +187,8 @@ async fn insert(
     registrations::insert(&mut writes, &new, now);
     codes::insert(&mut writes, &code, app.policy.code_ttl, now);
     issue_code::write(app, &mut writes, &code_request, &facts, code.id);
-    let occasion = EventDetails { email: &request.email, at: now, traceparent: &request.traceparent };
-    app.events.registered(&mut writes, &occasion, id);
+    let details = EventDetails { email: &request.email, at: now, traceparent: &request.traceparent };
+    app.events.registered(&mut writes, &details, id);
     shared::fault_points::point("register-before-commit");
     match transaction.commit(writes).await {
         Err(error) if store::violates(&error, registrations::IDEMPOTENCY_KEY_UNIQUE) => return Ok(None),

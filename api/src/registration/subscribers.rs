@@ -46,7 +46,7 @@ struct SubscriberState {
 /// The subscription of one client. Its slot is released on drop.
 pub(crate) struct Subscription {
     /// The newest receipt. The sender is dropped when the registration is deleted or the process stops.
-    pub(crate) news: watch::Receiver<Receipt>,
+    pub(crate) updates: watch::Receiver<Receipt>,
     _slot: SubscriptionSlot,
 }
 
@@ -78,11 +78,11 @@ impl Subscribers {
         state.subscriptions += 1;
         let id = receipt.registration;
         let sender = state.receipts.entry(id).or_insert_with(|| watch::Sender::new(receipt.clone()));
-        let news = sender.subscribe();
+        let updates = sender.subscribe();
         send_if_changed(sender, receipt);
         self.subscribed.notify_one();
         let slot = SubscriptionSlot { subscribers: Arc::clone(self), network, _gauge: self.streams.hold() };
-        Ok(Subscription { news, _slot: slot })
+        Ok(Subscription { updates, _slot: slot })
     }
 
     /// The ids of the registrations that have subscriptions. Forgets those that have none any more.

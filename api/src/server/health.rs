@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared::postgres::{self, PoolUsage};
 use shared::telemetry::{
-    health::{Check, Checks, Component, soon},
+    health::{Check, Checks, Component, with_check_timeout},
     metrics::{Family, Number, Registry, names},
 };
 
@@ -47,15 +47,15 @@ pub(crate) fn component(app: &Arc<App>, registry: &Registry) -> Component {
 
 impl App {
     async fn checks(&self) -> Checks {
-        let version = soon(self.schema_version()).await.and_then(Result::ok);
-        let needed = |name, ok| Check { name, ok, needed: true };
+        let version = with_check_timeout(self.schema_version()).await.and_then(Result::ok);
+        let required = |name, ok| Check { name, ok, required: true };
         vec![
-            needed("postgres", version.is_some()),
+            required("postgres", version.is_some()),
             // A newer schema is fine: the previous version of the API must work with it during a rollout.
-            needed("migrations", version.is_some_and(|version| version >= postgres::newest_version())),
-            needed("hash_pool", self.hash_pool.is_healthy()),
-            // Not needed: messages wait in the outbox while the broker is down, and requests are still served.
-            Check { name: "broker", ok: (self.delivery.is_up)(), needed: false },
+            required("migrations", version.is_some_and(|version| version >= postgres::newest_version())),
+            required("hash_pool", self.hash_pool.is_healthy()),
+            // Not required: messages wait in the outbox while the broker is down, and requests are still served.
+            Check { name: "broker", ok: (self.delivery.is_up)(), required: false },
         ]
     }
 
@@ -73,7 +73,7 @@ impl Gauges {
         self.pool_connections.set(["idle"], idle);
         self.pool_waiting.set(waiting);
         let query = async { Ok::<_, Error>(stats::waiting(&app.store.connection().await?).await?) };
-        let Some(Ok((mails, events))) = soon(query).await else {
+        let Some(Ok((mails, events))) = with_check_timeout(query).await else {
             // No value is better than an outdated one.
             self.outbox_messages.forget();
             self.outbox_oldest.forget();

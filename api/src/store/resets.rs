@@ -116,8 +116,8 @@ pub(crate) fn count_attempt(writes: &mut Writes<'_>, id: Uuid) {
     writes.push(COUNT_ATTEMPT, [Box::new(id)]);
 }
 
-/// Gives back a counted attempt that failed through no fault of the client.
-pub(crate) fn return_attempt(writes: &mut Writes<'_>, id: Uuid) {
+/// Releases a counted attempt that failed through no fault of the client.
+pub(crate) fn release_attempt(writes: &mut Writes<'_>, id: Uuid) {
     writes.push(GIVE_BACK, [Box::new(id)]);
 }
 

@@ -30,12 +30,12 @@ pub(crate) async fn user_of(
     token: &TokenHash,
 ) -> Result<Option<(User, OffsetDateTime)>, PgError> {
     let row = super::row(connection, USER_OF, &[&token.as_slice()]).await?;
-    Ok(row.filter(is_alive).map(|row| (users::from_row(&row), row.get("now"))))
+    Ok(row.filter(is_valid).map(|row| (users::from_row(&row), row.get("now"))))
 }
 
 /// Ends a session; returns whether it was valid.
 pub(crate) async fn end(connection: &Connection, token: &TokenHash) -> Result<bool, PgError> {
-    Ok(super::row(connection, END, &[&token.as_slice()]).await?.is_some_and(|row| is_alive(&row)))
+    Ok(super::row(connection, END, &[&token.as_slice()]).await?.is_some_and(|row| is_valid(&row)))
 }
 
 /// Ends all sessions of a user except the `newest` ones. The caller holds the lock of the email address.
@@ -65,6 +65,6 @@ pub(crate) fn delete_expired(writes: &mut Writes<'_>, cutoff: OffsetDateTime, li
 }
 
 /// Whether the session of a row with the columns `expires_at` and `now` is valid.
-fn is_alive(row: &Row) -> bool {
-    session::is_alive(row.get("expires_at"), row.get("now"))
+fn is_valid(row: &Row) -> bool {
+    session::is_valid(row.get("expires_at"), row.get("now"))
 }

@@ -18,12 +18,12 @@ fn reset_code(seconds: u32) -> Mail<'static> {
     Mail::ResetCode { digits: "0427", lifetime: lifetime(seconds) }
 }
 
-fn render(language: Language, mail: Mail<'_>) -> Words {
-    words(language, mail, SERVICE, URL).unwrap()
+fn render(language: Language, mail: Mail<'_>) -> RenderedMail {
+    super::render(language, mail, SERVICE, URL).unwrap()
 }
 
 /// Every mail in every language.
-fn all_mails() -> impl Iterator<Item = (Language, Mail<'static>, Words)> {
+fn all_mails() -> impl Iterator<Item = (Language, Mail<'static>, RenderedMail)> {
     let mails =
         [code(90), Mail::AlreadyRegistered, Mail::Activated, reset_code(600), Mail::NoAccount, Mail::PasswordChanged];
     Language::ALL.iter().flat_map(move |language| mails.map(|mail| (*language, mail, render(*language, mail))))
@@ -42,7 +42,7 @@ fn normalize_spaces(text: &str) -> String {
 #[test]
 fn every_language_translates_every_mail() {
     let mut subjects = std::collections::HashSet::new();
-    for (language, mail, Words { subject, text, html }) in all_mails() {
+    for (language, mail, RenderedMail { subject, text, html }) in all_mails() {
         assert!(!subject.is_empty() && !subject.contains(['\n', '\r']), "{language:?} {mail:?}: {subject:?}");
         assert!(subject.trim() == subject && !subject.contains(|c: char| c.is_ascii_digit()), "{subject:?}");
         assert!(subjects.insert(subject), "{language:?} {mail:?} has the same subject as another mail");
@@ -58,7 +58,7 @@ fn every_language_translates_every_mail() {
 
 #[test]
 fn both_parts_have_the_same_content() {
-    for (language, mail, Words { text, html, .. }) in all_mails() {
+    for (language, mail, RenderedMail { text, html, .. }) in all_mails() {
         let (text, html) = (normalize_spaces(&text), normalize_spaces(&without_tags(&html)));
         let sentences = |text: &str| text.replace(URL, "").matches(['.', '?', '!', ':']).count();
         assert_eq!(sentences(&text), sentences(&html), "{language:?} {mail:?}:\n{text}\n{html}");
@@ -69,7 +69,7 @@ fn both_parts_have_the_same_content() {
 
 #[test]
 fn only_code_mails_have_the_code_alone_on_a_line() {
-    for (language, mail, Words { text, html, .. }) in all_mails() {
+    for (language, mail, RenderedMail { text, html, .. }) in all_mails() {
         let is_code = matches!(mail, Mail::Code { .. } | Mail::ResetCode { .. });
         let digits: Vec<_> =
             text.lines().filter(|line| !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit())).collect();
@@ -81,7 +81,7 @@ fn only_code_mails_have_the_code_alone_on_a_line() {
 
 #[test]
 fn only_sign_up_code_mails_have_the_not_me_link() {
-    for (language, mail, Words { text, html, .. }) in all_mails() {
+    for (language, mail, RenderedMail { text, html, .. }) in all_mails() {
         let links = usize::from(matches!(mail, Mail::Code { .. }));
         assert_eq!(text.lines().filter(|line| *line == NOT_ME).count(), links, "{language:?} {mail:?}: {text}");
         assert_eq!(html.matches(&format!("href=\"{NOT_ME}\"")).count(), links, "{language:?} {mail:?}: {html}");
@@ -104,13 +104,13 @@ fn lifetimes_are_formatted_in_words() {
             (Language::French, format!("valable {french} à")),
         ] {
             for mail in [code(seconds), reset_code(seconds)] {
-                let words = render(language, mail);
+                let rendered = render(language, mail);
                 assert!(
-                    normalize_spaces(&words.text).replace('\u{a0}', " ").contains(&expected),
+                    normalize_spaces(&rendered.text).replace('\u{a0}', " ").contains(&expected),
                     "{expected}: {}",
-                    words.text
+                    rendered.text
                 );
-                let html = normalize_spaces(&without_tags(&words.html)).replace('\u{a0}', " ");
+                let html = normalize_spaces(&without_tags(&rendered.html)).replace('\u{a0}', " ");
                 assert!(html.contains(&expected), "{expected}: {html}");
             }
         }
@@ -119,7 +119,9 @@ fn lifetimes_are_formatted_in_words() {
 
 #[test]
 fn french_mails_follow_french_typography() {
-    for (_, _, Words { subject, text, html }) in all_mails().filter(|(language, ..)| *language == Language::French) {
+    for (_, _, RenderedMail { subject, text, html }) in
+        all_mails().filter(|(language, ..)| *language == Language::French)
+    {
         let html = normalize_spaces(&without_tags(html.split("</title>").nth(1).unwrap()));
         for part in [&subject, &text.replace(NOT_ME, "").replace(URL, ""), &html] {
             assert!(!part.contains('\''), "the apostrophe must be ’: {part}");
@@ -133,8 +135,12 @@ fn french_mails_follow_french_typography() {
 #[test]
 fn service_name_is_escaped_in_html_and_plain_in_text() {
     for language in Language::ALL {
-        let words = words(*language, code(60), "Ham & <b>Eggs</b>", URL).unwrap();
-        assert!(words.text.contains("Ham & <b>Eggs</b>"), "{}", words.text);
-        assert!(words.html.contains("Ham &#38; &#60;b&#62;Eggs") && !words.html.contains("<b>"), "{}", words.html);
+        let rendered = super::render(*language, code(60), "Ham & <b>Eggs</b>", URL).unwrap();
+        assert!(rendered.text.contains("Ham & <b>Eggs</b>"), "{}", rendered.text);
+        assert!(
+            rendered.html.contains("Ham &#38; &#60;b&#62;Eggs") && !rendered.html.contains("<b>"),
+            "{}",
+            rendered.html
+        );
     }
 }

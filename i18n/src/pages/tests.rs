@@ -4,13 +4,14 @@ use super::*;
 
 const URL: &str = "https://hall.example.org";
 
-fn muted_until(day: u8, month: u8) -> NotMe {
-    NotMe::Muted { until: Day { day, month, year: 2027 } }
+fn suppressed_until(day: u8, month: u8) -> NotMe {
+    NotMe::Suppressed { until: Day { day, month, year: 2027 } }
 }
 
 /// Every state of the page in every language.
 fn all_pages() -> impl Iterator<Item = (Language, NotMe, String)> {
-    let pages = [NotMe::Ask { days: 30 }, muted_until(21, 12), NotMe::Lifted, NotMe::Outdated, NotMe::Away];
+    let pages =
+        [NotMe::Ask { days: 30 }, suppressed_until(21, 12), NotMe::Lifted, NotMe::InvalidLink, NotMe::Unavailable];
     let render = move |language| pages.map(|page| (language, page, not_me(language, page, URL).unwrap()));
     Language::ALL.iter().copied().flat_map(render)
 }
@@ -43,7 +44,7 @@ fn pages_load_nothing_and_have_no_script() {
 #[test]
 fn pages_with_a_decision_have_one_button() {
     for (_, page, html) in all_pages() {
-        let buttons = usize::from(matches!(page, NotMe::Ask { .. } | NotMe::Muted { .. }));
+        let buttons = usize::from(matches!(page, NotMe::Ask { .. } | NotMe::Suppressed { .. }));
         assert_eq!((html.matches("<button").count(), html.matches("method=\"post\"").count()), (buttons, buttons));
     }
 }
@@ -56,7 +57,7 @@ fn dates_are_formatted_in_words() {
         (2, 8, "Until 2 August 2027 you", "Jusqu’au 2 août 2027, vous"),
     ] {
         for (language, expected) in [(Language::English, english), (Language::French, french)] {
-            let html = not_me(language, muted_until(day, month), URL).unwrap().replace(['\u{a0}', '\n'], " ");
+            let html = not_me(language, suppressed_until(day, month), URL).unwrap().replace(['\u{a0}', '\n'], " ");
             assert!(html.contains(expected), "{expected}: {html}");
         }
     }
@@ -65,10 +66,10 @@ fn dates_are_formatted_in_words() {
 #[test]
 fn french_pages_follow_french_typography() {
     for (_, _, html) in all_pages().filter(|(language, ..)| *language == Language::French) {
-        let words = html.split_once("<main>").unwrap().1.replace("&nbsp;", "\u{a0}").replace(URL, "");
-        assert!(!words.contains('\''), "the apostrophe must be ’: {words}");
-        for (at, mark) in words.match_indices(['?', '!', ':', ';']) {
-            assert!(words[..at].ends_with('\u{a0}'), "no non-breaking space before {mark}: {words}");
+        let text = html.split_once("<main>").unwrap().1.replace("&nbsp;", "\u{a0}").replace(URL, "");
+        assert!(!text.contains('\''), "the apostrophe must be ’: {text}");
+        for (at, mark) in text.match_indices(['?', '!', ':', ';']) {
+            assert!(text[..at].ends_with('\u{a0}'), "no non-breaking space before {mark}: {text}");
         }
     }
 }

@@ -13,7 +13,7 @@ fn page(language: Language) -> String {
 /// The text between the tags of the body.
 fn visible_text(html: &str) -> String {
     let body = html.split_once("</head>").unwrap().1.split_once("<script").unwrap().0;
-    body.split('<').filter_map(|element| element.split_once('>')).map(|(_, words)| format!("{words}\n")).collect()
+    body.split('<').filter_map(|element| element.split_once('>')).map(|(_, text)| format!("{text}\n")).collect()
 }
 
 #[test]
@@ -65,8 +65,8 @@ fn page_contains_its_parameters() {
 fn placeholders_are_the_same_in_every_language() {
     let placeholders = |language: Language| {
         let html = page(language);
-        let words = html.split("<i data-word=\"").skip(1).map(|word| {
-            let (name, rest) = word.split_once("\">").unwrap();
+        let messages = html.split("<i data-message=\"").skip(1).map(|element| {
+            let (name, rest) = element.split_once("\">").unwrap();
             let text = rest.split_once("</i>").unwrap().0;
             assert!(!text.is_empty(), "{language:?} has no text for {name}");
             let mut names: Vec<_> =
@@ -74,7 +74,7 @@ fn placeholders_are_the_same_in_every_language() {
             names.sort();
             (name.to_owned(), names)
         });
-        words.collect::<Vec<_>>()
+        messages.collect::<Vec<_>>()
     };
     for &language in Language::ALL {
         assert_eq!(placeholders(language), placeholders(Language::FALLBACK), "{language:?}");
@@ -83,9 +83,9 @@ fn placeholders_are_the_same_in_every_language() {
 
 #[test]
 fn french_page_follows_french_typography() {
-    let words = visible_text(&page(Language::French)).replace("&nbsp;", "\u{a0}");
-    assert!(!words.contains('\'') && !words.contains("&#39;"), "the apostrophe must be ’");
-    for (at, mark) in words.match_indices(['?', '!', ':', ';']) {
-        assert!(words[..at].ends_with('\u{a0}'), "no non-breaking space before {mark}: {words}");
+    let text = visible_text(&page(Language::French)).replace("&nbsp;", "\u{a0}");
+    assert!(!text.contains('\'') && !text.contains("&#39;"), "the apostrophe must be ’");
+    for (at, mark) in text.match_indices(['?', '!', ':', ';']) {
+        assert!(text[..at].ends_with('\u{a0}'), "no non-breaking space before {mark}: {text}");
     }
 }

@@ -1,8 +1,8 @@
 //! The properties of a message that is published again: an allow-list of those of the original.
 //!
 //! A message from a foreign publisher may have properties that the broker acts on or rejects: `CC` makes more copies,
-//! `expiration` deletes the message, the `user_id` of another user closes our channel, and because of an earlier
-//! `x-death` the broker detects a dead-letter cycle and keeps the message in a retry queue forever.
+//! `expiration` deletes the message, the `user_id` of another user makes the broker close the channel, and because of
+//! an earlier `x-death` the broker detects a dead-letter cycle and keeps the message in a retry queue forever.
 
 use lapin::{
     BasicProperties,
@@ -11,8 +11,8 @@ use lapin::{
 
 use crate::amqp::topology::TRACEPARENT;
 
-/// A longer `traceparent` is not copied: with our own headers added, the headers could exceed a frame, and the broker
-/// closes the connection over that.
+/// A longer `traceparent` is not copied: together with the added headers, the headers could exceed a frame, and then
+/// the broker closes the connection.
 const MAX_TRACEPARENT_BYTES: usize = 255;
 
 /// The properties of a copy: the message id, the content type and the trace of the original, and these headers.

@@ -1,4 +1,4 @@
-//! Health checks and metrics of a process, as its admin server reports them.
+//! Health checks and metrics of a process, as its ops server (`OPS_ADDR`) reports them.
 
 use std::{future::ready, pin::Pin, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ pub struct Check {
     pub name: &'static str,
     pub ok: bool,
     /// Whether a failure makes the process not ready. Other failures are only reported.
-    pub needed: bool,
+    pub required: bool,
 }
 
 /// The results of all checks of a component.
@@ -101,7 +101,7 @@ impl HealthReporter {
     /// A reporter of a process that is still migrating: never ready. It does not report `vestibule_build_info`, because
     /// a migrating process must not silence the alert that no process is running.
     pub(crate) fn migrating(process: &'static str) -> Self {
-        let not_ready = || ready(vec![Check { name: "migrations", ok: false, needed: true }]);
+        let not_ready = || ready(vec![Check { name: "migrations", ok: false, required: true }]);
         Self::with_components(Registry::default(), vec![Component::new(process, not_ready, || ready(()))])
     }
 
@@ -115,8 +115,8 @@ impl HealthReporter {
         let mut ready = true;
         let mut statuses = Map::new();
         for (index, component) in self.components.iter().enumerate() {
-            for Check { name, ok, needed } in component.checks().await {
-                ready &= ok || !needed || index > 0;
+            for Check { name, ok, required } in component.checks().await {
+                ready &= ok || !required || index > 0;
                 // A check of several components is ok only if it is ok in all of them.
                 if statuses.get(name) != Some(&status(false)) {
                     statuses.insert(name.to_owned(), status(ok));
@@ -152,7 +152,7 @@ impl HealthReporter {
 }
 
 /// The result of a check, or `None` if it does not complete within the check timeout (2 s).
-pub async fn soon<T>(check: impl Future<Output = T>) -> Option<T> {
+pub async fn with_check_timeout<T>(check: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(CHECK_TIMEOUT, check).await.ok()
 }
 
@@ -178,7 +178,7 @@ mod tests {
             let ok = counter.fetch_add(1, Ordering::Relaxed) == 0;
             async move {
                 tokio::time::sleep(CHECK_TIMEOUT).await;
-                vec![Check { name: "postgres", ok, needed: true }]
+                vec![Check { name: "postgres", ok, required: true }]
             }
         };
         let reporter = HealthReporter::new(Registry::default(), vec![Component::new("component", checks, || async {})]);

@@ -177,7 +177,7 @@ impl<const N: usize, S: Series> WriteFamily for Family<N, S> {
     }
 }
 
-/// The name of a series with its labels: `name_bucket{path="/",le="1"}`. Our label values need no escaping.
+/// The name of a series with its labels: `name_bucket{path="/",le="1"}`. No label value needs escaping.
 fn series_name(metric: &MetricDescription, suffix: &str, labels: &[&'static str], le: Option<&str>) -> String {
     let pairs = metric.labels.iter().zip(labels).map(|(name, value)| format!("{name}=\"{value}\""));
     let pairs: Vec<_> = pairs.chain(le.map(|le| format!("le=\"{le}\""))).collect();

@@ -1,4 +1,5 @@
-//! The admin server of a process: liveness, readiness and metrics for operators, orchestrators and Prometheus.
+//! The ops server of a process (`OPS_ADDR`): liveness, readiness and metrics for operators, orchestrators and
+//! Prometheus.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -38,7 +39,7 @@ pub async fn serve(listener: TcpListener, reporter: HealthReporter, stop: Cancel
 
 /// Serves the same paths while the process migrates: it is live but not ready. Migrations may take longer than an
 /// orchestrator waits for a live process.
-pub async fn alive_meanwhile<T>(
+pub async fn serve_while_migrating<T>(
     listener: &TcpListener,
     process: &'static str,
     migration: impl Future<Output = T>,
@@ -98,9 +99,9 @@ async fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(request))
 }
 
-/// Asks the process with this admin address on the same machine whether it is ready. This is the health check of a
-/// container image that contains nothing but our binary.
-pub async fn ask(mut addr: SocketAddr) -> Result<()> {
+/// Queries the readiness of the process with this `OPS_ADDR` on the same machine; fails if it is not ready. This is the
+/// health check of a container image that contains nothing but the binary.
+pub async fn check_readiness(mut addr: SocketAddr) -> Result<()> {
     if addr.ip().is_unspecified() {
         addr.set_ip([127, 0, 0, 1].into());
     }
@@ -128,13 +129,13 @@ mod tests {
         metrics::Registry,
     };
 
-    async fn ask_process_with(components: Vec<Checks>) -> Result<()> {
+    async fn check_process_with(components: Vec<Checks>) -> Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let component = |checks: Checks| Component::new("component", move || ready(checks.clone()), || ready(()));
         let components = components.into_iter().map(component).collect();
         let serving = tokio::spawn(serve(listener, HealthReporter::new(Registry::default(), components), stop.clone()));
-        let result = ask(addr).await;
+        let result = check_readiness(addr).await;
         stop.cancel();
         serving.await.unwrap().unwrap();
         result
@@ -142,27 +143,28 @@ mod tests {
 
     #[tokio::test]
     async fn process_is_ready_when_all_checks_are_ok() {
-        ask_process_with(vec![vec![needed("postgres", true), needed("broker", true)]]).await.unwrap();
+        check_process_with(vec![vec![required("postgres", true), required("broker", true)]]).await.unwrap();
     }
 
     #[tokio::test]
     async fn failing_check_is_named_in_the_error() {
-        let error = ask_process_with(vec![vec![needed("postgres", true), needed("broker", false)]]).await.unwrap_err();
+        let error =
+            check_process_with(vec![vec![required("postgres", true), required("broker", false)]]).await.unwrap_err();
         let error = error.to_string();
         assert!(error.contains(r#""broker":"failing""#) && error.contains(r#""postgres":"ok""#), "{error}");
     }
 
     #[tokio::test]
     async fn optional_check_does_not_affect_readiness() {
-        let broker = Check { name: "broker", ok: false, needed: false };
-        ask_process_with(vec![vec![needed("postgres", true), broker]]).await.unwrap();
+        let broker = Check { name: "broker", ok: false, required: false };
+        check_process_with(vec![vec![required("postgres", true), broker]]).await.unwrap();
     }
 
     #[tokio::test]
     async fn only_the_first_component_affects_readiness() {
-        ask_process_with(vec![vec![needed("postgres", true)], vec![needed("broker", false)]]).await.unwrap();
-        let first = vec![vec![needed("postgres", false)], vec![needed("postgres", true)]];
-        assert!(ask_process_with(first).await.unwrap_err().to_string().contains(r#""postgres":"failing""#));
+        check_process_with(vec![vec![required("postgres", true)], vec![required("broker", false)]]).await.unwrap();
+        let first = vec![vec![required("postgres", false)], vec![required("postgres", true)]];
+        assert!(check_process_with(first).await.unwrap_err().to_string().contains(r#""postgres":"failing""#));
     }
 
     #[tokio::test(start_paused = true)]
@@ -180,7 +182,7 @@ mod tests {
         serving.await.unwrap().unwrap();
     }
 
-    fn needed(name: &'static str, ok: bool) -> Check {
-        Check { name, ok, needed: true }
+    fn required(name: &'static str, ok: bool) -> Check {
+        Check { name, ok, required: true }
     }
 }

@@ -23,7 +23,7 @@ use tracing_subscriber::{
 };
 
 pub(crate) use self::settings::RawSettings;
-use self::{layer::SpanLayer, settings::Settings};
+use self::{layer::SpanLayer, settings::TraceSettings};
 
 /// The capacity of the export queue. Spans that end while it is full are dropped, so that tracing never blocks.
 const QUEUE_CAPACITY: usize = 4_096;
@@ -49,7 +49,7 @@ impl Traces {
     /// Starts the export, or returns `None` if no collector is configured. `service` is the default service name.
     pub fn start(service: &str, stop: CancellationToken) -> Result<Option<Self>> {
         let Some(settings) = RawSettings::load()?.check(service)? else { return Ok(None) };
-        let Settings { collector, resource, sampling } = settings;
+        let TraceSettings { collector, resource, sampling } = settings;
         let (sender, queue) = mpsc::channel(QUEUE_CAPACITY);
         let end = CancellationToken::new();
         Ok(Some(Self {

@@ -92,14 +92,14 @@ impl Browser {
     /// Like [`Browser::close`], but ignores network errors that contain one of these words: "422",
     /// "ERR_CONNECTION_REFUSED".
     pub(crate) async fn close_after(self, expected: &[&str]) {
-        let complaints = self.complaints(expected).await;
-        assert!(complaints.is_empty(), "{complaints:#?}");
+        let page_errors = self.page_errors(expected).await;
+        assert!(page_errors.is_empty(), "{page_errors:#?}");
         self.quit().await;
     }
 
     /// The browser errors and forbidden requests so far, without the expected network errors.
-    pub(crate) async fn complaints(&self, expected: &[&str]) -> Vec<String> {
-        page_monitor::complaints(&self.web, &self.base, expected).await
+    pub(crate) async fn page_errors(&self, expected: &[&str]) -> Vec<String> {
+        page_monitor::page_errors(&self.web, &self.base, expected).await
     }
 
     /// Closes the browser without looking at its errors.

@@ -7,23 +7,23 @@ use thirtyfour::{BrowserLogEntry, WebDriver};
 ///
 /// The browser also logs a response of 4xx or 5xx, and an unreachable server, as an error of the page: network errors
 /// that contain one of the words of `expected` are ignored.
-pub(crate) async fn complaints(driver: &WebDriver, base: &str, expected: &[&str]) -> Vec<String> {
+pub(crate) async fn page_errors(driver: &WebDriver, base: &str, expected: &[&str]) -> Vec<String> {
     let console = driver.get_log("browser").await.unwrap();
-    let mut complaints: Vec<_> = console.iter().filter_map(|entry| complaint(entry, expected)).collect();
+    let mut page_errors: Vec<_> = console.iter().filter_map(|entry| page_error(entry, expected)).collect();
     for entry in driver.get_log("performance").await.unwrap() {
         let event: Value = serde_json::from_str(&entry.message).unwrap();
         let message = &event["message"];
         if message["method"] == "Network.requestWillBeSent" {
             let url = message["params"]["request"]["url"].as_str().unwrap();
             if !is_allowed(url, base) {
-                complaints.push(format!("a request to {url}"));
+                page_errors.push(format!("a request to {url}"));
             }
         }
     }
-    complaints
+    page_errors
 }
 
-fn complaint(entry: &BrowserLogEntry, expected: &[&str]) -> Option<String> {
+fn page_error(entry: &BrowserLogEntry, expected: &[&str]) -> Option<String> {
     let source = entry.source.as_deref().unwrap_or_default();
     let is_expected = source == "network" && expected.iter().any(|word| entry.message.contains(word));
     let is_harmless = matches!(entry.level.as_str(), "INFO" | "DEBUG" | "FINE") && source != "security";

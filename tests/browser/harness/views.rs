@@ -61,18 +61,19 @@ impl Browser {
         self.view("welcome").await;
     }
 
-    /// Waits until the element shows one of the texts of the web app, given by its `data-word` name.
-    pub(crate) async fn wait_for_word(&self, selector: &str, word: &str) {
-        let word = format!("document.querySelector('#words').content.querySelector('[data-word=\"{word}\"]')");
+    /// Waits until the element shows one of the texts of the web app, given by its `data-message` name.
+    pub(crate) async fn wait_for_message(&self, selector: &str, message: &str) {
+        let message =
+            format!("document.querySelector('#messages').content.querySelector('[data-message=\"{message}\"]')");
         // The placeholders have different values each time, so only the text before the first one is compared.
-        let shows_word = format!(
-            "document.querySelector('{selector}').innerText.startsWith({word}.textContent.split('{{')[0].trim())"
+        let shows_message = format!(
+            "document.querySelector('{selector}').innerText.startsWith({message}.textContent.split('{{')[0].trim())"
         );
-        self.until(&shows_word).await;
+        self.until(&shows_message).await;
     }
 
     /// Waits until the error message of the page is this text.
-    pub(crate) async fn wait_for_problem(&self, word: &str) {
-        self.wait_for_word("#problem", word).await;
+    pub(crate) async fn wait_for_problem(&self, message: &str) {
+        self.wait_for_message("#problem", message).await;
     }
 }

@@ -70,7 +70,7 @@ async fn sign_up_views_are_accessible() {
     browser.until("document.querySelector('#ring').checkVisibility()").await;
     browser.is_accessible("code").await;
     browser.enter("#boxes", &wrong(&code)).await;
-    browser.wait_for_text("#tries", "2").await;
+    browser.wait_for_text("#attempts", "2").await;
     browser.is_accessible("code after a wrong code").await;
     browser.close_after(&["422"]).await;
 }

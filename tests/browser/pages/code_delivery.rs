@@ -30,7 +30,7 @@ async fn sign_up_without_worker(script: Option<&str>) -> (Stack, Browser) {
     browser.goto("/").await;
     browser.sign_up(ADA).await;
     browser.view("code").await;
-    browser.wait_for_word("#delivery", "on-its-way").await;
+    browser.wait_for_message("#delivery", "on-its-way").await;
     assert_eq!(browser.evaluate(COUNTDOWN_VISIBLE).await, false, "the countdown started before the mail was delivered");
     (stack, browser)
 }
@@ -40,7 +40,7 @@ async fn deliver_mail(stack: &Stack, browser: &Browser) {
     stack.start_worker(&[]).await;
     stack.mail_server.mail_to(ADA).await;
     browser.until(COUNTDOWN_VISIBLE).await;
-    browser.wait_for_word("#delivery", "handed").await;
+    browser.wait_for_message("#delivery", "accepted-ago").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +68,7 @@ async fn delayed_mail_is_reported_as_late() {
     stack.database.age(25).await;
     browser.web.refresh().await.unwrap();
     browser.view("code").await;
-    browser.wait_for_word("#delivery", "late").await;
+    browser.wait_for_message("#delivery", "late").await;
     deliver_mail(&stack, &browser).await;
     browser.close().await;
 }
@@ -79,7 +79,7 @@ async fn code_entered_before_delivery_costs_no_attempt() {
     browser.enter("#boxes", "1234").await;
     browser.wait_for_problem("not-sent").await;
     deliver_mail(&stack, &browser).await;
-    browser.wait_for_text("#tries", "3").await;
+    browser.wait_for_text("#attempts", "3").await;
     browser.close_after(&["422"]).await;
 }
 
@@ -127,7 +127,7 @@ async fn resent_code_invalidates_the_first_code() {
     browser.until(COUNTDOWN_VISIBLE).await;
     let stale = if first == second { wrong(&second) } else { first };
     browser.enter("#boxes", &stale).await;
-    browser.wait_for_text("#tries", "2").await;
+    browser.wait_for_text("#attempts", "2").await;
     browser.enter("#boxes", &second).await;
     browser.view("welcome").await;
     browser.close_after(&["422"]).await;

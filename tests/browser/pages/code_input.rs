@@ -81,7 +81,7 @@ async fn ambiguous_text_is_not_taken_for_a_code() {
     let (stack, browser, code) = open_code_view().await;
     for text in ["+33 6 12 34 56 78", "In 2026 your code was 1234."] {
         paste(&browser, text).await;
-        browser.wait_for_word("#boxes-error", "incomplete").await;
+        browser.wait_for_message("#boxes-error", "incomplete").await;
         assert_eq!(browser.evaluate(DIGITS).await, "");
     }
     paste(&browser, &format!("Your code: {code}. It is valid for 60 s.")).await;

@@ -46,7 +46,7 @@ async fn wrong_codes_count_down_the_attempts() {
     browser.until("document.querySelector('#ring:not([hidden])')").await;
     for left in ["2", "1"] {
         browser.enter("#boxes", &wrong(&first)).await;
-        browser.wait_for_text("#tries", left).await;
+        browser.wait_for_text("#attempts", left).await;
         browser.wait_for_problem("wrong-code").await;
         browser.until("[...document.querySelectorAll('#boxes input')].every(box => !box.value)").await;
     }
@@ -56,7 +56,7 @@ async fn wrong_codes_count_down_the_attempts() {
     let second = stack.mail_server.nth_mail_to(ADA, 2).await.code();
     browser.until("document.querySelector('#problem').innerText === ''").await;
     browser.until("document.querySelector('#ring:not([hidden])')").await;
-    browser.wait_for_text("#tries", "3").await;
+    browser.wait_for_text("#attempts", "3").await;
     browser.enter("#boxes", &second).await;
     browser.view("welcome").await;
     browser.close_after(&["422", "410"]).await;

@@ -104,7 +104,7 @@ async fn password_reset_elsewhere_leads_to_sign_in() {
     let body = json!({ "receipt": browser.evaluate(receipt).await, "code": code, "password": "another horse battery" });
     assert!(stack.client.post("/v1/users/password/reset", &body).await.status < 300);
     browser.view("log-in").await;
-    browser.wait_for_word("#status", "changed").await;
+    browser.wait_for_message("#status", "changed").await;
     browser.log_in(ADA, "another horse battery").await;
     browser.view("welcome").await;
     browser.close().await;

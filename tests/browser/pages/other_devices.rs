@@ -40,7 +40,7 @@ async fn expired_session_is_reported() {
     browser.click("#delete").await;
     browser.click("#delete-go").await;
     browser.view("log-in").await;
-    browser.wait_for_problem("session-over").await;
+    browser.wait_for_problem("session-ended").await;
     browser.log_in(ADA, PASSWORD).await;
     browser.view("welcome").await;
     browser.close_after(&["401"]).await;

@@ -106,7 +106,7 @@ async fn activation_without_a_profile_leads_to_sign_in() {
     browser.evaluate(profile_fails).await;
     browser.enter("#boxes", &code).await;
     browser.view("log-in").await;
-    browser.wait_for_word("#status", "activated-log-in").await;
+    browser.wait_for_message("#status", "activated-log-in").await;
     browser.wait_for_problem("unreachable").await;
     browser.close().await;
 }

@@ -32,7 +32,7 @@ async fn email_address_rate_limit_is_reported() {
     // The page knows the limit and disables the button.
     browser.wait_for_text("#resend-when", "min").await;
     assert_eq!(browser.evaluate("document.querySelector('#resend').disabled").await, true);
-    // Another sign-up has used the only code of this address.
+    // Another sign-up has used the only code of this email address.
     stack.sign_up(BOB).await;
     browser.click("#start-over").await;
     browser.view("sign-up").await;

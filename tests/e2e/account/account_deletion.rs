@@ -1,4 +1,4 @@
-//! Account deletion removes the user from every table and queue, and frees the address.
+//! Account deletion removes the user from every table and queue, and frees the email address.
 
 use crate::{
     delivery::smtp_pool::wait_until_newest_code_is_read,
@@ -14,7 +14,7 @@ const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
 const ME: &str = "/v1/users/me";
 const DROPPED: &str = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'";
-/// A rejection that quotes the address, as mail servers often do: it ends up in the delivery record.
+/// A rejection that quotes the email address, as mail servers often do: it ends up in the delivery record.
 const REJECTION_WITH_ADDRESS: Behaviour =
     Behaviour::Raw { at: Stage::Rcpt, bytes: b"550 5.1.1 <ada@example.com> ada@example.com: no such user\r\n" };
 

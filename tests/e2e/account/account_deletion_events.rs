@@ -1,7 +1,7 @@
 //! Events about deleted users.
 
 use crate::operations::secret_leaks::dump;
-use support::{event_listener::EventListener, stack::Stack};
+use support::{event_subscriber::EventSubscriber, stack::Stack};
 
 const ADA: &str = "ada@example.com";
 
@@ -13,7 +13,7 @@ async fn pending_events_of_a_deleted_user_lose_the_address() {
     let api = stack.start_api(&[("EVENTS_WITH_EMAIL", "true")]).await;
     stack.start_worker(&[]).await;
     stack.client = api.client.clone();
-    let listener = EventListener::subscribe(&stack, "user.*").await;
+    let subscriber = EventSubscriber::subscribe(&stack, "user.*").await;
     let (_, code) = stack.sign_up(ADA).await;
     stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     api.stop().await.unwrap();
@@ -25,13 +25,13 @@ async fn pending_events_of_a_deleted_user_lose_the_address() {
     assert_eq!(stack.database.count(with_email).await, 1);
     let token = api.client.token(ADA).await;
     api.stop().await.unwrap();
-    // The API that deletes does not have EVENTS_WITH_EMAIL set: the address is removed all the same.
+    // The API that deletes does not have EVENTS_WITH_EMAIL set: the email address is removed all the same.
     let api = stack.start_api(&without_broker[..1]).await;
     assert_eq!(api.client.bearer("DELETE", "/v1/users/me", &token).await.status, 204);
     assert!(!dump(&stack, &[]).await.contains(ADA));
     api.stop().await.unwrap();
     stack.start_api(&[("EVENTS_WITH_EMAIL", "true")]).await;
-    let received = listener.receive_exactly(3).await;
+    let received = subscriber.receive_exactly(3).await;
     let emails: Vec<_> =
         received.iter().map(|event| (event.routing_key.as_str(), event.event["data"]["email"].as_str())).collect();
     assert_eq!(emails[0], ("user.registered", Some(ADA)), "published before the deletion");

@@ -12,8 +12,8 @@ use support::{
 
 const ADA: &str = "ada@example.com";
 
-/// I-15: an address without an account gets the same answers, the same receipt at the same times, and a mail that says
-/// there is no account.
+/// I-15: an email address without an account gets the same responses, the same receipt at the same times, and a mail
+/// that says there is no account.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_06_forgot_password_responds_alike_for_all_addresses() {
     let stack = Stack::start().await;
@@ -82,8 +82,8 @@ async fn reset_mail_uses_the_owners_or_requesters_language() {
     }
 }
 
-/// I-15: all hashes of an address keep the same Argon2 parameters, so that an attacker who registered the address does
-/// not see his own password rejected after the owner's reset.
+/// I-15: all hashes of an email address keep the same Argon2 parameters, so that an attacker who registered the email
+/// address does not see his own password rejected after the owner's reset.
 #[tokio::test(flavor = "multi_thread")]
 async fn reset_is_invisible_to_another_registrant() {
     let mut stack = Stack::prepare(&[]).await;

@@ -105,7 +105,7 @@ async fn session_expires_after_its_lifetime() {
 }
 
 /// A pending registration cannot log in, and only the correct password reveals it: a wrong one gets the same answer at
-/// a pending, an unknown and an invalid address.
+/// a pending, an unknown and an invalid email address.
 #[tokio::test(flavor = "multi_thread")]
 async fn login_reveals_a_pending_registration_to_its_owner_only() {
     let stack = Stack::start().await;

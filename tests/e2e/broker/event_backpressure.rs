@@ -6,11 +6,11 @@ use lapin::{
     types::FieldTable,
 };
 
-use support::{event_listener::EventListener, stack::Stack};
+use support::{event_subscriber::EventSubscriber, stack::Stack};
 
 const ADA: &str = "ada@example.com";
 
-/// The outbox after the queue of a listener has rejected events for days.
+/// The outbox after the queue of a subscriber has rejected events for days.
 const INSERT_POSTPONED_EVENTS: &str = "INSERT INTO outbox (id, message, leased_until, due_at) SELECT id, jsonb_build_object('specversion', \
     '1.0', 'type', 'user.registered', 'id', id), soon, soon FROM (SELECT gen_random_uuid() AS id, \
     clock_timestamp() + interval '1 h' AS soon FROM generate_series(1, 50000)) AS new";
@@ -67,10 +67,10 @@ async fn undeclarable_events_exchange_delays_no_mail() {
     api.stop().await.unwrap();
 
     broker.exchange_delete(stack.topology.events.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
-    let listener = EventListener::subscribe(&stack, "#").await;
+    let subscriber = EventSubscriber::subscribe(&stack, "#").await;
     stack.start_api(&[]).await;
     stack.database.execute("UPDATE outbox SET leased_until = NULL, due_at = clock_timestamp()", &[]).await;
-    assert_eq!(listener.receive_exactly(1).await[0].routing_key, "user.registered");
+    assert_eq!(subscriber.receive_exactly(1).await[0].routing_key, "user.registered");
 }
 
 /// The exchange is deleted while the API runs: the broker closes only the channel, not the connection.

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use support::{
     client::PASSWORD,
     database::server_url,
-    event_listener::{EventListener, ReceivedEvent},
+    event_subscriber::{EventSubscriber, ReceivedEvent},
     proxy::{Proxy, ProxyMode},
     stack::Stack,
 };
@@ -47,14 +47,14 @@ fn check(received: &ReceivedEvent) -> (&str, &Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn sign_up_publishes_two_events_without_email() {
     let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0")]).await;
-    let listener = EventListener::subscribe(&stack, "user.*").await;
-    let deletions = EventListener::subscribe(&stack, "user.deleted").await;
+    let subscriber = EventSubscriber::subscribe(&stack, "user.*").await;
+    let deletions = EventSubscriber::subscribe(&stack, "user.deleted").await;
     let registration = stack.client.register_with_key("key", ADA, PASSWORD).await.registration();
     // None of these is a registration: the repeated request, another code, and a rejected request.
     assert_eq!(stack.client.register_with_key("key", ADA, PASSWORD).await.registration(), registration);
     stack.mail_server.mail_to(ADA).await;
     assert_eq!(stack.client.resend(ADA).await.status, 202);
-    assert_eq!(stack.client.register_with("nobody", PASSWORD).await.status, 422);
+    assert_eq!(stack.client.register_with("not-an-address", PASSWORD).await.status, 422);
     let code = stack.mail_server.nth_mail_to(ADA, 2).await.code();
     stack.client.wait_for_receipt(&registration, "sent").await;
     let user = stack.client.activate(ADA, &code).await;
@@ -62,7 +62,7 @@ async fn sign_up_publishes_two_events_without_email() {
     let user = user.json();
     stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
 
-    let events = listener.receive_exactly(2).await;
+    let events = subscriber.receive_exactly(2).await;
     assert_eq!(check(&events[0]), ("user.registered", &json!({ "registration": registration })));
     assert_eq!(events[0].event["subject"], json!(registration));
     assert_eq!(check(&events[1]), ("user.activated", &json!({ "user": user["id"], "registration": registration })));
@@ -78,15 +78,15 @@ async fn sign_up_publishes_two_events_without_email() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_carry_email_when_configured() {
     let stack = Stack::start_with(&[("EVENTS_WITH_EMAIL", "true")]).await;
-    let listener = EventListener::subscribe(&stack, "user.*").await;
+    let subscriber = EventSubscriber::subscribe(&stack, "user.*").await;
     let (registration, code) = stack.sign_up(ADA).await;
     let user = stack.client.activate(ADA, &code).await.json();
-    let events = listener.receive_exactly(2).await;
+    let events = subscriber.receive_exactly(2).await;
     assert_eq!(check(&events[0]).1, &json!({ "registration": registration, "email": ADA }));
     assert_eq!(check(&events[1]).1, &json!({ "user": user["id"], "registration": registration, "email": ADA }));
 }
 
-/// I-15: a listener cannot tell whether the address of a registration already has an account.
+/// I-15: a subscriber cannot find out whether the email address of a registration already has an account.
 #[tokio::test(flavor = "multi_thread")]
 async fn registration_event_hides_existing_account() {
     let stack = Stack::start().await;
@@ -94,12 +94,12 @@ async fn registration_event_hides_existing_account() {
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
     stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     stack.database.age(60).await;
-    let listener = EventListener::subscribe(&stack, "#").await;
+    let subscriber = EventSubscriber::subscribe(&stack, "#").await;
     let mut registrations = Vec::new();
     for email in [ADA, "new@example.com"] {
         registrations.push(stack.client.register_with(email, "a stranger's password").await.registration());
     }
-    let events = listener.receive_exactly(2).await;
+    let events = subscriber.receive_exactly(2).await;
     for registration in registrations {
         let event = events.iter().find(|received| received.event["subject"] == json!(registration)).unwrap();
         assert_eq!(check(event), ("user.registered", &json!({ "registration": registration })));
@@ -108,22 +108,22 @@ async fn registration_event_hides_existing_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_without_listener_are_not_kept() {
+async fn events_without_subscriber_are_not_kept() {
     let stack = Stack::start().await;
     let (_, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
     stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
-    // A listener that binds its queue later receives only later events.
-    let listener = EventListener::subscribe(&stack, "#").await;
+    // A subscriber that binds its queue later receives only later events.
+    let subscriber = EventSubscriber::subscribe(&stack, "#").await;
     stack.sign_up("later@example.com").await;
-    assert_eq!(check(&listener.receive_exactly(1).await[0]).0, "user.registered");
+    assert_eq!(check(&subscriber.receive_exactly(1).await[0]).0, "user.registered");
 }
 
 /// Exactly the committed events are published, compared by id.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_published_after_a_broker_outage() {
     let stack = Stack::prepare(&[]).await;
-    let listener = EventListener::subscribe(&stack, "user.*").await;
+    let subscriber = EventSubscriber::subscribe(&stack, "user.*").await;
     let (proxy, url) = Proxy::in_front_of(&server_url("AMQP_URL")).await;
     let api = stack.start_api(&[("AMQP_URL", &url)]).await;
     api.wait_until_all_checks_pass().await;
@@ -134,9 +134,9 @@ async fn events_are_published_after_a_broker_outage() {
     }
     let rows = stack.database.client().query("SELECT id::text FROM outbox WHERE message ? 'specversion'", &[]).await;
     let committed: HashSet<String> = rows.unwrap().iter().map(|row| row.get(0)).collect();
-    assert_eq!((committed.len(), listener.queue_length().await), (5, 0));
+    assert_eq!((committed.len(), subscriber.queue_length().await), (5, 0));
     proxy.set(ProxyMode::Open);
-    let events = listener.receive_exactly(5).await;
+    let events = subscriber.receive_exactly(5).await;
     let text = |received: &ReceivedEvent, name: &str| received.event[name].as_str().unwrap().to_owned();
     assert_eq!(events.iter().map(|received| text(received, "id")).collect::<HashSet<_>>(), committed);
     assert_eq!(events.iter().map(|received| text(received, "subject")).collect::<HashSet<_>>(), registrations);
@@ -166,12 +166,12 @@ async fn counting_proxy(url: &str) -> (Arc<AtomicU32>, String) {
 
 /// A full queue of another service must not cost mails their connection or their capacity in the relay.
 #[tokio::test(flavor = "multi_thread")]
-async fn rejecting_listener_queue_delays_no_mail() {
+async fn rejecting_subscriber_queue_delays_no_mail() {
     let stack = Stack::prepare(&[]).await;
     let mut full = FieldTable::default();
     full.insert("x-max-length".into(), AMQPValue::LongInt(1));
     full.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
-    let listener = EventListener::subscribe_with(&stack, "#", full).await;
+    let subscriber = EventSubscriber::subscribe_with(&stack, "#", full).await;
     let (connections, url) = counting_proxy(&server_url("AMQP_URL")).await;
     let api = stack.start_api(&[("AMQP_URL", &url)]).await;
     api.wait_until_all_checks_pass().await;
@@ -184,12 +184,12 @@ async fn rejecting_listener_queue_delays_no_mail() {
     let postponed = format!("{EVENTS} AND leased_until > clock_timestamp() + interval '16 s'");
     stack.database.wait_for_count(&postponed, 9).await;
     assert_eq!(stack.database.count(EVENTS).await, 9);
-    assert_eq!((connections.load(SeqCst), listener.queue_length().await), (1, 1));
+    assert_eq!((connections.load(SeqCst), subscriber.queue_length().await), (1, 1));
     // The older an event is, the longer it is postponed.
     let due = "UPDATE outbox SET leased_until = clock_timestamp(), due_at = clock_timestamp()";
     stack.database.execute(&format!("{due}, created_at = created_at - interval '1 h'"), &[]).await;
     stack.database.wait_for_count(&format!("{EVENTS} AND due_at > clock_timestamp() + interval '5 min'"), 9).await;
-    listener.delete_queue().await;
+    subscriber.delete_queue().await;
     // Under load the broker may confirm too late: then the events are postponed once more.
     while stack.database.count(EVENTS).await > 0 {
         stack.database.execute(&format!("{due} WHERE due_at > clock_timestamp()"), &[]).await;

@@ -48,7 +48,7 @@ impl Relay {
                     deliveries.send_modify(|count| *count += 1);
                     Box::pin(async move {
                         failures.acquire().await.unwrap().forget();
-                        Err(DeliveryError { why: anyhow!("the test wants it so"), retry_after: Duration::ZERO })
+                        Err(DeliveryError { error: anyhow!("the test wants it so"), retry_after: Duration::ZERO })
                     })
                 })
             },

@@ -31,7 +31,7 @@ async fn permanent_rejection_makes_the_receipt_undeliverable() {
             stack.client.wait_for_receipt(&registration, "undeliverable").await;
             assert_eq!(stack.mail_server.attempts(email).len(), 1);
         }
-        // A permanent rejection does not block later mails to the address.
+        // A permanent rejection does not block later mails to the email address.
         stack.database.age(60).await;
         assert_eq!(stack.client.resend("a@example.com").await.status, 202);
         let code = stack.mail_server.mail_to("a@example.com").await.code();

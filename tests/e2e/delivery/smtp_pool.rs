@@ -17,7 +17,7 @@ const SHORT: Duration = Duration::from_secs(3);
 /// One connection to the mail server.
 const ONE_CONNECTION: &[(&str, &str)] = &[("WORKER_CONCURRENCY", "1")];
 
-/// Waits until a worker has read the state of the newest code from the database and gone on. If all
+/// Waits until a worker has read the state of the newest code from the database and finished that query. If all
 /// connections are busy, its mail then waits for one.
 pub(crate) async fn wait_until_newest_code_is_read(stack: &Stack) {
     let read = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' \

@@ -188,7 +188,7 @@ async fn undeliverable_password_mails_are_requeued() {
     assert_eq!(stack.mail_server.mail_to("bob@example.com").await.subject, "No account for this email address");
 }
 
-/// Its receipt becomes `sent` as for any other address, but no mail is sent (I-15).
+/// Its receipt becomes `sent` as for any other email address, but no mail is sent (I-15).
 #[tokio::test(flavor = "multi_thread")]
 async fn muted_undeliverable_mail_is_requeued_without_sending() {
     let stack = Stack::start().await;

@@ -38,7 +38,7 @@ async fn responses_of_every_kind(client: &Client) -> Vec<(u16, Answer)> {
         (405, client.get("/v1/users").await),
         (413, client.post("/v1/users", &large).await),
         (415, send(text).await),
-        (422, client.register("nobody").await),
+        (422, client.register("not-an-address").await),
         (503, client.get("/health").await),
     ]
 }
@@ -185,7 +185,7 @@ async fn shutdown_waits_only_for_requests_in_progress() {
     let mut incomplete = connect_and_send(addr, "GET / HTTP/1.1\r\nHo").await;
     let mut idle = connect_and_send(addr, "GET /v1/policy HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(idle.read(&mut [0; 16 * 1024]).await.unwrap() > 0);
-    let body = r#"{"email":"nobody"}"#;
+    let body = r#"{"email":"not-an-address"}"#;
     let head = "POST /v1/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n";
     let mut posting = connect_and_send(addr, &format!("{head}Content-Length: {}\r\n\r\n", body.len())).await;
     let mut interim = [0; 25];

@@ -82,7 +82,7 @@ async fn s_11_arrays_and_duplicate_keys_bypass_nothing() {
     ] {
         assert_eq!(post(body).await.problem(), (400, "malformed-request".into()), "{body}");
     }
-    // One of the two addresses is used, for validation and storage alike.
+    // One of the two email addresses is used, for validation and storage alike.
     let duplicate_key = r#"{"email":"ada@example.com","email":"eve@example.com","password":"correct horse battery"}"#;
     let answer = post(duplicate_key).await;
     assert!([202, 400].contains(&answer.status), "{answer:?}");

@@ -124,8 +124,8 @@ async fn s_04_malformed_or_foreign_codes_are_not_counted() {
     assert_eq!(stack.client.activate_with(ADA, PASSWORD, &foreign).await.problem().0, 401);
 }
 
-/// I-08 does not depend on the advisory lock of the address alone: two APIs with different secrets use different locks.
-/// The statement itself counts at most `CODE_ATTEMPTS`.
+/// I-08 does not depend on the advisory lock of the email address alone: two APIs with different secrets use different
+/// locks. The statement itself counts at most `CODE_ATTEMPTS`.
 #[tokio::test(flavor = "multi_thread")]
 async fn attempt_counting_statement_stops_at_the_limit() {
     let stack = Stack::without_broker().await;

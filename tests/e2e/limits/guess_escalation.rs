@@ -1,4 +1,4 @@
-//! Guess escalation: wrong codes are counted by address, and make its later codes longer.
+//! Guess escalation: wrong codes are counted by email address, and make its later codes longer.
 
 use serde_json::{Value, json};
 
@@ -74,7 +74,7 @@ async fn nine_wrong_guesses_close_only_the_registration() {
 }
 
 /// I-08: a guess without a registration id is compared with, and counts for, each open registration of the password;
-/// the address gets nine comparisons in all.
+/// the email address gets nine comparisons in all.
 #[tokio::test(flavor = "multi_thread")]
 async fn guess_counts_for_each_registration_up_to_nine() {
     let stack = Stack::start().await;
@@ -95,7 +95,7 @@ async fn guess_counts_for_each_registration_up_to_nine() {
     }
 }
 
-/// 200 wrong guesses at 4 digits over all addresses (2,000 at 6) within a day lengthen everyone's codes.
+/// 200 wrong guesses at 4 digits over all email addresses (2,000 at 6) within a day lengthen everyone's codes.
 #[tokio::test(flavor = "multi_thread")]
 async fn instance_wide_guesses_lengthen_all_codes() {
     let stack = Stack::start().await;
@@ -118,7 +118,7 @@ async fn instance_wide_guesses_lengthen_all_codes() {
     assert_eq!(stack.sign_up("fay@example.com").await.1.len(), 4);
 }
 
-/// `CODE_ESCALATION=off`: instead of longer codes, a limit of 15 wrong guesses at the address, for a year.
+/// `CODE_ESCALATION=off`: instead of longer codes, a limit of 15 wrong guesses at the email address, for a year.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_escalation_fifteen_wrong_guesses_block_the_address() {
     let settings = [("CODE_ESCALATION", "off"), ("CODES_PER_HOUR", "50"), ("CODES_PER_DAY", "50")];

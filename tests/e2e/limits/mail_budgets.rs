@@ -1,4 +1,4 @@
-//! Rate limits for codes (and so for mails) by address.
+//! Rate limits for codes (and so for mails) by email address.
 
 use std::collections::HashMap;
 
@@ -26,7 +26,7 @@ async fn resend_before_the_cool_down_is_rejected() {
     assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 2);
 }
 
-/// I-09: over any number of registrations and APIs, also for an address that has an account.
+/// I-09: over any number of registrations and APIs, also for an email address that has an account.
 #[tokio::test(flavor = "multi_thread")]
 async fn address_gets_five_codes_hourly_and_ten_daily() {
     let stack = Stack::start().await;
@@ -50,7 +50,7 @@ async fn address_gets_five_codes_hourly_and_ten_daily() {
 }
 
 /// A flood is rejected from memory (rejection cache). Meanwhile a repeated request with its idempotency key still
-/// returns its receipt, and other addresses are not affected.
+/// returns its receipt, and other email addresses are not affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn idempotent_repeat_succeeds_while_a_flood_is_rejected() {
     let stack = Stack::start_with(&[("CODES_PER_HOUR", "1")]).await;

@@ -19,7 +19,8 @@ pub(crate) fn status_and_scope(answer: &Answer) -> (u16, Value) {
     (answer.status, answer.json()["scope"].clone())
 }
 
-/// Of the five codes an hour for an address, one network gets three, so that two are left for the owner's network.
+/// Of the five codes an hour for an email address, one network gets three, so that two are left for the owner's
+/// network.
 #[tokio::test(flavor = "multi_thread")]
 async fn network_gets_three_codes_per_address_and_hour() {
     let stack = Stack::start().await;
@@ -69,8 +70,8 @@ async fn s_15_network_cannot_be_forged_by_the_client() {
     assert_eq!(unlimited.from_address("198.51.100.1").register("fay@example.com").await.status, 202);
 }
 
-/// 10 wrong codes in 10 minutes and 30 a day for one network over all addresses. Correct codes do not count, and other
-/// networks are not affected.
+/// 10 wrong codes in 10 minutes and 30 a day for one network over all email addresses. Correct codes do not count, and
+/// other networks are not affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn network_gets_ten_then_thirty_wrong_codes() {
     let stack = Stack::start().await;

@@ -1,4 +1,4 @@
-//! Rate limit and lock-out for wrong passwords, by address and network.
+//! Rate limit and lock-out for wrong passwords, by email address and network.
 
 use serde_json::json;
 
@@ -15,7 +15,8 @@ async fn wrong_password(client: &Client, email: &str) -> Answer {
     client.activate_with(email, "not her password", &json!({ "code": "0000" })).await
 }
 
-/// The lock applies to one address from one network, doubles each time, and also exists for unknown addresses (I-15).
+/// The lock applies to one email address from one network, doubles each time, and also exists for unknown email
+/// addresses (I-15).
 #[tokio::test(flavor = "multi_thread")]
 async fn five_wrong_passwords_lock_with_doubling_duration() {
     let stack = Stack::start().await;
@@ -106,7 +107,8 @@ async fn network_that_requested_the_code_is_not_locked_out() {
     assert_eq!(network_a.activate(ADA, &code).await.status, 200);
 }
 
-/// An attacker cannot register the victim's address with a password of his own and give it to reset the failure count.
+/// An attacker cannot register the victim's email address with a password of his own and give it to reset the failure
+/// count.
 #[tokio::test(flavor = "multi_thread")]
 async fn password_of_an_own_registration_resets_no_failures() {
     let stack = Stack::start().await;
@@ -137,8 +139,8 @@ async fn known_network_is_exempt_from_account_wide_lockout() {
     assert_eq!(known.activate(ADA, &code).await.problem(), (409, "already-active".into()));
 }
 
-/// Password spraying: one password tried at many addresses locks none of them, so the network has a limit of its own.
-/// Accounts that know the network, and correct passwords afterwards, are not affected.
+/// Password spraying: one password tried at many email addresses locks none of them, so the network has a limit of its
+/// own. Accounts that know the network, and correct passwords afterwards, are not affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn password_spraying_network_is_limited() {
     let stack = Stack::start_with(&[("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")]).await;

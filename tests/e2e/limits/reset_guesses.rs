@@ -12,7 +12,8 @@ use support::{
 };
 
 const ADA: &str = "ada@example.com";
-/// Wrong guesses at reset codes over all addresses: a sum, because there are two rows if an hour ended during the test.
+/// Wrong guesses at reset codes over all email addresses: a sum, because there are two rows if an hour ended during the
+/// test.
 const INSTANCE_WIDE: &str = "SELECT sum(wrong)::bigint FROM guesses_by_hour WHERE length = 8";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,8 +99,8 @@ async fn reset_invalidates_other_codes_but_changes_no_receipt() {
     assert_eq!(stack.client.login(ADA, "a third horse battery").await.status, 401);
 }
 
-/// Codes that exist stay valid (I-22), and a success resets nothing. Registrations and other addresses have counts of
-/// their own.
+/// Codes that exist stay valid (I-22), and a success resets nothing. Registrations and other email addresses have
+/// counts of their own.
 #[tokio::test(flavor = "multi_thread")]
 async fn nine_wrong_guesses_lengthen_later_reset_codes() {
     let stack = Stack::start_with(&[("CODES_PER_HOUR", "50"), ("CODES_PER_DAY", "50")]).await;
@@ -117,7 +118,7 @@ async fn nine_wrong_guesses_lengthen_later_reset_codes() {
     assert_eq!(stack.client.reset(&owners, &owners_code).await.status, 204, "the owner's code stays valid");
     stack.mail_server.nth_mail_to(ADA, 8).await;
     assert_eq!(stack.request_reset_code(ADA, 9).await.1.len(), 10, "a success does not reset the count");
-    // Registrations and other addresses are counted separately.
+    // Registrations and other email addresses are counted separately.
     let answer = stack.client.register_with(ADA, "an attacker's password").await;
     assert_eq!(answer.json()["code_length"], 4);
     assert_eq!(stack.client.request_reset("bob@example.com").await.json()["code_length"], 8);
@@ -137,7 +138,7 @@ async fn instance_wide_guesses_lengthen_all_reset_codes() {
     assert_eq!(client.request_reset(ADA).await.json()["code_length"], 8);
 }
 
-/// I-09, S-16: one budget for an address (and for a network) covers mails of every kind.
+/// I-09, S-16: one budget for an email address (and for a network) covers mails of every kind.
 #[tokio::test(flavor = "multi_thread")]
 async fn resets_and_registrations_share_one_budget() {
     let stack = Stack::without_broker().await;

@@ -48,7 +48,8 @@ async fn drill_passes_for_a_real_instance() {
     assert_eq!((code, &report["kept"]), (Some(0), &json!(true)), "{stderr}{report:#}");
     assert_eq!(verdicts(&report, "not tried"), [""; 0], "{report:#}");
     let row = |play: &str| report["plays"].as_array().unwrap().iter().find(|row| row["play"] == play).unwrap().clone();
-    // When a guess happens to be right, no further codes are compared: then the play that counts the hits says so.
+    // When a guess happens to be right, no further codes are compared: then the scenario that counts the hits reports
+    // it.
     for (play, granted, hits_play) in [
         ("guess: … for one address, 4 digits", 9, "guess: comparisons for one code"),
         ("burst: comparisons for one code", 3, "burst: comparisons for one code"),
@@ -63,7 +64,7 @@ async fn drill_passes_for_a_real_instance() {
 async fn slow_mail_is_no_enumeration_finding() {
     let mail_server = FakeSmtpServer::start().await;
     let home = StandaloneFolder::new();
-    // The first of the slow mails is for the pending registration, the next two are for unknown addresses.
+    // The first of the slow mails is for the pending registration, the next two are for unknown email addresses.
     mail_server.script_after(3, Behaviour::Slow(Stage::Dot, Duration::from_millis(1_500)));
     let running = home.start(&[("RESEND_THROTTLE_SECONDS", "0"), ("SMTP_URL", &mail_server.url())]);
     let (code, report, stderr) = drill(&[&url(&running), "--only", "body"]).await;

@@ -147,7 +147,7 @@ async fn unknown_paths_create_no_new_series() {
     assert_eq!((before.value(unknown), after.value(unknown)), (2.0, 20.0));
 }
 
-/// In the one-process binary, API and worker share the only operations listener.
+/// In the one-process binary, API and worker share one ops server.
 #[tokio::test(flavor = "multi_thread")]
 async fn standalone_exports_api_and_worker_metrics() {
     let home = StandaloneFolder::new();
@@ -196,7 +196,7 @@ async fn password_resets_are_counted_by_outcome() {
     stack.mail_server.mail_to(ADA).await;
     api.client.wait_for_reset_receipt(&receipt, "sent").await;
     assert_eq!(api.client.reset_to(&receipt, "12345678", "another password").await.problem().1, "wrong-code");
-    let invalid = json!({ "email": "nobody" });
+    let invalid = json!({ "email": "not-an-address" });
     assert_eq!(api.client.post("/v1/users/password/forgot", &invalid).await.status, 422);
     Scrape::of(&api.ops).await.assert_values([
         (r#"password_resets_total{outcome="asked"}"#, 1),

@@ -79,8 +79,8 @@ async fn messages_of_a_deleted_queue_are_mailed_once() {
     let code = stack.mail_server.mail_to("owner@example.com").await.code();
     stack.database.wait_for_count("SELECT count(*) FROM deliveries", 1).await;
     worker.stop().await.unwrap();
-    // In the queue: a welcome mail, the mail to an address that has an account, three codes, and one code that has
-    // expired.
+    // In the queue: a welcome mail, the mail to an email address that has an account, three codes, and one code that
+    // has expired.
     assert_eq!(api.client.activate("owner@example.com", &code).await.status, 200);
     api.client.register("owner@example.com").await;
     let late = api.client.register("late@example.com").await.registration();
@@ -145,8 +145,8 @@ async fn welcome_mail_is_reemitted_for_a_day() {
     assert_eq!(stack.database.count(reemitted).await, 1);
 }
 
-/// The reset mails to a known and to an unknown address, and the warning about a changed password; not the mail of a
-/// reset that was closed meanwhile.
+/// The reset mails to a known and to an unknown email address, and the warning about a changed password; not the mail
+/// of a reset that was closed meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_password_mails_are_reemitted_once() {
     let stack = Stack::prepare(&[]).await;

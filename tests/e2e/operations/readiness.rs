@@ -53,9 +53,9 @@ async fn health_reports_postgres_up(client: &Client) {
 }
 
 /// `GET /health` needs no account, so it must not use up the connections that registrations need: concurrent requests
-/// share one look at the database, on one connection.
+/// share one database query, on one connection.
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_health_requests_share_one_database_look() {
+async fn concurrent_health_requests_share_one_database_query() {
     // Nothing else may use the pool: without a broker the relay is idle, and cleanup runs once an hour. Another
     // connection would prepare its statements, and wait for the lock as well.
     let stack = Stack::without_broker().await;
@@ -70,9 +70,9 @@ async fn concurrent_health_requests_share_one_database_look() {
             async move { client.get("/health").await }
         }
     });
-    // Each look fails after two seconds, for lack of the lock. Requests that share need a few looks; a look for each of
-    // them would take 100 s one after the other, and open more connections all at once.
-    let answers = tokio::time::timeout(Duration::from_secs(60), requests).await.expect("the requests share no look");
+    // Each query fails after two seconds, because it does not get the lock. Requests that share need a few queries; one
+    // query for each of them would take 100 s one after the other, and open more connections all at once.
+    let answers = tokio::time::timeout(Duration::from_secs(60), requests).await.expect("the requests share no query");
     assert!(answers.iter().all(|answer| answer.json()["checks"]["postgres"] == "failing"), "{answers:?}");
     stack.database.client().batch_execute("ROLLBACK").await.unwrap();
     stack.database.wait_for_count(API_CONNECTIONS, connections).await;

@@ -81,7 +81,7 @@ async fn forward(near: TcpStream, far: TcpStream, round_trips: Arc<AtomicU32>) {
     }
 }
 
-/// An API behind a meter, whose connection has prepared all statements.
+/// An API behind a round-trip meter. Its database connection has prepared all statements.
 async fn metered() -> (Stack, RoundTripMeter, RunningService) {
     // Without a broker the relay sends no queries.
     let stack = Stack::without_broker().await;

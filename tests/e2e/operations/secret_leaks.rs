@@ -46,7 +46,7 @@ async fn s_17_database_broker_and_metrics_hold_no_secret() {
     let registration = api.client.register_with(ADA, PASSWORD).await.registration();
     let wrong = serde_json::json!({ "code": "0000000000" });
     api.client.activate_with(ADA, "canary, but wrong", &wrong).await;
-    api.client.activate_with("nobody.canary@example.com", PASSWORD, &wrong).await;
+    api.client.activate_with("unknown.canary@example.com", PASSWORD, &wrong).await;
 
     // Reads the queued message with its headers, and requeues it.
     stack.wait_for_queue_length(&stack.topology.queue, 1).await;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-/// Settings of the containers, which our processes do not read.
+/// Settings of the containers, which the API and the worker do not read.
 const OF_COMPOSE: [&str; 11] = [
     "POSTGRES_USER",
     "POSTGRES_PASSWORD",
@@ -24,7 +24,7 @@ fn file(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)).unwrap()
 }
 
-/// What the API, the worker, their logs and their traces read.
+/// The settings that the API, the worker, their logs and their traces read.
 fn read_by_processes() -> BTreeSet<String> {
     let of_telemetry = shared::telemetry::variables().into_iter();
     api::Config::variables().into_iter().chain(worker::Config::variables()).chain(of_telemetry).collect()

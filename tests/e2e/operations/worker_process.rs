@@ -22,7 +22,7 @@ fn worker_names_the_invalid_setting_at_startup() {
     for (name, value) in [
         ("SMTP_URL", "http://u:mail-canary@h"),
         ("WORKER_CONCURRENCY", "0"),
-        ("MAIL_FROM", "nobody"),
+        ("MAIL_FROM", "not-an-address"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:canary@h"),
     ] {
         let output = worker("postgres://u:db-canary@127.0.0.1:1/x").env(name, value).output().unwrap();

@@ -46,8 +46,8 @@ async fn guesses_at_an_unsent_code_are_not_counted() {
     assert_eq!(stack.database.count("SELECT sum(attempts) FROM codes").await, 0);
 }
 
-/// S-21 (pre-hijacking), I-12: registrations of the same address by attackers, before and after the owner's, do not
-/// keep the owner from activating, and the owner's code does not activate them.
+/// S-21 (pre-hijacking), I-12: registrations of the same email address by attackers, before and after the owner's, do
+/// not keep the owner from activating, and the owner's code does not activate them.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_21_foreign_registrations_do_not_affect_the_owner() {
     let stack = Stack::start().await;
@@ -135,8 +135,8 @@ async fn code_of_an_unknown_secret_costs_no_attempt() {
     assert_eq!(first.client.reset(&receipt, &reset_code).await.status, 204);
 }
 
-/// The last key also keys the hashes that identify addresses in every limit: with another one all limits would silently
-/// be reset.
+/// The last key also keys the hashes that identify email addresses in every limit: with another one all limits would
+/// silently be reset.
 #[tokio::test(flavor = "multi_thread")]
 async fn api_rejects_a_changed_last_secret_at_start() {
     let stack = Stack::start().await;

@@ -1,4 +1,4 @@
-//! Account enumeration (I-15, S-06): responses do not reveal whether an address is new, pending or active.
+//! Account enumeration (I-15, S-06): responses do not reveal whether an email address is new, pending or active.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ async fn s_06_new_pending_and_active_addresses_respond_alike() {
         stack.mail_server.nth_mail_to(email, mails + 1).await;
         let receipt = stack.client.wait_for_receipt(&registered.registration(), "sent").await;
         responses.push((200, receipt.as_object().unwrap().keys().cloned().collect(), String::new()));
-        // A guess that is wrong at all three addresses: the attacker cannot read the mails.
+        // A guess that is wrong at all three email addresses: the attacker cannot read the mails.
         let real_codes = stack
             .mail_server
             .mails_to(email)
@@ -77,14 +77,14 @@ async fn s_06_responses_are_alike_while_mail_is_undeliverable() {
     }
 }
 
-/// The event stream of one address, and what it reported so far.
+/// The event stream of one email address, and what it reported so far.
 struct Watched {
     email: &'static str,
     stream: Stream,
     events: Vec<String>,
 }
 
-/// I-15: server-sent events are equal for new, pending and active addresses, too.
+/// I-15: server-sent events are equal for new, pending and active email addresses, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_06_receipt_events_are_alike_for_all_addresses() {
     let mut stack = Stack::prepare(&[("RESEND_THROTTLE_SECONDS", "0")]).await;

@@ -49,8 +49,9 @@ async fn correct_password_rehashes_with_current_parameters() {
     }
 }
 
-/// I-15: all hashes of an address have the same parameters. Otherwise an attacker who registered the address would see
-/// his own password rejected after the owner's rehash, and so learn that the address has an account.
+/// I-15: all hashes of an email address have the same parameters. Otherwise an attacker who registered the email
+/// address would see his own password rejected after the owner's rehash, and so learn that the email address has an
+/// account.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_rehash_while_the_address_has_open_registrations() {
     let mut stack = Stack::prepare(&[]).await;

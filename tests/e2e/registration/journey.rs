@@ -50,7 +50,7 @@ async fn resend_invalidates_the_previous_code() {
     assert_eq!(stack.client.activate("ada@example.com", &second).await.status, 200);
 }
 
-/// I-15: the attacker gets a receipt as for a new address, and the owner a mail that says the account exists.
+/// I-15: the attacker gets a receipt as for a new email address, and the owner a mail that says the account exists.
 #[tokio::test(flavor = "multi_thread")]
 async fn registering_an_active_address_mails_no_code() {
     let stack = Stack::start().await;

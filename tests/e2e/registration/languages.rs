@@ -136,7 +136,7 @@ async fn problem_details_are_always_english() {
     let api = stack.start_api(&[]).await;
     let mut answers = Vec::new();
     for languages in ["en", "fr"] {
-        let answer = api.client.register_with_languages(languages, "nobody", "short").await;
+        let answer = api.client.register_with_languages(languages, "not-an-address", "short").await;
         assert_eq!(answer.problem(), (422, "invalid-input".into()));
         let mut body = answer.json();
         body["request_id"].take();

@@ -1,5 +1,5 @@
-//! Mail suppression (mutes): registrations of an address whose owner pressed "This was not me" send no mail for 30
-//! days.
+//! Mail suppression (mutes): registrations of an email address whose owner pressed "This was not me" send no mail for
+//! 30 days.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ const ATTACKERS_PASSWORD: &str = "an attacker's password";
 const MONTH: i32 = 30 * 86_400;
 const MUTED: &str = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'muted'";
 
-/// Registers the address and mutes it through the link of the code mail; returns the link.
+/// Registers the email address and mutes it through the link of the code mail; returns the link.
 async fn register_and_mute(stack: &Stack, email: &str) -> String {
     stack.sign_up(email).await;
     let link = not_me_path(&stack.mail_server.mail_to(email).await);
@@ -80,8 +80,8 @@ fn parse_time(text: &serde_json::Value) -> time::OffsetDateTime {
     time::OffsetDateTime::parse(text.as_str().unwrap(), rfc_3339).unwrap()
 }
 
-/// I-15: for a muted address the worker still asks the mail server (RCPT), so a rejected recipient shows in the receipt
-/// as for any other address.
+/// I-15: for a muted email address the worker still asks the mail server (RCPT), so a rejected recipient shows in the
+/// receipt as for any other email address.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_06_muted_address_responds_alike_while_mail_is_undeliverable() {
     let stack = Stack::start().await;
@@ -138,7 +138,7 @@ async fn unmuted_address_can_register() {
     let link = register_and_mute(&stack, ADA).await;
     let during_mute = stack.client.register(ADA).await.registration();
     stack.client.wait_for_receipt(&during_mute, "sent").await;
-    // A registration of a muted address has no valid code: not even the one derived from the secret activates it.
+    // A registration of a muted email address has no valid code: not even the one derived from the secret activates it.
     let id = "SELECT id FROM codes ORDER BY created_at DESC LIMIT 1";
     let id: uuid::Uuid = stack.database.client().query_one(id, &[]).await.unwrap().get(0);
     let ring = shared::codes::CodeSecrets::parse(&stack.variables(&[])["CODE_SECRETS"]).unwrap();
@@ -173,8 +173,8 @@ async fn mute_leaves_an_existing_account_usable() {
     assert_eq!(stack.mail_server.mails_to(ADA).len(), 2, "no mail about an attacker's registration");
 }
 
-/// Each "not me" counts like wrong guesses at the address: later codes are longer, up to 8 digits. It never blocks the
-/// address and does not count towards the instance-wide guesses.
+/// Each "not me" counts like wrong guesses at the email address: later codes are longer, up to 8 digits. It never
+/// blocks the email address and does not count towards the instance-wide guesses.
 #[tokio::test(flavor = "multi_thread")]
 async fn mutes_lengthen_codes_without_blocking_the_address() {
     for (settings, lengths) in [(&[][..], [6, 8, 8]), (&[("CODE_ESCALATION", "off")][..], [4, 4, 4])] {
@@ -196,7 +196,7 @@ async fn mutes_lengthen_codes_without_blocking_the_address() {
     }
 }
 
-/// Mails of an attacker's registration that are in the queue when the owner mutes the address.
+/// Mails of an attacker's registration that are in the queue when the owner mutes the email address.
 #[tokio::test(flavor = "multi_thread")]
 async fn mute_drops_mails_already_queued() {
     let mut stack = Stack::prepare(&[]).await;

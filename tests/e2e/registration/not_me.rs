@@ -1,5 +1,5 @@
 //! The "This was not me" link in code mails: `GET` shows a page and changes nothing, `POST` closes the registrations of
-//! the address and mutes it.
+//! the email address and mutes it.
 
 use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
@@ -50,8 +50,8 @@ pub(crate) fn status_and_headline(answer: &Answer) -> (u16, &str) {
     (answer.status, headline.unwrap_or_else(|| panic!("no page: {answer:?}")).0)
 }
 
-/// Mail scanners follow links, so only the button may change something. It closes every registration of the address,
-/// and a repeated press changes nothing more.
+/// Mail scanners follow links, so only the button may change something. It closes every registration of the email
+/// address, and a repeated press changes nothing more.
 #[tokio::test(flavor = "multi_thread")]
 async fn link_changes_nothing_and_button_closes_registrations() {
     let stack = Stack::start().await;

@@ -25,7 +25,7 @@ async fn invalid_input_reports_every_field_error() {
     let (stack, client) = start_api().await;
     for (body, expected) in [
         (json!({}), [("email", "required"), ("password", "required")]),
-        (json!({ "email": "nobody", "password": "short" }), [("email", "invalid"), ("password", "too-short")]),
+        (json!({ "email": "not-an-address", "password": "short" }), [("email", "invalid"), ("password", "too-short")]),
         (json!({ "email": null, "password": "password" }), [("email", "required"), ("password", "too-common")]),
     ] {
         let answer = client.post("/v1/users", &body).await;
@@ -37,8 +37,8 @@ async fn invalid_input_reports_every_field_error() {
     assert_eq!(stack.database.count("SELECT count(*) FROM registrations").await, 0);
 }
 
-/// S-08, S-09, S-10: case and surrounding blanks make no second address; display names, lists, quotes, literals and
-/// line breaks are rejected.
+/// S-08, S-09, S-10: case and surrounding blanks make no second email address; display names, lists, quotes, literals
+/// and line breaks are rejected.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_08_s_09_s_10_email_spellings_are_normalized_or_rejected() {
     let (stack, client) = start_api().await;

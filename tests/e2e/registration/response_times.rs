@@ -1,15 +1,15 @@
-//! S-07, I-15: response times do not reveal whether an address has an account. Compares interleaved calls by a rank
-//! test.
+//! S-07, I-15: response times do not reveal whether an email address has an account. Compares interleaved calls by a
+//! rank test.
 
 use serde_json::json;
 use tokio::time::{Duration, Instant};
 
 use support::{client::Client, stack::Stack};
 
-/// Calls for each kind of address.
+/// Calls for each kind of email address.
 const CALLS: usize = 1_000;
 
-/// How many addresses share the calls: the limits allow only a few calls for each.
+/// How many email addresses share the calls: the limits allow only a few calls for each.
 const ADDRESSES: usize = 250;
 
 /// A smaller difference cannot be measured over a network.
@@ -75,7 +75,7 @@ async fn measure<F: Future<Output = u16>>(status: u16, call: &impl Fn(&'static s
     Measured { deviate: deviate(&times[0], &times[1]), medians: [median(&times[0]), median(&times[1])] }
 }
 
-/// An API without a broker (no request needs it), and accounts for all `known` addresses.
+/// An API without a broker (no request needs it), and accounts for all `known` email addresses.
 async fn api_with_accounts() -> (Stack, Client) {
     let stack = Stack::without_broker().await;
     let insert = format!(

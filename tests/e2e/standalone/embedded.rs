@@ -71,7 +71,7 @@ async fn kill_before_delivery_loses_no_mail() {
 }
 
 /// The embedded database has a single connection. Code that asked for a second one while it holds the first would wait
-/// until its request is rejected with 503, or for ever.
+/// until its request is rejected with 503, or forever.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_requests_share_one_database_connection() {
     let home = StandaloneFolder::new();

@@ -15,7 +15,7 @@ use crate::harness::{
 };
 use support::fake_smtp::mail::Mail;
 
-/// Every message, with its address and its outcome.
+/// Every message, with its email address and its outcome.
 const MESSAGES: &str = "SELECT m.id, m.email, d.outcome FROM \
     (SELECT c.id, r.email FROM codes c JOIN registrations r ON r.id = c.registration_id \
     UNION ALL SELECT id, email FROM users) m LEFT JOIN deliveries d ON d.message_id = m.id";
@@ -64,7 +64,7 @@ pub(crate) struct Report {
     pub(crate) ended: BTreeMap<String, usize>,
     /// Those of them that were mailed nevertheless.
     pub(crate) mailed_and_ended: usize,
-    /// Users whose code attempts were all counted by APIs that died with the request.
+    /// Users whose code attempts were all counted by APIs that were killed during the request.
     pub(crate) exhausted_codes: usize,
 }
 

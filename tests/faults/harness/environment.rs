@@ -8,7 +8,7 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::harness::{
     checker::{self, PromptMails},
-    event_listener::EventListener,
+    event_subscriber::EventSubscriber,
     history::History,
     load::Load,
     queues, report_table, servers,
@@ -159,7 +159,7 @@ impl Environment {
         fault: impl AsyncFnOnce(&mut Self),
     ) {
         let schedule = schedule();
-        let listener = EventListener::bind(&self).await;
+        let subscriber = EventSubscriber::bind(&self).await;
         let simulator = UserSimulator::new(self.addresses.clone(), Arc::clone(&self.mail_server), self.history.clone());
         let load = Load::start(simulator);
         let started = Instant::now();
@@ -176,7 +176,7 @@ impl Environment {
         let left_over = queues::wait_until_empty(&self, tolerance.parked).await;
         let mut report = checker::check(&self.history, &self.client().await, &self.mail_server.mails()).await;
         report.unexpected.extend(left_over);
-        listener.compare(&mut report, &self.client().await).await;
+        subscriber.compare(&mut report, &self.client().await).await;
         report_table::print(name, &report, report_table::rate(before, after), repaired - fault_started);
         tolerance::assert_within(&report, &tolerance);
         tolerance::assert_recovered(before, after);

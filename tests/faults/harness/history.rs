@@ -27,7 +27,7 @@ pub(crate) enum Observation {
     /// The mail server has the mail.
     Mailed,
     Activated,
-    /// Every attempt of the code was counted by an API that died with the request.
+    /// Every attempt of the code was counted by an API that was killed during the request.
     CodeExhausted,
     /// The API was unavailable until the code had expired.
     CodeExpired,
@@ -39,6 +39,7 @@ pub(crate) enum Observation {
     Finished,
 }
 
+/// One observation of one user.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     pub(crate) at: Instant,
@@ -59,10 +60,12 @@ pub(crate) struct MailTimes {
 pub(crate) struct History(Arc<Mutex<Vec<Entry>>>);
 
 impl History {
+    /// Appends an observation of a user, with the current time.
     pub(crate) fn record(&self, user: usize, observation: Observation) {
         self.0.lock().unwrap().push(Entry { at: Instant::now(), user, observation });
     }
 
+    /// All entries so far, in order.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         self.0.lock().unwrap().clone()
     }

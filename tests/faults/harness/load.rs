@@ -18,6 +18,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// Starts the load in a task.
     pub(crate) fn start(simulator: UserSimulator) -> Self {
         let stop = CancellationToken::new();
         let users = TaskTracker::new();

@@ -28,6 +28,7 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
+    /// Starts the command in a process group of its own; its output goes to the file `log`.
     pub(crate) fn start(mut command: Command, log: &Path) -> Self {
         let log = File::options().create(true).append(true).open(log).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log).stdin(std::process::Stdio::null()).process_group(0);
@@ -44,10 +45,12 @@ impl ServerProcess {
         Self { pid, ended }
     }
 
+    /// Sends a signal to the process.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid, signal).unwrap();
     }
 
+    /// Waits until the process has ended.
     pub(crate) fn wait(self) -> ExitStatus {
         let status = tokio::task::block_in_place(|| self.ended.recv_timeout(TIMEOUT)).expect("the server does not end");
         assert!(status.code().is_some() || status.signal().is_some());

@@ -33,10 +33,12 @@ pub(crate) struct Tolerance {
 }
 
 impl Tolerance {
+    /// The fault may cost nothing.
     pub(crate) fn none() -> Self {
         Self { duplicates: 0..=0, undelivered: 0, exhausted_codes: 0, parked: 0 }
     }
 
+    /// The fault may cost at most this number of duplicate mails.
     pub(crate) fn duplicates_up_to(limit: usize) -> Self {
         Self { duplicates: 0..=limit, ..Self::none() }
     }

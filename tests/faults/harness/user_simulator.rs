@@ -26,7 +26,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a user retries: longer than any outage of a test, and the wait after it.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A user who comes back with the code after this time may find it expired.
+/// If a user submits the code later than this, it may have expired.
 const NEARLY_EXPIRED: Duration = Duration::from_secs(55);
 
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -53,6 +53,7 @@ pub(crate) fn email(user: usize) -> String {
 }
 
 impl UserSimulator {
+    /// Creates a simulator that sends requests to these APIs and records observations in `history`.
     pub(crate) fn new(addresses: ApiAddresses, mail_server: Arc<FakeSmtpServer>, history: History) -> Self {
         let http = reqwest::Client::builder().timeout(RESPONSE_TIMEOUT).build().unwrap();
         Self { addresses, mail_server, history, http, request_count: Arc::default() }

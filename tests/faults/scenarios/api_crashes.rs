@@ -14,7 +14,7 @@ async fn kill_at(fault_point: &str, name: &str, tolerance: Tolerance) {
         .await
         .assert_survives(name, tolerance, async |environment| {
             for n in 0..schedule().repetitions {
-                // When it gets to the fault point for the first, second or third time.
+                // Killed when it reaches the fault point for the first, second or third time.
                 let fail_at = format!("{fault_point}:{}", 1 + n % 3);
                 environment.spawn_process(Service::Api, &[("FAIL_AT", &fail_at)]).wait_for_death().await;
             }

@@ -30,7 +30,7 @@ async fn misbehave_for(duration: Duration, name: &str, rounds: u32, tolerance: T
             sleep(Duration::from_millis(200)).await;
             environment.to_mail.set(ProxyMode::Open);
             environment.mail_server.wait_for_next_connections().await;
-            // The new connections get to the step at which they misbehave.
+            // The new connections reach the step at which the mail server misbehaves.
             sleep(duration + Duration::from_secs(2)).await;
         }
     };

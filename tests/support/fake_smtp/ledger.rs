@@ -35,12 +35,12 @@ pub struct Records {
 }
 
 impl Records {
-    /// The mails accepted for this address.
+    /// The mails accepted for this email address.
     pub fn mails_to(&self, to: &str) -> impl Iterator<Item = &Mail> {
         self.mails.iter().filter(move |mail| mail.to == to)
     }
 
-    /// Every RCPT TO with this address.
+    /// Every RCPT TO with this email address.
     pub fn attempts_to(&self, to: &str) -> impl Iterator<Item = &Attempt> {
         self.attempts.iter().filter(move |attempt| attempt.to == to)
     }

@@ -10,13 +10,13 @@ use crate::fake_smtp::{
     ledger::{Attempt, Ledger},
     login,
     mail::Mail,
-    settings::{Protection, Settings},
+    settings::{FakeSmtpSettings, Protection},
     wire::{Wire, closed},
 };
 
 /// What all connections of a server share.
 pub(super) struct Shared {
-    pub(super) settings: Settings,
+    pub(super) settings: FakeSmtpSettings,
     pub(super) acceptor: Option<TlsAcceptor>,
     pub(super) ledger: Ledger,
 }

@@ -13,7 +13,7 @@ pub enum Protection {
 
 /// What the server offers and requires.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct FakeSmtpSettings {
     pub protection: Protection,
     /// User and password that AUTH must give before MAIL.
     pub login: Option<(&'static str, &'static str)>,
@@ -25,9 +25,9 @@ pub struct Settings {
     pub pipelining: bool,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
+impl Default for FakeSmtpSettings {
+    fn default() -> FakeSmtpSettings {
+        FakeSmtpSettings {
             protection: Protection::Plain,
             login: None,
             mechanisms: "PLAIN LOGIN",

@@ -85,7 +85,7 @@ impl Wire {
         match self.take_script(at) {
             Some(Behaviour::Reply { code, .. }) => {
                 let class = code / 100;
-                self.reply(&format!("{code} {class}.7.0 as the script for <somebody@example.org> says")).await?;
+                self.reply(&format!("{code} {class}.7.0 as the script for <user@example.org> requires")).await?;
                 return Ok(false);
             }
             Some(Behaviour::Raw { bytes, .. }) => {

@@ -51,7 +51,7 @@ fn invalid_setting_is_named_without_repeating_secrets() {
         ("SMTP_URL", ""),
         ("SMTP_URL", "http://u:hunter2@h"),
         ("CODE_SECRETS", "hunter2"),
-        ("MAIL_FROM", "nobody"),
+        ("MAIL_FROM", "not-an-address"),
         ("WORKER_CONCURRENCY", "0"),
         ("WORKER_CONCURRENCY", "many"),
         ("ENVIRONMENT", "test"),

@@ -82,7 +82,7 @@ impl Acknowledger {
         let properties = copy::properties(&delivery.properties, headers);
         let to = To { exchange: "", routing_key: queue, mandatory: true };
         // No timeout: a broker that blocks publishers because it is short of memory or disk accepts the message later.
-        // If the broker is gone, closing the connections ends the wait.
+        // If the broker is unreachable, closing the connections ends the wait.
         let publishing = async {
             let confirm = self.publisher.publish(to, &delivery.data, properties).await?;
             anyhow::Ok(confirm.await?)

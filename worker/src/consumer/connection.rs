@@ -36,14 +36,14 @@ pub(crate) struct BrokerConnections {
 impl BrokerConnections {
     /// Opens the connections; retries without limit, with exponential backoff.
     pub(crate) async fn open_with_retry(url: &SecretString, topology: &Topology, prefetch: u16) -> Self {
-        let backoff = ExponentialBuilder::default()
+        let back_off = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(100))
             .with_max_delay(Duration::from_secs(5))
             .with_jitter()
             .without_max_times();
         loop {
             let open = || async { tokio::time::timeout(OPEN_TIMEOUT, Self::open(url, topology, prefetch)).await? };
-            let opening = open.retry(backoff).notify(|error: &anyhow::Error, delay| {
+            let opening = open.retry(back_off).notify(|error: &anyhow::Error, delay| {
                 tracing::warn!(error = format!("{error:#}"), ?delay, "no connection to the broker");
             });
             if let Ok(connections) = opening.await {

@@ -5,7 +5,7 @@
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// The output of a command, as text for people and as JSON for programs.
+/// The output of a command, as text for operators and as JSON for programs.
 #[derive(Debug)]
 pub(crate) struct CommandOutput {
     pub(crate) text: String,

@@ -158,7 +158,7 @@ fn entry(mail: &UndeliverableMail, code_secrets: &CodeSecrets) -> Value {
         "mail": kind,
         "to": mail.facts.as_ref().map(|facts| mask_email(&facts.email)),
         "since": format_time(mail.recorded_at),
-        "why": mail.why,
+        "why": mail.reason,
         "deadline": mail.facts.as_ref().map(|facts| format_time(facts.deadline)),
         "requeue": requeue.is_ok(),
         "why_not": requeue.err(),

@@ -65,7 +65,7 @@ pub(crate) fn render(
     check_digits(mail)?;
     let to = recipient(outgoing.to)?;
     let from = sender.0.email.clone();
-    let content = mail::words(language, mail, sender.service_name(), public_url)?;
+    let content = mail::render(language, mail, sender.service_name(), public_url)?;
     let parts = MultiPart::alternative()
         .boundary(id.simple().to_string())
         .singlepart(SinglePart::plain(content.text))
@@ -84,7 +84,8 @@ pub(crate) fn render(
     Ok(Email { from, to, bytes: message.formatted(), is_muted: false })
 }
 
-/// Returns a code mail to an address that suppressed such mails: an envelope without content, never sent completely.
+/// Returns a code mail to an email address whose mails are suppressed (muted): an envelope without content, never sent
+/// completely.
 pub(crate) fn muted_email(sender: &Sender, to: &str) -> anyhow::Result<Email> {
     Ok(Email { from: sender.0.email.clone(), to: recipient(to)?, bytes: vec![], is_muted: true })
 }
@@ -101,14 +102,14 @@ fn check_digits(mail: Mail<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Parses the recipient's address. The error does not contain the address, because it is logged.
+/// Parses the recipient's email address. The error does not contain the email address, because it is logged.
 fn recipient(to: &str) -> anyhow::Result<Address> {
     ensure!(is_plain_address(to), "the recipient is not a plain ASCII email address");
     to.parse().ok().context("the recipient is not a valid email address")
 }
 
 /// Whether the text has only characters of a plain ASCII address. lettre also accepts quoted local parts and Unicode,
-/// which the API rejects: the address in RCPT is character for character the one that the API validated.
+/// which the API rejects: the email address in RCPT is character for character the one that the API validated.
 fn is_plain_address(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && !br#""<>(),:;\[]"#.contains(&byte))
 }

@@ -157,7 +157,7 @@ impl Handler {
                 tracing::warn!(error = format!("{error:#}"), "mail sent but not recorded; retrying the record");
                 self.health.metrics.postgres_errors.add(1);
                 let _pending = self.pending_records.add();
-                record.retry(backoff().without_max_times()).await.unwrap_or_default()
+                record.retry(back_off().without_max_times()).await.unwrap_or_default()
             }
         };
         if let Some(age) = age {
@@ -169,7 +169,7 @@ impl Handler {
     /// Records the outcome of a mail that was not sent; fails after a limited number of retries, and the message is
     /// postponed.
     async fn record(&self, id: Uuid, record: DeliveryRecord<'_>) -> Result<Outcome> {
-        (|| self.store.record(id, record)).retry(backoff().with_max_times(MAX_RECORD_RETRIES)).await?;
+        (|| self.store.record(id, record)).retry(back_off().with_max_times(MAX_RECORD_RETRIES)).await?;
         Ok(completed(record))
     }
 }
@@ -190,7 +190,7 @@ fn completed(record: DeliveryRecord<'_>) -> Outcome {
     })
 }
 
-fn backoff() -> ExponentialBuilder {
+fn back_off() -> ExponentialBuilder {
     ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_delay(Duration::from_secs(2))
 }
 

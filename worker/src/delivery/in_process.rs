@@ -26,18 +26,19 @@ pub struct InProcessDelivery {
 /// A message that is not completed: the caller must deliver it again after a delay.
 #[derive(Debug)]
 pub struct RetryLater {
-    pub why: String,
-    pub after: Duration,
+    pub reason: String,
+    pub retry_after: Duration,
 }
 
 impl InProcessDelivery {
+    /// Creates a delivery that no message has used yet.
     pub(crate) fn new(handler: Handler) -> Self {
         Self { handler, attempts: Mutex::default() }
     }
 
     /// Makes one delivery attempt; `Ok` means that the outcome is recorded. May be called any number of times
     /// concurrently: the size of the SMTP connection pool limits how many mails are sent at the same time.
-    pub async fn carry(&self, envelope: Envelope) -> Result<(), RetryLater> {
+    pub async fn deliver(&self, envelope: Envelope) -> Result<(), RetryLater> {
         let message = envelope.message;
         let trace_span = spans::message(envelope.traceparent.as_deref());
         let log_span = tracing::info_span!(
@@ -46,7 +47,7 @@ impl InProcessDelivery {
         let outcome = self.handler.handle(message).instrument(log_span).instrument(trace_span.clone()).await;
         outcome.mark_failure(&trace_span);
         let mut all_attempts = self.attempts();
-        let (why, delay_seconds) = match outcome {
+        let (reason, delay_seconds) = match outcome {
             Outcome::Completed(_) => {
                 all_attempts.remove(&message.id);
                 return Ok(());
@@ -61,7 +62,7 @@ impl InProcessDelivery {
             Outcome::Park(reason) => (reason.to_owned(), retry_delay_seconds(u32::MAX)),
             Outcome::Requeue => ("this process is stopping".to_owned(), 0),
         };
-        Err(RetryLater { why, after: Duration::from_secs(delay_seconds.into()) })
+        Err(RetryLater { reason, retry_after: Duration::from_secs(delay_seconds.into()) })
     }
 
     /// Closes the idle SMTP connections with QUIT.

@@ -35,7 +35,8 @@ pub(crate) struct MessageBuilder {
 }
 
 impl MessageBuilder {
-    /// Builds the email of a message. A code mail to an address that suppressed such mails is built as a muted email.
+    /// Builds the email of a message. A code mail to an email address whose mails are suppressed is built as a muted
+    /// email.
     pub(crate) fn build(&self, message: Message, facts: &Facts) -> Result<Email, BuildError> {
         let (digits, not_me_url);
         let mail = match (message.kind, &facts.code) {

@@ -4,7 +4,7 @@
 use i18n::Language;
 use time::{Duration, OffsetDateTime};
 
-/// A code with less remaining lifetime is not sent: nobody can read a mail and type its code faster.
+/// A code with less remaining lifetime is not sent: no user can read a mail and type its code faster.
 const MIN_LIFETIME_SECONDS: u32 = 5;
 
 /// What the database says about a message at `now`, the database's time.
@@ -12,7 +12,7 @@ pub(crate) struct Facts {
     pub(crate) email: String,
     /// The language of the mail.
     pub(crate) language: Language,
-    /// The outcome is recorded already: this message is a duplicate.
+    /// Whether the outcome is recorded already: then this message is a duplicate.
     pub(crate) recorded: bool,
     pub(crate) now: OffsetDateTime,
     /// When the mail expires.
@@ -27,10 +27,10 @@ pub(crate) struct CodeFacts {
     pub(crate) key_id: String,
     pub(crate) length: u8,
     pub(crate) ttl_seconds: u32,
-    /// A newer code replaced it; a password reset: it was used or closed.
+    /// Whether a newer code replaced it; for a password reset, whether it was used or closed.
     pub(crate) superseded: bool,
-    /// It was used, or its registration was activated or closed. Never true for a password reset.
-    pub(crate) registration_over: bool,
+    /// Whether it was used, or its registration was activated or closed. Never true for a password reset.
+    pub(crate) registration_ended: bool,
 }
 
 /// Whether a mail is sent.
@@ -49,7 +49,7 @@ impl Facts {
         match &self.code {
             _ if self.recorded => Decision::AlreadyRecorded,
             Some(code) if code.superseded => Decision::Drop("superseded"),
-            Some(code) if code.registration_over => Decision::Drop("registration over"),
+            Some(code) if code.registration_ended => Decision::Drop("registration over"),
             Some(code) if self.lifetime_seconds(code) < code.ttl_seconds.min(MIN_LIFETIME_SECONDS) => {
                 Decision::Drop("expired")
             }
@@ -95,7 +95,7 @@ mod tests {
             length: 4,
             ttl_seconds: 60,
             superseded: false,
-            registration_over: false,
+            registration_ended: false,
         }
     }
 
@@ -108,8 +108,8 @@ mod tests {
         assert_eq!(facts(1.9, Some(short())).decide(), Decision::Drop("expired"));
         let superseded = CodeFacts { superseded: true, ..code() };
         assert_eq!(facts(9.0, Some(superseded)).decide(), Decision::Drop("superseded"));
-        let registration_over = CodeFacts { registration_over: true, ..code() };
-        assert_eq!(facts(9.0, Some(registration_over)).decide(), Decision::Drop("registration over"));
+        let registration_ended = CodeFacts { registration_ended: true, ..code() };
+        assert_eq!(facts(9.0, Some(registration_ended)).decide(), Decision::Drop("registration over"));
     }
 
     #[test]

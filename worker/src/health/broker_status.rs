@@ -53,7 +53,7 @@ impl BrokerStatus {
         }
     }
 
-    /// Asks the broker for the queue lengths; `None` if it is not connected or does not have the queues.
+    /// Queries the queue lengths from the broker; `None` if it is not connected or does not have the queues.
     pub(crate) async fn queue_lengths(&self) -> Option<QueueLengths> {
         let OpenChannel { channel, topology } = match &*self.state() {
             ConnectionState::Open(open) => *open.clone(),

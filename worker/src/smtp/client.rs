@@ -10,7 +10,9 @@ use shared::telemetry::traces::spans;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
-use crate::smtp::{Email, SendOutcome, config::SmtpConfig, connect::connect, connection::Connection, error::SmtpError};
+use crate::smtp::{
+    Email, SendOutcome, config::SmtpConfig, connect::connect, connection::SmtpConnection, error::SmtpError,
+};
 
 /// An idle connection is not reused after this time: servers and gateways drop idle connections without notice.
 pub(super) const MAX_IDLE: Duration = Duration::from_secs(20);
@@ -25,7 +27,7 @@ pub(crate) struct SmtpClient {
 
 /// An open connection on which no command is under way.
 pub(super) struct IdleConnection {
-    connection: Connection,
+    connection: SmtpConnection,
     pub(super) since: Instant,
 }
 
@@ -67,7 +69,11 @@ impl SmtpClient {
     }
 
     /// Sends the email over this connection and keeps the connection if the email was accepted.
-    pub(super) async fn deliver_over(&mut self, mut connection: Connection, email: &Email) -> Result<(), SmtpError> {
+    pub(super) async fn deliver_over(
+        &mut self,
+        mut connection: SmtpConnection,
+        email: &Email,
+    ) -> Result<(), SmtpError> {
         connection.deliver(email, self.config.timeouts).await?;
         self.idle = Some(IdleConnection { connection, since: Instant::now() });
         Ok(())

@@ -16,14 +16,14 @@ use tokio_rustls::client::TlsStream;
 
 use crate::smtp::{
     config::{Security, SmtpConfig, TlsSettings},
-    connection::{Connection, expect_completion, with_timeout},
+    connection::{SmtpConnection, expect_completion, with_timeout},
     error::{SmtpError, SmtpErrorKind, Step},
     lockstep_stream::LockstepStream,
     starttls,
 };
 
 /// Opens a connection to the mail server and logs in, if `SMTP_URL` has credentials.
-pub(crate) async fn connect(config: &SmtpConfig) -> Result<Connection, SmtpError> {
+pub(crate) async fn connect(config: &SmtpConfig) -> Result<SmtpConnection, SmtpError> {
     let step_timeout = config.timeouts.step;
     let TcpConnection { stream: tcp, peer, address_literal } = connect_tcp(config).await?;
     let ehlo_name = config.ehlo_name.clone().map_or(address_literal, ClientId::Domain);
@@ -47,7 +47,7 @@ pub(crate) async fn start_session<S>(
     config: &SmtpConfig,
     stream: LockstepStream<S>,
     ehlo_name: &ClientId,
-) -> Result<Connection, SmtpError>
+) -> Result<SmtpConnection, SmtpError>
 where
     S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
 {
@@ -59,7 +59,7 @@ where
         let reply = with_timeout(Step::Auth, step_timeout, smtp.auth(DEFAULT_MECHANISMS, credentials)).await?;
         expect_completion(Step::Auth, &reply)?;
     }
-    Ok(Connection { smtp, supports_pipelining: capabilities.pipelining() })
+    Ok(SmtpConnection { smtp, supports_pipelining: capabilities.pipelining() })
 }
 
 /// A TCP connection to the mail server.

@@ -17,13 +17,13 @@ use crate::smtp::{
 };
 
 /// A connection on which EHLO and, if required, AUTH were successful.
-pub(crate) struct Connection {
+pub(crate) struct SmtpConnection {
     pub(crate) smtp: AsyncSmtpConnection,
     /// Whether the server accepts several commands at once (PIPELINING, RFC 2920).
     pub(crate) supports_pipelining: bool,
 }
 
-impl Connection {
+impl SmtpConnection {
     /// Sends the email. The connection must not be used again after a failure: with pipelining, replies may still
     /// arrive, and the server may even wait for the text of an email whose recipient it has rejected.
     pub(crate) async fn deliver(&mut self, email: &Email, timeouts: Timeouts) -> Result<(), SmtpError> {

@@ -48,6 +48,7 @@ const SERVICE_CLOSING: u16 = 421;
 const AUTH_OR_TLS_REQUIRED: u16 = 530;
 
 impl SmtpError {
+    /// An error of this kind at this step.
     pub(crate) fn new(step: Step, kind: SmtpErrorKind) -> SmtpError {
         SmtpError { step, kind }
     }

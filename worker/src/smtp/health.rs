@@ -24,6 +24,7 @@ pub(crate) struct SmtpHealth {
 }
 
 impl SmtpHealth {
+    /// Registers the metrics. The mail server counts as healthy until a delivery fails.
     pub(crate) fn new(registry: &Registry) -> Self {
         let classes = ["2xx", "4xx", "5xx", "connection", "timeout"];
         Self {

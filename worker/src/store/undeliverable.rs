@@ -46,7 +46,7 @@ pub(crate) const STATEMENTS: &[&str] = &[NEWEST, ONE, REQUEUE, DROP];
 /// A mail that was rejected permanently, or could not be built.
 pub(crate) struct UndeliverableMail {
     pub(crate) id: Uuid,
-    pub(crate) why: Option<String>,
+    pub(crate) reason: Option<String>,
     pub(crate) recorded_at: OffsetDateTime,
     /// `None` if the row that the mail refers to was deleted.
     pub(crate) facts: Option<Facts>,
@@ -106,7 +106,7 @@ fn mail_from_row(row: &Row) -> UndeliverableMail {
     let exists = row.get::<_, Option<&str>>(0).is_some();
     UndeliverableMail {
         id: row.get(11),
-        why: row.get(12),
+        reason: row.get(12),
         recorded_at: row.get(13),
         facts: exists.then(|| facts_from_row(row, source)),
         source,

@@ -20,6 +20,7 @@ pub(crate) struct ComputedHash {
 }
 
 impl ComputedHash {
+    /// The hash `tag` that was computed with `recipe`.
     pub(crate) fn new(recipe: Recipe, tag: Tag) -> Self {
         Self { recipe, tag }
     }
@@ -61,18 +62,18 @@ mod tests {
     use super::*;
     use crate::domain::password::recipe::Costs;
 
-    fn proof(tag: u8, salt: u8) -> ComputedHash {
+    fn computed(tag: u8, salt: u8) -> ComputedHash {
         ComputedHash::new(Recipe { costs: Costs { memory_kib: 19_456, passes: 2 }, salt: [salt; 16] }, [tag; 32])
     }
 
     #[test]
     fn hash_matches_only_its_own_tag_and_recipe() {
-        let stored = proof(7, 1).to_stored().unwrap();
+        let stored = computed(7, 1).to_stored().unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        assert!(Recipe::of(&stored).unwrap() == proof(7, 1).recipe);
-        assert!(proof(7, 1).matches(&stored));
-        assert!(!proof(8, 1).matches(&stored));
-        assert!(!proof(7, 2).matches(&stored));
-        assert!(!proof(7, 1).matches("not a hash"));
+        assert!(Recipe::of(&stored).unwrap() == computed(7, 1).recipe);
+        assert!(computed(7, 1).matches(&stored));
+        assert!(!computed(8, 1).matches(&stored));
+        assert!(!computed(7, 2).matches(&stored));
+        assert!(!computed(7, 1).matches("not a hash"));
     }
 }

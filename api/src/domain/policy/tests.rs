@@ -84,12 +84,12 @@ fn limited_by_network(seconds: u64) -> Result<(), RateLimited> {
 
 /// Codes that other networks requested.
 fn issued_to_others(all: Vec<OffsetDateTime>) -> IssuedCodes {
-    IssuedCodes { all, here: vec![] }
+    IssuedCodes { all, by_network: vec![] }
 }
 
 /// Codes that this network requested.
 fn issued_to_network(all: Vec<OffsetDateTime>) -> IssuedCodes {
-    IssuedCodes { here: all.clone(), all }
+    IssuedCodes { by_network: all.clone(), all }
 }
 
 #[test]
@@ -147,14 +147,18 @@ fn registrations_per_network_are_limited_per_hour() {
 fn issue_times_older_than_a_day_are_dropped() {
     let issued = issued_to_network(vec![T0 - Duration::DAY, T0 - Duration::DAY + Duration::SECOND]);
     let issued = policy().record_issued(&issued, T0);
-    assert_eq!((&issued.all, &issued.here), (&issued.here, &vec![T0 - Duration::DAY + Duration::SECOND, T0]));
+    assert_eq!(
+        (&issued.all, &issued.by_network),
+        (&issued.by_network, &vec![T0 - Duration::DAY + Duration::SECOND, T0])
+    );
 }
 
 #[test]
 fn codes_a_year_follow_from_the_daily_limit() {
     assert_eq!(policy().codes_a_year(), 3_650);
-    let scarce = Policy { codes: SlidingWindow::new(&[(1, Duration::DAY), (10, Duration::DAY)]), ..policy() };
-    assert_eq!(scarce.codes_a_year(), 365);
+    let policy_of_one_a_day =
+        Policy { codes: SlidingWindow::new(&[(1, Duration::DAY), (10, Duration::DAY)]), ..policy() };
+    assert_eq!(policy_of_one_a_day.codes_a_year(), 365);
 }
 
 #[test]

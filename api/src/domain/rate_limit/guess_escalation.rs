@@ -16,7 +16,7 @@ pub(crate) const QUIET_PERIOD: Duration = Duration::days(365);
 pub(crate) const INSTANCE_WINDOW: Duration = Duration::hours(25);
 
 /// (code length, wrong guesses): with so many wrong guesses at codes of this length within [`INSTANCE_WINDOW`], over
-/// all addresses together, all new codes are longer.
+/// all email addresses together, all new codes are longer.
 const INSTANCE_LIMITS: [(u8, u32); 2] = [(4, 200), (6, 2_000)];
 
 /// The lengths that codes can escalate to above `CODE_LENGTH`.
@@ -26,7 +26,7 @@ const LONGER_LENGTHS: [u8; 2] = [6, 8];
 #[derive(Clone, Debug)]
 pub(crate) struct GuessLimits {
     /// The code lengths, step by step; never empty.
-    ladder: Vec<u8>,
+    code_lengths: Vec<u8>,
     escalates: bool,
 }
 
@@ -65,15 +65,18 @@ impl GuessLimits {
     /// `code_length` and `escalates` are the values of `CODE_LENGTH` and `CODE_ESCALATION`.
     pub(crate) fn new(code_length: u8, escalates: bool) -> Self {
         let longer = LONGER_LENGTHS.into_iter().filter(|&length| escalates && length > code_length);
-        Self { ladder: std::iter::once(code_length).chain(longer).collect(), escalates }
+        Self { code_lengths: std::iter::once(code_length).chain(longer).collect(), escalates }
     }
 
     /// The length that a code for this email address must have now: shorter codes are neither issued nor accepted.
     pub(crate) fn length(&self, record: &GuessRecord, totals: &[GuessTotals], now: OffsetDateTime) -> u8 {
-        let own = self.ladder[self.step(record.wrong_at(now))];
-        let longest = self.ladder[self.ladder.len() - 1];
-        let mut allowed =
-            self.ladder.iter().copied().filter(|&length| length >= own && !instance_limit_reached(length, totals));
+        let own = self.code_lengths[self.step(record.wrong_at(now))];
+        let longest = self.code_lengths[self.code_lengths.len() - 1];
+        let mut allowed = self
+            .code_lengths
+            .iter()
+            .copied()
+            .filter(|&length| length >= own && !instance_limit_reached(length, totals));
         allowed.next().unwrap_or(longest)
     }
 
@@ -84,7 +87,11 @@ impl GuessLimits {
         if !self.escalates {
             return MAX_GUESSES_WITHOUT_ESCALATION.saturating_sub(wrong);
         }
-        if self.step(wrong) + 1 < self.ladder.len() { GUESSES_PER_STEP - wrong % GUESSES_PER_STEP } else { u32::MAX }
+        if self.step(wrong) + 1 < self.code_lengths.len() {
+            GUESSES_PER_STEP - wrong % GUESSES_PER_STEP
+        } else {
+            u32::MAX
+        }
     }
 
     /// An upper bound of the probability that an attacker without access to the mailbox guesses a code of one given
@@ -93,22 +100,23 @@ impl GuessLimits {
         let probability = |length: u8| 0.1_f64.powi(length.into());
         let guesses = f64::from(codes) * f64::from(attempts);
         if !self.escalates {
-            return guesses.min(MAX_GUESSES_WITHOUT_ESCALATION.into()) * probability(self.ladder[0]);
+            return guesses.min(MAX_GUESSES_WITHOUT_ESCALATION.into()) * probability(self.code_lengths[0]);
         }
-        let (last, before) = (self.ladder[self.ladder.len() - 1], &self.ladder[..self.ladder.len() - 1]);
+        let (last, before) =
+            (self.code_lengths[self.code_lengths.len() - 1], &self.code_lengths[..self.code_lengths.len() - 1]);
         let before_last = before.iter().map(|&length| f64::from(GUESSES_PER_STEP) * probability(length)).sum::<f64>();
         before_last + guesses * probability(last)
     }
 
     /// The code lengths, from the shortest to the longest.
-    pub(crate) fn ladder(&self) -> &[u8] {
-        &self.ladder
+    pub(crate) fn code_lengths(&self) -> &[u8] {
+        &self.code_lengths
     }
 
     /// The maximum number of wrong guesses for an email address at codes of one length; `None` if codes are at their
     /// longest, which has no such limit.
     pub(crate) fn per_address(&self) -> Option<u32> {
-        match self.ladder.len() {
+        match self.code_lengths.len() {
             _ if !self.escalates => Some(MAX_GUESSES_WITHOUT_ESCALATION),
             1 => None,
             _ => Some(GUESSES_PER_STEP),
@@ -118,13 +126,13 @@ impl GuessLimits {
     /// The maximum of wrong guesses over all email addresses within [`INSTANCE_WINDOW`], for each code length that has
     /// a limit.
     pub(crate) fn instance_limits(&self) -> impl Iterator<Item = (u8, u32)> {
-        let before_last = &self.ladder[..self.ladder.len() - 1];
+        let before_last = &self.code_lengths[..self.code_lengths.len() - 1];
         before_last.iter().filter_map(|&length| Some((length, instance_limit(length)?)))
     }
 
-    /// The index in the ladder after this many wrong guesses.
+    /// The index in `code_lengths` after this many wrong guesses.
     fn step(&self, wrong: u32) -> usize {
-        usize::try_from(wrong / GUESSES_PER_STEP).unwrap_or(usize::MAX).min(self.ladder.len() - 1)
+        usize::try_from(wrong / GUESSES_PER_STEP).unwrap_or(usize::MAX).min(self.code_lengths.len() - 1)
     }
 }
 

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn right_password_lifts_the_lock_it_led_to() {
+    fn correct_password_lifts_the_lock_it_led_to() {
         let mut lockout = Lockout::default();
         for minute in 0..5 {
             lockout.reserve(5, minutes(minute)).unwrap();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn right_password_lifts_no_earlier_lock() {
+    fn correct_password_lifts_no_earlier_lock() {
         let mut lockout = Lockout::default();
         assert_eq!(fail_until_locked(&mut lockout, 0), (5, 15));
         for minute in 20..25 {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn concurrent_right_passwords_leave_no_record() {
+    fn concurrent_correct_passwords_leave_no_record() {
         let mut lockout = Lockout::default();
         let allowed: Vec<_> =
             (0..9).map(|n| T0 + Duration::seconds(n)).filter(|&at| lockout.reserve(5, at).is_ok()).collect();

@@ -45,6 +45,7 @@ pub(crate) struct RequestMiddleware {
 }
 
 impl RequestMiddleware {
+    /// Creates the middleware for these routes.
     pub(crate) fn new(app: Arc<App>, routes: RouteTable) -> Self {
         Self { app, routes: Arc::new(routes) }
     }

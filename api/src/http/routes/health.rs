@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::try_join;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, payload::Json};
-use shared::telemetry::health::soon;
+use shared::telemetry::health::with_check_timeout;
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
@@ -32,11 +32,12 @@ struct Probe {
 #[oai(rename = "Report")]
 struct HealthBody {
     status: HealthState,
-    checks: Checks,
+    checks: HealthChecks,
 }
 
 #[derive(Object)]
-struct Checks {
+#[oai(rename = "Checks")]
+struct HealthChecks {
     postgres: HealthState,
     /// Without the broker, registrations are accepted and their mails wait.
     broker: HealthState,
@@ -67,7 +68,7 @@ impl Health {
     #[oai(path = "/health", method = "get", operation_id = "health")]
     async fn health(&self) -> HealthResponse {
         let is_mail_late = self.is_mail_late().await;
-        let checks = Checks {
+        let checks = HealthChecks {
             postgres: state(is_mail_late.is_some()),
             broker: state((self.app.delivery.is_up)()),
             mail: state(is_mail_late == Some(false)),
@@ -79,6 +80,7 @@ impl Health {
 }
 
 impl Health {
+    /// Creates the operation. No probe has run yet.
     pub(crate) fn new(app: &Arc<App>) -> Self {
         Self { app: Arc::clone(app), last_probe: Mutex::default() }
     }
@@ -94,7 +96,7 @@ impl Health {
             return probe.is_mail_late;
         }
         let started_at = Instant::now();
-        let is_mail_late = soon(self.probe()).await.flatten();
+        let is_mail_late = with_check_timeout(self.probe()).await.flatten();
         *last_probe = Some(Probe { started_at, is_mail_late });
         is_mail_late
     }

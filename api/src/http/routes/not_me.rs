@@ -1,6 +1,7 @@
 //! The "this was not me" page that code mails link to. Its URL contains a secret token.
 //!
-//! `GET` changes nothing, because mail scanners follow links; `POST` mutes or unmutes the email address.
+//! `GET` changes nothing, because mail scanners follow links; `POST` suppresses the mails of sign-ups with the email
+//! address, or allows them again.
 
 use std::sync::Arc;
 
@@ -30,8 +31,8 @@ use crate::{
     registration::not_me::{self, Action, SuppressionStatus},
 };
 
-/// The form body of the unmute button. Any other body means mute.
-const UNMUTE: &[u8] = b"wish=unmute";
+/// The form body of the button that lifts the suppression. Any other body means suppress.
+const LIFT_FORM: &[u8] = b"wish=unmute";
 
 /// The endpoint of `paths::NOT_ME_ROUTE`.
 pub(crate) fn page(app: Arc<App>) -> impl Endpoint<Output = Response> + 'static {
@@ -52,7 +53,7 @@ async fn show(app: Arc<App>, request: Request) -> Result<Response> {
 
 async fn change(app: Arc<App>, mut request: Request) -> Result<Response> {
     let body = request.take_body().into_bytes().await?;
-    let action = if *body == *UNMUTE { Action::Unmute } else { Action::Mute };
+    let action = if *body == *LIFT_FORM { Action::Lift } else { Action::Suppress };
     let status = match code_id(&app, &request) {
         Ok(code) => not_me::change(&app, code, action).await,
         Err(error) => Err(error),
@@ -66,17 +67,17 @@ fn code_id(app: &App, request: &Request) -> Result<Uuid, Error> {
     not_me_link::read(&app.code_secrets, token).ok_or(Error::NotFound)
 }
 
-/// Renders the status in the language of the mail, or an error in the client's language. `unmuted` is the page for an
-/// email address that is not muted.
-fn respond(app: &App, request: &Request, status: Result<SuppressionStatus, Error>, unmuted: NotMe) -> Result<Response> {
+/// Renders the status in the language of the mail, or an error in the client's language. `lifted` is the page for an
+/// email address whose mails are not suppressed.
+fn respond(app: &App, request: &Request, status: Result<SuppressionStatus, Error>, lifted: NotMe) -> Result<Response> {
     match status {
-        Ok(SuppressionStatus { language, muted_until: Some(until) }) => {
-            render(app, language, NotMe::Muted { until: day(until) })
+        Ok(SuppressionStatus { language, suppressed_until: Some(until) }) => {
+            render(app, language, NotMe::Suppressed { until: day(until) })
         }
-        Ok(SuppressionStatus { language, muted_until: None }) => render(app, language, unmuted),
+        Ok(SuppressionStatus { language, suppressed_until: None }) => render(app, language, lifted),
         Err(error) => {
             responses::log_server_error(&error);
-            let page = if matches!(error, Error::NotFound) { NotMe::Outdated } else { NotMe::Away };
+            let page = if matches!(error, Error::NotFound) { NotMe::InvalidLink } else { NotMe::Unavailable };
             let mut response = render(app, language::preferred(request.headers()), page)?;
             let problem = Problem::from(error);
             response.set_status(problem.status());

@@ -104,7 +104,7 @@ impl Passwords {
         context: RequestContext,
         body: Json<ResetPasswordBody>,
     ) -> Result<PasswordChanged, OperationProblem<ResetProblems>> {
-        let password = self.choose_password(&body.password, "password");
+        let password = self.parse_new_password(&body.password, "password");
         let receipt = parse_receipt(&body.receipt);
         let code = code::parse(body.code.text());
         let (receipt, code, password) = match (receipt, code, password) {
@@ -127,7 +127,7 @@ impl Passwords {
         Bearer(token): Bearer,
         body: Json<ChangePasswordBody>,
     ) -> Result<PasswordChanged, OperationProblem<ChangeProblems>> {
-        let new = self.choose_password(&body.new_password, "new_password").map_err(Error::from)?;
+        let new = self.parse_new_password(&body.new_password, "new_password").map_err(Error::from)?;
         // What cannot be a password of any account is rejected without hashing it.
         let old = Password::parse(body.password.text()).ok_or(Error::WrongPassword)?;
         let network = context.network;
@@ -139,7 +139,7 @@ impl Passwords {
 
 impl Passwords {
     /// Validates a new password. Whether it equals the email address is checked later, where the address is known.
-    fn choose_password(&self, input: &TextField, field: &'static str) -> Result<Password, FieldError> {
+    fn parse_new_password(&self, input: &TextField, field: &'static str) -> Result<Password, FieldError> {
         let password = Password::parse_new(input.text(), None, self.app.policy.password_min_length);
         password.map_err(|error| FieldError { field, ..error })
     }

@@ -37,7 +37,7 @@ fn policy_body(policy: &Policy) -> PolicyBody {
     let codes_per_year = policy.codes_a_year();
     PolicyBody {
         code: CodePolicy {
-            lengths: policy.guesses.ladder().to_vec(),
+            lengths: policy.guesses.code_lengths().to_vec(),
             lifetime: policy.code_ttl.whole_seconds(),
             longest_lifetime: policy.code_max_age.whole_seconds(),
             attempts: policy.code_attempts,

@@ -41,7 +41,7 @@ h1 {{ font-size: 1.5em; line-height: 1.25 }}
 <main>
 <h1>{title}</h1>
 <p>{explanation}</p>
-<p>Status <code>{status}</code>, problem <code>{slug}</code>. The member <code>detail</code> of the response tells more
+<p>Status <code>{status}</code>, problem <code>{slug}</code>. The member <code>detail</code> of the response says more
 about the request, and <code>request_id</code> identifies it in the log of the service.</p>
 </main>
 </body>

@@ -35,10 +35,10 @@ use crate::{
 const LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 /// A stream without a new receipt for this long sends a `still` event with the server's time. It keeps proxies from
-/// closing the connection, and tells the web app that the stream works and how far the device's clock is off.
+/// closing the connection, and shows the web app that the stream works and how far the device's clock is off.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// Tells the client to reconnect two seconds after it has lost the stream.
+/// The reconnection time of the stream: a client that has lost it reconnects after two seconds.
 const RETRY: &str = "retry: 2000\n\n";
 
 /// The operation that streams the events.
@@ -139,13 +139,13 @@ impl EventSource {
         }
         tokio::select! {
             biased;
-            changed = self.subscription.news.changed() => changed.ok().map(|()| self.receipt_event().into()),
+            changed = self.subscription.updates.changed() => changed.ok().map(|()| self.receipt_event().into()),
             () = tokio::time::sleep(KEEP_ALIVE) => Some(keep_alive_event().into()),
         }
     }
 
     fn receipt_event(&mut self) -> String {
-        let receipt = self.subscription.news.borrow_and_update().clone();
+        let receipt = self.subscription.updates.borrow_and_update().clone();
         self.has_ended = receipt.status.is_last();
         let ReceiptEvent { id, data } = ReceiptEvent::new(receipt);
         format!("id: {id}\nevent: receipt\ndata: {data}\n\n")

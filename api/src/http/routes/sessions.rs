@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The operations that begin, use and end sessions.
+/// The operations that create, use and end sessions.
 pub(crate) struct Sessions {
     pub(crate) app: Arc<App>,
 }

@@ -112,7 +112,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .initial_stream_window_size(64 * 1024)
         .initial_connection_window_size(256 * 1024)
         .max_send_buf_size(64 * 1024)
-        // Detects clients that have gone. Answered pings are no progress: the idle timeout applies all the same.
+        // Detects disconnected clients. Answered pings are no progress: the idle timeout applies all the same.
         .keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(10));
     builder

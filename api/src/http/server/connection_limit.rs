@@ -15,7 +15,8 @@ pub(crate) struct ConnectionLimit {
     semaphore: Arc<Semaphore>,
     per_network: NetworkConnections,
     max_per_network: usize,
-    /// Whether the limit per network applies to an address. Not for proxies, whose clients look alike here.
+    /// Whether the limit per network applies to an address. Not for proxies, because all their clients have the same
+    /// address.
     is_limited: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 

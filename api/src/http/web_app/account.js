@@ -32,7 +32,7 @@ async function showAccount(status) {
       showView("log-in");
       showStatus(message("activated-log-in"));
     }
-    return endSession("session-over", response);
+    return endSession("session-ended", response);
   }
   byId("profile-email").textContent = response.body.email;
   const format = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short" });
@@ -68,7 +68,7 @@ function endSession(reason, response) {
   token = undefined;
   if (reason === "deleted") clearEmails();
   showView(reason === "deleted" && status !== 401 ? "sign-up" : "log-in");
-  const text = message(status === 401 ? "session-over" : reason);
+  const text = message(status === 401 ? "session-ended" : reason);
   if (status === 401) showError(text);
   else showStatus(text);
 }

@@ -42,7 +42,7 @@ function countdown(idPrefix, view) {
     return isSent && left <= LAST_SECONDS ? "last" : receipt.status;
   }
 
-  const sentAgo = () => message("handed", { ago: duration(-secondsUntil(receipt.sent_at)) });
+  const sentAgo = () => message("accepted-ago", { ago: duration(-secondsUntil(receipt.sent_at)) });
   const deliveryText = {
     queued: () => message(secondsUntil(receipt.requested_at) < -LATE_AFTER_SECONDS ? "late" : "on-its-way"),
     sent: sentAgo,
@@ -60,10 +60,10 @@ function countdown(idPrefix, view) {
     const isValid = next === "sent" || next === "last";
     ring.toggleAttribute("hidden", !isValid);
     if (isValid) renderRing(left);
-    const text = (deliveryText[next] ?? (() => message(receipt.status === "undeliverable" ? "not-delivered" : "over")))();
+    const text = (deliveryText[next] ?? (() => message(receipt.status === "undeliverable" ? "not-delivered" : "code-ended")))();
     if (text !== shownDelivery) part("delivery").textContent = shownDelivery = text;
-    const tries = isValid || next === "queued" ? message("tries", { n: receipt.attempts_left }) : "";
-    if (part("tries").textContent !== tries) part("tries").textContent = tries;
+    const attempts = isValid || next === "queued" ? message("attempts-left", { n: receipt.attempts_left }) : "";
+    if (part("attempts").textContent !== attempts) part("attempts").textContent = attempts;
     renderResend();
   }
 

@@ -3,7 +3,7 @@
 const byId = (id) => document.getElementById(id);
 const language = document.documentElement.lang;
 const messages = {};
-for (const { dataset, textContent } of byId("words").content.children) messages[dataset.word] = textContent;
+for (const { dataset, textContent } of byId("messages").content.children) messages[dataset.message] = textContent;
 
 function message(name, values = {}) {
   return messages[name].replace(/\{(\w+)\}/g, (_, value) => values[value]);

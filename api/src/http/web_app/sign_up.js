@@ -53,7 +53,7 @@ function enterCodeView(receipt, entered) {
   credentials = entered;
   storeRegistration(receipt.registration);
   byId("again").hidden = Boolean(entered);
-  byId("code-email").textContent = entered ? entered.email.trim() : message("code-somewhere");
+  byId("code-email").textContent = entered ? entered.email.trim() : message("code-unknown-email");
   codeBoxes.setLength(receipt.code_length);
   codeBoxes.clear();
   clearErrors(byId("code"));
@@ -66,7 +66,7 @@ function enterCodeView(receipt, entered) {
 }
 
 function registrationChanged(receipt) {
-  if (!receipt) return leaveCodeView("sign-up", "gone");
+  if (!receipt) return leaveCodeView("sign-up", "registration-not-found");
   if (receipt.status === "closed") return leaveCodeView("sign-up", "closed");
   if (receipt.status === "activated") {
     // While this page activates, the response to that is on its way.

@@ -48,8 +48,8 @@ impl Publisher {
                 .with_max_delay(Duration::from_secs(5))
                 .with_jitter()
                 .without_max_times();
-            let opening = (|| self.open(&url)).retry(back_off).notify(|error, pause| {
-                tracing::warn!(error = format!("{error:#}"), ?pause, "no connection to the broker");
+            let opening = (|| self.open(&url)).retry(back_off).notify(|error, delay| {
+                tracing::warn!(error = format!("{error:#}"), ?delay, "no connection to the broker");
             });
             let (link, active) = tokio::select! {
                 opened = opening => opened?,

@@ -39,15 +39,15 @@ fn changed_receipt_notifies_exactly_its_own_subscriptions() {
     let found = vec![receipt(1, RegistrationStatus::Sent), receipt(2, RegistrationStatus::Queued)];
     subscribers.notify(&ids, found);
     for subscription in [&mut first, &mut second] {
-        assert!(subscription.news.has_changed().unwrap());
-        assert_eq!(subscription.news.borrow_and_update().status, RegistrationStatus::Sent);
+        assert!(subscription.updates.has_changed().unwrap());
+        assert_eq!(subscription.updates.borrow_and_update().status, RegistrationStatus::Sent);
     }
-    assert!(!other.news.has_changed().unwrap(), "an unchanged receipt notifies no client");
+    assert!(!other.updates.has_changed().unwrap(), "an unchanged receipt notifies no client");
     drop((first, second));
     assert_eq!(subscribers.watched_ids(), [Uuid::from_u128(2)], "a receipt without subscriptions is not polled");
     subscribers.notify(&[Uuid::from_u128(2)], vec![]);
-    assert!(other.news.has_changed().is_err(), "the subscriptions of a deleted registration end");
-    assert_eq!(other.news.borrow_and_update().status, RegistrationStatus::Queued);
+    assert!(other.updates.has_changed().is_err(), "the subscriptions of a deleted registration end");
+    assert_eq!(other.updates.borrow_and_update().status, RegistrationStatus::Queued);
 }
 
 #[test]
@@ -55,8 +55,8 @@ fn later_subscription_with_newer_receipt_notifies_earlier_ones() {
     let subscribers = Arc::new(Subscribers::new(10, Arc::default()));
     let first = subscribe(&subscribers, 1, 1).unwrap();
     let second = subscribers.join(receipt(1, RegistrationStatus::Sent), network(2)).unwrap();
-    assert!(first.news.has_changed().unwrap());
-    assert_eq!(second.news.borrow().status, RegistrationStatus::Sent);
+    assert!(first.updates.has_changed().unwrap());
+    assert_eq!(second.updates.borrow().status, RegistrationStatus::Sent);
 }
 
 #[test]
@@ -81,6 +81,6 @@ fn full_or_closed_subscribers_reject_as_overloaded() {
     assert!(matches!(subscribe(&subscribers, 1, 3), Err(Error::Overloaded)));
     drop(first);
     subscribers.close();
-    assert!(second.news.has_changed().is_err(), "closing ends all subscriptions");
+    assert!(second.updates.has_changed().is_err(), "closing ends all subscriptions");
     assert!(matches!(subscribe(&subscribers, 1, 3), Err(Error::Overloaded)));
 }

@@ -57,6 +57,7 @@ pub(super) struct SpanLayer {
 }
 
 impl SpanLayer {
+    /// Creates a layer that sends the finished spans of sampled traces to `queue`.
     pub(super) fn new(queue: mpsc::Sender<SpanRecord>, sampling: SamplingRatio) -> Self {
         Self { queue, sampling, id_hasher: RandomState::new(), id_counter: Arc::default() }
     }

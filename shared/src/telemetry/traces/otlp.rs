@@ -4,25 +4,26 @@ use super::layer::{AttributeValue, SpanRecord};
 
 /// An encoded protobuf message.
 #[derive(Default)]
-struct Message(Vec<u8>);
+struct ProtobufMessage(Vec<u8>);
 
 /// Encodes an `ExportTraceServiceRequest` with spans of one resource, which is already encoded.
 pub(super) fn export_request(resource: &[u8], spans: &[SpanRecord]) -> Vec<u8> {
-    let scope = Message::default().text(1, "vestibule");
-    let scope_spans =
-        spans.iter().fold(Message::default().bytes(1, &scope.0), |message, record| message.bytes(2, &span(record).0));
-    let resource_spans = Message::default().bytes(1, resource).bytes(2, &scope_spans.0);
-    Message::default().bytes(1, &resource_spans.0).0
+    let scope = ProtobufMessage::default().text(1, "vestibule");
+    let scope_spans = spans
+        .iter()
+        .fold(ProtobufMessage::default().bytes(1, &scope.0), |message, record| message.bytes(2, &span(record).0));
+    let resource_spans = ProtobufMessage::default().bytes(1, resource).bytes(2, &scope_spans.0);
+    ProtobufMessage::default().bytes(1, &resource_spans.0).0
 }
 
 /// Encodes a `Resource`: the service that the spans belong to.
 pub(super) fn resource<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     let text = |name, value: &str| attribute(name, &AttributeValue::Text(value.to_owned()));
-    attributes.fold(Message::default(), |message, (name, value)| message.bytes(1, &text(name, value).0)).0
+    attributes.fold(ProtobufMessage::default(), |message, (name, value)| message.bytes(1, &text(name, value).0)).0
 }
 
-fn span(span: &SpanRecord) -> Message {
-    let mut message = Message::default().bytes(1, &span.trace.to_be_bytes()).bytes(2, &span.id.to_be_bytes());
+fn span(span: &SpanRecord) -> ProtobufMessage {
+    let mut message = ProtobufMessage::default().bytes(1, &span.trace.to_be_bytes()).bytes(2, &span.id.to_be_bytes());
     if span.parent != 0 {
         message = message.bytes(4, &span.parent.to_be_bytes());
     }
@@ -31,18 +32,18 @@ fn span(span: &SpanRecord) -> Message {
         message = message.bytes(9, &attribute(name, value).0);
     }
     // STATUS_CODE_ERROR. Otherwise the status is unset, as OpenTelemetry recommends for instrumentation.
-    if span.failed { message.bytes(15, &Message::default().number(3, 2).0) } else { message }
+    if span.failed { message.bytes(15, &ProtobufMessage::default().number(3, 2).0) } else { message }
 }
 
-fn attribute(name: &str, value: &AttributeValue) -> Message {
+fn attribute(name: &str, value: &AttributeValue) -> ProtobufMessage {
     let any = match value {
-        AttributeValue::Text(text) => Message::default().text(1, text),
-        AttributeValue::Number(number) => Message::default().number(3, *number),
+        AttributeValue::Text(text) => ProtobufMessage::default().text(1, text),
+        AttributeValue::Number(number) => ProtobufMessage::default().number(3, *number),
     };
-    Message::default().text(1, name).bytes(2, &any.0)
+    ProtobufMessage::default().text(1, name).bytes(2, &any.0)
 }
 
-impl Message {
+impl ProtobufMessage {
     /// Appends a string field.
     fn text(self, field: u64, value: &str) -> Self {
         self.bytes(field, value.as_bytes())

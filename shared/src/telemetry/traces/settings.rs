@@ -16,7 +16,7 @@ const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 
 /// The checked settings.
-pub(super) struct Settings {
+pub(super) struct TraceSettings {
     pub(super) collector: Collector,
     /// The encoded OTLP resource: the service that the spans belong to.
     pub(super) resource: Vec<u8>,
@@ -46,7 +46,7 @@ impl RawSettings {
 
     /// Checks the settings. `None` if no collector is configured or tracing is disabled; `service` is the default
     /// service name.
-    pub(super) fn check(self, service: &str) -> Result<Option<Settings>> {
+    pub(super) fn check(self, service: &str) -> Result<Option<TraceSettings>> {
         if self.otel_exporter_otlp_endpoint.is_empty() || self.otel_sdk_disabled {
             return Ok(None);
         }
@@ -55,7 +55,7 @@ impl RawSettings {
         }
         let sampling = self.sampling()?;
         let resource = self.resource(service)?;
-        Ok(Some(Settings { collector: self.collector()?, resource, sampling }))
+        Ok(Some(TraceSettings { collector: self.collector()?, resource, sampling }))
     }
 
     /// The encoded resource. `OTEL_SERVICE_NAME` has precedence over `OTEL_RESOURCE_ATTRIBUTES`, and both over the

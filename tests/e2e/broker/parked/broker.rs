@@ -23,6 +23,7 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
+    /// Connects to the shared broker and declares queues with a prefix of their own.
     pub(crate) async fn start() -> Self {
         let connection = connect().await;
         let channel = connection.create_channel().await.unwrap();

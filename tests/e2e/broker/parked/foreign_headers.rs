@@ -82,7 +82,7 @@ async fn parked_copy_drops_foreign_properties() {
     assert_eq!(broker.drain().await, (vec![], vec![]));
 }
 
-/// I-17. With the `x-death` header of the original, the broker would keep the copy in the retry queue for ever.
+/// I-17. With the `x-death` header of the original, the broker would keep the copy in the retry queue forever.
 #[tokio::test(flavor = "multi_thread")]
 async fn retried_copy_drops_foreign_properties() {
     let broker = Broker::start().await;

@@ -17,6 +17,7 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
+    /// Initialises a data folder, starts the server and waits until it accepts connections.
     pub(crate) async fn start() -> Self {
         let home = temporary_home("postgres");
         let password = home.path().join("password");
@@ -54,6 +55,7 @@ impl Postgres {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// The `DATABASE_URL` of this server.
     pub(crate) fn url(&self) -> String {
         format!("postgres://vestibule:{PASSWORD}@{}/postgres", self.authority())
     }

@@ -58,20 +58,24 @@ impl RabbitMq {
         broker
     }
 
+    /// The `AMQP_URL` with all nodes of the cluster.
     pub(crate) fn url(&self) -> String {
         format!("amqp://{USER}:{PASSWORD}@{}/%2f", self.authorities().join(","))
     }
 
+    /// Host and port of each node.
     pub(crate) fn authorities(&self) -> Vec<String> {
         self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect()
     }
 
+    /// Kills a node with SIGKILL.
     pub(crate) fn kill(&mut self, node: usize) {
         let server = self.nodes[node].server.take().unwrap();
         server.signal(Signal::KILL);
         server.wait();
     }
 
+    /// Starts a killed node again, and waits until it is ready.
     pub(crate) async fn restart(&mut self, node: usize) {
         self.launch(node);
         self.wait_until_ready(node).await;
@@ -96,7 +100,7 @@ impl RabbitMq {
     ///
     /// For all other nodes in one call: a node that is cut off from only some of the others is no full partition.
     pub(crate) fn isolate(&self, node: usize, isolated: bool) {
-        let cookie = if isolated { "nobody" } else { COOKIE };
+        let cookie = if isolated { "isolated" } else { COOKIE };
         let others = self.nodes.iter().enumerate().filter(|(n, _)| *n != node).map(|(_, other)| &other.name);
         let commands =
             others.map(|name| format!("erlang:set_cookie('{name}', '{cookie}'), erlang:disconnect_node('{name}')"));

@@ -67,7 +67,7 @@ impl Process {
     /// Waits until the health check on the ops listener succeeds.
     pub(crate) async fn wait_until_ready(&mut self, ops: SocketAddr) -> Result<()> {
         let deadline = now() + TIMEOUT;
-        while let Err(error) = shared::telemetry::ops_server::ask(ops).await {
+        while let Err(error) = shared::telemetry::ops_server::check_readiness(ops).await {
             self.check_alive()?;
             ensure!(now() < deadline, "{} is not ready: {error:#}\n{}", self.name, self.log_tail());
             tokio::time::sleep(Duration::from_millis(50)).await;

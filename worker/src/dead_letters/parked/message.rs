@@ -42,6 +42,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    /// One row of the list as JSON.
     pub(crate) fn to_json(&self) -> Value {
         json!({ "id": self.id, "why": self.reason, "since": self.parked_at, "bytes": self.bytes })
     }
@@ -53,6 +54,7 @@ impl Summary {
 }
 
 impl ParkedMessage {
+    /// Parses a delivery from the parked queue.
     pub(crate) fn from_delivery(delivery: &Delivery) -> Self {
         let no_headers = FieldTable::default();
         let headers = delivery.properties.headers().as_ref().unwrap_or(&no_headers);

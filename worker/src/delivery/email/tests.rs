@@ -154,7 +154,7 @@ fn sender_needs_an_address_but_no_name() {
     assert!(
         rendered("no-reply@example.com", "ann@example.org", code("0427")).contains("sign-up code for example.com is:")
     );
-    for bad in ["", "Vestibule", "Vestibule <>", "Vestibule <nobody>", "a@x.io, b@x.io"] {
+    for bad in ["", "Vestibule", "Vestibule <>", "Vestibule <no-domain>", "a@x.io, b@x.io"] {
         assert!(Sender::parse(bad).is_err(), "{bad:?}");
     }
 }

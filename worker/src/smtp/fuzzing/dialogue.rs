@@ -29,6 +29,7 @@ pub(crate) struct Dialogue {
 }
 
 impl Dialogue {
+    /// Creates a dialogue in which the server sends these turns in chunks of at most `chunk_bytes`.
     pub(crate) fn new(turns: impl Iterator<Item = Vec<u8>>, chunk_bytes: usize) -> Dialogue {
         Dialogue { turns: turns.collect(), chunk_bytes, ..Dialogue::default() }
     }

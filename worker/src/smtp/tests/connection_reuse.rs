@@ -3,7 +3,7 @@
 use support::fake_smtp::{
     FakeSmtpServer,
     behaviour::{Behaviour, Stage},
-    settings::{Protection, Settings},
+    settings::{FakeSmtpSettings, Protection},
 };
 
 use super::{assert_sends, client, email, mail_servers, transient};
@@ -35,7 +35,9 @@ async fn connection_closed_while_idle_is_replaced() {
     for (protection, pipelining) in
         protections.into_iter().flat_map(|protection| [(protection, true), (protection, false)])
     {
-        let mail_server = FakeSmtpServer::start_with(Settings { protection, pipelining, ..Settings::default() }).await;
+        let mail_server =
+            FakeSmtpServer::start_with(FakeSmtpSettings { protection, pipelining, ..FakeSmtpSettings::default() })
+                .await;
         for fault in [Behaviour::AcceptThenCut, Behaviour::AcceptThen421, Behaviour::Twice(Stage::Dot)] {
             let (mails, connections) = (mail_server.count(), mail_server.connections());
             let mut client = client(&mail_server);

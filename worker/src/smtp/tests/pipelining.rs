@@ -11,7 +11,7 @@ use tokio::{
 use support::fake_smtp::{
     FakeSmtpServer,
     behaviour::{Behaviour, Stage},
-    settings::{Protection, Settings},
+    settings::{FakeSmtpSettings, Protection},
 };
 
 use super::{assert_sends, client, email, mail_servers, permanent, transient};
@@ -24,7 +24,9 @@ async fn pipelining_is_used_only_if_offered() {
     for (protection, pipelining) in
         PROTECTIONS.into_iter().flat_map(|protection| [(protection, true), (protection, false)])
     {
-        let mail_server = FakeSmtpServer::start_with(Settings { protection, pipelining, ..Settings::default() }).await;
+        let mail_server =
+            FakeSmtpServer::start_with(FakeSmtpSettings { protection, pipelining, ..FakeSmtpSettings::default() })
+                .await;
         let mut client = client(&mail_server);
         assert_sends(&mut client, "ann@example.org").await;
         assert_sends(&mut client, "ann@example.org").await;
@@ -36,7 +38,8 @@ async fn pipelining_is_used_only_if_offered() {
 /// An attacker on the network can inject plain-text replies before the handshake.
 #[tokio::test]
 async fn capabilities_before_tls_do_not_count() {
-    let settings = Settings { protection: Protection::StartTls, pipelining: false, ..Settings::default() };
+    let settings =
+        FakeSmtpSettings { protection: Protection::StartTls, pipelining: false, ..FakeSmtpSettings::default() };
     let mail_server = FakeSmtpServer::start_with(settings).await;
     let bytes = b"250-mail\r\n250-PIPELINING\r\n250 STARTTLS\r\n";
     mail_server.next_connection(Behaviour::Raw { at: Stage::Ehlo, bytes });
@@ -47,7 +50,7 @@ async fn capabilities_before_tls_do_not_count() {
 #[tokio::test]
 async fn login_is_not_pipelined() {
     for pipelining in [true, false] {
-        let settings = Settings { login: Some(("ann", "secret")), pipelining, ..Settings::default() };
+        let settings = FakeSmtpSettings { login: Some(("ann", "secret")), pipelining, ..FakeSmtpSettings::default() };
         let mail_server = FakeSmtpServer::start_with(settings).await;
         assert_sends(&mut client(&mail_server), "ann@example.org").await;
         assert_eq!((mail_server.logins().len(), mail_server.pipelined()), (1, usize::from(pipelining)));

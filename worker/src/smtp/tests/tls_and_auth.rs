@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use support::fake_smtp::{
     FakeSmtpServer,
     behaviour::{Behaviour, Stage},
-    settings::{Protection, Settings},
+    settings::{FakeSmtpSettings, Protection},
 };
 
 use super::{assert_sends, client, email, send_into, transient};
@@ -16,7 +16,7 @@ use crate::smtp::{SendOutcome, client::SmtpClient, config::SmtpConfig};
 const LOGIN: (&str, &str) = ("worker@example.com", "p@ss:w/rd?#%");
 
 async fn mail_server(protection: Protection) -> FakeSmtpServer {
-    FakeSmtpServer::start_with(Settings { protection, ..Settings::default() }).await
+    FakeSmtpServer::start_with(FakeSmtpSettings { protection, ..FakeSmtpSettings::default() }).await
 }
 
 fn client_for(url: &str) -> SmtpClient {
@@ -46,7 +46,8 @@ async fn certificate_of_unknown_authority_is_rejected() {
 #[tokio::test]
 async fn certificate_for_another_host_is_rejected() {
     for protection in [Protection::StartTls, Protection::Implicit] {
-        let settings = Settings { protection, certificate_for: "mail.example.com", ..Settings::default() };
+        let settings =
+            FakeSmtpSettings { protection, certificate_for: "mail.example.com", ..FakeSmtpSettings::default() };
         let mail_server = FakeSmtpServer::start_with(settings).await;
         assert_eq!(
             client(&mail_server).send(&email("ann@example.org")).await,
@@ -126,7 +127,7 @@ async fn login_is_percent_decoded() {
     for (mechanisms, protection) in
         [("PLAIN LOGIN", Protection::Plain), ("LOGIN", Protection::Plain), ("PLAIN", Protection::StartTls)]
     {
-        let settings = Settings { login: Some(LOGIN), mechanisms, protection, ..Settings::default() };
+        let settings = FakeSmtpSettings { login: Some(LOGIN), mechanisms, protection, ..FakeSmtpSettings::default() };
         let mail_server = FakeSmtpServer::start_with(settings).await;
         assert_sends(&mut client(&mail_server), "ann@example.org").await;
         assert_eq!(mail_server.logins(), [(LOGIN.0.to_owned(), LOGIN.1.to_owned())]);
@@ -135,7 +136,8 @@ async fn login_is_percent_decoded() {
 
 #[tokio::test]
 async fn failed_login_is_transient() {
-    let mail_server = FakeSmtpServer::start_with(Settings { login: Some(LOGIN), ..Settings::default() }).await;
+    let mail_server =
+        FakeSmtpServer::start_with(FakeSmtpSettings { login: Some(LOGIN), ..FakeSmtpSettings::default() }).await;
     let url = format!("smtp://user:wrong@127.0.0.1:{}", mail_server.port());
     assert_eq!(client_for(&url).send(&email("ann@example.org")).await, transient("AUTH: 535 5.7.8"));
     let url = format!("smtp://127.0.0.1:{}", mail_server.port());

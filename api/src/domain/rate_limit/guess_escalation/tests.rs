@@ -54,9 +54,9 @@ fn without_escalation_guesses_are_limited_to_fifteen() {
 
 #[test]
 fn a_longer_initial_code_has_fewer_steps() {
-    let ladder = |length| GuessLimits::new(length, true).ladder().to_vec();
-    assert_eq!((ladder(4), ladder(5), ladder(6)), (vec![4, 6, 8], vec![5, 6, 8], vec![6, 8]));
-    assert_eq!((ladder(7), ladder(8), ladder(10)), (vec![7, 8], vec![8], vec![10]));
+    let code_lengths = |length| GuessLimits::new(length, true).code_lengths().to_vec();
+    assert_eq!((code_lengths(4), code_lengths(5), code_lengths(6)), (vec![4, 6, 8], vec![5, 6, 8], vec![6, 8]));
+    assert_eq!((code_lengths(7), code_lengths(8), code_lengths(10)), (vec![7, 8], vec![8], vec![10]));
     let limits: Vec<_> = GuessLimits::new(4, true).instance_limits().collect();
     assert_eq!(limits, [(4, 200), (6, 2_000)]);
 }

@@ -7,7 +7,7 @@ fn raw(variables: &[(&str, &str)]) -> RawSettings {
     crate::config::load_from(variables, &[HEADERS]).unwrap()
 }
 
-fn settings(variables: &[(&str, &str)]) -> Settings {
+fn settings(variables: &[(&str, &str)]) -> TraceSettings {
     raw(&[&[(ENDPOINT, "http://collector:4318")], variables].concat()).check("vestibule-api").unwrap().unwrap()
 }
 

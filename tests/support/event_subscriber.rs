@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use crate::{database, stack::Stack};
 
-/// A subscription to the events of one stack.
-pub struct EventListener {
+/// A subscriber of the events of one stack.
+pub struct EventSubscriber {
     _connection: Connection,
     channel: Channel,
     queue: String,
@@ -26,7 +26,7 @@ pub struct ReceivedEvent {
     pub properties: BasicProperties,
 }
 
-impl EventListener {
+impl EventSubscriber {
     /// Subscribes to the event types that match this routing-key pattern.
     pub async fn subscribe(stack: &Stack, types: &str) -> Self {
         Self::subscribe_with(stack, types, FieldTable::default()).await

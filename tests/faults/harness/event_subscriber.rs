@@ -16,34 +16,34 @@ const EXPECTED_EVENTS: &str =
     "SELECT 'user.registered ' || id FROM registrations UNION ALL SELECT 'user.activated ' || id FROM users";
 
 /// A durable queue that is bound to the events exchange.
-pub(crate) struct EventListener {
+pub(crate) struct EventSubscriber {
     amqp_url: String,
     queue: String,
 }
 
-impl EventListener {
+impl EventSubscriber {
     /// Declares and binds a queue that survives restarts of the broker.
     pub(crate) async fn bind(environment: &Environment) -> Self {
-        let listener =
-            Self { amqp_url: environment.amqp_url.clone(), queue: format!("{}.listener", environment.prefix) };
-        let link = listener.connect().await;
+        let subscriber =
+            Self { amqp_url: environment.amqp_url.clone(), queue: format!("{}.subscriber", environment.prefix) };
+        let link = subscriber.connect().await;
         let topology = Topology::new(&environment.prefix);
         topology.declare_events(&link.connection).await.unwrap();
         let channel = link.connection.create_channel().await.unwrap();
         let mut quorum = FieldTable::default();
         quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
         let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-        channel.queue_declare(listener.queue.as_str().into(), durable, quorum).await.unwrap();
-        let queue = listener.queue.as_str().into();
+        channel.queue_declare(subscriber.queue.as_str().into(), durable, quorum).await.unwrap();
+        let queue = subscriber.queue.as_str().into();
         let exchange = topology.events.as_str().into();
         let options = QueueBindOptions::default();
         channel.queue_bind(queue, exchange, "user.*".into(), options, FieldTable::default()).await.unwrap();
         link.close().await;
-        listener
+        subscriber
     }
 
     async fn connect(&self) -> Link {
-        shared::amqp::connect(&self.amqp_url.clone().into(), "vestibule faults: listener").await.unwrap()
+        shared::amqp::connect(&self.amqp_url.clone().into(), "vestibule faults: subscriber").await.unwrap()
     }
 
     /// Reports expected events that are missing, and events that nothing in the database explains. Duplicates are
