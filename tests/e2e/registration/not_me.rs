@@ -166,7 +166,7 @@ async fn page_uses_the_mails_language_or_the_browsers() {
     let link = not_me_path(&stack.mail_server.mail_to(ADA).await);
     assert_eq!(status_and_headline(&request("en", "GET", &link).await), (200, "Ce n’était pas vous&nbsp;?"));
     assert_eq!(status_and_headline(&request("en", "POST", &link).await), (200, "L’inscription est close"));
-    assert_eq!(status_and_headline(&request("fr", "GET", "/not-me/x").await), (404, "Ce lien n’est plus valable"));
+    assert_eq!(status_and_headline(&request("fr", "GET", "/not-me/x").await), (404, "Ce lien n’est pas valable"));
     assert_eq!(status_and_headline(&request("qaa", "GET", "/not-me/x").await), (404, "This link is not valid"));
 }
 

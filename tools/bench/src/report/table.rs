@@ -164,6 +164,6 @@ mod tests {
     fn markdown_and_text_have_the_same_cells() {
         let rows = [Row::ratio("B0", "this ÷ that", &[(95.0, 100.0), (90.0, 100.0), (99.0, 100.0)], "/s", Goal::None)];
         assert!(markdown(&rows).ends_with("| B0 | this ÷ that | 95.0 /s | 100 /s | 0.95 | 0.90–0.99 |  |  |  |\n"));
-        assert!(aligned(&rows).lines().nth(1).unwrap().starts_with("B0  this ÷ that  95.0 /s  100 /s"));
+        assert!(aligned(&rows).lines().nth(1).unwrap().starts_with("B0  this ÷ that  95.0 /s    100 /s"));
     }
 }
