@@ -12,7 +12,7 @@ pub mod pages;
 pub mod web_app;
 
 macro_rules! languages {
-    ($($name:ident $tag:literal $text:literal $html:literal $not_me:literal $web_app:literal,)+) => {
+    ($($name:ident $tag:literal $settings:literal,)+) => {
         /// A language that the service supports.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Language {

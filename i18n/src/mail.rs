@@ -47,19 +47,19 @@ pub struct Words {
 
 // askama compiles a template into the type that names it, so each language gets its own types.
 macro_rules! words {
-    ($($language:ident $tag:literal $text:literal $html:literal $not_me:literal $web_app:literal,)+) => {
+    ($($language:ident $tag:literal $settings:literal,)+) => {
         /// Renders a mail. `service` is the display name of the service, `url` its public URL.
         pub fn words(language: Language, mail: Mail<'_>, service: &str, url: &str) -> Result<Words> {
             match language {
                 $(Language::$language => {
                     #[derive(Template)]
-                    #[template(path = $text, block = "subject")]
+                    #[template(path = "mail.txt", config = $settings, block = "subject")]
                     struct Subject<'a> {
                         mail: Mail<'a>,
                     }
 
                     #[derive(Template)]
-                    #[template(path = $text, block = "text")]
+                    #[template(path = "mail.txt", config = $settings, block = "text")]
                     struct Text<'a> {
                         mail: Mail<'a>,
                         service: &'a str,
@@ -67,7 +67,7 @@ macro_rules! words {
                     }
 
                     #[derive(Template)]
-                    #[template(path = $html)]
+                    #[template(path = "mail.html", config = $settings)]
                     struct Html<'a> {
                         mail: Mail<'a>,
                         service: &'a str,
