@@ -60,6 +60,20 @@ mod tests {
         }
     }
 
+    macro_rules! settings {
+        ($($language:ident $tag:literal $settings:literal,)+) => {
+            [$(($tag, $settings, include_str!(concat!("../", $settings)))),+]
+        };
+    }
+
+    #[test]
+    fn settings_name_the_folder_of_the_language() {
+        for (tag, path, settings) in for_each_language!(settings) {
+            assert_eq!(path, format!("templates/{tag}/askama.toml"));
+            assert!(settings.contains(&format!("dirs = [\"templates/{tag}\", \"templates\"]")), "{path}: {settings}");
+        }
+    }
+
     #[test]
     fn tags_are_unique_and_lower_case() {
         for (index, language) in Language::ALL.iter().enumerate() {
