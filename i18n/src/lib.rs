@@ -12,7 +12,7 @@ pub mod pages;
 pub mod web_app;
 
 macro_rules! languages {
-    ($($name:ident $tag:literal $text:literal $html:literal $not_me:literal $web_app:literal,)+) => {
+    ($($name:ident $tag:literal $settings:literal,)+) => {
         /// A language that the service supports.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Language {
@@ -57,6 +57,20 @@ mod tests {
         }
         for unknown in ["", "qaa", "FR", "fr-CA", "fr "] {
             assert_eq!(Language::of_tag(unknown), Language::English, "{unknown:?}");
+        }
+    }
+
+    macro_rules! settings {
+        ($($language:ident $tag:literal $settings:literal,)+) => {
+            [$(($tag, $settings, include_str!(concat!("../", $settings)))),+]
+        };
+    }
+
+    #[test]
+    fn settings_name_the_folder_of_the_language() {
+        for (tag, path, settings) in for_each_language!(settings) {
+            assert_eq!(path, format!("templates/{tag}/askama.toml"));
+            assert!(settings.contains(&format!("dirs = [\"templates/{tag}\", \"templates\"]")), "{path}: {settings}");
         }
     }
 

@@ -16,7 +16,7 @@ pub enum Unit {
 
 impl Lifetime {
     /// A lifetime of this many seconds.
-    pub fn of_seconds(seconds: u32) -> Self {
+    pub const fn of_seconds(seconds: u32) -> Self {
         Self { seconds }
     }
 

@@ -7,33 +7,6 @@ use crate::{
     lifetime::{Lifetime, Unit},
 };
 
-/// The kind and the content of a mail. A language that lacks the template of a kind does not compile.
-#[derive(Clone, Copy, Debug)]
-pub enum Mail<'a> {
-    /// The code that activates a new account.
-    Code {
-        digits: &'a str,
-        /// How long the code is valid after the mail server accepted the mail.
-        lifetime: Lifetime,
-        /// URL of the page where the owner of the email address reports that they did not sign up.
-        not_me: &'a str,
-    },
-    /// A sign-up for an email address that already has an account.
-    AlreadyRegistered,
-    /// The account was activated.
-    Activated,
-    /// The code that sets a new password.
-    ResetCode {
-        digits: &'a str,
-        /// How long the code is valid after the mail server accepted the mail.
-        lifetime: Lifetime,
-    },
-    /// A new password was requested for an email address that has no account.
-    NoAccount,
-    /// The password of the account was changed.
-    PasswordChanged,
-}
-
 /// A rendered mail.
 #[derive(Debug)]
 pub struct RenderedMail {
@@ -45,48 +18,110 @@ pub struct RenderedMail {
     pub html: String,
 }
 
-// askama compiles a template into the type that names it, so each language gets its own types.
-macro_rules! render {
-    ($($language:ident $tag:literal $text:literal $html:literal $not_me:literal $web_app:literal,)+) => {
+macro_rules! mails {
+    ($(
+        $(#[$doc:meta])+
+        $kind:ident $({ $($(#[$field_doc:meta])* $field:ident: $type:ty = $example:expr),+ $(,)? })? = $path:literal,
+    )+) => {
+        /// The kind and the content of a mail.
+        #[derive(Clone, Copy, Debug)]
+        pub enum Mail<'a> {
+            $($(#[$doc])+ $kind $({ $($(#[$field_doc])* $field: $type,)+ })?,)+
+        }
+
+        impl Mail<'static> {
+            /// One mail of every kind, for tests.
+            #[doc(hidden)]
+            pub const EXAMPLES: &'static [Self] = &[$(Self::$kind $({ $($field: $example,)+ })?),+];
+        }
+
         /// Renders a mail. `service` is the display name of the service, `url` its public URL.
         pub fn render(language: Language, mail: Mail<'_>, service: &str, url: &str) -> Result<RenderedMail> {
-            match language {
-                $(Language::$language => {
-                    #[derive(Template)]
-                    #[template(path = $text, block = "subject")]
-                    struct Subject<'a> {
-                        mail: Mail<'a>,
-                    }
-
-                    #[derive(Template)]
-                    #[template(path = $text, block = "text")]
-                    struct Text<'a> {
-                        mail: Mail<'a>,
-                        service: &'a str,
-                        url: &'a str,
-                    }
-
-                    #[derive(Template)]
-                    #[template(path = $html)]
-                    struct Html<'a> {
-                        mail: Mail<'a>,
-                        service: &'a str,
-                        url: &'a str,
-                        tag: &'static str,
-                    }
-
-                    Ok(RenderedMail {
-                        subject: Subject { mail }.render()?,
-                        text: Text { mail, service, url }.render()?,
-                        html: Html { mail, service, url, tag: $tag }.render()?,
-                    })
+            match mail {
+                $(Mail::$kind $({ $($field,)+ })? => {
+                    for_each_language!(render_in_each_language language ($path { $($($field: $type,)+)? } service url))
                 })+
             }
         }
     };
 }
 
-for_each_language!(render);
+macro_rules! render_in_each_language {
+    ($selected:ident $mail:tt $($language:ident $tag:literal $settings:literal,)+) => {
+        match $selected {
+            $(Language::$language => render!($mail $tag $settings),)+
+        }
+    };
+}
+
+// askama compiles a template into the type that names it, so each kind has types of its own in each language.
+macro_rules! render {
+    (($path:literal { $($field:ident: $type:ty,)* } $service:ident $url:ident) $tag:literal $settings:literal) => {{
+        #[derive(Template)]
+        #[template(path = $path, config = $settings, block = "subject", escape = "none")]
+        struct Subject;
+
+        #[derive(Template)]
+        #[template(path = $path, config = $settings, block = "text", escape = "none")]
+        struct Text<'a> {
+            $($field: $type,)*
+            service: &'a str,
+            url: &'a str,
+        }
+
+        #[derive(Template)]
+        #[template(path = $path, config = $settings, block = "document")]
+        struct Html<'a> {
+            $($field: $type,)*
+            service: &'a str,
+            url: &'a str,
+            tag: &'static str,
+        }
+
+        Ok(RenderedMail {
+            subject: Subject.render()?,
+            text: Text { $($field,)* service: $service, url: $url }.render()?,
+            html: Html { $($field,)* service: $service, url: $url, tag: $tag }.render()?,
+        })
+    }};
+}
+
+// The table of mails: the fields of each kind with an example, and the template in the folder of each language. A
+// language that lacks a template, or whose template lacks a part or a field, does not compile without warnings.
+mails! {
+    /// The code that activates a new account.
+    Code {
+        digits: &'a str = "0427",
+        /// How long the code is valid after the mail server accepted the mail.
+        lifetime: Lifetime = Lifetime::of_seconds(90),
+        /// URL of the page where the owner of the address reports that they did not sign up.
+        not_me: &'a str = "https://example.org/not-me/AZUAAAAAcACAAAAAAAAAAf-2rJp0fX7n0r8bQ3Lx_9k",
+    } = "mails/code.html",
+    /// A sign-up for an email address that already has an account.
+    AlreadyRegistered = "mails/already_registered.html",
+    /// The account was activated.
+    Activated = "mails/activated.html",
+    /// The code that sets a new password.
+    ResetCode {
+        digits: &'a str = "0427",
+        /// How long the code is valid after the mail server accepted the mail.
+        lifetime: Lifetime = Lifetime::of_seconds(600),
+    } = "mails/reset_code.html",
+    /// A new password was requested for an email address that has no account.
+    NoAccount = "mails/no_account.html",
+    /// The password of the account was changed.
+    PasswordChanged = "mails/password_changed.html",
+}
+
+impl<'a> Mail<'a> {
+    /// The code that the mail contains.
+    pub fn digits(self) -> Option<&'a str> {
+        match self {
+            Self::Code { digits, .. } | Self::ResetCode { digits, .. } => Some(digits),
+            Self::AlreadyRegistered | Self::Activated | Self::NoAccount | Self::PasswordChanged => None,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests;

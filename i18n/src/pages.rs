@@ -33,13 +33,13 @@ pub struct Day {
 }
 
 macro_rules! not_me {
-    ($($language:ident $tag:literal $text:literal $html:literal $not_me:literal $web_app:literal,)+) => {
+    ($($language:ident $tag:literal $settings:literal,)+) => {
         /// Renders the not-me page. `url` is the public URL of the service.
         pub fn not_me(language: Language, page: NotMe, url: &str) -> Result<String> {
             match language {
                 $(Language::$language => {
                     #[derive(Template)]
-                    #[template(path = $not_me)]
+                    #[template(path = "not_me.html", config = $settings)]
                     struct NotMePage<'a> {
                         page: NotMe,
                         url: &'a str,

@@ -48,12 +48,12 @@ pub fn render_page(language: Language, web_app: WebApp<'_>) -> Result<String> {
 }
 
 macro_rules! web_app {
-    ($($language:ident $tag:literal $text:literal $html:literal $not_me:literal $web_app:literal,)+) => {
+    ($($language:ident $tag:literal $settings:literal,)+) => {
         fn render(language: Language, part: Part<'_>, language_links: &[LanguageLink]) -> Result<String> {
             match language {
                 $(Language::$language => {
                     #[derive(Template)]
-                    #[template(path = $web_app)]
+                    #[template(path = "web_app.html", config = $settings)]
                     struct WebAppPage<'a> {
                         part: Part<'a>,
                         language_links: &'a [LanguageLink],

@@ -96,7 +96,7 @@ fn header(name: &'static str, value: &'static str) -> HeaderValue {
 
 /// Rejects a code that contains anything but digits: other characters could alter or break the line of the code.
 fn check_digits(mail: Mail<'_>) -> anyhow::Result<()> {
-    let (Mail::Code { digits, .. } | Mail::ResetCode { digits, .. }) = mail else { return Ok(()) };
+    let Some(digits) = mail.digits() else { return Ok(()) };
     let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     ensure!(valid, "the code contains other characters than digits");
     Ok(())
