@@ -10,8 +10,6 @@ use crate::domain::policy::CodePurpose;
 const ACTIVATE: &str = "activate";
 const RESET: &str = "reset";
 
-const RESET_PATH: &str = "/v1/users/password/reset";
-
 /// Handles to all metrics that the API counts itself. The gauges that are read on demand are in `health`.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -36,10 +34,22 @@ pub(crate) struct Metrics {
     pub(crate) postgres_errors: Arc<Number>,
 }
 
+/// The operations whose outcomes are counted beside their requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CountedOperation {
+    Register,
+    Resend,
+    Activate,
+    Login,
+    ForgotPassword,
+    ResetPassword,
+}
+
 /// The labels of a finished request. They contain nothing that identifies a client.
 pub(crate) struct ResponseLabels {
     pub(crate) method: &'static str,
     pub(crate) pattern: &'static str,
+    pub(crate) operation: Option<CountedOperation>,
     pub(crate) status: &'static str,
     pub(crate) problem: Option<ProblemLabels>,
     pub(crate) took: Duration,
@@ -84,21 +94,25 @@ impl Metrics {
     }
 
     /// Records a response. Called once for each request, by the outermost middleware.
-    pub(crate) fn record_response(&self, ResponseLabels { method, pattern, status, problem, took }: ResponseLabels) {
+    pub(crate) fn record_response(&self, labels: ResponseLabels) {
+        let ResponseLabels { method, pattern, operation, status, problem, took } = labels;
         self.requests.count([method, pattern, status]);
         self.seconds.of([pattern]).observe(took);
         if let Some(problem) = &problem {
-            self.record_problem(problem, if pattern == RESET_PATH { RESET } else { ACTIVATE });
+            self.record_problem(
+                problem,
+                if operation == Some(CountedOperation::ResetPassword) { RESET } else { ACTIVATE },
+            );
         }
-        let (outcomes, success) = match (method, pattern) {
+        let Some(operation) = operation else { return };
+        let (outcomes, success) = match operation {
             // Successes that issue a code are counted by `code_issued`.
-            ("POST", "/v1/users") => (&self.registrations, None),
-            ("POST", "/v1/users/resend") => (&self.resends, None),
-            ("POST", "/v1/users/password/forgot") => (&self.resets, None),
-            ("POST", "/v1/users/activate") => (&self.activations, Some("accepted")),
-            ("POST", "/v1/users/login") => (&self.logins, Some("accepted")),
-            ("POST", RESET_PATH) => (&self.resets, Some("changed")),
-            _ => return,
+            CountedOperation::Register => (&self.registrations, None),
+            CountedOperation::Resend => (&self.resends, None),
+            CountedOperation::ForgotPassword => (&self.resets, None),
+            CountedOperation::Activate => (&self.activations, Some("accepted")),
+            CountedOperation::Login => (&self.logins, Some("accepted")),
+            CountedOperation::ResetPassword => (&self.resets, Some("changed")),
         };
         if let Some(outcome) = problem.map(|problem| problem.slug).or(success.filter(|_| status.starts_with('2'))) {
             outcomes.count([outcome]);

@@ -2,6 +2,8 @@
 
 use poem::http::{Method, StatusCode};
 
+use crate::{http::paths, metrics::CountedOperation};
+
 /// The status label of a request that was aborted before its response (nginx's 499).
 pub(crate) const CLIENT_GONE: &str = "499";
 
@@ -38,5 +40,21 @@ pub(crate) fn status(status: StatusCode) -> &'static str {
         500 => "500",
         503 => "503",
         _ => "other",
+    }
+}
+
+/// The operation of a route whose outcomes are counted beside its requests.
+pub(crate) fn operation(method: &str, pattern: &str) -> Option<CountedOperation> {
+    if method != "POST" {
+        return None;
+    }
+    match pattern {
+        paths::USERS => Some(CountedOperation::Register),
+        paths::RESEND => Some(CountedOperation::Resend),
+        paths::ACTIVATE => Some(CountedOperation::Activate),
+        paths::LOGIN => Some(CountedOperation::Login),
+        paths::FORGOT_PASSWORD => Some(CountedOperation::ForgotPassword),
+        paths::RESET_PASSWORD => Some(CountedOperation::ResetPassword),
+        _ => None,
     }
 }

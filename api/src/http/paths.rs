@@ -9,6 +9,12 @@ pub(crate) const WEB_APP: &str = "/";
 pub(crate) const USERS: &str = "/v1/users";
 /// `POST`: send a new activation code.
 pub(crate) const RESEND: &str = "/v1/users/resend";
+/// `POST`: activate a registration.
+pub(crate) const ACTIVATE: &str = "/v1/users/activate";
+/// `POST`: log in.
+pub(crate) const LOGIN: &str = "/v1/users/login";
+/// `POST`: set a new password with a reset code.
+pub(crate) const RESET_PASSWORD: &str = "/v1/users/password/reset";
 /// `POST`: request a code to reset a password. Followed by a receipt id: the state of that reset.
 pub(crate) const FORGOT_PASSWORD: &str = "/v1/users/password/forgot";
 /// Followed by an id: the receipt of a registration.
@@ -37,15 +43,15 @@ mod tests {
     use shared::not_me_link;
 
     use super::*;
-    use crate::http::routes::{passwords::Passwords, users::Users};
+    use crate::http::routes::{passwords::Passwords, sessions::Sessions, users::Users};
 
     #[test]
     fn constants_match_the_declared_routes() {
-        let apis = Users::meta().into_iter().chain(Passwords::meta());
+        let apis = Users::meta().into_iter().chain(Sessions::meta()).chain(Passwords::meta());
         let declared: Vec<_> = apis.flat_map(|api| api.paths).map(|path| path.path).collect();
         let of_registration = format!("{REGISTRATIONS}/{{id}}");
         let of_reset = format!("{FORGOT_PASSWORD}/{{receipt}}");
-        for path in [USERS, RESEND, FORGOT_PASSWORD, &*of_registration, &*of_reset] {
+        for path in [USERS, RESEND, ACTIVATE, LOGIN, FORGOT_PASSWORD, RESET_PASSWORD, &*of_registration, &*of_reset] {
             assert!(declared.iter().any(|declared| declared == path), "{path} is not among {declared:?}");
         }
         assert_eq!(PROBLEM_ROUTE.replace(":slug", "{slug}"), PROBLEM);

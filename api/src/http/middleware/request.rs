@@ -67,9 +67,10 @@ impl RequestMiddleware {
         }
 
         let pattern = route.unwrap_or("-");
+        let operation = metric_labels::operation(method, pattern);
         let status = metric_labels::status(response.status());
         let took = access_log.completed(response.status());
-        self.app.metrics.record_response(ResponseLabels { method, pattern, status, problem, took });
+        self.app.metrics.record_response(ResponseLabels { method, pattern, operation, status, problem, took });
         response
     }
 
