@@ -1,6 +1,6 @@
 //! Issues a code for a registration or a reset, with the outbox message that has it mailed.
 //!
-//! In order: [`read_facts`] under the lock of the email address, [`check_limits`], [`generate`], [`write`].
+//! In order: [`read_facts`] under the lock of the email address, [`check_limits`], [`generate`], `write`.
 
 use futures_util::future::try_join4;
 use i18n::Language;
