@@ -1,5 +1,5 @@
 //! The exchanges and queues in RabbitMQ: their names and their declarations. A message in a retry queue returns to the
-//! work queue when the delay of that queue is over; the parked queue holds dead letters.
+//! work queue when the delay of that queue has passed; the parked queue holds dead letters.
 
 use anyhow::{Context, Result};
 use lapin::{
