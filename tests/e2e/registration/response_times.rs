@@ -4,6 +4,7 @@
 use serde_json::json;
 use tokio::time::{Duration, Instant};
 
+use drill::rank_test::{RankTest, mann_whitney};
 use support::{client::Client, stack::Stack};
 
 /// Calls for each kind of email address.
@@ -19,60 +20,37 @@ const NEGLIGIBLE: Duration = Duration::from_millis(1);
 pub(crate) const OTHER_PASSWORD_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IHdlIHVzZQ$P4Z1jZkLRmCOqS2lR8P0Uj8kMZ6w2m8cDO6bPuYkZ2U";
 
-/// The Mann-Whitney U as a standard normal deviate: 0 when neither sample tends to be slower.
-fn deviate(first: &[Duration], second: &[Duration]) -> f64 {
-    let mut all: Vec<_> =
-        first.iter().map(|time| (time, true)).chain(second.iter().map(|time| (time, false))).collect();
-    all.sort();
-    let ranks: usize = all.iter().enumerate().filter(|(_, (_, is_first))| *is_first).map(|(rank, _)| rank + 1).sum();
-    let (n, m) = (first.len() as f64, second.len() as f64);
-    let u = ranks as f64 - n * (n + 1.0) / 2.0;
-    (u - n * m / 2.0) / (n * m * (n + m + 1.0) / 12.0).sqrt()
-}
+/// How unlikely a difference must be by chance to count: one in a thousand.
+const SIGNIFICANCE: f64 = 0.001;
 
-fn median(times: &[Duration]) -> Duration {
-    let mut sorted = times.to_vec();
-    sorted.sort();
-    sorted[sorted.len() / 2]
-}
-
-/// The difference between the two kinds in standard deviations, and the median of each.
-#[derive(Debug)]
-struct Measured {
-    deviate: f64,
-    medians: [Duration; 2],
-}
-
-impl Measured {
-    /// Whether the difference is both significant and large enough to be exploitable.
-    fn differs(&self) -> bool {
-        self.deviate.abs() >= 3.3 && self.medians[0].abs_diff(self.medians[1]) >= NEGLIGIBLE
-    }
+/// Whether a difference is both significant and large enough to be exploitable.
+fn is_exploitable(result: &RankTest) -> bool {
+    result.p_value < SIGNIFICANCE && result.median_difference.abs() >= NEGLIGIBLE.as_secs_f64()
 }
 
 /// Fails if two measurements differ in the same direction: one of a thousand runs differs once by chance.
 async fn compare<F: Future<Output = u16>>(status: u16, call: impl Fn(&'static str, usize) -> F) {
     let first = measure(status, &call).await;
-    if !first.differs() {
+    if !is_exploitable(&first) {
         return;
     }
     let second = measure(status, &call).await;
-    let is_confirmed = second.differs() && (second.deviate > 0.0) == (first.deviate > 0.0);
-    assert!(!is_confirmed, "{first:.1?}, and then {second:.1?}");
+    let is_confirmed = is_exploitable(&second) && second.median_difference * first.median_difference > 0.0;
+    assert!(!is_confirmed, "{first:?}, and then {second:?}");
 }
 
 /// Measures `CALLS` calls of each kind, interleaved; each must return `status`.
-async fn measure<F: Future<Output = u16>>(status: u16, call: &impl Fn(&'static str, usize) -> F) -> Measured {
-    let mut times = [vec![], vec![]];
+async fn measure<F: Future<Output = u16>>(status: u16, call: &impl Fn(&'static str, usize) -> F) -> RankTest {
+    let mut seconds = [vec![], vec![]];
     for n in 0..CALLS {
         // Alternates which kind goes first.
         for kind in if n % 2 == 0 { [0, 1] } else { [1, 0] } {
             let started = Instant::now();
             assert_eq!(call(["known", "unknown"][kind], n % ADDRESSES).await, status);
-            times[kind].push(started.elapsed());
+            seconds[kind].push(started.elapsed().as_secs_f64());
         }
     }
-    Measured { deviate: deviate(&times[0], &times[1]), medians: [median(&times[0]), median(&times[1])] }
+    mann_whitney(&seconds[0], &seconds[1])
 }
 
 /// An API without a broker (no request needs it), and accounts for all `known` email addresses.
@@ -113,12 +91,4 @@ async fn s_07_wrong_password_time_does_not_reveal_accounts() {
         }
     })
     .await;
-}
-
-#[test]
-fn rank_test_detects_a_shift() {
-    let times =
-        |offset: u64| (0..200).map(|n| Duration::from_micros(1_000 + (n * 37) % 500 + offset)).collect::<Vec<_>>();
-    assert!(deviate(&times(0), &times(0)).abs() < 0.1);
-    assert!(deviate(&times(0), &times(100)) < -3.3 && deviate(&times(100), &times(0)) > 3.3);
 }
