@@ -91,6 +91,8 @@ impl Environment {
             ("ARGON2_MEMORY_KIB", "7168"),
             ("ARGON2_PASSES", "1"),
             ("HASH_QUEUE_MS", "2000"),
+            // Longer than a user retries, so that no slow machine makes a code expire.
+            ("CODE_TTL_SECONDS", "600"),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         Self {

@@ -29,8 +29,6 @@ pub(crate) enum Observation {
     Activated,
     /// Every attempt of the code was counted by an API that was killed during the request.
     CodeExhausted,
-    /// The API was unavailable until the code had expired.
-    CodeExpired,
     /// The receipt says that the mail server rejected the mail.
     Undeliverable,
     /// The user gave up after this status.
