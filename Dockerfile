@@ -14,6 +14,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 RUN if command -v rustup; then rustup component add rustfmt clippy; fi
 ENV CARGO_HOME=/cargo CARGO_TARGET_DIR=/target PATH=/target/debug:/cargo/bin:$PATH
+ENV API_ADDR=0.0.0.0:8000 OPS_ADDR=0.0.0.0:9090
 
 
 # Builds both binaries together, as they share most dependencies.
@@ -33,6 +34,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,id=vestibule-cargo \
 
 
 FROM debian:trixie-slim AS release
+# A container's own loopback is reachable by nothing else.
+ENV API_ADDR=0.0.0.0:8000 OPS_ADDR=0.0.0.0:9090
 USER 10001:10001
 
 

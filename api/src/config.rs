@@ -9,10 +9,13 @@ mod transport;
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use shared::amqp::topology::Topology;
-use shared::{codes::CodeSecrets, config::required};
+use shared::{
+    codes::CodeSecrets,
+    config::{environment::Environment, public_url, required, socket_address},
+};
 
 use self::settings::RawSettings;
 use crate::{
@@ -69,27 +72,23 @@ impl Config {
 
     fn check(settings: RawSettings) -> Result<Self> {
         let policy = limits::check(&settings)?;
-        let production = match settings.environment.as_str() {
-            "production" => true,
-            "development" => false,
-            _ => bail!("ENVIRONMENT has an unknown value: it must be development or production"),
-        };
+        let environment = Environment::parse(&settings.environment, &settings.allow_insecure)?;
+        let production = environment.is_production;
         let (retention, cleanup_interval) = retention::check(&settings)?;
         let hashing = hashing::check(&settings, production)?;
         let transport = transport::check(&settings, production)?;
         if !settings.amqp_url.expose_secret().is_empty() {
-            shared::amqp::url::check(&settings.amqp_url, production)?;
+            shared::amqp::url::check(&settings.amqp_url, environment)?;
         }
         let secrets = required("CODE_SECRETS", settings.code_secrets)?;
         let ring = CodeSecrets::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
-        if production {
-            if ring.has_example() {
-                bail!("CODE_SECRETS holds the secret of .env.example, which is public: generate your own");
-            }
-            reject_example_login(&settings.database_url)?;
+        if production && ring.has_example() {
+            bail!("CODE_SECRETS holds the secret of .env.example, which is public: generate your own");
         }
+        let database_url = required("DATABASE_URL", settings.database_url)?;
+        shared::postgres::check_url(&database_url, environment)?;
         Ok(Self {
-            database_url: required("DATABASE_URL", settings.database_url)?,
+            database_url,
             amqp_url: settings.amqp_url,
             api_addr: socket_address("API_ADDR", &settings.api_addr)?,
             ops_addr: socket_address("OPS_ADDR", &settings.ops_addr)?,
@@ -100,7 +99,7 @@ impl Config {
             retention,
             cleanup_interval,
             topology: Topology::new(&settings.amqp_prefix),
-            public_url: public_url(&settings.public_url)?,
+            public_url: public_url(&settings.public_url, environment)?,
             events_with_email: settings.events_with_email,
             trusted_proxies: TrustedProxies::parse(&settings.trusted_proxies)
                 .map_err(|why| anyhow!("TRUSTED_PROXIES: {why}"))?,
@@ -108,14 +107,6 @@ impl Config {
             hashing,
         })
     }
-}
-
-/// Rejects the login of .env.example.
-fn reject_example_login(url: &SecretString) -> Result<()> {
-    if url.expose_secret().contains("://vestibule:vestibule@") {
-        bail!("DATABASE_URL has a well-known login: in production, set a user and a password of your own");
-    }
-    Ok(())
 }
 
 /// Checks the range of a number.
@@ -130,18 +121,6 @@ fn parse_on_off(name: &str, value: &str) -> Result<bool> {
         "off" => Ok(false),
         _ => bail!("{name} has an unknown value: it must be on or off"),
     }
-}
-
-fn socket_address(name: &str, value: &str) -> Result<SocketAddr> {
-    value.parse().with_context(|| format!("{name} is '{value}': it must be an address and a port, like 0.0.0.0:8000"))
-}
-
-fn public_url(value: &str) -> Result<String> {
-    let url = value.trim_end_matches('/');
-    if !(url.starts_with("http://") || url.starts_with("https://")) || url.contains(char::is_whitespace) {
-        bail!("PUBLIC_URL is '{value}': it must begin with http:// or https://");
-    }
-    Ok(url.to_owned())
 }
 
 #[cfg(test)]

@@ -1,10 +1,20 @@
 //! Reads the settings of a process from environment variables into one flat struct.
 
-use std::collections::HashMap;
+pub mod environment;
+
+use std::{collections::HashMap, net::SocketAddr};
 
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
+
+use self::environment::Environment;
+
+/// The default of `API_ADDR`: reachable from this machine only, as a bare process is not behind TLS.
+pub const API_ADDR: &str = "127.0.0.1:8000";
+
+/// The default of `OPS_ADDR`: metrics and health need no login. The images listen on all addresses instead.
+pub const OPS_ADDR: &str = "127.0.0.1:9090";
 
 /// Reads the settings from the environment. Each setting named in `secrets` can also be set as `X_FILE`, the path of a
 /// file that contains the value.
@@ -61,6 +71,26 @@ macro_rules! settings {
             pub(crate) const FIELDS: &'static [&'static str] = &[$(stringify!($field)),+];
         }
     };
+}
+
+/// Parses the address that a server listens on. `name` is the name of the setting.
+pub fn socket_address(name: &str, value: &str) -> Result<SocketAddr> {
+    value
+        .parse()
+        .with_context(|| format!("{name} is '{value}': it must be an IP address and a port, like 127.0.0.1:8000"))
+}
+
+/// Checks `PUBLIC_URL`, which becomes a link in every mail, and removes slashes at its end.
+pub fn public_url(value: &str, environment: Environment) -> Result<String> {
+    let is_plain = value.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"'".contains(&byte));
+    if !is_plain || !(value.starts_with("http://") || value.starts_with("https://")) {
+        bail!(
+            "PUBLIC_URL is '{value}': it must begin with http:// or https://, and have no spaces, quotes or angle \
+            brackets"
+        );
+    }
+    environment.check_public_url(value)?;
+    Ok(value.trim_end_matches('/').to_owned())
 }
 
 /// Fails if a required setting is not set.

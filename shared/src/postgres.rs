@@ -8,6 +8,7 @@ use std::{
 };
 
 use self::hosts::Hosts;
+use crate::config::environment::Environment;
 use anyhow::{Context, Result, anyhow};
 use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Metrics, Object, RecyclingMethod, Runtime, Timeouts,
@@ -54,6 +55,19 @@ pub fn pool_with_wait(url: &SecretString, connections: usize, wait: Duration) ->
         .runtime(Runtime::Tokio1)
         .timeouts(Timeouts { wait: Some(wait), create, recycle: None })
         .build()?)
+}
+
+/// Checks the format of the URL and, in production, rejects a well-known login, however it is spelt.
+pub fn check_url(url: &SecretString, environment: Environment) -> Result<()> {
+    hosts(url)?.configs.iter().try_for_each(|host| {
+        let password = String::from_utf8_lossy(host.get_password().unwrap_or_default());
+        // Without a password the server authenticates the client by other means.
+        if password.is_empty() {
+            Ok(())
+        } else {
+            environment.check_login("DATABASE_URL", host.get_user().unwrap_or_default(), &password)
+        }
+    })
 }
 
 /// The hosts of the URL, all with the same TLS configuration.
@@ -174,6 +188,32 @@ mod tests {
         let error = format!("{:#}", pool(&"postgres://u:hunter2@host:port/x".to_owned().into(), 1).unwrap_err());
         assert!(error.starts_with("DATABASE_URL is not"), "{error}");
         assert!(!error.contains("hunter2"));
+    }
+
+    #[test]
+    fn s_38_production_rejects_well_known_logins_however_spelt() {
+        let production = Environment::parse("production", "http,smtp").unwrap();
+        for url in [
+            "postgres://vestibule:vestibule@h/x",
+            "postgres://postgres:postgres@h/x",
+            "postgresql://%76estibule:vestibule@h/x",
+            "postgres://vestibule:%76estibule@h/x",
+            "postgres://vestibule:VESTIBULE@h/x",
+            "postgres://app:postgres@h/x",
+            "postgres://h/x?user=vestibule&password=vestibule",
+            "postgres://vestibule:vestibule@one,two/x",
+            "host=h user=vestibule password=vestibule dbname=x",
+            "host=h user='vestibule' password='vestibule'",
+            "host=h user = postgres password = postgres",
+        ] {
+            let url = url.to_owned().into();
+            check_url(&url, Environment::default()).unwrap();
+            let error = check_url(&url, production).expect_err(url.expose_secret()).to_string();
+            assert!(error.starts_with("DATABASE_URL has a well-known login"), "{error}");
+        }
+        for url in ["postgres://vestibule:kj3h4@h/x", "postgres:///x?host=/run/postgresql&user=postgres"] {
+            check_url(&url.to_owned().into(), production).unwrap();
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result};
+use shared::config::{API_ADDR, OPS_ADDR};
 use tokio::net::TcpListener;
 
 use crate::settings::Settings;
@@ -26,12 +27,12 @@ pub(crate) struct InboxListeners {
 impl Listeners {
     /// Binds all sockets; `port` overrides the port in `API_ADDR`.
     pub(crate) async fn bind(settings: &Settings, port: Option<u16>) -> Result<Self> {
-        let mut api = address(settings, "API_ADDR", "0.0.0.0:8000")?;
+        let mut api = address(settings, "API_ADDR", API_ADDR)?;
         if let Some(port) = port {
             api.set_port(port);
         }
         let api = listen(api, "--port or API_ADDR").await?;
-        let ops = listen(address(settings, "OPS_ADDR", "0.0.0.0:9090")?, "OPS_ADDR").await?;
+        let ops = listen(address(settings, "OPS_ADDR", OPS_ADDR)?, "OPS_ADDR").await?;
         let inbox = if settings.is_set("SMTP_URL") {
             None
         } else {

@@ -51,10 +51,15 @@ impl Database {
         Self { url, name, from_template, client }
     }
 
-    /// The URL for `ENVIRONMENT=production`, which rejects the login of .env.example that the development servers have.
-    /// The check is a guard against forgetting to change it, so a percent-encoded spelling passes.
-    pub fn production_url(&self) -> String {
-        self.url.replacen("://vestibule:vestibule@", "://vestibule:%76estibule@", 1)
+    /// The URL with a login of its own: `ENVIRONMENT=production` rejects that of .env.example, which the development
+    /// servers have. To be called once.
+    pub async fn production_url(&self) -> String {
+        let (role, password) = (&self.name, random_id());
+        let sql = format!(r#"CREATE ROLE "{role}" LOGIN PASSWORD '{password}' IN ROLE CURRENT_USER"#);
+        self.client.batch_execute(&sql).await.unwrap();
+        let (scheme, rest) = self.url.split_once("://").unwrap();
+        let (_, host) = rest.split_once('@').unwrap();
+        format!("{scheme}://{role}:{password}@{host}")
     }
 
     /// The connection of the test.
@@ -117,10 +122,11 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let sql = format!(r#"DROP DATABASE IF EXISTS "{}" WITH (FORCE)"#, self.name);
+        let name = self.name.clone();
         let from_template = self.from_template;
         run_cleanup(async move {
-            admin(&sql).await;
+            admin(&format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#)).await;
+            admin(&format!(r#"DROP ROLE IF EXISTS "{name}""#)).await;
             let mut template = TEMPLATE.lock().await;
             template.users -= usize::from(from_template);
             if template.users == 0

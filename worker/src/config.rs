@@ -2,10 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use shared::amqp::topology::Topology;
-use shared::{codes::CodeSecrets, config::required};
+use shared::{
+    codes::CodeSecrets,
+    config::{OPS_ADDR, environment::Environment, public_url, required, socket_address},
+};
 
 use crate::{delivery::email::Sender, smtp::config::SmtpConfig};
 
@@ -21,7 +24,8 @@ shared::settings! {
         smtp_url: SecretString = SecretString::default(),
         code_secrets: SecretString = SecretString::default(),
         environment: String = "development".into(),
-        ops_addr: String = "0.0.0.0:9090".into(),
+        allow_insecure: String = String::new(),
+        ops_addr: String = OPS_ADDR.into(),
         public_url: String = "http://localhost:8000".into(),
         mail_from: String = "Vestibule <no-reply@example.com>".into(),
         worker_concurrency: u16 = 8,
@@ -75,65 +79,47 @@ impl Config {
         if !(1..=256).contains(&settings.worker_concurrency) {
             bail!("WORKER_CONCURRENCY is {}: set it to a number from 1 to 256", settings.worker_concurrency);
         }
-        let production = match settings.environment.as_str() {
-            "production" => true,
-            "development" => false,
-            _ => bail!("ENVIRONMENT has an unknown value: set it to development or production"),
-        };
+        let environment = Environment::parse(&settings.environment, &settings.allow_insecure)?;
         let smtp_url = required("SMTP_URL", settings.smtp_url)?;
         if !settings.amqp_url.expose_secret().is_empty() {
-            shared::amqp::url::check(&settings.amqp_url, production)?;
+            shared::amqp::url::check(&settings.amqp_url, environment)?;
         }
         let smtp = SmtpConfig::parse(smtp_url.expose_secret()).map_err(|problem| anyhow!("SMTP_URL {problem}"))?;
         let code_secrets = required("CODE_SECRETS", settings.code_secrets)?;
         let code_secrets =
             CodeSecrets::parse(code_secrets.expose_secret()).map_err(|problem| anyhow!("CODE_SECRETS: {problem}"))?;
-        if production {
-            if code_secrets.has_example() {
-                bail!("CODE_SECRETS holds the secret of .env.example, which is public: generate your own");
-            }
-            reject_example_login(&settings.database_url)?;
-            if smtp.exposes_credentials() {
-                bail!("SMTP_URL sends user and password in plain text: use smtps://, or append ?tls=required");
-            }
+        if environment.is_production && code_secrets.has_example() {
+            bail!("CODE_SECRETS holds the secret of .env.example, which is public: generate your own");
         }
+        let database_url = required("DATABASE_URL", settings.database_url)?;
+        shared::postgres::check_url(&database_url, environment)?;
+        let sender = Sender::parse(&settings.mail_from).map_err(|problem| anyhow!("MAIL_FROM {problem}"))?;
+        check_mail(&smtp, &sender, environment)?;
         Ok(Self {
-            ops_addr: settings
-                .ops_addr
-                .parse()
-                .context("OPS_ADDR is not an IP address and a port: set it to a value like 0.0.0.0:9090")?,
+            ops_addr: socket_address("OPS_ADDR", &settings.ops_addr)?,
             log_format: settings.log_format,
             concurrency: settings.worker_concurrency,
             migrate_on_start: settings.migrate_on_start,
-            database_url: required("DATABASE_URL", settings.database_url)?,
+            database_url,
             amqp_url: settings.amqp_url,
             smtp: Arc::new(smtp),
             code_secrets,
-            sender: Sender::parse(&settings.mail_from).map_err(|problem| anyhow!("MAIL_FROM {problem}"))?,
+            sender,
             topology: Topology::new(&settings.amqp_prefix),
-            public_url: public_url(&settings.public_url)?,
+            public_url: public_url(&settings.public_url, environment)?,
         })
     }
 }
 
-/// Rejects the user and password of .env.example, which are public.
-fn reject_example_login(url: &SecretString) -> Result<()> {
-    if url.expose_secret().contains("://vestibule:vestibule@") {
-        bail!("DATABASE_URL has a well-known login: in production, set a user and a password of your own");
-    }
-    Ok(())
-}
-
-/// Validates `PUBLIC_URL`, which becomes a link in every mail.
-fn public_url(value: &str) -> Result<String> {
-    let is_plain = value.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"'".contains(&byte));
-    if !is_plain || !(value.starts_with("http://") || value.starts_with("https://")) {
-        bail!(
-            "PUBLIC_URL is not a plain URL: it must begin with http:// or https://, \
-             and have no spaces, quotes or angle brackets"
-        );
-    }
-    Ok(value.trim_end_matches('/').to_owned())
+/// Rejects in production a mail server that is unencrypted or shows mails to everyone, and the example sender.
+fn check_mail(smtp: &SmtpConfig, sender: &Sender, environment: Environment) -> Result<()> {
+    environment
+        .check_mail(smtp.is_development_server(), "SMTP_URL names MailDev, which shows all codes to its users")?;
+    environment.check_mail(
+        smtp.sends_plain_text_to_another_host(),
+        "SMTP_URL sends mails, user and password unencrypted to another host: use smtps://, or append ?tls=required",
+    )?;
+    environment.check_mail(sender.is_example(), "MAIL_FROM is an example: set it to an address of your own domain")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The names of the settings and their defaults.
 
 use secrecy::SecretString;
+use shared::config::{API_ADDR, OPS_ADDR};
 
 shared::settings! {
     /// The unvalidated settings: one field for each environment variable, of the same name in upper case. Missing ones have
@@ -10,9 +11,10 @@ shared::settings! {
         amqp_url: SecretString = SecretString::default(),
         code_secrets: SecretString = SecretString::default(),
         environment: String = "development".into(),
+        allow_insecure: String = String::new(),
         docs: Option<String> = None,
-        api_addr: String = "0.0.0.0:8000".into(),
-        ops_addr: String = "0.0.0.0:9090".into(),
+        api_addr: String = API_ADDR.into(),
+        ops_addr: String = OPS_ADDR.into(),
         public_url: String = "http://localhost:8000".into(),
         tls_cert: String = String::new(),
         tls_key: String = String::new(),

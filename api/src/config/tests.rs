@@ -8,6 +8,10 @@ const REQUIRED: [(&str, &str); 3] = [
     ("CODE_SECRETS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
 ];
 
+fn load_in_production(changed: &[(&str, &str)]) -> Result<Config> {
+    load(&[&[("ENVIRONMENT", "production"), ("PUBLIC_URL", "https://sign-up.example.org")], changed].concat())
+}
+
 fn load(changed: &[(&str, &str)]) -> Result<Config> {
     let all = REQUIRED.iter().chain(changed).map(|(name, value)| (name.to_string(), value.to_string()));
     Config::load_from(all)
@@ -21,42 +25,51 @@ fn defaults_match_the_api_contract() {
     assert_eq!(config.policy.session_ttl, time::Duration::DAY);
     assert_eq!(config.policy.reset_ttl, time::Duration::minutes(10));
     assert!(config.transport.docs && config.migrate_on_start && !config.events_with_email);
-    assert!(!load(&[("ENVIRONMENT", "production")]).unwrap().transport.docs);
-    assert!(load(&[("ENVIRONMENT", "production"), ("DOCS", "on")]).unwrap().transport.docs);
+    assert!(config.api_addr.ip().is_loopback() && config.ops_addr.ip().is_loopback());
+    assert!(!load_in_production(&[]).unwrap().transport.docs);
+    assert!(load_in_production(&[("DOCS", "on")]).unwrap().transport.docs);
 }
 
 #[test]
 fn production_rejects_the_example_secret() {
     let example = ("CODE_SECRETS", "x:ZXhhbXBsZS1zZWNyZXQtZG8tbm90LXVzZS1pbi1wcm9k");
     assert!(load(&[example]).is_ok());
-    let error = load(&[example, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
+    let error = load_in_production(&[example]).err().unwrap().to_string();
     assert!(error.starts_with("CODE_SECRETS holds the secret of .env.example"), "{error}");
 }
 
 #[test]
 fn production_rejects_the_example_logins() {
     let (broker, database) =
-        (("AMQP_URL", "amqp://guest:guest@h"), ("DATABASE_URL", "postgres://vestibule:vestibule@h/x"));
+        (("AMQP_URL", "amqp://guest:guest@h"), ("DATABASE_URL", "host=h user=vestibule password=vestibule"));
     for login in [broker, database] {
         assert!(load(&[login]).is_ok());
-        let error = load(&[login, ("ENVIRONMENT", "production")]).err().unwrap().to_string();
+        let error = load_in_production(&[login]).err().unwrap().to_string();
         assert!(error.starts_with(&format!("{} has a well-known login", login.0)), "{error}");
     }
 }
 
 #[test]
 fn production_rejects_argon2_costs_below_owasp() {
-    let production = ("ENVIRONMENT", "production");
     for (memory, passes) in [("9216", "3"), ("7167", "64"), ("19456", "1")] {
         let costs = [("ARGON2_MEMORY_KIB", memory), ("ARGON2_PASSES", passes)];
         assert!(load(&costs).is_ok());
-        let error = load(&[costs[0], costs[1], production]).err().unwrap().to_string();
+        let error = load_in_production(&costs).err().unwrap().to_string();
         assert!(error.starts_with("ARGON2_MEMORY_KIB"), "{error}");
     }
     // All recommendations of OWASP.
     for (memory, passes) in [("47104", "1"), ("19456", "2"), ("12288", "3"), ("9216", "4"), ("7168", "5")] {
-        load(&[("ARGON2_MEMORY_KIB", memory), ("ARGON2_PASSES", passes), production]).unwrap();
+        load_in_production(&[("ARGON2_MEMORY_KIB", memory), ("ARGON2_PASSES", passes)]).unwrap();
     }
+}
+
+#[test]
+fn production_requires_https_unless_http_is_allowed() {
+    let http = ("PUBLIC_URL", "http://sign-up.example.org");
+    assert!(load(&[http]).is_ok());
+    let error = load_in_production(&[http]).err().unwrap().to_string();
+    assert!(error.contains("it must begin with https://") && error.contains("ALLOW_INSECURE=http"), "{error}");
+    assert!(load_in_production(&[http, ("ALLOW_INSECURE", "http")]).is_ok());
 }
 
 #[test]
@@ -79,6 +92,7 @@ fn error_names_the_setting_and_repeats_no_secret() {
         ("RESET_TTL_SECONDS", "0"),
         ("RESET_TTL_SECONDS", "3601"),
         ("ENVIRONMENT", "test"),
+        ("ALLOW_INSECURE", "all"),
         ("DOCS", "yes"),
         ("ALLOWED_ORIGINS", "*"),
         ("MAX_CONNECTIONS", "0"),

@@ -49,10 +49,13 @@ async fn external_database_works_without_broker() {
 async fn production_without_broker_needs_no_data_folder() {
     let servers = external_servers().await;
     let home = StandaloneFolder::new();
+    let database = servers.database.production_url().await;
     let settings = [
         ("ENVIRONMENT", "production"),
-        ("DATABASE_URL", &servers.database.production_url()),
+        ("DATABASE_URL", &database),
         ("SMTP_URL", &servers.mail_server.url()),
+        ("PUBLIC_URL", "https://sign-up.example.org"),
+        ("MAIL_FROM", "no-reply@vestibule.test"),
         SECRETS,
     ];
     let running = home.start(&settings);

@@ -46,6 +46,14 @@ impl Sender {
         Ok(Sender(mailbox))
     }
 
+    /// Whether the address is in a domain that is reserved for examples.
+    pub(crate) fn is_example(&self) -> bool {
+        let domain = self.0.email.domain().to_lowercase();
+        ["example", "example.com", "example.net", "example.org"]
+            .iter()
+            .any(|example| domain == *example || domain.ends_with(&format!(".{example}")))
+    }
+
     /// The name of the service in its mails: the sender's name, else the domain.
     fn service_name(&self) -> &str {
         self.0.name.as_deref().unwrap_or(self.0.email.domain())

@@ -1,6 +1,6 @@
 //! Parses `SMTP_URL`: host, port, TLS mode, credentials and the name that is sent in EHLO.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use lettre::transport::smtp::authentication::Credentials;
 use percent_encoding::percent_decode_str;
@@ -57,9 +57,15 @@ impl Default for Timeouts {
 }
 
 impl SmtpConfig {
-    /// Whether the credentials would be sent in plain text.
-    pub(crate) fn exposes_credentials(&self) -> bool {
-        self.credentials.is_some() && matches!(self.security, Security::Plain)
+    /// Whether mails and credentials leave this machine unencrypted.
+    pub(crate) fn sends_plain_text_to_another_host(&self) -> bool {
+        let is_local = self.host == "localhost" || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        matches!(self.security, Security::Plain) && !is_local
+    }
+
+    /// Whether this is, by its name or port, a mail server for development, which delivers nothing.
+    pub(crate) fn is_development_server(&self) -> bool {
+        self.port == 1025 || ["maildev", "mailhog", "mailpit"].contains(&self.host.to_lowercase().as_str())
     }
 
     /// Parses the URL. The error completes a sentence that begins with the setting's name, and contains no part of the
