@@ -1,6 +1,9 @@
 //! The state that all requests share.
 
-use std::sync::Arc;
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
 use anyhow::Result;
 use shared::codes::CodeSecrets;
@@ -37,6 +40,8 @@ pub(crate) struct App {
     pub(crate) public_url: String,
     pub(crate) events: EventWriter,
     pub(crate) trusted_proxies: TrustedProxies,
+    /// The first peer that sent `X-Forwarded-For` without being a trusted proxy.
+    pub(crate) untrusted_proxy: OnceLock<IpAddr>,
     pub(crate) metrics: Metrics,
     pub(crate) subscribers: Arc<Subscribers>,
 }

@@ -2,7 +2,7 @@
 
 pub(crate) mod health;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
 use shared::telemetry::{
@@ -106,6 +106,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
         events: EventWriter { source: config.public_url.clone(), with_email: config.events_with_email },
         public_url: config.public_url,
         trusted_proxies: config.trusted_proxies,
+        untrusted_proxy: OnceLock::new(),
         metrics: metrics.clone(),
         subscribers: Arc::new(Subscribers::new(max_subscriptions, Arc::clone(&metrics.streams))),
     });

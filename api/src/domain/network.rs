@@ -47,6 +47,15 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
+    /// What an operator should know if this peer sent `X-Forwarded-For` and is not trusted.
+    pub(crate) fn hint(peer: IpAddr) -> String {
+        let peer = peer.to_canonical();
+        format!(
+            "X-Forwarded-For from {peer} is ignored, so all clients behind it share the limits of one network. If it is \
+            your proxy, add {peer} to TRUSTED_PROXIES."
+        )
+    }
+
     /// The address of the client: the socket's peer, unless that is a trusted proxy. Each proxy appends the address of
     /// its peer to `X-Forwarded-For`, so the header is read from the right, and only as far as trusted proxies wrote
     /// it.

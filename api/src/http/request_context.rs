@@ -12,6 +12,8 @@ use crate::{
     rng,
 };
 
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
 /// The client's network and the id of a request. The request middleware makes it; handlers extract it.
 #[derive(Clone, Copy)]
 pub(crate) struct RequestContext {
@@ -23,11 +25,10 @@ pub(crate) struct RequestContext {
 impl RequestContext {
     /// Creates a new id, and determines the client's network from the socket and from what trusted proxies forwarded.
     pub(crate) fn new(request: &Request, proxies: &TrustedProxies) -> Self {
-        let socket = request.remote_addr().as_socket_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |addr| addr.ip());
-        let forwarded = request.headers().get_all("x-forwarded-for").iter();
+        let forwarded = request.headers().get_all(FORWARDED_FOR).iter();
         // A value that is not text was not written by a trusted proxy. Like any invalid entry, "?" ends the evaluation.
         let forwarded: Vec<_> = forwarded.map(|value| value.to_str().unwrap_or("?")).collect();
-        Self { network: Network::of(proxies.client(socket, forwarded.into_iter())), id: rng::id() }
+        Self { network: Network::of(proxies.client(peer(request), forwarded.into_iter())), id: rng::id() }
     }
 
     /// The `traceparent` of the request. One sent by the client is ignored: it could attach the request to a trace of
@@ -35,6 +36,16 @@ impl RequestContext {
     pub(crate) fn traceparent(self) -> String {
         spans::traceparent(self.id.as_u128())
     }
+}
+
+/// The address of the socket's peer.
+fn peer(request: &Request) -> IpAddr {
+    request.remote_addr().as_socket_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |addr| addr.ip())
+}
+
+/// The peer of a request whose `X-Forwarded-For` is ignored because the peer is not a trusted proxy.
+pub(crate) fn untrusted_proxy(request: &Request, proxies: &TrustedProxies) -> Option<IpAddr> {
+    request.headers().contains_key(FORWARDED_FOR).then(|| peer(request)).filter(|peer| !proxies.trust(*peer))
 }
 
 impl<'a> FromRequest<'a> for RequestContext {

@@ -10,6 +10,7 @@ use shared::telemetry::{
 
 use crate::{
     app::App,
+    domain::network::TrustedProxies,
     error::Error,
     store::{outbox::stats, schema},
 };
@@ -42,7 +43,9 @@ pub(crate) fn component(app: &Arc<App>, registry: &Registry) -> Component {
         let (app, gauges) = (Arc::clone(&measured_app), Arc::clone(&gauges));
         async move { gauges.update(&app).await }
     };
-    Component::new("api", checks, update_gauges)
+    let hinting_app = Arc::clone(app);
+    let hints = move || hinting_app.untrusted_proxy.get().copied().map(TrustedProxies::hint);
+    Component::new("api", checks, update_gauges).with_hints(hints)
 }
 
 impl App {

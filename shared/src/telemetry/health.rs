@@ -38,6 +38,8 @@ pub struct Component {
     /// The last results, and when they were determined.
     last_checks: Mutex<Option<(Instant, Checks)>>,
     collect_gauges: AsyncFn<()>,
+    /// What the operator should change, although the process works.
+    hints: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 impl Component {
@@ -57,7 +59,14 @@ impl Component {
             run_checks: Box::new(move || boxed(checks())),
             last_checks: Mutex::default(),
             collect_gauges: Box::new(move || boxed(collect_gauges())),
+            hints: Box::new(|| None),
         }
+    }
+
+    /// Adds a hint for the operator to the readiness response, as long as `hints` returns one.
+    #[must_use]
+    pub fn with_hints(self, hints: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        Self { hints: Box::new(hints), ..self }
     }
 
     /// The results of the checks, at most `CHECK_INTERVAL` old. Concurrent callers wait for the one that runs the
@@ -123,7 +132,12 @@ impl HealthReporter {
                 }
             }
         }
-        (ready, json!({ "status": status(ready), "checks": statuses }))
+        let hints: Vec<_> = self.components.iter().filter_map(|component| (component.hints)()).collect();
+        let mut body = json!({ "status": status(ready), "checks": statuses });
+        if !hints.is_empty() {
+            body["hints"] = hints.into();
+        }
+        (ready, body)
     }
 
     /// All metrics in the text format of Prometheus.

@@ -125,6 +125,28 @@ async fn s_17_trace_log_holds_no_secret() {
     }
 }
 
+/// Behind a proxy that `TRUSTED_PROXIES` does not name all clients are one network, which the operator must find out.
+#[tokio::test(flavor = "multi_thread")]
+async fn unnamed_proxy_is_reported_once() {
+    let database = Database::create().await;
+    for (proxies, is_reported) in [("", true), ("127.0.0.1", false)] {
+        let mut api = Process::start(api(&database.url).envs([("TRUSTED_PROXIES", proxies), ("RUST_LOG", "info")]));
+        let line = api.wait_for("ops=127.0.0.1:");
+        let address = |name| line.split(' ').find_map(|field| field.strip_prefix(name)).unwrap();
+        let report = || send_raw(address("ops="), "GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n");
+        api.wait_for("ready");
+        assert!(!report().contains("TRUSTED_PROXIES"));
+        for header in ["", "X-Forwarded-For: 198.51.100.1\r\n", "X-Forwarded-For: 198.51.100.2\r\n"] {
+            let answer = post(address("api="), "/v1/users", header, "{}");
+            assert!(answer.starts_with("HTTP/1.1 422"), "{answer}");
+        }
+        let hint = "add 127.0.0.1 to TRUSTED_PROXIES";
+        assert_eq!(report().contains(hint), is_reported, "{}", report());
+        let (_, log) = api.terminate();
+        assert_eq!(log.matches(hint).count(), usize::from(is_reported), "{log}");
+    }
+}
+
 /// I-16: memory is bounded by the hash threads, excess requests are rejected with 503, and `/health` answers meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_19_thousand_registrations_stay_within_hash_memory() {

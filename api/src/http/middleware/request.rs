@@ -13,12 +13,13 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    domain::network::TrustedProxies,
     error::Error,
     http::{
         metric_labels,
         middleware::access_log::AccessLogEntry,
         problem::{Problem, ProblemKind, from_poem},
-        request_context::RequestContext,
+        request_context::{RequestContext, untrusted_proxy},
         route_table::RouteTable,
     },
     metrics::ResponseLabels,
@@ -53,6 +54,7 @@ impl RequestMiddleware {
     /// Handles a request with the inner endpoint. Every error and every panic becomes a problem document.
     pub(crate) async fn handle<E: Endpoint>(&self, inner: Arc<E>, request: Request) -> Response {
         let context = RequestContext::new(&request, &self.app.trusted_proxies);
+        self.note_untrusted_proxy(&request);
         let id = context.id;
         let path = request.uri().path().to_owned();
         let method = metric_labels::method(request.method());
@@ -72,6 +74,16 @@ impl RequestMiddleware {
         let took = access_log.completed(response.status());
         self.app.metrics.record_response(ResponseLabels { method, pattern, operation, status, problem, took });
         response
+    }
+
+    /// Logs the first `X-Forwarded-For` that is ignored: most likely the operator has not named the proxy.
+    fn note_untrusted_proxy(&self, request: &Request) {
+        if self.app.untrusted_proxy.get().is_none()
+            && let Some(peer) = untrusted_proxy(request, &self.app.trusted_proxies)
+            && self.app.untrusted_proxy.set(peer).is_ok()
+        {
+            tracing::warn!("{}", TrustedProxies::hint(peer));
+        }
     }
 
     fn problem_response(&self, mut problem: Problem, path: &str, id: Uuid) -> Response {
