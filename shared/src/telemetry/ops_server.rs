@@ -4,6 +4,10 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use hyper::{
+    Method, Request, Response, body::Incoming, header::CONTENT_TYPE, http, server::conn::http1, service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -20,7 +24,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The timeout for the head of a request. It is shorter than [`REQUEST_TIMEOUT`], so that silent clients do not occupy
 /// the few connections for long.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
-const MAX_REQUEST_BYTES: usize = 8 * 1024;
+const MAX_HEAD_BYTES: usize = 8 * 1024;
 const MAX_CONNECTIONS: usize = 32;
 
 const NOT_FOUND: &str = "not found: this server has /health/live, /health/ready and /metrics";
@@ -28,8 +32,6 @@ const JSON: &str = "application/json";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Serves `GET /health/live`, `GET /health/ready` and `GET /metrics` until `stop` is cancelled.
-///
-/// Three fixed request lines need no HTTP library, and the worker has none.
 pub async fn serve(listener: TcpListener, reporter: HealthReporter, stop: CancellationToken) -> Result<()> {
     tokio::select! {
         never = accept_loop(&listener, reporter) => match never {},
@@ -53,6 +55,10 @@ pub async fn serve_while_migrating<T>(
 async fn accept_loop(listener: &TcpListener, reporter: HealthReporter) -> Infallible {
     let reporter = Arc::new(reporter);
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+    // One request per connection. A client may close its half of the connection after the request.
+    http.keep_alive(false).half_close(true);
     loop {
         let permit = Arc::clone(&permits).acquire_owned().await;
         let Ok((stream, _)) = listener.accept().await else {
@@ -61,42 +67,28 @@ async fn accept_loop(listener: &TcpListener, reporter: HealthReporter) -> Infall
             continue;
         };
         let reporter = Arc::clone(&reporter);
+        let respond = service_fn(move |request| respond(request, Arc::clone(&reporter)));
+        let connection = http.serve_connection(TokioIo::new(stream), respond);
         tokio::spawn(async move {
             let _permit = permit;
             // A client that disconnects or times out needs no response.
-            let _ = tokio::time::timeout(REQUEST_TIMEOUT, handle(stream, &reporter)).await;
+            let _ = tokio::time::timeout(REQUEST_TIMEOUT, connection).await;
         });
     }
 }
 
-/// Reads one request and writes its response.
-async fn handle(mut stream: TcpStream, reporter: &HealthReporter) -> std::io::Result<()> {
-    let Some(request) = tokio::time::timeout(HEAD_TIMEOUT, read_head(&mut stream)).await?? else { return Ok(()) };
-    let (status, content_type, body) = match request.split(|&byte| byte == b'\r').next().unwrap_or_default() {
-        line if line.starts_with(b"GET /health/live ") => ("200 OK", JSON, json!({ "status": "ok" }).to_string()),
-        line if line.starts_with(b"GET /health/ready ") => {
+/// Answers one request.
+async fn respond(request: Request<Incoming>, reporter: Arc<HealthReporter>) -> http::Result<Response<String>> {
+    let (status, content_type, body) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/health/live") => (200, JSON, json!({ "status": "ok" }).to_string()),
+        (&Method::GET, "/health/ready") => {
             let (ready, body) = reporter.readiness().await;
-            (if ready { "200 OK" } else { "503 Service Unavailable" }, JSON, body.to_string())
+            (if ready { 200 } else { 503 }, JSON, body.to_string())
         }
-        line if line.starts_with(b"GET /metrics ") => ("200 OK", PROMETHEUS, reporter.metrics().await),
-        _ => ("404 Not Found", JSON, json!({ "status": NOT_FOUND }).to_string()),
+        (&Method::GET, "/metrics") => (200, PROMETHEUS, reporter.metrics().await),
+        _ => (404, JSON, json!({ "status": NOT_FOUND }).to_string()),
     };
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(format!("{head}{body}").as_bytes()).await
-}
-
-/// Reads the head of a request. `None` if it is too long or the client closes the connection.
-async fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
-    let mut request = Vec::new();
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        if request.len() > MAX_REQUEST_BYTES || stream.read_buf(&mut request).await? == 0 {
-            return Ok(None);
-        }
-    }
-    Ok(Some(request))
+    Response::builder().status(status).header(CONTENT_TYPE, content_type).body(body)
 }
 
 /// Queries the readiness of the process with this `OPS_ADDR` on the same machine; fails if it is not ready. This is the
