@@ -62,7 +62,7 @@ async fn run_rounds(store: &Store, cleanup: &Cleanup) {
         pause = if result.is_ok() && deleted.may_be_more { PAUSE_BETWEEN_BATCHES } else { cleanup.interval };
         let failed_before = std::mem::replace(&mut failing, result.is_err());
         if let Err(error) = result {
-            cleanup.metrics.postgres_errors.add(1);
+            cleanup.metrics.postgres_errors.inc();
             // Once per outage.
             if !failed_before {
                 tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "cleanup failed; retrying later");

@@ -73,7 +73,7 @@ pub(crate) async fn serve(
     // operator.
     let is_limited = move |address: IpAddr| !address.to_canonical().is_loopback() && !proxies.trust(address);
     let server = Server {
-        open_connections: Arc::clone(&app.metrics.connections),
+        open_connections: app.metrics.connections.clone(),
         endpoint: Arc::new(endpoint(app, docs, origins)?),
         connection_limit: ConnectionLimit::new(max_connections, is_limited),
         tls: tls.clone(),

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram, names};
+use shared::telemetry::metrics::{Counter, Family, Gauge, Histogram, Registry, names};
 
 use crate::domain::policy::CodePurpose;
 
@@ -24,14 +24,14 @@ pub(crate) struct Metrics {
     wrong_guesses: Arc<Family<2>>,
     rate_limit_hits: Arc<Family<1>>,
     /// Open client connections.
-    pub(crate) connections: Arc<Number>,
+    pub(crate) connections: Gauge,
     /// Open event streams of receipts.
-    pub(crate) streams: Arc<Number>,
+    pub(crate) streams: Gauge,
     /// Messages that the relay has published, or failed to.
     pub(crate) published: Arc<Family<2>>,
     /// Rows that the cleanup has deleted.
     pub(crate) removed: Arc<Family<1>>,
-    pub(crate) postgres_errors: Arc<Number>,
+    pub(crate) postgres_errors: Counter,
 }
 
 /// The operations whose outcomes are counted beside their requests.
@@ -97,7 +97,7 @@ impl Metrics {
     pub(crate) fn record_response(&self, labels: ResponseLabels) {
         let ResponseLabels { method, pattern, operation, status, problem, took } = labels;
         self.requests.count([method, pattern, status]);
-        self.seconds.of([pattern]).observe(took);
+        self.seconds.of([pattern]).observe(took.as_secs_f64());
         if let Some(problem) = &problem {
             self.record_problem(
                 problem,
@@ -133,7 +133,7 @@ impl Metrics {
             self.wrong_guesses.count([purpose, digits(length)]);
         }
         if problem.slug == "unavailable" {
-            self.postgres_errors.add(1);
+            self.postgres_errors.inc();
         }
     }
 

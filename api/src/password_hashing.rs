@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::Context;
+use shared::telemetry::metrics::{GaugeGuard, gauge_value};
 
 use crate::domain::password::{
     computed_hash::Tag,
@@ -73,7 +74,7 @@ impl HashPool {
         let shared = Arc::new(Shared { settings, metrics, queue, changed: Condvar::new() });
         for (n, engine) in std::iter::once(first).chain(others).enumerate() {
             let thread_shared = Arc::clone(&shared);
-            let alive = shared.metrics.threads.hold();
+            let alive = GaugeGuard::new(&shared.metrics.threads);
             let work = move || {
                 let _alive = alive;
                 thread_shared.work(engine);
@@ -107,7 +108,7 @@ impl HashPool {
     /// Updates the metric of the queue length, before the metrics are read.
     pub(crate) fn update_metrics(&self) {
         let queue_length = self.shared.queue().len();
-        self.shared.metrics.queue_length.set(queue_length);
+        self.shared.metrics.queue_length.set(gauge_value(queue_length));
     }
 }
 

@@ -108,7 +108,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
         trusted_proxies: config.trusted_proxies,
         untrusted_proxy: OnceLock::new(),
         metrics: metrics.clone(),
-        subscribers: Arc::new(Subscribers::new(max_subscriptions, Arc::clone(&metrics.streams))),
+        subscribers: Arc::new(Subscribers::new(max_subscriptions, metrics.streams.clone())),
     });
     app.check_key_fingerprint().await?;
     let components = std::iter::once(health::component(&app, &registry)).chain(others).collect();

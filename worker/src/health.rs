@@ -7,7 +7,7 @@ use std::sync::Arc;
 use shared::postgres::{self, Pool, PoolUsage};
 use shared::telemetry::{
     health::{Check, Checks, Component, with_check_timeout},
-    metrics::{Family, Number, Registry, names},
+    metrics::{Family, Gauge, Registry, gauge_value, names},
 };
 
 use crate::{metrics::Metrics, smtp::health::SmtpHealth, store::Store};
@@ -18,17 +18,17 @@ pub struct WorkerHealth {
     pub(crate) metrics: Metrics,
     pub(crate) smtp: Arc<SmtpHealth>,
     pub(crate) broker: BrokerStatus,
-    broker_up: Arc<Family<1>>,
-    queue_messages: Arc<Family<0>>,
-    parked_messages: Arc<Family<0>>,
+    broker_up: Arc<Family<1, Gauge>>,
+    queue_messages: Arc<Family<0, Gauge>>,
+    parked_messages: Arc<Family<0, Gauge>>,
     /// `None` if other components of the process share the database pool.
     pool: Option<PoolGauges>,
 }
 
 /// Gauges of a database pool that only the worker uses.
 struct PoolGauges {
-    connections: Arc<Family<1>>,
-    waiting: Arc<Number>,
+    connections: Arc<Family<1, Gauge>>,
+    waiting: Gauge,
 }
 
 impl WorkerHealth {
@@ -90,7 +90,7 @@ impl WorkerHealth {
             let PoolUsage { in_use, idle, waiting } = postgres::usage(database);
             gauges.connections.set(["in_use"], in_use);
             gauges.connections.set(["idle"], idle);
-            gauges.waiting.set(waiting);
+            gauges.waiting.set(gauge_value(waiting));
         }
         match with_check_timeout(self.broker.queue_lengths()).await.flatten() {
             Some(QueueLengths { waiting, parked }) => {

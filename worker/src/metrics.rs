@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use shared::messages::MailKind;
-use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram, names};
+use shared::telemetry::metrics::{Counter, Family, Gauge, Histogram, Registry, names};
 
 use crate::domain::outcome::{Completion, Outcome};
 
@@ -19,8 +19,8 @@ pub(crate) struct Metrics {
     dropped: Arc<Family<1>>,
     delivery_seconds: Arc<Family<1, Histogram>>,
     /// Messages that are being handled.
-    pub(crate) in_flight: Arc<Number>,
-    pub(crate) postgres_errors: Arc<Number>,
+    pub(crate) in_flight: Gauge,
+    pub(crate) postgres_errors: Counter,
 }
 
 impl Metrics {
@@ -59,6 +59,6 @@ impl Metrics {
 
     /// Observes the time from the request to the recorded delivery of a mail.
     pub(crate) fn observe_delivery_age(&self, kind: MailKind, age: Duration) {
-        self.delivery_seconds.of([kind.name()]).observe(age);
+        self.delivery_seconds.of([kind.name()]).observe(age.as_secs_f64());
     }
 }

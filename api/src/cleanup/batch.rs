@@ -97,7 +97,9 @@ impl Deleted {
 
     /// Adds the numbers to the metric.
     pub(crate) fn count(&self, metric: &Family<1>) {
-        self.tables.iter().for_each(|(table, rows)| metric.of([table]).add(i64::try_from(*rows).unwrap_or(0)));
+        for (table, rows) in &self.tables {
+            metric.of([table]).inc_by(*rows);
+        }
     }
 
     /// Whether no row was deleted.

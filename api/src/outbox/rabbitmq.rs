@@ -16,7 +16,7 @@ use shared::amqp::{
 };
 use shared::messages::Envelope;
 use shared::telemetry::{
-    metrics::{Number, Registry, names},
+    metrics::{Gauge, Registry, names},
     traces::spans,
 };
 use tokio::sync::watch;
@@ -40,7 +40,7 @@ pub(crate) struct Publisher {
     topology: Topology,
     /// `None` while there is no connection, or the broker blocks it.
     active: Arc<watch::Sender<Option<ActiveConnection>>>,
-    blocked: Arc<Number>,
+    blocked: Gauge,
 }
 
 impl Publisher {

@@ -72,7 +72,7 @@ pub(crate) async fn run(
                 pause
             }
             Err(error) => {
-                metrics.postgres_errors.add(1);
+                metrics.postgres_errors.inc();
                 // Once per outage, not once per second.
                 if !std::mem::replace(&mut failing, true) {
                     let error = anyhow::Error::from(error);

@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram, names};
+use shared::telemetry::metrics::{Family, Gauge, Histogram, Registry, names};
 
 /// Durations, threads, queue length and rejections.
 pub(crate) struct HashMetrics {
-    hash_seconds: Arc<Histogram>,
-    wait_seconds: Arc<Histogram>,
+    hash_seconds: Histogram,
+    wait_seconds: Histogram,
     /// The number of live threads: each holds one.
-    pub(crate) threads: Arc<Number>,
-    pub(crate) queue_length: Arc<Number>,
+    pub(crate) threads: Gauge,
+    pub(crate) queue_length: Gauge,
     rejections: Arc<Family<1>>,
 }
 
@@ -47,7 +47,7 @@ impl HashMetrics {
 
     /// Records how long a hashed password waited, and how long its hash took.
     pub(crate) fn hashed(&self, waited: Duration, took: Duration) {
-        self.wait_seconds.observe(waited);
-        self.hash_seconds.observe(took);
+        self.wait_seconds.observe(waited.as_secs_f64());
+        self.hash_seconds.observe(took.as_secs_f64());
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use shared::telemetry::metrics::{GaugeGuard, Number};
+use shared::telemetry::metrics::{Gauge, GaugeGuard};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
@@ -31,7 +31,7 @@ pub(crate) struct Subscribers {
     /// Wakes the polling task when there is a first subscription.
     subscribed: Notify,
     max_subscriptions: usize,
-    streams: Arc<Number>,
+    streams: Gauge,
 }
 
 #[derive(Default)]
@@ -59,7 +59,7 @@ struct SubscriptionSlot {
 
 impl Subscribers {
     /// Allows at most `max_subscriptions` at a time. `streams` is the gauge of how many there are.
-    pub(crate) fn new(max_subscriptions: usize, streams: Arc<Number>) -> Self {
+    pub(crate) fn new(max_subscriptions: usize, streams: Gauge) -> Self {
         Self { state: Mutex::default(), subscribed: Notify::new(), max_subscriptions, streams }
     }
 
@@ -81,7 +81,7 @@ impl Subscribers {
         let updates = sender.subscribe();
         send_if_changed(sender, receipt);
         self.subscribed.notify_one();
-        let slot = SubscriptionSlot { subscribers: Arc::clone(self), network, _gauge: self.streams.hold() };
+        let slot = SubscriptionSlot { subscribers: Arc::clone(self), network, _gauge: GaugeGuard::new(&self.streams) };
         Ok(Subscription { updates, _slot: slot })
     }
 

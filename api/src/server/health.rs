@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shared::postgres::{self, PoolUsage};
 use shared::telemetry::{
     health::{Check, Checks, Component, with_check_timeout},
-    metrics::{Family, Number, Registry, names},
+    metrics::{Family, Gauge, Registry, gauge_value, names},
 };
 
 use crate::{
@@ -17,11 +17,11 @@ use crate::{
 
 /// The gauges that are set only when the metrics are scraped.
 struct Gauges {
-    broker_up: Arc<Number>,
-    pool_connections: Arc<Family<1>>,
-    pool_waiting: Arc<Number>,
-    outbox_messages: Arc<Family<1>>,
-    outbox_oldest: Arc<Family<1>>,
+    broker_up: Gauge,
+    pool_connections: Arc<Family<1, Gauge>>,
+    pool_waiting: Gauge,
+    outbox_messages: Arc<Family<1, Gauge>>,
+    outbox_oldest: Arc<Family<1, Gauge>>,
 }
 
 /// The API as a component of the health report.
@@ -69,12 +69,12 @@ impl App {
 
 impl Gauges {
     async fn update(&self, app: &App) {
-        self.broker_up.set((app.delivery.is_up)());
+        self.broker_up.set((app.delivery.is_up)().into());
         app.hash_pool.update_metrics();
         let PoolUsage { in_use, idle, waiting } = app.store.usage();
         self.pool_connections.set(["in_use"], in_use);
         self.pool_connections.set(["idle"], idle);
-        self.pool_waiting.set(waiting);
+        self.pool_waiting.set(gauge_value(waiting));
         let query = async { Ok::<_, Error>(stats::waiting(&app.store.connection().await?).await?) };
         let Some(Ok((mails, events))) = with_check_timeout(query).await else {
             // No value is better than an outdated one.

@@ -5,7 +5,7 @@ use std::{future::ready, pin::Pin, sync::Arc, time::Duration};
 use serde_json::{Map, Value, json};
 use tokio::{sync::Mutex, time::Instant};
 
-use crate::telemetry::metrics::{Family, Registry, names};
+use crate::telemetry::metrics::{Family, Gauge, Registry, names};
 
 /// The result of one health check, such as of Postgres or the broker.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ const VERSION: &str = match option_env!("VESTIBULE_VERSION") {
 pub struct HealthReporter {
     registry: Registry,
     components: Vec<Component>,
-    check_ok: Arc<Family<2>>,
+    check_ok: Arc<Family<2, Gauge>>,
     /// When the gauges were last collected.
     last_collected: Mutex<Option<Instant>>,
 }

@@ -1,16 +1,21 @@
 //! Metrics of a process, in the text format of Prometheus.
 
 pub mod description;
-pub mod histogram;
 pub mod names;
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fmt::Write,
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicI64, Ordering::Relaxed},
-    },
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+/// Their clones share the value. A histogram counts durations, in seconds.
+pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge, histogram::Histogram};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, MetricEncoder, prometheus_text},
+    metrics::TypedMetric,
+    registry::{self, Metric},
 };
 
 use self::{
@@ -20,38 +25,37 @@ use self::{
 
 /// The metrics of one service. It is passed to the code that counts and is not global, because several services can run
 /// in one process, as they do in tests, each with its own metrics.
-#[derive(Clone, Default)]
+///
+/// The registry of `prometheus-client` would write one header per registration, not per name.
+#[derive(Clone, Debug, Default)]
 pub struct Registry(Arc<Mutex<Families>>);
 
 /// The families by name, because Prometheus requires all series of a name to be adjacent.
-type Families = BTreeMap<&'static str, Vec<Arc<dyn WriteFamily>>>;
+type Families = BTreeMap<&'static str, Vec<Arc<dyn EncodeFamily>>>;
 
 /// The series of one metric name, by label values. Label values are `&'static str`, so that data of a request, such as
 /// an email address, an id or a path, cannot become a label.
-pub struct Family<const N: usize, S = Number> {
+///
+/// The family of `prometheus-client` does not sort its series.
+#[derive(Debug)]
+pub struct Family<const N: usize, S = Counter> {
     metric: MetricDescription,
-    series: RwLock<HashMap<[&'static str; N], Arc<S>>>,
+    series: RwLock<BTreeMap<[&'static str; N], S>>,
 }
 
-/// The value of a counter or a gauge.
-#[derive(Default)]
-pub struct Number(AtomicI64);
-
 /// Increments a gauge by one until it is dropped.
-pub struct GaugeGuard(Arc<Number>);
+pub struct GaugeGuard(Gauge);
 
-/// A value with one set of labels: a number or a histogram.
-pub(crate) trait Series: Send + Sync + 'static {
+/// A counter, gauge or histogram with one set of labels.
+pub(crate) trait Series: Metric + TypedMetric + Clone {
     /// A new series, at zero.
-    fn new(metric: &MetricDescription) -> Self;
-    /// Appends the lines of the series.
-    fn write(&self, text: &mut String, metric: &MetricDescription, labels: &[&'static str]);
+    fn new(kind: MetricKind) -> Self;
 }
 
 /// A family of any number of labels and any type of series.
-trait WriteFamily: Send + Sync {
-    fn metric(&self) -> &MetricDescription;
-    fn write(&self, text: &mut String);
+trait EncodeFamily: fmt::Debug + Send + Sync {
+    fn encode_header<'a>(&'a self, encoder: &'a mut DescriptorEncoder) -> Result<MetricEncoder<'a>, fmt::Error>;
+    fn encode_series(&self, encoder: &mut MetricEncoder) -> fmt::Result;
 }
 
 impl Registry {
@@ -60,44 +64,47 @@ impl Registry {
     pub fn family<const N: usize, S: Series>(&self, name: Name<N, S>) -> Arc<Family<N, S>> {
         let family = Arc::new(Family { metric: name.metric, series: RwLock::default() });
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(name.metric.name).or_default().push(Arc::clone(&family) as Arc<dyn WriteFamily>);
+        all.entry(name.metric.name).or_default().push(Arc::clone(&family) as Arc<dyn EncodeFamily>);
         family
     }
 
     /// Registers a metric without labels and returns its only series.
     #[expect(private_bounds, reason = "as above")]
-    pub fn one<S: Series>(&self, name: Name<0, S>) -> Arc<S> {
+    pub fn one<S: Series>(&self, name: Name<0, S>) -> S {
         self.family(name).of([])
     }
 
     /// All metrics in the text format of Prometheus.
     pub fn text(&self) -> String {
+        let mut registry = registry::Registry::default();
+        registry.register_collector(Box::new(self.clone()));
         let mut text = String::new();
-        for (name, families) in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let Some(MetricDescription { kind, help, .. }) = families.first().map(|family| family.metric()) else {
-                continue;
-            };
-            let kind = match kind {
-                MetricKind::Counter => "counter",
-                MetricKind::Gauge => "gauge",
-                MetricKind::Histogram(_) => "histogram",
-            };
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            families.iter().for_each(|family| family.write(&mut text));
-        }
+        // Writing to a string does not fail.
+        let _ = prometheus_text::encode(&mut text, &registry);
         text
+    }
+}
+
+impl Collector for Registry {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        for families in self.0.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            let Some(first) = families.first() else { continue };
+            let mut encoder = first.encode_header(&mut encoder)?;
+            families.iter().try_for_each(|family| family.encode_series(&mut encoder))?;
+        }
+        Ok(())
     }
 }
 
 #[expect(private_bounds, reason = "as above")]
 impl<const N: usize, S: Series> Family<N, S> {
     /// The series with these label values; created at zero on first use.
-    pub fn of(&self, labels: [&'static str; N]) -> Arc<S> {
+    pub fn of(&self, labels: [&'static str; N]) -> S {
         if let Some(series) = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&labels) {
-            return Arc::clone(series);
+            return series.clone();
         }
         let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(all.entry(labels).or_insert_with(|| Arc::new(S::new(&self.metric))))
+        all.entry(labels).or_insert_with(|| S::new(self.metric.kind)).clone()
     }
 
     /// Creates these series at zero. Prometheus sees the first increment of a counter only if the counter was exported
@@ -116,73 +123,69 @@ impl<const N: usize, S: Series> Family<N, S> {
 impl<const N: usize> Family<N> {
     /// Increments the series with these label values.
     pub fn count(&self, labels: [&'static str; N]) {
-        self.of(labels).add(1);
-    }
-
-    /// Sets the series with these label values.
-    pub fn set(&self, labels: [&'static str; N], value: impl TryInto<i64>) {
-        self.of(labels).set(value);
+        self.of(labels).inc();
     }
 }
 
-impl Number {
-    /// Adds to the value.
-    pub fn add(&self, more: i64) {
-        self.0.fetch_add(more, Relaxed);
+impl<const N: usize> Family<N, Gauge> {
+    /// Sets the series with these label values.
+    pub fn set(&self, labels: [&'static str; N], value: impl TryInto<i64>) {
+        self.of(labels).set(gauge_value(value));
     }
+}
 
-    /// Sets the value; one that does not fit is stored as the maximum.
-    pub fn set(&self, value: impl TryInto<i64>) {
-        self.0.store(value.try_into().unwrap_or(i64::MAX), Relaxed);
-    }
+/// The value for a gauge; one that does not fit becomes the maximum.
+pub fn gauge_value(value: impl TryInto<i64>) -> i64 {
+    value.try_into().unwrap_or(i64::MAX)
+}
 
-    /// The current value.
-    pub fn get(&self) -> i64 {
-        self.0.load(Relaxed)
-    }
-
+impl GaugeGuard {
     /// Increments the gauge until the guard is dropped.
-    pub fn hold(self: &Arc<Self>) -> GaugeGuard {
-        self.add(1);
-        GaugeGuard(Arc::clone(self))
+    pub fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
     }
 }
 
 impl Drop for GaugeGuard {
     fn drop(&mut self) {
-        self.0.add(-1);
+        self.0.dec();
     }
 }
 
-impl Series for Number {
-    fn new(_: &MetricDescription) -> Self {
+impl Series for Counter {
+    fn new(_: MetricKind) -> Self {
         Self::default()
     }
+}
 
-    fn write(&self, text: &mut String, metric: &MetricDescription, labels: &[&'static str]) {
-        let _ = writeln!(text, "{} {}", series_name(metric, "", labels, None), self.get());
+impl Series for Gauge {
+    fn new(_: MetricKind) -> Self {
+        Self::default()
     }
 }
 
-impl<const N: usize, S: Series> WriteFamily for Family<N, S> {
-    fn metric(&self) -> &MetricDescription {
-        &self.metric
+impl Series for Histogram {
+    fn new(kind: MetricKind) -> Self {
+        let bounds = if let MetricKind::Histogram(bounds) = kind { bounds } else { &[] };
+        Self::new(bounds.iter().copied())
+    }
+}
+
+impl<const N: usize, S: Series> EncodeFamily for Family<N, S> {
+    fn encode_header<'a>(&'a self, encoder: &'a mut DescriptorEncoder) -> Result<MetricEncoder<'a>, fmt::Error> {
+        let MetricDescription { name, help, .. } = self.metric;
+        // The encoder appends the suffix of counters itself.
+        encoder.encode_descriptor(name.strip_suffix("_total").unwrap_or(name), help, None, S::TYPE)
     }
 
-    fn write(&self, text: &mut String) {
-        let all = self.series.read().unwrap_or_else(PoisonError::into_inner);
-        for (labels, series) in all.iter().collect::<BTreeMap<_, _>>() {
-            series.write(text, &self.metric, labels);
+    fn encode_series(&self, encoder: &mut MetricEncoder) -> fmt::Result {
+        for (values, series) in self.series.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            let labels: Vec<_> = self.metric.labels.iter().copied().zip(values.iter().copied()).collect();
+            series.encode(encoder.encode_family(&labels.as_slice())?)?;
         }
+        Ok(())
     }
-}
-
-/// The name of a series with its labels: `name_bucket{path="/",le="1"}`. No label value needs escaping.
-fn series_name(metric: &MetricDescription, suffix: &str, labels: &[&'static str], le: Option<&str>) -> String {
-    let pairs = metric.labels.iter().zip(labels).map(|(name, value)| format!("{name}=\"{value}\""));
-    let pairs: Vec<_> = pairs.chain(le.map(|le| format!("le=\"{le}\""))).collect();
-    let pairs = if pairs.is_empty() { String::new() } else { format!("{{{}}}", pairs.join(",")) };
-    format!("{}{suffix}{pairs}", metric.name)
 }
 
 #[cfg(test)]

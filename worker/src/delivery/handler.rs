@@ -10,6 +10,7 @@ use backon::{ExponentialBuilder, Retryable};
 use futures_util::FutureExt;
 use shared::amqp::topology::RETRY_SECONDS;
 use shared::messages::Message;
+use shared::telemetry::metrics::GaugeGuard;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -67,13 +68,13 @@ impl Handler {
     /// Handles a message and counts its outcome.
     pub(crate) async fn handle(&self, message: Message) -> Outcome {
         let metrics = &self.health.metrics;
-        let _in_flight = metrics.in_flight.hold();
+        let _in_flight = GaugeGuard::new(&metrics.in_flight);
         // A panic is a bug in the worker; it must not abort the other messages in flight.
         let outcome = match AssertUnwindSafe(self.deliver(message)).catch_unwind().await {
             Ok(Ok(outcome)) => outcome,
             // No error of `deliver` is caused by the message: it is retried.
             Ok(Err(error)) => {
-                metrics.postgres_errors.add(1);
+                metrics.postgres_errors.inc();
                 Outcome::Postpone(format!("{error:#}"))
             }
             Err(_) => Outcome::Postpone("panic; see the log above".to_owned()),
@@ -155,7 +156,7 @@ impl Handler {
             Ok(age) => age,
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "mail sent but not recorded; retrying the record");
-                self.health.metrics.postgres_errors.add(1);
+                self.health.metrics.postgres_errors.inc();
                 let _pending = self.pending_records.add();
                 record.retry(back_off().without_max_times()).await.unwrap_or_default()
             }

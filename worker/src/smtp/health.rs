@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use shared::telemetry::metrics::{Family, Number, Registry, histogram::Histogram, names};
+use shared::telemetry::metrics::{Family, Gauge, Histogram, Registry, gauge_value, names};
 use tokio::time::Instant;
 
 use crate::smtp::error::SmtpError;
@@ -17,8 +17,8 @@ const FAILURE_MAX_AGE: Duration = Duration::from_secs(300);
 /// Metrics and the last known state of the mail server.
 pub(crate) struct SmtpHealth {
     results: Arc<Family<1>>,
-    seconds: Arc<Histogram>,
-    last_success: Arc<Number>,
+    seconds: Histogram,
+    last_success: Gauge,
     /// When the mail server could not be used, if that was the result of the last delivery.
     failed_at: Mutex<Option<Instant>>,
 }
@@ -37,10 +37,10 @@ impl SmtpHealth {
 
     /// Records the result of a delivery that began at `started`.
     pub(crate) fn record(&self, result: &Result<(), SmtpError>, started: Instant) {
-        self.seconds.observe(started.elapsed());
+        self.seconds.observe(started.elapsed().as_secs_f64());
         self.results.count([result.as_ref().map_or_else(SmtpError::class, |()| "2xx")]);
         if result.is_ok() {
-            self.last_success.set(now().as_secs());
+            self.last_success.set(gauge_value(now().as_secs()));
         }
         let failed = result.as_ref().is_err_and(|error| !error.rejects_the_email());
         *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = failed.then(Instant::now);

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use poem::{Endpoint, http::uri::Scheme};
 use shared::shutdown::DRAIN;
-use shared::telemetry::metrics::Number;
+use shared::telemetry::metrics::{Gauge, GaugeGuard};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::OwnedSemaphorePermit,
@@ -33,7 +33,7 @@ pub(crate) struct Server<E> {
     /// `None`: plain HTTP.
     pub(crate) tls: Option<Tls>,
     /// Metric: the number of open connections.
-    pub(crate) open_connections: Arc<Number>,
+    pub(crate) open_connections: Gauge,
 }
 
 /// Accepts connections until `stop` is cancelled, then serves the accept backlog and waits for the open connections.
@@ -86,7 +86,7 @@ impl<E: Endpoint + 'static> Server<E> {
         stop: &CancellationToken,
     ) {
         let Some(permit) = self.connection_limit.admit(permit, remote.ip()) else { return };
-        let open_connection = self.open_connections.hold();
+        let open_connection = GaugeGuard::new(&self.open_connections);
         let endpoint = Arc::clone(&self.endpoint);
         let tls = self.tls.clone();
         let stop = stop.clone();

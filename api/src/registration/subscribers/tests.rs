@@ -30,7 +30,7 @@ fn subscribe(subscribers: &Arc<Subscribers>, id: u128, client_network: usize) ->
 
 #[test]
 fn changed_receipt_notifies_exactly_its_own_subscriptions() {
-    let subscribers = Arc::new(Subscribers::new(10, Arc::default()));
+    let subscribers = Arc::new(Subscribers::new(10, Gauge::default()));
     let [mut first, mut second, mut other] =
         [(1, 1), (1, 2), (2, 1)].map(|(id, network)| subscribe(&subscribers, id, network).unwrap());
     let mut ids = subscribers.watched_ids();
@@ -52,7 +52,7 @@ fn changed_receipt_notifies_exactly_its_own_subscriptions() {
 
 #[test]
 fn later_subscription_with_newer_receipt_notifies_earlier_ones() {
-    let subscribers = Arc::new(Subscribers::new(10, Arc::default()));
+    let subscribers = Arc::new(Subscribers::new(10, Gauge::default()));
     let first = subscribe(&subscribers, 1, 1).unwrap();
     let second = subscribers.join(receipt(1, RegistrationStatus::Sent), network(2)).unwrap();
     assert!(first.updates.has_changed().unwrap());
@@ -61,7 +61,7 @@ fn later_subscription_with_newer_receipt_notifies_earlier_ones() {
 
 #[test]
 fn network_limit_rejects_until_a_subscription_is_dropped() {
-    let subscribers = Arc::new(Subscribers::new(1_000, Arc::default()));
+    let subscribers = Arc::new(Subscribers::new(1_000, Gauge::default()));
     let mut subscriptions: Vec<_> = (0..MAX_PER_NETWORK).map(|_| subscribe(&subscribers, 1, 1).unwrap()).collect();
     let rejected = subscribe(&subscribers, 2, 1).err().unwrap();
     assert!(matches!(rejected, Error::RateLimited(RateLimited { scope: Scope::Network, .. })), "{rejected:?}");
@@ -76,7 +76,7 @@ fn network_limit_rejects_until_a_subscription_is_dropped() {
 
 #[test]
 fn full_or_closed_subscribers_reject_as_overloaded() {
-    let subscribers = Arc::new(Subscribers::new(2, Arc::default()));
+    let subscribers = Arc::new(Subscribers::new(2, Gauge::default()));
     let [first, second] = [1, 2].map(|n| subscribe(&subscribers, 1, n).unwrap());
     assert!(matches!(subscribe(&subscribers, 1, 3), Err(Error::Overloaded)));
     drop(first);

@@ -3,9 +3,8 @@
 use std::marker::PhantomData;
 
 use super::{
-    Number,
+    Counter, Gauge, Histogram,
     description::{MetricDescription, MetricKind},
-    histogram::Histogram,
 };
 
 /// Buckets for a request, a password hash or an SMTP transaction, in seconds.
@@ -21,8 +20,8 @@ pub struct Name<const N: usize, S> {
 }
 
 macro_rules! names {
-    ($($ident:ident: $series:ident[$n:literal] = $kind:expr, $name:literal, [$($label:literal),*], $help:literal;)+) => {
-        $(pub const $ident: Name<$n, $series> = Name::new($kind, $name, &[$($label),*], $help);)+
+    ($($ident:ident: $series:ident[$n:literal]$(($bounds:ident))? = $name:literal, [$($label:literal),*], $help:literal;)+) => {
+        $(pub const $ident: Name<$n, $series> = Name::new(MetricKind::$series$(($bounds))?, $name, &[$($label),*], $help);)+
         /// All metrics.
         pub const ALL: &[MetricDescription] = &[$($ident.metric),+];
     };
@@ -30,47 +29,47 @@ macro_rules! names {
 
 names! {
     // Of every process.
-    BUILD_INFO: Number[2] = MetricKind::Gauge, "vestibule_build_info", ["part", "version"], "Always 1; the labels name the component and its version.";
-    CHECK_OK: Number[2] = MetricKind::Gauge, "vestibule_check_ok", ["part", "check"], "1 if this check of /health/ready is ok, 0 if it is failing.";
-    BROKER_UP: Number[1] = MetricKind::Gauge, "vestibule_broker_up", ["part"], "1 while the API can publish or the worker can consume.";
-    POOL_CONNECTIONS: Number[1] = MetricKind::Gauge, "vestibule_pool_connections", ["state"], "Connections to Postgres by state: in_use or idle.";
-    POOL_WAITING: Number[0] = MetricKind::Gauge, "vestibule_pool_waiting", [], "Tasks that wait for a connection to Postgres.";
-    POSTGRES_ERRORS: Number[1] = MetricKind::Counter, "vestibule_postgres_errors_total", ["part"], "Operations that failed because of Postgres: requests answered with unavailable, rounds of the relay and of the cleanup, reads and writes of the worker.";
+    BUILD_INFO: Gauge[2] = "vestibule_build_info", ["part", "version"], "Always 1; the labels name the component and its version.";
+    CHECK_OK: Gauge[2] = "vestibule_check_ok", ["part", "check"], "1 if this check of /health/ready is ok, 0 if it is failing.";
+    BROKER_UP: Gauge[1] = "vestibule_broker_up", ["part"], "1 while the API can publish or the worker can consume.";
+    POOL_CONNECTIONS: Gauge[1] = "vestibule_pool_connections", ["state"], "Connections to Postgres by state: in_use or idle.";
+    POOL_WAITING: Gauge[0] = "vestibule_pool_waiting", [], "Tasks that wait for a connection to Postgres.";
+    POSTGRES_ERRORS: Counter[1] = "vestibule_postgres_errors_total", ["part"], "Operations that failed because of Postgres: requests answered with unavailable, rounds of the relay and of the cleanup, reads and writes of the worker.";
 
     // Of the API.
-    HTTP_REQUESTS: Number[3] = MetricKind::Counter, "vestibule_http_requests_total", ["method", "path", "status"], "HTTP requests by method, route and status. The path is the route pattern, or - without a route; 499 means that the client disconnected.";
-    HTTP_SECONDS: Histogram[1] = MetricKind::Histogram(SHORT), "vestibule_http_request_seconds", ["path"], "Time from the head of a request to the head of its response.";
-    CONNECTIONS_OPEN: Number[0] = MetricKind::Gauge, "vestibule_connections_open", [], "Open HTTP connections.";
-    STREAMS_OPEN: Number[0] = MetricKind::Gauge, "vestibule_sse_streams_open", [], "Open event streams of receipts.";
-    REGISTRATIONS: Number[1] = MetricKind::Counter, "vestibule_registrations_total", ["outcome"], "Registrations by outcome: accepted, repeated (known Idempotency-Key), or the problem.";
-    RESENDS: Number[1] = MetricKind::Counter, "vestibule_resends_total", ["outcome"], "Requests for a new code by outcome: accepted, or the problem.";
-    ACTIVATIONS: Number[1] = MetricKind::Counter, "vestibule_activations_total", ["outcome"], "Activations by outcome: accepted, or the problem.";
-    LOGINS: Number[1] = MetricKind::Counter, "vestibule_logins_total", ["outcome"], "Logins by outcome: accepted, or the problem.";
-    PASSWORD_RESETS: Number[1] = MetricKind::Counter, "vestibule_password_resets_total", ["outcome"], "Password resets by outcome: asked (code requested), changed, or the problem of either request.";
-    CODES_MINTED: Number[2] = MetricKind::Counter, "vestibule_codes_minted_total", ["purpose", "length"], "Codes created for activation or password reset, including decoys.";
-    WRONG_GUESSES: Number[2] = MetricKind::Counter, "vestibule_wrong_guesses_total", ["purpose", "length"], "Wrong codes that were counted, by purpose and by the length of the shortest code they were compared with.";
-    LIMITER_HITS: Number[1] = MetricKind::Counter, "vestibule_limiter_hits_total", ["scope"], "Responses with status 429 by the scope of the rate limit: address, network or account.";
-    HASH_SECONDS: Histogram[0] = MetricKind::Histogram(SHORT), "vestibule_hash_seconds", [], "Time to hash one password.";
-    HASH_WAIT_SECONDS: Histogram[0] = MetricKind::Histogram(SHORT), "vestibule_hash_queue_wait_seconds", [], "Time a password waited for a hash thread.";
-    HASH_REFUSALS: Number[1] = MetricKind::Counter, "vestibule_hash_refusals_total", ["reason"], "Passwords that were not hashed by reason: full (rejected because the queue was full), late (waited too long in the queue), failed.";
-    HASH_QUEUE: Number[0] = MetricKind::Gauge, "vestibule_hash_queue_length", [], "Passwords that wait for a hash thread, including reserved places in the queue.";
-    HASH_THREADS: Number[0] = MetricKind::Gauge, "vestibule_hash_threads", [], "Hash threads.";
-    OUTBOX_MESSAGES: Number[1] = MetricKind::Gauge, "vestibule_outbox_messages", ["what"], "Rows in the outbox by kind; 10000 means at least 10000.";
-    OUTBOX_OLDEST: Number[1] = MetricKind::Gauge, "vestibule_outbox_oldest_seconds", ["what"], "Age of the oldest row in the outbox by kind.";
-    OUTBOX_PUBLISHED: Number[2] = MetricKind::Counter, "vestibule_outbox_published_total", ["what", "outcome"], "Rows that the relay tried to publish by kind and outcome: done, or failed (retried later).";
-    BROKER_BLOCKED: Number[0] = MetricKind::Gauge, "vestibule_broker_blocked", [], "1 while the broker blocks publishing because it is short of memory or disk space.";
-    HOUSEKEEPING_ROWS: Number[1] = MetricKind::Counter, "vestibule_housekeeping_rows_total", ["what"], "Expired rows deleted by the cleanup, by table.";
+    HTTP_REQUESTS: Counter[3] = "vestibule_http_requests_total", ["method", "path", "status"], "HTTP requests by method, route and status. The path is the route pattern, or - without a route; 499 means that the client disconnected.";
+    HTTP_SECONDS: Histogram[1](SHORT) = "vestibule_http_request_seconds", ["path"], "Time from the head of a request to the head of its response.";
+    CONNECTIONS_OPEN: Gauge[0] = "vestibule_connections_open", [], "Open HTTP connections.";
+    STREAMS_OPEN: Gauge[0] = "vestibule_sse_streams_open", [], "Open event streams of receipts.";
+    REGISTRATIONS: Counter[1] = "vestibule_registrations_total", ["outcome"], "Registrations by outcome: accepted, repeated (known Idempotency-Key), or the problem.";
+    RESENDS: Counter[1] = "vestibule_resends_total", ["outcome"], "Requests for a new code by outcome: accepted, or the problem.";
+    ACTIVATIONS: Counter[1] = "vestibule_activations_total", ["outcome"], "Activations by outcome: accepted, or the problem.";
+    LOGINS: Counter[1] = "vestibule_logins_total", ["outcome"], "Logins by outcome: accepted, or the problem.";
+    PASSWORD_RESETS: Counter[1] = "vestibule_password_resets_total", ["outcome"], "Password resets by outcome: asked (code requested), changed, or the problem of either request.";
+    CODES_MINTED: Counter[2] = "vestibule_codes_minted_total", ["purpose", "length"], "Codes created for activation or password reset, including decoys.";
+    WRONG_GUESSES: Counter[2] = "vestibule_wrong_guesses_total", ["purpose", "length"], "Wrong codes that were counted, by purpose and by the length of the shortest code they were compared with.";
+    LIMITER_HITS: Counter[1] = "vestibule_limiter_hits_total", ["scope"], "Responses with status 429 by the scope of the rate limit: address, network or account.";
+    HASH_SECONDS: Histogram[0](SHORT) = "vestibule_hash_seconds", [], "Time to hash one password.";
+    HASH_WAIT_SECONDS: Histogram[0](SHORT) = "vestibule_hash_queue_wait_seconds", [], "Time a password waited for a hash thread.";
+    HASH_REFUSALS: Counter[1] = "vestibule_hash_refusals_total", ["reason"], "Passwords that were not hashed by reason: full (rejected because the queue was full), late (waited too long in the queue), failed.";
+    HASH_QUEUE: Gauge[0] = "vestibule_hash_queue_length", [], "Passwords that wait for a hash thread, including reserved places in the queue.";
+    HASH_THREADS: Gauge[0] = "vestibule_hash_threads", [], "Hash threads.";
+    OUTBOX_MESSAGES: Gauge[1] = "vestibule_outbox_messages", ["what"], "Rows in the outbox by kind; 10000 means at least 10000.";
+    OUTBOX_OLDEST: Gauge[1] = "vestibule_outbox_oldest_seconds", ["what"], "Age of the oldest row in the outbox by kind.";
+    OUTBOX_PUBLISHED: Counter[2] = "vestibule_outbox_published_total", ["what", "outcome"], "Rows that the relay tried to publish by kind and outcome: done, or failed (retried later).";
+    BROKER_BLOCKED: Gauge[0] = "vestibule_broker_blocked", [], "1 while the broker blocks publishing because it is short of memory or disk space.";
+    HOUSEKEEPING_ROWS: Counter[1] = "vestibule_housekeeping_rows_total", ["what"], "Expired rows deleted by the cleanup, by table.";
 
     // Of the worker.
-    MESSAGES: Number[2] = MetricKind::Counter, "vestibule_messages_total", ["kind", "outcome"], "Messages processed by mail kind and outcome: delivered, dropped, undeliverable, repeated (already recorded), retried, postponed, parked or given_back. The kind of an unreadable message is -.";
-    MAILS_DROPPED: Number[1] = MetricKind::Counter, "vestibule_mails_dropped_total", ["reason"], "Mails that were not sent, by reason: no longer useful, or suppressed (muted).";
-    SMTP_RESULTS: Number[1] = MetricKind::Counter, "vestibule_smtp_results_total", ["class"], "Replies of the mail server to a mail by class: 2xx, 4xx, 5xx, timeout, or connection (not established, lost, not trusted, or rejected before the mail was sent).";
-    SMTP_SECONDS: Histogram[0] = MetricKind::Histogram(SHORT), "vestibule_smtp_seconds", [], "Duration of one SMTP transaction, including opening the connection if necessary.";
-    SMTP_LAST_SUCCESS: Number[0] = MetricKind::Gauge, "vestibule_smtp_last_success_timestamp_seconds", [], "Time when the mail server last accepted a mail; 0 before the first one.";
-    DELIVERY_SECONDS: Histogram[1] = MetricKind::Histogram(LONG), "vestibule_delivery_seconds", ["kind"], "Time from the response 202 of the API to the recorded reply 250 of the mail server, by the clock of the database.";
-    IN_HAND: Number[0] = MetricKind::Gauge, "vestibule_in_hand", [], "Messages that the worker is processing.";
-    QUEUE_MESSAGES: Number[0] = MetricKind::Gauge, "vestibule_queue_messages", [], "Messages that wait in the queue for a worker.";
-    PARKED_MESSAGES: Number[0] = MetricKind::Gauge, "vestibule_parked_messages", [], "Messages in the parked queue, which wait for an operator.";
+    MESSAGES: Counter[2] = "vestibule_messages_total", ["kind", "outcome"], "Messages processed by mail kind and outcome: delivered, dropped, undeliverable, repeated (already recorded), retried, postponed, parked or given_back. The kind of an unreadable message is -.";
+    MAILS_DROPPED: Counter[1] = "vestibule_mails_dropped_total", ["reason"], "Mails that were not sent, by reason: no longer useful, or suppressed (muted).";
+    SMTP_RESULTS: Counter[1] = "vestibule_smtp_results_total", ["class"], "Replies of the mail server to a mail by class: 2xx, 4xx, 5xx, timeout, or connection (not established, lost, not trusted, or rejected before the mail was sent).";
+    SMTP_SECONDS: Histogram[0](SHORT) = "vestibule_smtp_seconds", [], "Duration of one SMTP transaction, including opening the connection if necessary.";
+    SMTP_LAST_SUCCESS: Gauge[0] = "vestibule_smtp_last_success_timestamp_seconds", [], "Time when the mail server last accepted a mail; 0 before the first one.";
+    DELIVERY_SECONDS: Histogram[1](LONG) = "vestibule_delivery_seconds", ["kind"], "Time from the response 202 of the API to the recorded reply 250 of the mail server, by the clock of the database.";
+    IN_HAND: Gauge[0] = "vestibule_in_hand", [], "Messages that the worker is processing.";
+    QUEUE_MESSAGES: Gauge[0] = "vestibule_queue_messages", [], "Messages that wait in the queue for a worker.";
+    PARKED_MESSAGES: Gauge[0] = "vestibule_parked_messages", [], "Messages in the parked queue, which wait for an operator.";
 }
 
 impl<const N: usize, S> Name<N, S> {

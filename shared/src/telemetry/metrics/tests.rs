@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Registry, names};
+use super::{GaugeGuard, Registry, names};
 
 #[test]
 fn each_name_has_one_header_and_each_series_a_line() {
@@ -26,7 +26,7 @@ fn histogram_buckets_are_cumulative() {
     let registry = Registry::default();
     let hashing = registry.one(names::HASH_SECONDS);
     for millis in [1, 2, 2_500, 60_000] {
-        hashing.observe(Duration::from_millis(millis));
+        hashing.observe(Duration::from_millis(millis).as_secs_f64());
     }
     let text = registry.text();
     let bucket = |le: &str| format!("vestibule_hash_seconds_bucket{{le=\"{le}\"}}");
@@ -42,7 +42,7 @@ fn guard_decrements_on_drop_and_forget_removes_series() {
     let registry = Registry::default();
     let (in_hand, outbox) = (registry.one(names::IN_HAND), registry.family(names::OUTBOX_MESSAGES));
     outbox.set(["mail"], 7_u64);
-    let guard = in_hand.hold();
+    let guard = GaugeGuard::new(&in_hand);
     assert!(registry.text().contains("vestibule_in_hand 1\n") && registry.text().contains("{what=\"mail\"} 7\n"));
     drop(guard);
     outbox.forget();

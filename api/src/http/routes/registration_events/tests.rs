@@ -1,6 +1,7 @@
 //! Content and timing of the event stream, on tokio's paused clock.
 
 use futures_util::StreamExt;
+use shared::telemetry::metrics::Gauge;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -38,7 +39,7 @@ async fn next(stream: &mut (impl Stream<Item = io::Result<Bytes>> + Unpin)) -> O
 
 #[tokio::test(start_paused = true)]
 async fn stream_sends_receipt_then_keep_alives_until_its_lifetime_ends() {
-    let subscribers = Arc::new(Subscribers::new(10, Arc::default()));
+    let subscribers = Arc::new(Subscribers::new(10, Gauge::default()));
     let mut stream = subscribe(&subscribers, RegistrationStatus::Queued);
     let begun = Instant::now();
     let first = next(&mut stream).await.unwrap();
@@ -55,7 +56,7 @@ async fn stream_sends_receipt_then_keep_alives_until_its_lifetime_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn client_that_reads_nothing_is_unsubscribed_after_the_lifetime() {
-    let subscribers = Arc::new(Subscribers::new(1, Arc::default()));
+    let subscribers = Arc::new(Subscribers::new(1, Gauge::default()));
     let stream = subscribe(&subscribers, RegistrationStatus::Queued);
     assert!(subscribers.join(receipt(RegistrationStatus::Queued), client_network()).is_err());
     tokio::time::sleep(LIFETIME + Duration::from_millis(1)).await;
@@ -65,7 +66,7 @@ async fn client_that_reads_nothing_is_unsubscribed_after_the_lifetime() {
 
 #[tokio::test(start_paused = true)]
 async fn disconnect_frees_the_subscription_immediately() {
-    let subscribers = Arc::new(Subscribers::new(1, Arc::default()));
+    let subscribers = Arc::new(Subscribers::new(1, Gauge::default()));
     drop(subscribe(&subscribers, RegistrationStatus::Queued));
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert!(subscribers.join(receipt(RegistrationStatus::Queued), client_network()).is_ok());
@@ -74,7 +75,7 @@ async fn disconnect_frees_the_subscription_immediately() {
 #[tokio::test]
 async fn stream_ends_after_the_last_receipt() {
     for status in [RegistrationStatus::Activated, RegistrationStatus::Closed] {
-        let subscribers = Arc::new(Subscribers::new(10, Arc::default()));
+        let subscribers = Arc::new(Subscribers::new(10, Gauge::default()));
         let mut stream = subscribe(&subscribers, status);
         assert!(next(&mut stream).await.unwrap().contains("event: receipt"));
         assert_eq!(next(&mut stream).await, None);

@@ -27,7 +27,8 @@ async fn start(connection_limit: ConnectionLimit) -> RunningServer {
     let endpoint = make_sync(|request: Request| {
         format!("{} {} {}.", request.scheme(), request.remote_addr(), request.local_addr())
     });
-    let server = Server { endpoint: Arc::new(endpoint), connection_limit, tls: None, open_connections: Arc::default() };
+    let server =
+        Server { endpoint: Arc::new(endpoint), connection_limit, tls: None, open_connections: Gauge::default() };
     let serving = tokio::spawn(run(listener, server, stop.clone()));
     RunningServer { addr, stop, serving }
 }
@@ -135,7 +136,7 @@ async fn accept_backlog_is_served_after_stop() {
         endpoint: Arc::new(make_sync(|_| "served.")),
         connection_limit: ConnectionLimit::new(4, |_| false),
         tls: None,
-        open_connections: Arc::default(),
+        open_connections: Gauge::default(),
     };
     let serving = tokio::spawn(run(listener, server, stop));
     for mut client in clients {
