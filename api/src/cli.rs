@@ -87,17 +87,11 @@ pub async fn answer(config: Config, tool: Tool) -> Result<String> {
             (text, json!({ "waiting": waiting, "leased": leased, "oldest_seconds": oldest_seconds }))
         }
         Task::Reemit => {
-            let Reemitted { codes, welcomes, warnings, unreadable } = reemit::run(&store, &config.ring).await?;
-            let mut text = format!(
+            let Reemitted { codes, welcomes, warnings } = reemit::run(&store).await?;
+            let text = format!(
                 "{codes} code(s), {welcomes} welcome(s) and {warnings} warning(s) were written into the outbox again.\n"
             );
-            if unreadable > 0 {
-                text.push_str(&format!(
-                    "{unreadable} code(s) were skipped: CODE_SECRETS lacks the key that made them; add it and run this \
-                     again.\n"
-                ));
-            }
-            (text, json!({ "codes": codes, "welcomes": welcomes, "warnings": warnings, "unreadable": unreadable }))
+            (text, json!({ "codes": codes, "welcomes": welcomes, "warnings": warnings }))
         }
     };
     Ok(if tool.json { format!("{json:#}\n") } else { text })

@@ -41,23 +41,18 @@ macro_rules! mail_kinds {
 }
 
 mail_kinds! {
-    /// The code that activates an account. Caused by a registration or a resend; the id is that of the code. The worker
+    /// The answer to a registration or a resend; the id is that of the code. The mail contains the code, or says that
+    /// the email address has an account if the code is a decoy: the message itself must not reveal which. The worker
     /// drops it if the rest of its lifetime is too short, or if the code is superseded or its registration closed or
     /// activated.
     SendCode = "send-code",
-    /// Notifies the owner of an account that a client registered their email address. Caused by a registration or a
-    /// resend; the id is that of a decoy code, and the mail is dropped under the same conditions as `SendCode`.
-    AlreadyRegistered = "already-registered",
     /// Confirms that an account is active. Caused by an activation; the id is that of the user. Dropped after its
     /// deadline.
     Activated = "activated",
-    /// The code that sets a new password. Caused by a forgotten password; the id is that of the reset code. Dropped if
-    /// the rest of its lifetime is too short, or if the code is superseded, used or closed.
+    /// The answer to a forgotten password; the id is that of the reset code. The mail contains the code, or says that
+    /// the email address has no account if the code is a decoy. Dropped if the rest of its lifetime is too short, or if
+    /// the code is superseded, used or closed.
     ResetCode = "reset-code",
-    /// Notifies the owner of an email address that it has no account. Caused by a forgotten password for an unknown
-    /// email address; the id is that of a decoy reset code, and the mail is dropped under the same conditions as
-    /// `ResetCode`.
-    NoAccount = "no-account",
     /// Warns that a password was changed. Caused by a password change or reset; the id is that of the change. Dropped
     /// after its deadline.
     PasswordChanged = "password-changed",
@@ -97,9 +92,9 @@ mod tests {
 
     #[test]
     fn wire_format_matches_the_contract() {
-        let message = Message { kind: MailKind::AlreadyRegistered, id: ID.parse().unwrap() };
+        let message = Message { kind: MailKind::ResetCode, id: ID.parse().unwrap() };
         let json = message.to_json();
-        assert_eq!(json, serde_json::json!({"v": 1, "kind": "already-registered", "id": ID}));
+        assert_eq!(json, serde_json::json!({"v": 1, "kind": "reset-code", "id": ID}));
         assert_eq!(Message::from_json(json.to_string().as_bytes()), Ok(message));
     }
 

@@ -90,7 +90,7 @@ pub async fn answer(config: Config, tool: Tool) -> Result<String> {
         DeadLetterKind::Parked => parked::run(&config.amqp_url()?, &config.topology, &tool.action).await?,
         DeadLetterKind::Undeliverable => {
             let store = Store::new(postgres::pool(&config.database_url, 1)?);
-            undeliverable::run(&store, &config.code_secrets, &tool.action).await?
+            undeliverable::run(&store, &tool.action).await?
         }
     };
     Ok(if tool.json { output.to_json() } else { output.text })

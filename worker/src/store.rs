@@ -79,33 +79,13 @@ pub(crate) fn statements() -> Vec<&'static str> {
     [own, undeliverable::STATEMENTS].concat()
 }
 
-/// The table that a message's id refers to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SourceTable {
-    Codes,
-    Users,
-    Resets,
-    PasswordChanges,
-}
-
-impl SourceTable {
-    fn of(kind: MailKind) -> Self {
-        match kind {
-            MailKind::SendCode | MailKind::AlreadyRegistered => Self::Codes,
-            MailKind::Activated => Self::Users,
-            MailKind::ResetCode | MailKind::NoAccount => Self::Resets,
-            MailKind::PasswordChanged => Self::PasswordChanges,
-        }
-    }
-
-    /// The statement that selects the facts about a message.
-    fn facts_statement(self) -> &'static str {
-        match self {
-            Self::Codes => CODE_FACTS,
-            Self::Users => USER_FACTS,
-            Self::Resets => RESET_FACTS,
-            Self::PasswordChanges => PASSWORD_CHANGE_FACTS,
-        }
+/// The statement that selects the facts about a mail of this kind.
+fn facts_statement(kind: MailKind) -> &'static str {
+    match kind {
+        MailKind::SendCode => CODE_FACTS,
+        MailKind::Activated => USER_FACTS,
+        MailKind::ResetCode => RESET_FACTS,
+        MailKind::PasswordChanged => PASSWORD_CHANGE_FACTS,
     }
 }
 
@@ -154,14 +134,13 @@ impl Store {
 
     async fn query_facts(&self, message: Message) -> Result<Option<Facts>> {
         let connection = self.connection().await?;
-        let source = SourceTable::of(message.kind);
-        let statement = connection.prepare_cached(source.facts_statement()).await?;
+        let statement = connection.prepare_cached(facts_statement(message.kind)).await?;
         let row = connection.query_one(&statement, &[&message.id]).await?;
         if !row.get::<_, bool>("takes_writes") {
             bail!("Postgres is read-only (a standby?)");
         }
         let exists = row.get::<_, Option<&str>>(0).is_some();
-        Ok(exists.then(|| facts_from_row(&row, source)))
+        Ok(exists.then(|| facts_from_row(&row, message.kind)))
     }
 
     async fn insert_record(&self, message_id: Uuid, record: DeliveryRecord<'_>) -> Result<Option<Duration>> {
@@ -180,11 +159,11 @@ impl Store {
 }
 
 /// Reads the facts from the columns with which every statement about a message begins.
-fn facts_from_row(row: &Row, source: SourceTable) -> Facts {
-    let (deadline, code) = match source {
-        SourceTable::Codes | SourceTable::Resets => (row.get(3), Some(code_from_row(row))),
-        SourceTable::Users => (welcome_deadline(row.get(3)), None),
-        SourceTable::PasswordChanges => (warning_deadline(row.get(3)), None),
+fn facts_from_row(row: &Row, kind: MailKind) -> Facts {
+    let (deadline, code) = match kind {
+        MailKind::SendCode | MailKind::ResetCode => (row.get(3), Some(code_from_row(row))),
+        MailKind::Activated => (welcome_deadline(row.get(3)), None),
+        MailKind::PasswordChanged => (warning_deadline(row.get(3)), None),
     };
     Facts {
         email: row.get(0),

@@ -159,8 +159,8 @@ pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, rece
 
 /// Writes the outbox message about a code, and what the code takes from the limits. The caller writes the code.
 ///
-/// Where the code is a decoy, the mail says why there is none. For a suppressed one the worker sees that nothing is
-/// to be mailed.
+/// The message is the same whatever exists: the worker sees by the hash of the code that it is a decoy, or that nothing
+/// is to be mailed.
 pub(crate) fn write<'a>(app: &App, writes: &mut Writes<'a>, request: &CodeRequest<'a>, facts: &IssueFacts, code: Uuid) {
     let LimitUsage { issued, registered, now } = &facts.usage;
     let (policy, keys) = (&app.policy, request.keys);
@@ -171,11 +171,9 @@ pub(crate) fn write<'a>(app: &App, writes: &mut Writes<'a>, request: &CodeReques
     if let Some(limit) = network_limit {
         rate_limits::write(writes, &keys.network, LimitKind::RegistrationsPerNetwork, limit.with(registered, *now));
     }
-    let kind = match (request.purpose, facts.account.is_some()) {
-        (CodePurpose::Reset, true) => MailKind::ResetCode,
-        (CodePurpose::Reset, false) => MailKind::NoAccount,
-        (purpose, true) if !facts.suppresses(purpose) => MailKind::AlreadyRegistered,
-        (CodePurpose::Registration | CodePurpose::Resend, _) => MailKind::SendCode,
+    let kind = match request.purpose {
+        CodePurpose::Reset => MailKind::ResetCode,
+        CodePurpose::Registration | CodePurpose::Resend => MailKind::SendCode,
     };
     let envelope = Envelope { message: Message { kind, id: code }, traceparent: Some(request.traceparent.to_owned()) };
     outbox::insert(writes, OutboxMessage::Mail(envelope));

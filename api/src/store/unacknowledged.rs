@@ -12,13 +12,13 @@ const NOW: &str = "SELECT clock_timestamp()";
 // be read.)
 const CODES: &str = "SELECT c.deadline AS at, c.id, c.consumed_at IS NULL AND r.activated_at IS NULL AND r.closed_at IS NULL \
     AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = c.id) \
-    AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = c.id) AS is_lost, c.code_hash, c.key_id, c.length \
+    AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = c.id) AS is_lost \
     FROM (SELECT * FROM codes WHERE sent_at IS NULL AND superseded_at IS NULL AND (deadline, id) > ($1, $2) \
     ORDER BY deadline, id LIMIT $3) AS c JOIN registrations r ON r.id = c.registration_id ORDER BY c.deadline, c.id";
 // A closed reset gets no mail: it must not reveal anything about the account any more.
 const RESETS: &str = "SELECT r.deadline AS at, r.code_id AS id, r.used_at IS NULL AND r.closed_at IS NULL \
     AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = r.code_id) \
-    AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = r.code_id) AS is_lost, r.code_hash, r.key_id, r.length \
+    AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = r.code_id) AS is_lost \
     FROM (SELECT * FROM resets WHERE sent_at IS NULL AND (deadline, code_id) > ($1, $2) \
     ORDER BY deadline, code_id LIMIT $3) AS r ORDER BY r.deadline, r.code_id";
 const USERS: &str = "SELECT u.activated_at AS at, u.id, NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = u.id) \
@@ -55,20 +55,12 @@ pub(crate) struct Cursor {
     pub(crate) id: Uuid,
 }
 
-/// What a message was written for.
-pub(crate) struct MessageRow<T> {
+/// A row that a message was written for.
+pub(crate) struct MessageRow {
     /// Its position; `cursor.id` is the message id.
     pub(crate) cursor: Cursor,
     /// Whether it is still needed, no worker has finished it, and the outbox does not hold it.
     pub(crate) is_lost: bool,
-    pub(crate) data: T,
-}
-
-/// The columns of a code that say which mail it needs.
-pub(crate) struct CodeRow {
-    pub(crate) hash: Vec<u8>,
-    pub(crate) key_id: String,
-    pub(crate) length: u8,
 }
 
 /// The time of the database.
@@ -82,18 +74,13 @@ pub(crate) async fn codes(
     table: CodeTable,
     after: Cursor,
     limit: i64,
-) -> Result<Vec<MessageRow<CodeRow>>, PgError> {
+) -> Result<Vec<MessageRow>, PgError> {
     let sql = match table {
         CodeTable::Registrations => CODES,
         CodeTable::Resets => RESETS,
     };
-    let code = |row: &Row| CodeRow {
-        hash: row.get("code_hash"),
-        key_id: row.get("key_id"),
-        length: u8::try_from(row.get::<_, i16>("length")).unwrap_or(u8::MAX),
-    };
     let rows = super::rows(connection, sql, &[&after.at, &after.id, &limit]).await?;
-    Ok(rows.iter().map(|row| message_row(row, code(row))).collect())
+    Ok(rows.iter().map(message_row).collect())
 }
 
 /// The next page of events, by the time at which they happened.
@@ -102,15 +89,15 @@ pub(crate) async fn events(
     table: EventTable,
     after: Cursor,
     limit: i64,
-) -> Result<Vec<MessageRow<()>>, PgError> {
+) -> Result<Vec<MessageRow>, PgError> {
     let sql = match table {
         EventTable::Activations => USERS,
         EventTable::PasswordChanges => CHANGES,
     };
     let rows = super::rows(connection, sql, &[&after.at, &after.id, &limit]).await?;
-    Ok(rows.iter().map(|row| message_row(row, ())).collect())
+    Ok(rows.iter().map(message_row).collect())
 }
 
-fn message_row<T>(row: &Row, data: T) -> MessageRow<T> {
-    MessageRow { cursor: Cursor { at: row.get("at"), id: row.get("id") }, is_lost: row.get("is_lost"), data }
+fn message_row(row: &Row) -> MessageRow {
+    MessageRow { cursor: Cursor { at: row.get("at"), id: row.get("id") }, is_lost: row.get("is_lost") }
 }

@@ -109,8 +109,7 @@ async fn docs_pages_load_nothing_external() {
     // Exactly once: without it the page downloads fonts; a second one would be inside a script, and break it.
     assert_eq!(scalar.matches(r#"data-configuration='{"withDefaultFonts":false}'"#).count(), 1);
     let database = stack.database.production_url().await;
-    let production =
-        [("ENVIRONMENT", "production"), ("DATABASE_URL", &database), ("ALLOW_INSECURE", "http")];
+    let production = [("ENVIRONMENT", "production"), ("DATABASE_URL", &database), ("ALLOW_INSECURE", "http")];
     let without_docs = stack.start_api(&production).await;
     for path in ["/docs", "/docs/scalar", "/openapi.json"] {
         assert_eq!(without_docs.client.get(path).await.problem(), (404, "not-found".into()), "{path}");

@@ -147,6 +147,80 @@ async fn unknown_paths_create_no_new_series() {
     assert_eq!((before.value(unknown), after.value(unknown)), (2.0, 20.0));
 }
 
+const DELIVERED: &str = "SELECT count(*) FROM deliveries WHERE outcome = 'delivered'";
+
+/// Everything that a stranger can do to an address: sign up, ask for another code, for a password, and try one.
+async fn play_stranger(stack: &Stack, email: &str) {
+    let client = &stack.client;
+    let mails = stack.database.count(DELIVERED).await;
+    let registration = client.register_with(email, "a stranger's password").await.registration();
+    stack.database.wait_for_count(DELIVERED, mails + 1).await;
+    assert_eq!(client.login(email, "not the password").await.status, 401);
+    let wrong = client.activate_with(email, "a stranger's password", &json!({ "code": "12345" })).await;
+    assert_eq!(wrong.status, 422);
+    client.request_reset(email).await;
+    stack.database.wait_for_count(DELIVERED, mails + 2).await;
+    assert_eq!(client.get(&format!("/v1/registrations/{registration}")).await.status, 200);
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
+}
+
+/// The counters that changed, and by how much; not those of time.
+fn changes(before: &Scrape, after: &Scrape) -> Vec<(String, f64)> {
+    let is_count =
+        |series: &str| ["_total", "_count"].iter().any(|end| series.split('{').next().unwrap().ends_with(end));
+    let change = |series: &str| after.value(series) - if before.has(series) { before.value(series) } else { 0.0 };
+    let counts = after.series().into_iter().filter(|series| is_count(series));
+    counts.map(|series| (series.to_owned(), change(series))).filter(|(_, change)| *change != 0.0).collect()
+}
+
+/// I-15: whoever reads the metrics or the queue does not learn whether an address has an account.
+#[tokio::test(flavor = "multi_thread")]
+async fn s_37_metrics_and_messages_do_not_reveal_accounts() {
+    let mut stack = Stack::prepare(&[]).await;
+    let api = stack.start_api(&[]).await;
+    let worker = stack.start_worker(&[]).await;
+    stack.client = api.client.clone();
+    stack.create_account(ADA).await;
+    let mut scrapes = vec![];
+    for email in ["warm@example.com", ADA, "unknown@example.com"] {
+        play_stranger(&stack, email).await;
+        let mails = stack.database.count(DELIVERED).await.to_string();
+        let delivered = |scrape: &Scrape| {
+            let series = scrape.series();
+            let delivered =
+                series.iter().filter(|name| name.starts_with("messages_total") && name.contains("delivered"));
+            delivered.map(|name| scrape.value(name)).sum::<f64>().to_string()
+        };
+        let of_worker =
+            Scrape::wait_until(&worker.ops, |scrape| delivered(scrape) == mails && scrape.value("in_hand") == 0.0);
+        scrapes.push((Scrape::of(&api.ops).await, of_worker.await));
+    }
+    let [(api_0, worker_0), (api_1, worker_1), (api_2, worker_2)] = &scrapes[..] else { unreachable!() };
+    let (known, unknown) = (changes(api_0, api_1), changes(api_1, api_2));
+    assert!(known.iter().any(|(series, _)| series.starts_with("registrations_total")), "{known:?}");
+    assert_eq!(known, unknown);
+    assert_eq!(changes(worker_0, worker_1), changes(worker_1, worker_2));
+
+    worker.stop().await.unwrap();
+    let mut messages = vec![];
+    for email in [ADA, "unknown@example.com"] {
+        api.client.register_with(email, "a stranger's password").await;
+        api.client.request_reset(email).await;
+        stack.wait_for_queue_length(&stack.topology.queue, 2).await;
+        let channel = stack.open_channel().await;
+        let mut kinds = vec![];
+        for _ in 0..2 {
+            let options = lapin::options::BasicGetOptions { no_ack: true };
+            let message = channel.basic_get(stack.topology.queue.as_str().into(), options).await.unwrap().unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&message.delivery.data).unwrap();
+            kinds.push((body["kind"].to_string(), message.delivery.routing_key.to_string()));
+        }
+        kinds.sort();
+        messages.push(kinds);
+    }
+    assert_eq!(messages[0], messages[1]);
+}
+
 /// In the one-process binary, API and worker share one ops server.
 #[tokio::test(flavor = "multi_thread")]
 async fn standalone_exports_api_and_worker_metrics() {

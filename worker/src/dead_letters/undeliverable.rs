@@ -3,12 +3,8 @@
 //! A mail is requeued only while it is of use: the same decision as before its first delivery.
 
 use anyhow::{Context, Result, bail};
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use shared::{
-    codes::{CodeSecrets, DECOY, MUTED},
-    messages::{MailKind, Message},
-};
+use shared::messages::{MailKind, Message};
 use uuid::Uuid;
 
 use crate::{
@@ -16,9 +12,9 @@ use crate::{
         Action, Selection,
         output::{CommandOutput, escape_unprintable, format_table, format_time, mask_email},
     },
-    domain::decision::{Decision, Facts},
+    domain::decision::Decision,
     store::{
-        SourceTable, Store,
+        Store,
         undeliverable::{self, RequeueResult, UndeliverableMail},
     },
 };
@@ -30,20 +26,20 @@ const SOURCE_DELETED: &str = "the row that it refers to was deleted";
 const CHANGED_CONCURRENTLY: &str = "another command requeued or dropped it a moment ago";
 
 /// Runs a `worker undeliverable` command.
-pub(crate) async fn run(store: &Store, code_secrets: &CodeSecrets, action: &Action) -> Result<CommandOutput> {
+pub(crate) async fn run(store: &Store, action: &Action) -> Result<CommandOutput> {
     match action {
-        Action::List => list(newest(store).await?, code_secrets),
-        Action::Show(id) => show(&find(store, id).await?, code_secrets),
-        Action::Requeue(Selection::All) => requeue_all(store, code_secrets).await,
-        Action::Requeue(Selection::Id(id)) => requeue_one(store, code_secrets, id).await,
+        Action::List => list(newest(store).await?),
+        Action::Show(id) => show(&find(store, id).await?),
+        Action::Requeue(Selection::All) => requeue_all(store).await,
+        Action::Requeue(Selection::Id(id)) => requeue_one(store, id).await,
         Action::Drop(id) => drop(store, id).await,
     }
 }
 
-fn list(mut mails: Vec<UndeliverableMail>, code_secrets: &CodeSecrets) -> Result<CommandOutput> {
+fn list(mut mails: Vec<UndeliverableMail>) -> Result<CommandOutput> {
     let more = mails.len() > MAX_MAILS;
     mails.truncate(MAX_MAILS);
-    let entries: Vec<_> = mails.iter().map(|mail| entry(mail, code_secrets)).collect();
+    let entries: Vec<_> = mails.iter().map(entry).collect();
     let row = |entry| ["id", "mail", "to", "since", "why", "requeue"].map(|name| field(entry, name));
     let mut text = match entries.len() {
         0 => "No mail is undeliverable.\n".to_owned(),
@@ -55,26 +51,26 @@ fn list(mut mails: Vec<UndeliverableMail>, code_secrets: &CodeSecrets) -> Result
     Ok(CommandOutput { text, json: json!({ "undeliverable": entries, "more": more }) })
 }
 
-fn show(mail: &UndeliverableMail, code_secrets: &CodeSecrets) -> Result<CommandOutput> {
-    let entry = entry(mail, code_secrets);
+fn show(mail: &UndeliverableMail) -> Result<CommandOutput> {
+    let entry = entry(mail);
     let names = ["id", "mail", "to", "since", "why", "deadline", "requeue"];
     let lines = names.map(|name| format!("{name:8}  {}\n", escape_unprintable(&field(&entry, name))));
     Ok(CommandOutput { text: lines.concat(), json: entry })
 }
 
-async fn requeue_one(store: &Store, code_secrets: &CodeSecrets, id: &str) -> Result<CommandOutput> {
+async fn requeue_one(store: &Store, id: &str) -> Result<CommandOutput> {
     let mail = find(store, id).await?;
-    match requeue(store, code_secrets, &mail).await? {
+    match requeue(store, &mail).await? {
         Ok(()) => Ok(requeue_output(1, &[])),
         Err(reason) => bail!("{id} was not requeued: {reason}"),
     }
 }
 
-async fn requeue_all(store: &Store, code_secrets: &CodeSecrets) -> Result<CommandOutput> {
+async fn requeue_all(store: &Store) -> Result<CommandOutput> {
     let mut requeued = 0;
     let mut left = Vec::new();
     for mail in newest(store).await? {
-        let result = requeue(store, code_secrets, &mail).await;
+        let result = requeue(store, &mail).await;
         match result.with_context(|| format!("{requeued} were requeued before this error"))? {
             Ok(()) => requeued += 1,
             Err(reason) => left.push((mail.id, reason)),
@@ -84,12 +80,8 @@ async fn requeue_all(store: &Store, code_secrets: &CodeSecrets) -> Result<Comman
 }
 
 /// Requeues a mail; the inner `Err` is the reason why it was not requeued.
-async fn requeue(
-    store: &Store,
-    code_secrets: &CodeSecrets,
-    mail: &UndeliverableMail,
-) -> Result<Result<(), &'static str>> {
-    let kind = match kind_to_requeue(mail, code_secrets) {
+async fn requeue(store: &Store, mail: &UndeliverableMail) -> Result<Result<(), &'static str>> {
+    let kind = match kind_to_requeue(mail) {
         Ok(kind) => kind,
         Err(reason) => return Ok(Err(reason)),
     };
@@ -120,42 +112,20 @@ async fn find(store: &Store, id: &str) -> Result<UndeliverableMail> {
 }
 
 /// Returns the kind of the message to publish for the mail, or the reason why requeueing it would be of no use.
-fn kind_to_requeue(mail: &UndeliverableMail, code_secrets: &CodeSecrets) -> Result<MailKind, &'static str> {
+fn kind_to_requeue(mail: &UndeliverableMail) -> Result<MailKind, &'static str> {
     let facts = mail.facts.as_ref().ok_or(SOURCE_DELETED)?;
     match facts.decide() {
-        Decision::Send => mail_kind(mail, facts, code_secrets),
+        Decision::Send => Ok(mail.kind),
         Decision::Drop(reason) => Err(reason),
         Decision::AlreadyRecorded => Err("it was delivered"),
     }
 }
 
-/// Finds out which mail it was. The row of a code does not say whether it is a decoy (for an email address that must
-/// not receive a code): only its hash does.
-fn mail_kind(mail: &UndeliverableMail, facts: &Facts, code_secrets: &CodeSecrets) -> Result<MailKind, &'static str> {
-    let (id, kind_of_decoy, kind_of_code) = match mail.source {
-        SourceTable::Codes => (mail.id, MailKind::AlreadyRegistered, MailKind::SendCode),
-        SourceTable::Resets => (mail.id, MailKind::NoAccount, MailKind::ResetCode),
-        SourceTable::Users => return Ok(MailKind::Activated),
-        SourceTable::PasswordChanges => return Ok(MailKind::PasswordChanged),
-    };
-    let code = facts.code.as_ref().ok_or(SOURCE_DELETED)?;
-    let key = code_secrets.get(&code.key_id).ok_or("the key of its code is not in CODE_SECRETS")?;
-    let has_digits = |digits: &str| key.verifies(id, digits, &code.hash);
-    if has_digits(DECOY) {
-        Ok(kind_of_decoy)
-    } else if has_digits(MUTED) || has_digits(key.digits(id, code.length).expose_secret()) {
-        Ok(kind_of_code)
-    } else {
-        Err("CODE_SECRETS of this worker and of the API differ")
-    }
-}
-
-fn entry(mail: &UndeliverableMail, code_secrets: &CodeSecrets) -> Value {
-    let requeue = kind_to_requeue(mail, code_secrets);
-    let kind = mail.facts.as_ref().and_then(|facts| mail_kind(mail, facts, code_secrets).ok());
+fn entry(mail: &UndeliverableMail) -> Value {
+    let requeue = kind_to_requeue(mail);
     json!({
         "id": mail.id.to_string(),
-        "mail": kind,
+        "mail": mail.facts.as_ref().map(|_| mail.kind),
         "to": mail.facts.as_ref().map(|facts| mask_email(&facts.email)),
         "since": format_time(mail.recorded_at),
         "why": mail.reason,

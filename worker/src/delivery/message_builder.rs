@@ -2,17 +2,16 @@
 
 use anyhow::anyhow;
 use i18n::{lifetime::Lifetime, mail::Mail};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use shared::{
-    codes::{CodeSecrets, DECOY, Key, MUTED},
+    codes::{CodeSecrets, DECOY, MUTED},
     messages::{MailKind, Message},
     not_me_link,
 };
-use uuid::Uuid;
 
 use crate::{
     delivery::email::{self, OutgoingMail, Sender},
-    domain::decision::{CodeFacts, Facts},
+    domain::decision::Facts,
     smtp::Email,
 };
 
@@ -41,52 +40,37 @@ impl MessageBuilder {
         let (digits, not_me_url);
         let mail = match (message.kind, &facts.code) {
             (kind @ (MailKind::SendCode | MailKind::ResetCode), Some(code)) => {
-                let key = self.key(code).map_err(BuildError::SecretsDiffer)?;
-                if kind == MailKind::SendCode && key.verifies(message.id, MUTED, &code.hash) {
-                    return email::muted_email(&self.sender, &facts.email).map_err(BuildError::Permanent);
-                }
-                digits = self.digits(key, message.id, code).map_err(BuildError::SecretsDiffer)?;
+                let is_registration = kind == MailKind::SendCode;
+                // Without the key nothing is sent, not even a mail that contains no code: otherwise the delay of the
+                // others would reveal which email addresses have an account.
+                let key = self.code_secrets.get(&code.key_id).ok_or(BuildError::SecretsDiffer(UNKNOWN_KEY))?;
                 let lifetime = Lifetime::of_seconds(facts.lifetime_seconds(code));
+                digits = key.digits(message.id, code.length);
                 let digits = digits.expose_secret();
-                if kind == MailKind::SendCode {
+                let is_made_of = |text: &str| key.verifies(message.id, text, &code.hash);
+                if is_made_of(digits) && is_registration {
                     let token = not_me_link::token(key, message.id);
                     not_me_url = format!("{}{}{token}", self.public_url, not_me_link::PATH);
                     Mail::Code { digits, lifetime, not_me: &not_me_url }
-                } else {
+                } else if is_made_of(digits) {
                     Mail::ResetCode { digits, lifetime }
+                } else if is_made_of(DECOY) {
+                    if is_registration { Mail::AlreadyRegistered } else { Mail::NoAccount }
+                } else if is_made_of(MUTED) && is_registration {
+                    return email::muted_email(&self.sender, &facts.email).map_err(BuildError::Permanent);
+                } else {
+                    return Err(BuildError::SecretsDiffer(DIFFERENT_KEY));
                 }
-            }
-            (kind @ (MailKind::AlreadyRegistered | MailKind::NoAccount), Some(code)) => {
-                // The mail does not contain the code. But if mails with codes must wait for a secret, this one must
-                // wait too, or the delay would reveal which email addresses have an account.
-                self.check_key(message.id, code, DECOY).map_err(BuildError::SecretsDiffer)?;
-                if kind == MailKind::NoAccount { Mail::NoAccount } else { Mail::AlreadyRegistered }
             }
             (MailKind::Activated, None) => Mail::Activated,
             (MailKind::PasswordChanged, None) => Mail::PasswordChanged,
             // Every kind is listed, so that the compiler asks for the mail of a new one.
-            (MailKind::SendCode | MailKind::ResetCode | MailKind::AlreadyRegistered | MailKind::NoAccount, None)
+            (MailKind::SendCode | MailKind::ResetCode, None)
             | (MailKind::Activated | MailKind::PasswordChanged, Some(_)) => {
                 return Err(BuildError::Permanent(anyhow!("the facts do not match the kind of the message")));
             }
         };
         let outgoing = OutgoingMail { id: message.id, to: &facts.email, language: facts.language, mail };
         email::render(&self.sender, &self.public_url, &outgoing, facts.now).map_err(BuildError::Permanent)
-    }
-
-    fn key(&self, code: &CodeFacts) -> Result<&Key, &'static str> {
-        self.code_secrets.get(&code.key_id).ok_or(UNKNOWN_KEY)
-    }
-
-    /// Derives the digits of the code and checks them against its hash.
-    fn digits(&self, key: &Key, id: Uuid, code: &CodeFacts) -> Result<SecretString, &'static str> {
-        let digits = key.digits(id, code.length);
-        self.check_key(id, code, digits.expose_secret())?;
-        Ok(digits)
-    }
-
-    /// Checks that the key of this worker yields the hash that the API stored for these digits.
-    fn check_key(&self, id: Uuid, code: &CodeFacts, digits: &str) -> Result<(), &'static str> {
-        if self.key(code)?.verifies(id, digits, &code.hash) { Ok(()) } else { Err(DIFFERENT_KEY) }
     }
 }

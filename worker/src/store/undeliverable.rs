@@ -1,12 +1,12 @@
 //! SQL of undeliverable mails: list, find, requeue and drop mails that a mail server rejected permanently.
 
 use anyhow::{Context, Result};
-use shared::messages::Message;
+use shared::messages::{MailKind, Message};
 use time::OffsetDateTime;
 use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
 
-use super::{SourceTable, Store, facts_from_row};
+use super::{Store, facts_from_row};
 use crate::domain::decision::Facts;
 
 macro_rules! undeliverable_query {
@@ -50,7 +50,7 @@ pub(crate) struct UndeliverableMail {
     pub(crate) recorded_at: OffsetDateTime,
     /// `None` if the row that the mail refers to was deleted.
     pub(crate) facts: Option<Facts>,
-    pub(crate) source: SourceTable,
+    pub(crate) kind: MailKind,
 }
 
 /// The result of requeueing a mail.
@@ -97,18 +97,18 @@ pub(crate) async fn drop(store: &Store, id: Uuid) -> Result<bool> {
 }
 
 fn mail_from_row(row: &Row) -> UndeliverableMail {
-    let source = match row.get(10) {
-        "code" => SourceTable::Codes,
-        "reset" => SourceTable::Resets,
-        "change" => SourceTable::PasswordChanges,
-        _ => SourceTable::Users,
+    let kind = match row.get(10) {
+        "code" => MailKind::SendCode,
+        "reset" => MailKind::ResetCode,
+        "change" => MailKind::PasswordChanged,
+        _ => MailKind::Activated,
     };
     let exists = row.get::<_, Option<&str>>(0).is_some();
     UndeliverableMail {
         id: row.get(11),
         reason: row.get(12),
         recorded_at: row.get(13),
-        facts: exists.then(|| facts_from_row(row, source)),
-        source,
+        facts: exists.then(|| facts_from_row(row, kind)),
+        kind,
     }
 }
