@@ -1,6 +1,7 @@
 //! Changes the password of a logged-in user who knows the current one.
 
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join3};
+use time::OffsetDateTime;
 
 use crate::{
     account::{
@@ -8,17 +9,19 @@ use crate::{
         set_password::{self, NewPassword},
     },
     app::App,
-    auth::password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
+    auth::password_attempt::{AttemptLimits, AttemptOutcome, FailedAttempts, PasswordAttempt},
     domain::{
         network::Network,
         password::{Password, computed_hash::ComputedHash, recipe::Recipe},
-        policy::FieldError,
+        policy::{FieldError, RateLimited, Scope},
         session::Token,
         subject_keys::SubjectKeys,
     },
     error::Error,
     password_hashing::{HashPermit, Overloaded, Priority},
     store::{
+        Connection, PgError,
+        rate_limits::{self, LimitKind},
         sessions,
         transaction::{Commit, Transaction, Writes},
         users::User,
@@ -42,11 +45,15 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
     let user = session::user(app, &request.token).await?;
     request.new.check_not_derived_from(&user.email).map_err(|error| FieldError { field: "new_password", ..error })?;
     let keys = app.subject_keys(&user.email, request.network);
-    // Rate-limited like any other password attempt: an attacker with a stolen token must not guess the password here.
-    let attempt = PasswordAttempt::reserve(app, &keys).await?;
+    let attempt = reserve(app, &keys).await?;
     // All hashes of an email address share one recipe, so the old and the new one do as well.
     let recipe = app.recipe(&user.email, std::iter::once(&user.password_hash));
     let new_hash = match verify_old_and_hash_new(request, &user, recipe, old_permit, new_permit).await {
+        Ok(Some(new_hash)) if new_hash.matches(&user.password_hash) => {
+            attempt.settle(app, AttemptOutcome::CorrectForAccount).await?;
+            let message = "This is the current password. Choose another one.";
+            return Err(FieldError::new("new_password", "unchanged", message).into());
+        }
         Ok(Some(new_hash)) => new_hash,
         Ok(None) => {
             attempt.keep_as_failure();
@@ -59,6 +66,27 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
     };
     let replaced = replace(app, request, &user, &keys, &attempt, &new_hash).await;
     attempt.ensure_settled(app, replaced).await
+}
+
+/// Reserves the password attempt, which is rate-limited like any other: an attacker with a stolen token must not guess
+/// the password here. Also checks the limit of changes: each one is mailed to the owner.
+async fn reserve<'k>(app: &App, keys: &'k SubjectKeys) -> Result<PasswordAttempt<'k>, Error> {
+    let connection = app.store.connection().await?;
+    let reading = try_join(AttemptLimits::read(&connection, keys), read_changes(&connection, keys));
+    let (transaction, (limits, changed)) =
+        Transaction::begin(&connection, Commit::Asynchronous, &keys.locks(), reading).await?;
+    let rate_limited = |retry_after| RateLimited { scope: Scope::Account, retry_after };
+    app.policy.password_changes.check(&changed, limits.now()).map_err(rate_limited)?;
+    let mut writes = Writes::default();
+    let attempt = PasswordAttempt::reserve_in(&app.policy, &mut writes, keys, limits)?;
+    transaction.commit(writes).await?;
+    Ok(attempt)
+}
+
+/// When the password of the account was changed, oldest first; resets do not count.
+async fn read_changes(connection: &Connection, keys: &SubjectKeys) -> Result<Vec<OffsetDateTime>, PgError> {
+    let ([changed], _) = rate_limits::times_used(connection, [(&keys.email, LimitKind::PasswordChanges)]).await?;
+    Ok(changed)
 }
 
 /// Hashes the new password if the old one is correct; `None` if it is not.
@@ -88,8 +116,12 @@ async fn replace(
     let password_hash = new_hash.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
     let token_hash = request.token.hash();
-    let reading = try_join(sessions::user_of(&connection, &token_hash), FailedAttempts::read(&connection, keys));
-    let (transaction, (session_user, failed)) =
+    let reading = try_join3(
+        sessions::user_of(&connection, &token_hash),
+        FailedAttempts::read(&connection, keys),
+        read_changes(&connection, keys),
+    );
+    let (transaction, (session_user, failed, changed)) =
         Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
     // Another request may have ended the session while this one was hashing.
     let (user, _) = session_user.ok_or(Error::NoSession)?;
@@ -98,6 +130,9 @@ async fn replace(
     }
     let changed_at = failed.now;
     let mut writes = Writes::default();
+    // No concurrent change can exceed the limit: only one of them finds the hash that it has verified.
+    let changed = app.policy.password_changes.with(&changed, changed_at);
+    rate_limits::write(&mut writes, &keys.email, LimitKind::PasswordChanges, changed);
     attempt.settle_in(&mut writes, failed, AttemptOutcome::CorrectForAccount);
     sessions::end_all_others(&mut writes, user.id, token_hash);
     let new = NewPassword { password_hash, traceparent: request.traceparent.clone(), changed_at };

@@ -75,6 +75,11 @@ impl FailedAttempts {
 }
 
 impl AttemptLimits {
+    /// The database's time when they were read.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.failed.now
+    }
+
     /// Reads what [`PasswordAttempt::reserve_in`] needs. The caller holds the locks of the keys.
     pub(crate) async fn read(connection: &Connection, keys: &SubjectKeys) -> Result<Self, PgError> {
         let key = &keys.email_and_network;

@@ -68,6 +68,7 @@ impl Deletions {
             (LimitKind::RegistrationsPerNetwork, cutoffs.registrations_per_network),
             (LimitKind::WrongCodesPerNetwork, cutoffs.wrong_codes_per_network),
             (LimitKind::WrongPasswordsPerNetwork, cutoffs.wrong_passwords_per_network),
+            (LimitKind::PasswordChanges, cutoffs.password_change_limits),
             (LimitKind::LastLogin, cutoffs.last_logins),
         ] {
             rate_limits::delete_expired(&mut writes, kind, cutoff, max_rows);

@@ -19,6 +19,7 @@ pub(crate) fn check(settings: &RawSettings) -> Result<Policy> {
     check_range("CODES_PER_HOUR", settings.codes_per_hour.into(), 1, 1_000)?;
     check_range("CODES_PER_DAY", settings.codes_per_day.into(), 1, 1_000)?;
     check_range("REGISTRATIONS_PER_NETWORK_PER_HOUR", settings.registrations_per_network_per_hour.into(), 0, 10_000)?;
+    check_range("PASSWORD_CHANGES_PER_DAY", settings.password_changes_per_day.into(), 1, 1_000)?;
     check_range("RESEND_THROTTLE_SECONDS", settings.resend_throttle_seconds, 0, 86_400)?;
     check_range("REGISTRATION_TTL_SECONDS", settings.registration_ttl_seconds, 1, 31_536_000)?;
     check_range("SESSION_TTL_SECONDS", settings.session_ttl_seconds, 1, 31_536_000)?;
@@ -39,6 +40,7 @@ pub(crate) fn check(settings: &RawSettings) -> Result<Policy> {
         ),
         wrong_codes_per_network: SlidingWindow::new(&WRONG_CODES_PER_NETWORK),
         wrong_passwords_per_network: SlidingWindow::new(&WRONG_PASSWORDS_PER_NETWORK),
+        password_changes: SlidingWindow::new(&[(settings.password_changes_per_day.into(), time::Duration::DAY)]),
         registrations_per_network: match settings.registrations_per_network_per_hour {
             0 => None,
             limit => Some(SlidingWindow::new(&[(limit.into(), time::Duration::HOUR)])),

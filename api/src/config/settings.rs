@@ -36,6 +36,7 @@ shared::settings! {
         retain_deliveries_seconds: u32 = 2_592_000,
         housekeeping_seconds: u32 = 60,
         session_ttl_seconds: u32 = 86_400,
+        password_changes_per_day: u16 = 5,
         password_min_length: u8 = 8,
         password_engine: String = "fast".into(),
         argon2_memory_kib: u32 = 19_456,

@@ -113,6 +113,7 @@ fn error_names_the_setting_and_repeats_no_secret() {
         ("MIGRATE_ON_START", "maybe"),
         ("EVENTS_WITH_EMAIL", "on"),
         ("PASSWORD_MIN_LENGTH", "4"),
+        ("PASSWORD_CHANGES_PER_DAY", "0"),
         ("RETAIN_REGISTRATIONS_SECONDS", "86399"),
         ("RETAIN_DELIVERIES_SECONDS", "604799"),
         ("HOUSEKEEPING_SECONDS", "0"),

@@ -52,6 +52,8 @@ pub(crate) struct Policy {
     pub(crate) wrong_codes_per_network: SlidingWindow,
     /// Rate limit: wrong passwords per network.
     pub(crate) wrong_passwords_per_network: SlidingWindow,
+    /// Rate limit: password changes per account; resets do not count.
+    pub(crate) password_changes: SlidingWindow,
     /// Rate limit: registrations per network; `None` is unlimited.
     pub(crate) registrations_per_network: Option<SlidingWindow>,
     /// How long a registration can be activated.

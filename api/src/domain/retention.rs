@@ -42,6 +42,7 @@ pub(crate) struct Cutoffs {
     pub(crate) registrations_per_network: OffsetDateTime,
     pub(crate) wrong_codes_per_network: OffsetDateTime,
     pub(crate) wrong_passwords_per_network: OffsetDateTime,
+    pub(crate) password_change_limits: OffsetDateTime,
     pub(crate) last_logins: OffsetDateTime,
     /// Wrong guesses of an email address: by the last one.
     pub(crate) guesses: OffsetDateTime,
@@ -69,6 +70,7 @@ impl Retention {
             registrations_per_network: now - registrations_window,
             wrong_codes_per_network: now - policy.wrong_codes_per_network.longest_window(),
             wrong_passwords_per_network: now - policy.wrong_passwords_per_network.longest_window(),
+            password_change_limits: now - policy.password_changes.longest_window(),
             last_logins: now - KNOWN_NETWORK_TTL,
             guesses: now - guess_escalation::QUIET_PERIOD,
             guess_hours: now - guess_escalation::INSTANCE_WINDOW,

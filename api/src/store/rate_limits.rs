@@ -42,6 +42,8 @@ pub(crate) enum LimitKind {
     WrongCodesPerNetwork,
     /// Wrong passwords per network.
     WrongPasswordsPerNetwork,
+    /// Password changes per account.
+    PasswordChanges,
     /// No limit: the last login to an account from a network.
     LastLogin,
 }
@@ -55,6 +57,7 @@ impl LimitKind {
             Self::RegistrationsPerNetwork => "registrations-from",
             Self::WrongCodesPerNetwork => "wrong-codes-from",
             Self::WrongPasswordsPerNetwork => "wrong-passwords-from",
+            Self::PasswordChanges => "password-changes",
             Self::LastLogin => "let-in",
         }
     }

@@ -39,7 +39,7 @@ async fn deletion_removes_the_address_from_all_tables() {
     stack.client.wait_for_receipt(&rejected, "undeliverable").await;
     assert_eq!(stack.client.login(ADA, "not her password").await.status, 401);
     let tokens = [stack.client.token(ADA).await, stack.client.token(ADA).await];
-    let body = serde_json::json!({ "password": PASSWORD, "new_password": PASSWORD });
+    let body = serde_json::json!({ "password": PASSWORD, "new_password": "another horse battery" });
     let change = stack.client.request("POST", "/v1/users/me/password").bearer_auth(&tokens[0]).json(&body);
     assert_eq!(send(change).await.status, 204);
     stack.database.age(3_600).await;
@@ -111,7 +111,7 @@ async fn queued_mails_of_a_deleted_user_are_dropped() {
     worker.stop().await.unwrap();
     let token = stack.client.token(ADA).await;
     assert_eq!(stack.client.register(ADA).await.status, 202);
-    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.wait_for_queue_length(&stack.topology.codes.name, 1).await;
     stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
     stack.start_worker(&[]).await;

@@ -105,3 +105,49 @@ async fn one_of_two_concurrent_changes_succeeds() {
     assert_eq!(stack.client.login(ADA, &format!("horse battery {winner}")).await.status, 200);
     assert_eq!(stack.database.count("SELECT count(*) FROM password_changes").await, 1);
 }
+
+/// A → A changes nothing, so it neither counts nor is mailed.
+#[tokio::test(flavor = "multi_thread")]
+async fn unchanged_password_is_rejected() {
+    let stack = Stack::start().await;
+    stack.create_account(ADA).await;
+    let token = stack.client.token(ADA).await;
+    for _ in 0..7 {
+        let answer = change(&stack.client, &token, PASSWORD, PASSWORD).await;
+        assert_eq!(answer.problem(), (422, "invalid-input".into()));
+        let error = &answer.json()["errors"][0];
+        assert_eq!((&error["field"], &error["code"]), (&json!("new_password"), &json!("unchanged")));
+    }
+    let answer = change(&stack.client, &token, "not her password", "not her password").await;
+    assert_eq!(answer.problem().0, 401, "a stranger does not learn whether the new one is the current one");
+    assert_eq!(stack.database.count("SELECT count(*) FROM password_changes").await, 0);
+    assert_eq!(change(&stack.client, &token, PASSWORD, NEW).await.status, 204);
+}
+
+/// S-30: one account cannot fill the mail queue; changes of others and resets are not affected.
+#[tokio::test(flavor = "multi_thread")]
+async fn s_30_account_changes_its_password_five_times_a_day() {
+    let stack = Stack::start_with(&[("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")]).await;
+    stack.create_account(ADA).await;
+    let token = stack.client.token(ADA).await;
+    let passwords = [PASSWORD, NEW];
+    for n in 0..5 {
+        assert_eq!(change(&stack.client, &token, passwords[n % 2], passwords[(n + 1) % 2]).await.status, 204);
+    }
+    for n in 5..300 {
+        let answer = change(&stack.client, &token, NEW, passwords[n % 2]).await;
+        assert_eq!(status_and_scope(&answer), (429, json!("account")));
+    }
+    assert_eq!(stack.database.count("SELECT count(*) FROM password_changes").await, 5);
+    stack.mail_server.nth_mail_to(ADA, 7).await;
+    let (receipt, code) = stack.request_reset_code(ADA, 8).await;
+    assert_eq!(
+        stack.client.reset_to(&receipt, &code, "a third horse battery").await.status,
+        204,
+        "resets are not limited"
+    );
+    stack.database.age(86_400).await;
+    let login = stack.client.login(ADA, "a third horse battery").await.json();
+    let token = login["token"].as_str().unwrap().to_owned();
+    assert_eq!(change(&stack.client, &token, "a third horse battery", NEW).await.status, 204);
+}

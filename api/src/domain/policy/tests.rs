@@ -17,6 +17,7 @@ pub(in crate::domain) fn policy() -> Policy {
         codes: SlidingWindow::new(&[(5, Duration::HOUR), (10, Duration::DAY)]),
         codes_per_network: SlidingWindow::new(&[(3, Duration::HOUR), (5, Duration::DAY)]),
         wrong_codes_per_network: SlidingWindow::new(&WRONG_CODES_PER_NETWORK),
+        password_changes: SlidingWindow::new(&[(5, Duration::DAY)]),
         wrong_passwords_per_network: SlidingWindow::new(&WRONG_PASSWORDS_PER_NETWORK),
         registrations_per_network: Some(SlidingWindow::new(&[(60, Duration::HOUR)])),
         registration_ttl: Duration::DAY,

@@ -58,6 +58,7 @@ fn policy_body(policy: &Policy) -> PolicyBody {
             longest_lock: lockout::MAX_LOCK.whole_seconds(),
         },
         registrations_per_network: policy.registrations_per_network.as_ref().map(windows),
+        password_changes: windows(&policy.password_changes),
         registration_lifetime: policy.registration_ttl.whole_seconds(),
         muted_for: SUPPRESSION_PERIOD.whole_seconds(),
         sessions: SessionPolicy { lifetime: policy.session_ttl.whole_seconds(), per_user: SESSIONS_PER_USER },
@@ -114,6 +115,8 @@ struct PolicyBody {
     /// Missing when there is no limit.
     #[oai(skip_serializing_if_is_none)]
     registrations_per_network: Option<Vec<LimitWindow>>,
+    /// Password changes per account; resets do not count.
+    password_changes: Vec<LimitWindow>,
     registration_lifetime: i64,
     /// How long an email address receives no sign-up mails after its owner has followed the "this was not me" link.
     muted_for: i64,
