@@ -15,12 +15,33 @@ pub struct Message {
     pub id: Uuid,
 }
 
+/// The queue that a mail travels in. Codes and notices are separate, so that no number of notices delays a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailQueue {
+    /// The answers to what a client waits for: a registration, a resend, a forgotten password. Whatever such a mail
+    /// says, it is in this queue, so that the queues do not reveal which email addresses have an account.
+    Codes,
+    /// What the owner of an account should know, but does not wait for.
+    Notices,
+}
+
+impl MailQueue {
+    /// Every queue.
+    pub const ALL: [Self; 2] = [Self::Codes, Self::Notices];
+
+    /// The routing key of its messages, and the last part of its name.
+    pub const fn routing_key(self) -> &'static str {
+        match self {
+            Self::Codes => "send-code",
+            Self::Notices => "send-notice",
+        }
+    }
+}
+
 macro_rules! mail_kinds {
-    ($($(#[$doc:meta])+ $kind:ident = $name:literal,)+) => {
-        /// The kinds of mail. This table is the only list of them: names on the wire, parsing and metric labels derive
-        /// from it.
-        ///
-        /// All kinds use the same queue, whose routing key is [`ROUTING_KEY`](crate::amqp::topology::ROUTING_KEY).
+    ($($(#[$doc:meta])+ $kind:ident = $name:literal in $queue:ident,)+) => {
+        /// The kinds of mail. This table is the only list of them: names on the wire, queues, parsing and metric labels
+        /// derive from it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub enum MailKind {
             $($(#[$doc])+ #[serde(rename = $name)] $kind,)+
@@ -36,6 +57,13 @@ macro_rules! mail_kinds {
                     $(Self::$kind => $name,)+
                 }
             }
+
+            /// The queue of its messages.
+            pub const fn queue(self) -> MailQueue {
+                match self {
+                    $(Self::$kind => MailQueue::$queue,)+
+                }
+            }
         }
     };
 }
@@ -45,17 +73,17 @@ mail_kinds! {
     /// the email address has an account if the code is a decoy: the message itself must not reveal which. The worker
     /// drops it if the rest of its lifetime is too short, or if the code is superseded or its registration closed or
     /// activated.
-    SendCode = "send-code",
+    SendCode = "send-code" in Codes,
     /// Confirms that an account is active. Caused by an activation; the id is that of the user. Dropped after its
     /// deadline.
-    Activated = "activated",
+    Activated = "activated" in Notices,
     /// The answer to a forgotten password; the id is that of the reset code. The mail contains the code, or says that
     /// the email address has no account if the code is a decoy. Dropped if the rest of its lifetime is too short, or if
     /// the code is superseded, used or closed.
-    ResetCode = "reset-code",
+    ResetCode = "reset-code" in Codes,
     /// Warns that a password was changed. Caused by a password change or reset; the id is that of the change. Dropped
     /// after its deadline.
-    PasswordChanged = "password-changed",
+    PasswordChanged = "password-changed" in Notices,
 }
 
 /// A message with the trace context it belongs to.

@@ -172,8 +172,8 @@ impl Drop for Stack {
         let topology = self.topology.clone();
         database::run_cleanup(async move {
             let Ok(channel) = connect_broker().await.create_channel().await else { return };
-            let retries = RETRY_SECONDS.map(|seconds| topology.retry_queue(seconds));
-            for queue in retries.iter().chain([&topology.queue, &topology.parked]) {
+            let retries = RETRY_SECONDS.map(|seconds| topology.codes.retry_queue(seconds));
+            for queue in retries.iter().chain([&topology.codes.name, &topology.parked]) {
                 let _ = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await;
             }
             for exchange in [&topology.exchange, &topology.events] {

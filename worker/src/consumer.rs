@@ -1,4 +1,4 @@
-//! RabbitMQ consumer: processes up to `prefetch` messages concurrently (backpressure: all others wait in the queue),
+//! RabbitMQ consumer: processes up to `prefetch` messages of each queue concurrently (backpressure: all others wait),
 //! reconnects after failures, drains on shutdown.
 //!
 //! A message is acked after its outcome is recorded or its retry is published. If the worker crashes before, the broker
@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use lapin::{BasicProperties, message::Delivery, types::AMQPValue};
 use secrecy::SecretString;
 use shared::amqp::topology::{TRACEPARENT, Topology};
+use shared::messages::MailQueue;
 use shared::shutdown::DRAIN;
 use shared::telemetry::traces::spans;
 use tokio::{
@@ -25,6 +26,7 @@ use tracing::Instrument;
 
 use crate::delivery::handler::Handler;
 use connection::BrokerConnections;
+pub(crate) use connection::Prefetch;
 
 /// Pause between closing the connections and opening new ones.
 const RECONNECT_DELAY: Duration = Duration::from_millis(500);
@@ -39,23 +41,34 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Part of the drain timeout that is reserved for closing the SMTP and broker connections.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
-/// Consumes the work queue and passes every message to the handler.
+/// Consumes the work queues and passes every message to the handler.
 pub(crate) struct Consumer {
     pub(crate) url: SecretString,
     pub(crate) topology: Topology,
     pub(crate) handler: Arc<Handler>,
-    /// How many messages are processed at the same time.
-    pub(crate) prefetch: u16,
+    pub(crate) prefetch: Prefetch,
 }
 
 /// The messages that are being processed.
 #[derive(Default)]
 struct InFlight {
     tasks: JoinSet<()>,
-    message_ids: HashMap<task::Id, String>,
+    /// The queue and the id of the message that a task processes.
+    messages: HashMap<task::Id, (MailQueue, Option<String>)>,
     /// Deliveries of a message that is already in flight: it was redelivered after a lost connection, or published
     /// twice. They wait, so that one mail is not sent twice at the same time.
-    duplicates: Vec<Delivery>,
+    duplicates: Vec<(MailQueue, Delivery)>,
+}
+
+impl InFlight {
+    /// How many messages of this queue are being processed.
+    fn count(&self, queue: MailQueue) -> usize {
+        self.messages.values().filter(|(of, _)| *of == queue).count()
+    }
+
+    fn contains(&self, id: &str) -> bool {
+        self.messages.values().any(|(_, other)| other.as_deref() == Some(id))
+    }
 }
 
 impl Consumer {
@@ -76,7 +89,7 @@ impl Consumer {
             broker_status.set_closed();
             if stop.is_cancelled() {
                 self.handler.smtp_pool.begin_drain();
-                connections.cancel_consumer().await;
+                connections.cancel_consumers().await;
                 in_flight.drain().await;
             } else {
                 tracing::warn!(reason, "reconnecting to the broker");
@@ -92,7 +105,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Starts deliveries while fewer than `prefetch` are in flight; returns why the connections must be closed.
+    /// Starts deliveries while fewer than `prefetch` of their queue are in flight; returns why the connections must be closed.
     async fn consume(
         &self,
         connections: &mut BrokerConnections,
@@ -100,34 +113,35 @@ impl Consumer {
         stop: &CancellationToken,
     ) -> &'static str {
         let mut check = tokio::time::interval(CHECK_INTERVAL);
-        let mut last_activity = Instant::now();
         loop {
-            let has_capacity = in_flight.tasks.len() < usize::from(self.prefetch);
+            let has_capacity = |queue, prefetch| in_flight.count(queue) < usize::from(prefetch);
+            let takes_codes = has_capacity(MailQueue::Codes, self.prefetch.codes);
+            let takes_notices = has_capacity(MailQueue::Notices, self.prefetch.notices);
             tokio::select! {
                 Some(joined) = in_flight.tasks.join_next_with_id(), if !in_flight.tasks.is_empty() => {
-                    last_activity = Instant::now();
                     self.finish(connections, in_flight, joined);
                 }
-                delivery = connections.deliveries.next(), if has_capacity => match delivery {
-                    Some(Ok(delivery)) => {
-                        last_activity = Instant::now();
-                        self.start(connections, in_flight, delivery);
-                    }
+                delivery = connections.codes.deliveries.next(), if takes_codes => match delivery {
+                    Some(Ok(delivery)) => self.start(connections, in_flight, MailQueue::Codes, delivery),
+                    Some(Err(_)) | None => return "the broker closed the consumer",
+                },
+                delivery = connections.notices.deliveries.next(), if takes_notices => match delivery {
+                    Some(Ok(delivery)) => self.start(connections, in_flight, MailQueue::Notices, delivery),
                     Some(Err(_)) | None => return "the broker closed the consumer",
                 },
                 () = connections.acknowledger.ack_failed.notified() => return "an ack failed",
                 // A channel that dies while the consumer waits may produce no further event.
-                _ = check.tick() => if !connections.is_healthy() {
-                    return "a connection broke";
-                } else if in_flight.tasks.is_empty() && last_activity.elapsed() >= IDLE_RESTART_AFTER {
+                _ = check.tick() => {
+                    if !connections.is_healthy() {
+                        return "a connection broke";
+                    }
                     let restarted = tokio::select! {
-                        restarted = connections.restart_consumer(self.prefetch) => restarted,
+                        restarted = restart_idle_consumers(connections, in_flight) => restarted,
                         () = stop.cancelled() => return "stopping",
                     };
                     if restarted.is_err() {
                         return "the idle consumer could not be restarted";
                     }
-                    last_activity = Instant::now();
                 },
                 () = stop.cancelled() => return "stopping",
             }
@@ -135,16 +149,23 @@ impl Consumer {
     }
 
     /// Starts a task that processes and acks the delivery, or holds it back if its message is in flight already.
-    fn start(&self, connections: &BrokerConnections, in_flight: &mut InFlight, delivery: Delivery) {
+    fn start(
+        &self,
+        connections: &mut BrokerConnections,
+        in_flight: &mut InFlight,
+        queue: MailQueue,
+        delivery: Delivery,
+    ) {
+        connections.consumer(queue).last_activity = Instant::now();
         let message_id = message_id(&delivery.properties);
-        let is_in_flight = |id: &String| in_flight.message_ids.values().any(|other| other == id);
-        if message_id.as_ref().is_some_and(is_in_flight) {
-            in_flight.duplicates.push(delivery);
+        if message_id.as_ref().is_some_and(|id| in_flight.contains(id)) {
+            in_flight.duplicates.push((queue, delivery));
             return;
         }
         let traceparent = traceparent(&delivery.properties);
         let trace_span = spans::message(traceparent.as_deref());
-        let log_span = tracing::info_span!(parent: &trace_span, "message", id = message_id, trace = traceparent);
+        let log_span =
+            tracing::info_span!(parent: &trace_span, "message", id = message_id.as_deref(), trace = traceparent);
         let handler = Arc::clone(&self.handler);
         let acknowledger = connections.acknowledger.clone();
         let outcome_span = trace_span.clone();
@@ -154,22 +175,24 @@ impl Consumer {
             acknowledger.settle(&delivery, outcome).await;
         };
         let task = in_flight.tasks.spawn(processing.instrument(log_span).instrument(trace_span));
-        in_flight.message_ids.extend(message_id.map(|id| (task.id(), id)));
+        in_flight.messages.insert(task.id(), (queue, message_id));
     }
 
     /// Removes a finished message, and starts a duplicate of it if one was held back.
     fn finish(
         &self,
-        connections: &BrokerConnections,
+        connections: &mut BrokerConnections,
         in_flight: &mut InFlight,
         joined: Result<(task::Id, ()), JoinError>,
     ) {
         let task = joined.map_or_else(|panic| panic.id(), |(task, ())| task);
-        let Some(finished_id) = in_flight.message_ids.remove(&task) else { return };
-        let is_duplicate = |delivery: &Delivery| message_id(&delivery.properties).as_ref() == Some(&finished_id);
+        let Some((queue, finished_id)) = in_flight.messages.remove(&task) else { return };
+        connections.consumer(queue).last_activity = Instant::now();
+        let is_duplicate =
+            |(_, delivery): &(_, Delivery)| finished_id.is_some() && message_id(&delivery.properties) == finished_id;
         if let Some(position) = in_flight.duplicates.iter().position(is_duplicate) {
-            let delivery = in_flight.duplicates.swap_remove(position);
-            self.start(connections, in_flight, delivery);
+            let (queue, delivery) = in_flight.duplicates.swap_remove(position);
+            self.start(connections, in_flight, queue, delivery);
         }
     }
 }
@@ -184,6 +207,17 @@ impl InFlight {
             self.tasks.shutdown().await;
         }
     }
+}
+
+/// Restarts the consumers of the queues that have been idle for too long. Each queue by itself: the other may be busy.
+async fn restart_idle_consumers(connections: &mut BrokerConnections, in_flight: &InFlight) -> Result<()> {
+    for queue in MailQueue::ALL {
+        let is_idle = connections.consumer(queue).last_activity.elapsed() >= IDLE_RESTART_AFTER;
+        if is_idle && in_flight.count(queue) == 0 {
+            connections.restart_consumer(queue).await?;
+        }
+    }
+    Ok(())
 }
 
 fn message_id(properties: &BasicProperties) -> Option<String> {

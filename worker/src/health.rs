@@ -4,6 +4,7 @@ pub(crate) mod broker_status;
 
 use std::sync::Arc;
 
+use shared::messages::MailQueue;
 use shared::postgres::{self, Pool, PoolUsage};
 use shared::telemetry::{
     health::{Check, Checks, Component, with_check_timeout},
@@ -19,7 +20,7 @@ pub struct WorkerHealth {
     pub(crate) smtp: Arc<SmtpHealth>,
     pub(crate) broker: BrokerStatus,
     broker_up: Arc<Family<1, Gauge>>,
-    queue_messages: Arc<Family<0, Gauge>>,
+    queue_messages: Arc<Family<1, Gauge>>,
     parked_messages: Arc<Family<0, Gauge>>,
     /// `None` if other components of the process share the database pool.
     pool: Option<PoolGauges>,
@@ -93,8 +94,10 @@ impl WorkerHealth {
             gauges.waiting.set(gauge_value(waiting));
         }
         match with_check_timeout(self.broker.queue_lengths()).await.flatten() {
-            Some(QueueLengths { waiting, parked }) => {
-                self.queue_messages.set([], waiting);
+            Some(QueueLengths { codes, notices, parked }) => {
+                for (queue, messages) in [(MailQueue::Codes, codes), (MailQueue::Notices, notices)] {
+                    self.queue_messages.set([queue.routing_key()], messages);
+                }
                 self.parked_messages.set([], parked);
             }
             None => {

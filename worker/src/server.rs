@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
-    consumer::Consumer,
+    consumer::{Consumer, Prefetch},
     delivery::{
         handler::Handler, in_process::InProcessDelivery, message_builder::MessageBuilder,
         pending_records::PendingRecords,
@@ -27,6 +27,9 @@ use crate::{
 /// recorded and acked, so that no SMTP connection waits for Postgres or the broker. A larger prefetch would only
 /// withhold messages from other workers.
 const PREFETCH_PER_CONNECTION: u16 = 2;
+
+/// Of this many SMTP connections, notices use at most one at a time: however many wait, codes have the others.
+const CONNECTIONS_PER_NOTICE: u16 = 4;
 
 /// Runs the worker in its own process: consumer and ops server, until `stop` is cancelled.
 pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> Result<()> {
@@ -52,7 +55,10 @@ pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> R
 pub async fn consume(config: Config, database: Pool, health: Arc<WorkerHealth>, stop: CancellationToken) -> Result<()> {
     let consumer = Consumer {
         url: config.amqp_url()?,
-        prefetch: config.concurrency * PREFETCH_PER_CONNECTION,
+        prefetch: Prefetch {
+            codes: config.concurrency * PREFETCH_PER_CONNECTION,
+            notices: (config.concurrency / CONNECTIONS_PER_NOTICE).max(1),
+        },
         topology: config.topology.clone(),
         handler: Arc::new(handler(config, database, health)),
     };

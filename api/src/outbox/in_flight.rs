@@ -1,6 +1,11 @@
 //! The messages in flight: their delivery tasks, their outcomes, and what has to be written about them.
 
-use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::anyhow;
 use futures_util::FutureExt;
@@ -9,7 +14,10 @@ use tokio::{task::JoinSet, time::Instant};
 use uuid::Uuid;
 
 use crate::{
-    domain::outbox_message::OutboxMessage,
+    domain::{
+        outbox_capacity::Capacity,
+        outbox_message::{OutboxLane, OutboxMessage},
+    },
     outbox::delivery::{Deliver, DeliveryError},
     store::{
         outbox::{self, Lease},
@@ -27,9 +35,7 @@ pub(crate) struct InFlight {
     /// relay itself waits for it.
     deliveries: JoinSet<DeliveryOutcome>,
     /// All messages in flight.
-    ids: HashSet<Uuid>,
-    /// Those of `ids` that are events.
-    events: HashSet<Uuid>,
+    lanes: HashMap<Uuid, OutboxLane>,
     leases_renewed_at: Instant,
     /// Delivered, but their rows are not deleted yet.
     delivered: Vec<Uuid>,
@@ -49,8 +55,7 @@ impl InFlight {
             deliver,
             published,
             deliveries: JoinSet::new(),
-            ids: HashSet::new(),
-            events: HashSet::new(),
+            lanes: HashMap::new(),
             leases_renewed_at: Instant::now(),
             delivered: Vec::new(),
             to_retry: Vec::new(),
@@ -62,14 +67,17 @@ impl InFlight {
         self.deliveries.len()
     }
 
-    /// The number of mails in flight.
-    pub(crate) fn mails(&self) -> usize {
-        self.len() - self.events()
-    }
-
-    /// The number of events in flight.
-    pub(crate) fn events(&self) -> usize {
-        self.events.len()
+    /// The number of messages in flight of each lane.
+    pub(crate) fn by_lane(&self) -> Capacity {
+        let mut counts = Capacity::NONE;
+        for lane in self.lanes.values() {
+            *match lane {
+                OutboxLane::Codes => &mut counts.codes,
+                OutboxLane::Notices => &mut counts.notices,
+                OutboxLane::Events => &mut counts.events,
+            } += 1;
+        }
+        counts
     }
 
     /// Whether there is something to write to the database: outcomes, or leases to renew.
@@ -79,19 +87,17 @@ impl InFlight {
 
     /// Whether the lease renewal is due.
     pub(crate) fn must_renew_leases(&self) -> bool {
-        !self.ids.is_empty() && self.leases_renewed_at.elapsed() >= LEASE_RENEWAL_INTERVAL
+        !self.lanes.is_empty() && self.leases_renewed_at.elapsed() >= LEASE_RENEWAL_INTERVAL
     }
 
     /// Starts the delivery of a leased message.
     pub(crate) fn start(&mut self, id: Uuid, message: OutboxMessage) {
-        if self.ids.is_empty() {
+        if self.lanes.is_empty() {
             self.leases_renewed_at = Instant::now();
         }
         // A lease that expired while the database was away returns a message that is already in flight here.
-        if self.ids.insert(id) {
-            if matches!(message, OutboxMessage::Event(_)) {
-                self.events.insert(id);
-            }
+        if let Entry::Vacant(vacant) = self.lanes.entry(id) {
+            vacant.insert(message.lane());
             let delivery = AssertUnwindSafe((self.deliver)(message)).catch_unwind();
             self.deliveries.spawn(async move { (id, delivery.await.unwrap_or_else(|_| Err(panicked()))) });
         }
@@ -116,8 +122,7 @@ impl InFlight {
     }
 
     fn record_outcome(&mut self, (id, outcome): DeliveryOutcome) -> Option<anyhow::Error> {
-        self.ids.remove(&id);
-        let kind = if self.events.remove(&id) { "event" } else { "mail" };
+        let kind = if self.lanes.remove(&id) == Some(OutboxLane::Events) { "event" } else { "mail" };
         self.published.count([kind, if outcome.is_ok() { "done" } else { "failed" }]);
         match outcome {
             Ok(()) => {
@@ -135,8 +140,7 @@ impl InFlight {
     /// Aborts all deliveries and marks their rows for release: another relay may lease them at once.
     pub(crate) fn abort_all(&mut self) {
         self.deliveries = JoinSet::new();
-        self.events.clear();
-        self.to_retry.extend(self.ids.drain().map(|id| (id, Duration::ZERO)));
+        self.to_retry.extend(self.lanes.drain().map(|(id, _)| (id, Duration::ZERO)));
     }
 
     /// The statements that delete delivered rows, release failed ones, and renew the leases of the others if
@@ -154,7 +158,7 @@ impl InFlight {
             // A row that another relay has leased meanwhile, because this process or the database stood still, keeps
             // that lease. Its delivery here goes on all the same: it has begun, most likely succeeds, and then deletes
             // the row.
-            outbox::renew(&mut writes, self.ids.iter().copied().collect(), lease);
+            outbox::renew(&mut writes, self.lanes.keys().copied().collect(), lease);
         }
         writes
     }

@@ -12,7 +12,7 @@ use lapin::{
 };
 use shared::amqp::{
     confirms::To,
-    topology::{ROUTING_KEY, TRACEPARENT, Topology},
+    topology::{TRACEPARENT, Topology},
 };
 use shared::messages::Envelope;
 use shared::telemetry::{
@@ -110,7 +110,7 @@ impl Publisher {
         match message {
             OutboxMessage::Mail(Envelope { message, traceparent }) => BrokerMessage {
                 exchange: &self.topology.exchange,
-                routing_key: ROUTING_KEY.to_owned(),
+                routing_key: message.kind.queue().routing_key().to_owned(),
                 mandatory: true,
                 body: message.to_json().to_string(),
                 properties: properties("application/json", message.id, traceparent),

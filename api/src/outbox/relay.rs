@@ -35,7 +35,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Backoff after a failed round.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Until the next round while no mail can be leased.
+/// Until the next round while no code can be leased.
 const PAUSE_WITHOUT_CAPACITY: Duration = Duration::from_millis(100);
 
 /// A database that does not answer within this time counts as unavailable.
@@ -82,7 +82,7 @@ pub(crate) async fn run(
             }
         };
         // After a failure a signal would only lead to the next failure.
-        let wakes_on_signal = pause > Duration::ZERO && !failing && relay.capacity().mails > 0;
+        let wakes_on_signal = pause > Duration::ZERO && !failing && relay.capacity().codes > 0;
         tokio::select! {
             () = relay.in_flight.next_outcome(), if !failing => {}
             () = wake.notified(), if wakes_on_signal => relay.event_poll.signal(),
@@ -107,11 +107,7 @@ struct Relay {
 impl Relay {
     fn capacity(&self) -> Capacity {
         let OutboxDelivery { is_up, max_in_flight, .. } = &self.delivery;
-        if is_up() {
-            Capacity::remaining(self.in_flight.mails(), self.in_flight.events(), *max_in_flight)
-        } else {
-            Capacity::NONE
-        }
+        if is_up() { Capacity::remaining(self.in_flight.by_lane(), *max_in_flight) } else { Capacity::NONE }
     }
 
     /// Writes the outcomes, leases a batch and starts its deliveries. Returns the pause until the next round.
@@ -125,15 +121,16 @@ impl Relay {
             // Rows leased now would only be released again. The delivery has logged why it is down.
             return Ok(PAUSE_WITHOUT_CAPACITY);
         }
-        let LeasedBatch { mails, events } = self.write_updates_and_lease(capacity).await?;
-        if !(mails.is_empty() && events.is_empty()) {
+        let LeasedBatch { codes, notices, events } = self.write_updates_and_lease(capacity).await?;
+        if !(codes.is_empty() && notices.is_empty() && events.is_empty()) {
             shared::fault_points::point("relay-after-lease");
         }
         if capacity.events > 0 {
             self.event_poll.record_poll(events.len() == capacity.events);
         }
-        let may_be_more_mails = capacity.mails > 0 && mails.len() == capacity.mails;
-        for row in mails.into_iter().chain(events) {
+        let may_be_more = |leased: &Vec<_>, capacity| capacity > 0 && leased.len() == capacity;
+        let may_be_more_mails = may_be_more(&codes, capacity.codes) || may_be_more(&notices, capacity.notices);
+        for row in codes.into_iter().chain(notices).chain(events) {
             match row.message {
                 Ok(message) => self.in_flight.start(row.id, message),
                 // Most likely a newer version of the API wrote it, and will publish it. It keeps its lease, so that it
@@ -141,7 +138,7 @@ impl Relay {
                 Err(error) => tracing::error!(id = %row.id, error, "unreadable outbox row; keeping it"),
             }
         }
-        Ok(match capacity.mails {
+        Ok(match capacity.codes {
             0 => PAUSE_WITHOUT_CAPACITY,
             _ if may_be_more_mails => Duration::ZERO,
             _ if self.capacity().events > 0 => self.event_poll.due_in().min(POLL_INTERVAL),

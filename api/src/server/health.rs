@@ -76,13 +76,13 @@ impl Gauges {
         self.pool_connections.set(["idle"], idle);
         self.pool_waiting.set(gauge_value(waiting));
         let query = async { Ok::<_, Error>(stats::waiting(&app.store.connection().await?).await?) };
-        let Some(Ok((mails, events))) = with_check_timeout(query).await else {
+        let Some(Ok((codes, notices, events))) = with_check_timeout(query).await else {
             // No value is better than an outdated one.
             self.outbox_messages.forget();
             self.outbox_oldest.forget();
             return;
         };
-        for (kind, (messages, oldest_seconds)) in [("mail", mails), ("event", events)] {
+        for (kind, (messages, oldest_seconds)) in [("mail", codes), ("notice", notices), ("event", events)] {
             self.outbox_messages.set([kind], messages);
             self.outbox_oldest.set([kind], oldest_seconds);
         }

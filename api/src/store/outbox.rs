@@ -6,27 +6,31 @@ pub(crate) mod stats;
 use std::time::Duration;
 
 use serde_json::Value;
-use shared::messages::{Envelope, Message};
+use shared::messages::{Envelope, MailQueue, Message};
 use tokio::try_join;
 use tokio_postgres::{Error as PgError, Row, types::ToSql};
 use uuid::Uuid;
 
 use super::{Connection, transaction::Writes};
 use crate::{
-    domain::outbox_message::OutboxMessage,
+    domain::outbox_message::{OutboxLane, OutboxMessage},
     domain::{cloud_event::Event, email::EmailAddress, outbox_capacity::Capacity},
 };
 
-const INSERT: &str = "INSERT INTO outbox (id, message, traceparent) VALUES ($1, $2, $3)";
+const INSERT: &str = "INSERT INTO outbox (id, message, traceparent, is_notice) VALUES ($1, $2, $3, $4)";
 // Plans are made while the table is empty, and kept: without this they would read all of it, however many rows wait
 // later.
 const DISABLE_SEQUENTIAL_SCANS: &str = "SET LOCAL enable_seqscan = off";
-// SKIP LOCKED lets any number of relays work side by side; an expired lease is that of a crashed relay. Mails and
-// events have an index each. That of mails is ordered by age: their backoff lasts seconds only. That of events is
+// SKIP LOCKED lets any number of relays work side by side; an expired lease is that of a crashed relay. Codes, notices
+// and events have an index each. Those of mails are ordered by age: their backoff lasts seconds only. That of events is
 // ordered by `due_at`: there may be many in backoff, and those are not read. now(), because an index cannot be
 // searched with clock_timestamp(), which changes during the statement.
-const LEASE_MAILS: &str = "UPDATE outbox SET leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $2) \
-    WHERE id = ANY (ARRAY (SELECT id FROM outbox WHERE NOT message ? 'specversion' \
+const LEASE_CODES: &str = "UPDATE outbox SET leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $2) \
+    WHERE id = ANY (ARRAY (SELECT id FROM outbox WHERE NOT message ? 'specversion' AND NOT is_notice \
+    AND (leased_until IS NULL OR leased_until <= clock_timestamp()) ORDER BY created_at LIMIT $1 \
+    FOR UPDATE SKIP LOCKED)) RETURNING id, message, traceparent";
+const LEASE_NOTICES: &str = "UPDATE outbox SET leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $2) \
+    WHERE id = ANY (ARRAY (SELECT id FROM outbox WHERE is_notice \
     AND (leased_until IS NULL OR leased_until <= clock_timestamp()) ORDER BY created_at LIMIT $1 \
     FOR UPDATE SKIP LOCKED)) RETURNING id, message, traceparent";
 const LEASE_EVENTS: &str = "UPDATE outbox SET leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $2) \
@@ -44,8 +48,8 @@ const RELEASE: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make
     WHERE id = row_id AND id = ANY ($1) AND leased_by = $3";
 // Whichever relay holds the lease by now: the message is delivered.
 const DELETE: &str = "DELETE FROM outbox WHERE id = ANY($1)";
-const INSERT_IF_ABSENT: &str = "INSERT INTO outbox (id, message) SELECT * FROM unnest($1::uuid[], $2::jsonb[]) \
-    ON CONFLICT (id) DO NOTHING";
+const INSERT_IF_ABSENT: &str = "INSERT INTO outbox (id, message, is_notice) \
+    SELECT * FROM unnest($1::uuid[], $2::jsonb[], $3::boolean[]) ON CONFLICT (id) DO NOTHING";
 // All messages about an email address and its account, except those that are leased: the worker drops those, because
 // their subject is deleted. Their ids stay on record, like those of all messages. Arrays, so that the index is searched
 // for these ids: the planner may have statistics from when the outbox was empty, and would join from there, through all
@@ -71,7 +75,8 @@ const BACKLOG: &str = "SELECT count(*), count(*) FILTER (WHERE leased_until > cl
 pub(crate) const ALL: &[&str] = &[
     INSERT,
     DISABLE_SEQUENTIAL_SCANS,
-    LEASE_MAILS,
+    LEASE_CODES,
+    LEASE_NOTICES,
     LEASE_EVENTS,
     RENEW,
     RELEASE,
@@ -90,7 +95,8 @@ pub(crate) struct LeasedRow {
 
 /// The rows that one round leased.
 pub(crate) struct LeasedBatch {
-    pub(crate) mails: Vec<LeasedRow>,
+    pub(crate) codes: Vec<LeasedRow>,
+    pub(crate) notices: Vec<LeasedRow>,
     pub(crate) events: Vec<LeasedRow>,
 }
 
@@ -103,14 +109,15 @@ pub(crate) struct Lease {
 
 /// Writes a message. It is published once the transaction is committed.
 pub(crate) fn insert(writes: &mut Writes<'_>, message: OutboxMessage) {
+    let is_notice = message.lane() == OutboxLane::Notices;
     let (id, body, traceparent) = match message {
         OutboxMessage::Mail(Envelope { message, traceparent }) => (message.id, message.to_json(), traceparent),
         OutboxMessage::Event(Event { id, body, traceparent, .. }) => (id, body, traceparent),
     };
-    writes.push(INSERT, [Box::new(id), Box::new(body), Box::new(traceparent)]);
+    writes.push(INSERT, [Box::new(id), Box::new(body), Box::new(traceparent), Box::new(is_notice)]);
 }
 
-/// Leases up to `capacity` mails and events, in one round trip. A kind without capacity is not queried.
+/// Leases up to `capacity` rows of each lane, in one round trip. A lane without capacity is not queried.
 pub(crate) async fn lease(connection: &Connection, capacity: Capacity, lease: Lease) -> Result<LeasedBatch, PgError> {
     let lease_rows = async |sql, limit: usize, read: fn(&Row) -> Result<OutboxMessage, &'static str>| {
         if limit == 0 {
@@ -121,11 +128,12 @@ pub(crate) async fn lease(connection: &Connection, capacity: Capacity, lease: Le
         let rows = super::rows(connection, sql, &values).await?;
         Ok(rows.iter().map(|row| LeasedRow { id: row.get("id"), message: read(row) }).collect())
     };
-    let (mails, events) = try_join!(
-        lease_rows(LEASE_MAILS, capacity.mails, read_mail),
+    let (codes, notices, events) = try_join!(
+        lease_rows(LEASE_CODES, capacity.codes, read_mail),
+        lease_rows(LEASE_NOTICES, capacity.notices, read_mail),
         lease_rows(LEASE_EVENTS, capacity.events, read_event)
     )?;
-    Ok(LeasedBatch { mails, events })
+    Ok(LeasedBatch { codes, notices, events })
 }
 
 fn read_mail(row: &Row) -> Result<OutboxMessage, &'static str> {
@@ -163,7 +171,8 @@ pub(crate) fn delete<'a>(writes: &mut Writes<'a>, ids: &'a [Uuid]) {
 /// Inserts messages whose ids are not in the outbox; returns how many it inserted.
 pub(crate) async fn insert_if_absent(connection: &Connection, messages: &[Message]) -> Result<u64, PgError> {
     let (ids, bodies): (Vec<_>, Vec<_>) = messages.iter().map(|message| (message.id, message.to_json())).unzip();
-    super::execute(connection, INSERT_IF_ABSENT, &[&ids, &bodies]).await
+    let are_notices: Vec<_> = messages.iter().map(|message| message.kind.queue() == MailQueue::Notices).collect();
+    super::execute(connection, INSERT_IF_ABSENT, &[&ids, &bodies, &are_notices]).await
 }
 
 /// Drops all mails about an email address and its account that are not leased, and records them as dropped.

@@ -8,8 +8,7 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-/// The routing key of all messages. All mail kinds use one queue; the kind is in the message body.
-pub const ROUTING_KEY: &str = "send-code";
+use crate::messages::MailQueue;
 
 /// The retry delays in seconds; each has its own retry queue.
 pub const RETRY_SECONDS: [u32; 4] = [1, 5, 15, 60];
@@ -30,27 +29,52 @@ pub struct Topology {
     pub exchange: String,
     /// The topic exchange of account events; other applications bind their own queues to it.
     pub events: String,
-    /// The queue of mail messages.
-    pub queue: String,
-    /// The dead-letter queue: messages that the worker cannot process wait there for an operator.
+    /// The queue of mails that people wait for.
+    pub codes: WorkQueue,
+    /// The queue of notices.
+    pub notices: WorkQueue,
+    /// The dead-letter queue of both: messages that the worker cannot process wait there for an operator.
     pub parked: String,
+}
+
+/// A queue that the worker consumes, with its retry queues.
+#[derive(Clone, Debug)]
+pub struct WorkQueue {
+    pub name: String,
+    pub routing_key: &'static str,
+}
+
+impl WorkQueue {
+    fn new(prefix: &str, queue: MailQueue) -> Self {
+        let routing_key = queue.routing_key();
+        Self { name: format!("{prefix}.{routing_key}"), routing_key }
+    }
+
+    /// The name of the retry queue with this delay.
+    pub fn retry_queue(&self, seconds: u32) -> String {
+        format!("{}.retry.{seconds}", self.name)
+    }
 }
 
 impl Topology {
     /// The topology with this prefix (`AMQP_PREFIX`).
     pub fn new(prefix: &str) -> Self {
-        let queue = format!("{prefix}.{ROUTING_KEY}");
+        let codes = WorkQueue::new(prefix, MailQueue::Codes);
         Self {
             exchange: prefix.to_owned(),
             events: format!("{prefix}.events"),
-            parked: format!("{queue}.parked"),
-            queue,
+            parked: format!("{}.parked", codes.name),
+            codes,
+            notices: WorkQueue::new(prefix, MailQueue::Notices),
         }
     }
 
-    /// The name of the retry queue with this delay.
-    pub fn retry_queue(&self, seconds: u32) -> String {
-        format!("{}.retry.{seconds}", self.queue)
+    /// The queue of these mails.
+    pub fn work_queue(&self, queue: MailQueue) -> &WorkQueue {
+        match queue {
+            MailQueue::Codes => &self.codes,
+            MailQueue::Notices => &self.notices,
+        }
     }
 
     /// Declares everything that mails need. Idempotent; either process may do it first.
@@ -58,21 +82,28 @@ impl Topology {
         let channel = &connection.create_channel().await?;
         declare_exchange(channel, &self.exchange, ExchangeKind::Direct).await?;
         self.declare_parked(connection).await?;
+        for queue in MailQueue::ALL {
+            self.declare_work_queue(channel, self.work_queue(queue)).await?;
+        }
+        Ok(())
+    }
 
+    /// Declares a queue that the worker consumes, and its retry queues.
+    async fn declare_work_queue(&self, channel: &Channel, queue: &WorkQueue) -> Result<()> {
         // A message that repeatedly crashes its consumer is dead-lettered to the parked queue through the default
         // exchange.
         let mut arguments = dead_letter_to("", &self.parked);
         arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
-        self.declare_queue(channel, &self.queue, arguments).await?;
-        let (queue, exchange) = (self.queue.as_str().into(), self.exchange.as_str().into());
+        self.declare_queue(channel, &queue.name, arguments).await?;
+        let (name, exchange) = (queue.name.as_str().into(), self.exchange.as_str().into());
         channel
-            .queue_bind(queue, exchange, ROUTING_KEY.into(), QueueBindOptions::default(), FieldTable::default())
+            .queue_bind(name, exchange, queue.routing_key.into(), QueueBindOptions::default(), FieldTable::default())
             .await?;
 
         for seconds in RETRY_SECONDS {
-            let mut arguments = dead_letter_to(&self.exchange, ROUTING_KEY);
+            let mut arguments = dead_letter_to(&self.exchange, queue.routing_key);
             arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(i64::from(seconds) * 1000));
-            self.declare_queue(channel, &self.retry_queue(seconds), arguments).await?;
+            self.declare_queue(channel, &queue.retry_queue(seconds), arguments).await?;
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ async fn worker_consumes_again_after_its_queue_is_recreated() {
 
     let connection = stack::connect_broker().await;
     let channel = stack.open_channel().await;
-    let queue = stack.topology.queue.as_str();
+    let queue = stack.topology.codes.name.as_str();
     channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
     stack.topology.declare(&connection).await.unwrap();
     for n in 0..20 {

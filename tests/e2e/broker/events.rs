@@ -178,7 +178,7 @@ async fn rejecting_subscriber_queue_delays_no_mail() {
     for n in 0..10 {
         assert_eq!(api.client.register(&format!("u{n}@example.com")).await.status, 202);
     }
-    stack.wait_for_queue_length(&stack.topology.queue, 10).await;
+    stack.wait_for_queue_length(&stack.topology.codes.name, 10).await;
     stack.database.wait_for_count(MAILS, 0).await;
     // All events were tried, and those that were rejected are postponed.
     let postponed = format!("{EVENTS} AND leased_until > clock_timestamp() + interval '16 s'");

@@ -90,7 +90,7 @@ async fn poison_messages_are_parked_and_delay_no_mail() {
     ];
     for body in poison {
         let exchange = stack.topology.exchange.as_str();
-        let key = shared::amqp::topology::ROUTING_KEY;
+        let key = stack.topology.codes.routing_key;
         let properties = BasicProperties::default();
         channel
             .basic_publish(exchange.into(), key.into(), BasicPublishOptions::default(), body, properties)
@@ -135,7 +135,7 @@ async fn message_redelivered_while_in_flight_is_mailed_once() {
     worker.wait_for_readiness(200).await;
     api.client.wait_for_receipt(&registration, "sent").await;
     worker.stop().await.unwrap();
-    stack.wait_for_queue_length(&stack.topology.queue, 0).await;
+    stack.wait_for_queue_length(&stack.topology.codes.name, 0).await;
     assert_eq!((stack.mail_server.attempts(ADA).len(), stack.mail_server.mails_to(ADA).len()), (1, 1));
 }
 
@@ -159,8 +159,8 @@ async fn failed_delivery_after_lost_connection_is_not_duplicated() {
     api.client.wait_for_receipt(&registration, "sent").await;
     worker.stop().await.unwrap();
     // A copy would move from the retry queue to the other queue, and stay there.
-    stack.wait_for_queue_length(&stack.topology.retry_queue(1), 0).await;
-    stack.wait_for_queue_length(&stack.topology.queue, 0).await;
+    stack.wait_for_queue_length(&stack.topology.codes.retry_queue(1), 0).await;
+    stack.wait_for_queue_length(&stack.topology.codes.name, 0).await;
     assert_eq!((stack.mail_server.attempts(ADA).len(), stack.mail_server.mails_to(ADA).len()), (2, 1));
 }
 
@@ -173,7 +173,7 @@ async fn message_that_panics_the_worker_is_retried() {
     // Neither API nor worker writes this value, and the worker panics when it reads it.
     stack.database.execute("UPDATE codes SET deadline = 'infinity'", &[]).await;
     stack.start_worker(&[]).await;
-    stack.wait_for_queue_length(&stack.topology.retry_queue(5), 1).await;
+    stack.wait_for_queue_length(&stack.topology.codes.retry_queue(5), 1).await;
     assert_eq!(api.client.register("other@example.com").await.status, 202);
     stack.mail_server.mail_to("other@example.com").await;
     stack.database.execute("UPDATE codes SET deadline = created_at + interval '10 min'", &[]).await;

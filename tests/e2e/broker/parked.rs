@@ -24,7 +24,7 @@ async fn unreadable_message_is_listed_shown_requeued_and_dropped() {
     assert_eq!(run_ok(&broker, "parked list"), "No message is parked.\n");
     assert_eq!(run_ok(&broker, "parked requeue all"), "No message is parked.\n");
 
-    broker.publish(&broker.topology.queue, Some("fax-1"), UNKNOWN_KIND).await;
+    broker.publish(&broker.topology.codes.name, Some("fax-1"), UNKNOWN_KIND).await;
     broker.holds(&broker.topology.parked, 1).await;
     let listed = run_json(&broker, "parked list");
     let message = &listed["parked"][0];
@@ -92,7 +92,7 @@ async fn requeued_message_equals_the_original() {
         broker.publish(&broker.topology.parked, Some(id), id.as_bytes()).await;
     }
     assert_eq!(run_json(&broker, "parked requeue b"), serde_json::json!({ "requeued": 1, "left": 2 }));
-    let message = broker.take(&broker.topology.queue).await;
+    let message = broker.take(&broker.topology.codes.name).await;
     assert_eq!((message.data.as_slice(), message.exchange.as_str()), (&b"b"[..], broker.topology.exchange.as_str()));
     let properties = &message.properties;
     assert_eq!(properties.message_id().as_ref().unwrap().as_str(), "b");
@@ -103,7 +103,7 @@ async fn requeued_message_equals_the_original() {
     assert_eq!(names.collect::<Vec<_>>(), ["traceparent"]);
     assert_eq!(run_ok(&broker, "parked requeue all"), "2 messages were requeued, 0 left.\n");
     broker.holds(&broker.topology.parked, 0).await;
-    broker.holds(&broker.topology.queue, 2).await;
+    broker.holds(&broker.topology.codes.name, 2).await;
 }
 
 /// SIGKILL while messages are moved: each message is in one of the two queues, and at most one is in both.
@@ -116,7 +116,7 @@ async fn killed_requeue_command_loses_no_message() {
         broker.publish(&broker.topology.parked, Some(id), b"{}").await;
     }
     let process = Process::start(worker_command(&broker).args(["parked", "requeue", "all"]));
-    while broker.count(&broker.topology.queue).await < 50 {}
+    while broker.count(&broker.topology.codes.name).await < 50 {}
     process.kill();
     let (parked, queued) = broker.drain().await;
     assert!(!parked.is_empty() && !queued.is_empty(), "it was killed too late: {} are queued", queued.len());
@@ -163,7 +163,7 @@ async fn missing_queue_or_broker_is_named() {
     assert!(stderr.contains("cannot connect to AMQP_URL") && !stderr.contains("canary"), "{stderr}");
     // Without a queue to requeue it to, the message stays parked.
     broker.publish(&broker.topology.parked, Some("a"), b"{}").await;
-    broker.delete(&broker.topology.queue).await;
+    broker.delete(&broker.topology.codes.name).await;
     let stderr = error_output(run(&broker, "parked requeue all"));
     assert!(stderr.contains("0 were requeued") && stderr.contains("has no queue"), "{stderr}");
     assert_eq!(list_ids(&broker), ["a"]);

@@ -74,7 +74,7 @@ async fn worker_killed_before_the_ack_repeats_no_mail() {
     api.client.register("next@example.com").await;
     stack.mail_server.mail_to("next@example.com").await;
     next.stop().await.unwrap();
-    stack.wait_for_queue_length(&stack.topology.queue, 0).await;
+    stack.wait_for_queue_length(&stack.topology.codes.name, 0).await;
     assert_eq!(stack.mail_server.mails_to(ADA).len(), 1);
     assert_eq!(
         api.client.receipt(&registration).await["expires_at"],
@@ -152,7 +152,7 @@ async fn worker_pauses_while_deliveries_cannot_be_recorded() {
     let first = stack.client.register(ADA).await.registration();
     stack.mail_server.mail_to(ADA).await;
     let next = stack.client.register("next@example.com").await.registration();
-    stack.wait_for_queue_length(&stack.topology.retry_queue(5), 1).await;
+    stack.wait_for_queue_length(&stack.topology.codes.retry_queue(5), 1).await;
     assert_eq!(stack.mail_server.attempts("next@example.com").len(), 0);
     stack.database.execute("ALTER TABLE deliveries DROP CONSTRAINT disk_full", &[]).await;
     for registration in [first, next] {
@@ -169,7 +169,7 @@ async fn worker_does_not_trust_a_read_only_database() {
     let api = stack.start_api(&[]).await;
     let registration = api.client.register(ADA).await.registration();
     assert_eq!(api.client.register("unknown@example.com").await.status, 202);
-    stack.wait_for_queue_length(&stack.topology.queue, 2).await;
+    stack.wait_for_queue_length(&stack.topology.codes.name, 2).await;
     stack.database.execute("DELETE FROM registrations WHERE email = 'unknown@example.com'", &[]).await;
     let separator = match stack.database.url.split_once('?') {
         None => "?",
@@ -178,7 +178,7 @@ async fn worker_does_not_trust_a_read_only_database() {
     };
     let standby = format!("{}{separator}options=-c%20default_transaction_read_only%3Don", stack.database.url);
     let worker = stack.start_worker(&[("DATABASE_URL", &standby), ("MIGRATE_ON_START", "false")]).await;
-    stack.wait_for_queue_length(&stack.topology.retry_queue(5), 2).await;
+    stack.wait_for_queue_length(&stack.topology.codes.retry_queue(5), 2).await;
     worker.stop().await.unwrap();
     assert_eq!(
         (stack.mail_server.connections(), stack.database.count("SELECT count(*) FROM deliveries").await),

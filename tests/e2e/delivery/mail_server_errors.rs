@@ -119,7 +119,7 @@ async fn worker_with_other_secrets_mails_nothing() {
     let wrong = stack.start_worker(&[("CODE_SECRETS", other_secret)]).await;
     let registration = api.client.register(ADA).await.registration();
     // The worker has processed the message: it is in the retry queue.
-    stack.wait_for_queue_length(&stack.topology.retry_queue(5), 1).await;
+    stack.wait_for_queue_length(&stack.topology.codes.retry_queue(5), 1).await;
     wrong.stop().await.unwrap();
     assert_eq!(stack.mail_server.count(), 0);
     stack.start_worker(&[]).await;

@@ -113,7 +113,7 @@ async fn stop_worker_with_one_delivery_and_one_waiting() -> bool {
     worker.stop().await.unwrap();
     api.client.wait_for_receipt(&ada, "sent").await;
     assert_eq!((stack.mail_server.count(), stack.mail_server.attempts(BOB).len()), (1, 0));
-    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.wait_for_queue_length(&stack.topology.codes.name, 1).await;
     stack.start_worker(&[]).await;
     api.client.wait_for_receipt(&bob, "sent").await;
     assert_eq!((stack.mail_server.mails_to(ADA).len(), stack.mail_server.mails_to(BOB).len()), (1, 1));

@@ -96,7 +96,7 @@ async fn message_of_deleted_code_is_recorded_as_dropped() {
     let stack = Stack::prepare(&[CLEANING]).await;
     let api = stack.start_api(&[]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
-    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.wait_for_queue_length(&stack.topology.codes.name, 1).await;
     stack.database.age(8 * 86_400).await;
     cleanup_finished(&stack.database).await;
     assert_eq!(stack.database.count("SELECT count(*) FROM codes").await, 0);

@@ -78,7 +78,7 @@ const WORKER_VALUES: [(&str, u32); 11] = [
     (r#"smtp_results_total{class="2xx"}"#, 3),
     ("smtp_seconds_count", 3),
     ("parked_messages", 1),
-    ("queue_messages", 0),
+    (r#"queue_messages{queue="send-code"}"#, 0),
     ("in_hand", 0),
     (r#"check_ok{part="worker",check="smtp"}"#, 1),
 ];
@@ -90,7 +90,7 @@ async fn known_requests_are_counted_exactly_once() {
     let worker = stack.start_worker(&[]).await;
     let registration = send_known_requests(&stack, &api.client).await;
     let exchange = stack.topology.exchange.as_str();
-    let key = shared::amqp::topology::ROUTING_KEY;
+    let key = stack.topology.codes.routing_key;
     let options = BasicPublishOptions::default();
     let properties = BasicProperties::default();
     stack
@@ -206,12 +206,12 @@ async fn s_37_metrics_and_messages_do_not_reveal_accounts() {
     for email in [ADA, "unknown@example.com"] {
         api.client.register_with(email, "a stranger's password").await;
         api.client.request_reset(email).await;
-        stack.wait_for_queue_length(&stack.topology.queue, 2).await;
+        stack.wait_for_queue_length(&stack.topology.codes.name, 2).await;
         let channel = stack.open_channel().await;
         let mut kinds = vec![];
         for _ in 0..2 {
             let options = lapin::options::BasicGetOptions { no_ack: true };
-            let message = channel.basic_get(stack.topology.queue.as_str().into(), options).await.unwrap().unwrap();
+            let message = channel.basic_get(stack.topology.codes.name.as_str().into(), options).await.unwrap().unwrap();
             let body: serde_json::Value = serde_json::from_slice(&message.delivery.data).unwrap();
             kinds.push((body["kind"].to_string(), message.delivery.routing_key.to_string()));
         }

@@ -70,6 +70,20 @@ async fn outbox_is_counted_without_a_broker() {
     assert_eq!(stack.database.count("SELECT count(*) FROM outbox").await, 6);
 }
 
+/// Waits until so many messages are in the queues, and none in the outbox.
+async fn wait_for_queue_lengths(stack: &Stack, codes: u32, notices: u32) {
+    stack.wait_for_queue_length(&stack.topology.codes.name, codes).await;
+    stack.wait_for_queue_length(&stack.topology.notices.name, notices).await;
+    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
+}
+
+async fn delete_queues(stack: &Stack) {
+    let channel = stack.open_channel().await;
+    for queue in [&stack.topology.codes, &stack.topology.notices] {
+        channel.queue_delete(queue.name.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_a_deleted_queue_are_mailed_once() {
     let stack = Stack::prepare(&[]).await;
@@ -88,12 +102,10 @@ async fn messages_of_a_deleted_queue_are_mailed_once() {
     for n in 0..3 {
         registrations.push(api.client.register(&format!("u{n}@example.com")).await.registration());
     }
-    stack.wait_for_queue_length(&stack.topology.queue, 6).await;
-    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
+    wait_for_queue_lengths(&stack, 5, 1).await;
     let expire = "UPDATE codes SET deadline = clock_timestamp() WHERE registration_id = $1::text::uuid";
     stack.database.execute(expire, &[&late]).await;
-    let queue = stack.topology.queue.as_str();
-    stack.open_channel().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+    delete_queues(&stack).await;
 
     stack.start_worker(&[]).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 4, "welcomes": 1, "warnings": 0 }));
@@ -117,17 +129,17 @@ async fn reemitted_message_still_queued_is_mailed_once() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
     assert_eq!(api.client.register(ADA).await.status, 202);
-    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.wait_for_queue_length(&stack.topology.codes.name, 1).await;
     stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     assert_eq!(outbox(&stack, "reemit").await["codes"], 1);
-    stack.wait_for_queue_length(&stack.topology.queue, 2).await;
+    stack.wait_for_queue_length(&stack.topology.codes.name, 2).await;
     let worker = stack.start_worker(&[]).await;
     stack.mail_server.mail_to(ADA).await;
     stack.database.wait_for_count("SELECT count(*) FROM deliveries", 1).await;
     api.client.register("last@example.com").await;
     stack.mail_server.mail_to("last@example.com").await;
     worker.stop().await.unwrap();
-    stack.wait_for_queue_length(&stack.topology.queue, 0).await;
+    stack.wait_for_queue_length(&stack.topology.codes.name, 0).await;
     assert_eq!(stack.mail_server.mails_to(ADA).len(), 1);
 }
 
@@ -166,10 +178,8 @@ async fn lost_password_mails_are_reemitted_once() {
     assert_eq!(send(change).await.status, 204);
     let known = api.client.request_reset(ADA).await.receipt();
     let unknown = api.client.request_reset("bob@example.com").await.receipt();
-    stack.wait_for_queue_length(&stack.topology.queue, 4).await;
-    stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
-    let queue = stack.topology.queue.as_str();
-    stack.open_channel().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+    wait_for_queue_lengths(&stack, 3, 1).await;
+    delete_queues(&stack).await;
 
     stack.start_worker(&[]).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 2, "welcomes": 0, "warnings": 1 }));
@@ -226,9 +236,9 @@ async fn suppressed_code_is_reemitted_like_any_other() {
     assert_eq!(submit_not_me(&stack.client, &link, "").await.status, 200);
     worker.stop().await.unwrap();
     let registration = stack.client.register(ADA).await.registration();
-    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.wait_for_queue_length(&stack.topology.codes.name, 1).await;
     stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
-    let queue = stack.topology.queue.as_str();
+    let queue = stack.topology.codes.name.as_str();
     stack.open_channel().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
     stack.start_worker(&[]).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 1, "welcomes": 0, "warnings": 0 }));

@@ -147,7 +147,7 @@ async fn without_broker_api_is_ready_worker_is_not() {
     assert_eq!(api.readiness().await.0, 200);
     let scrape = Scrape::of(&worker.ops).await;
     scrape.assert_values([(r#"broker_up{part="worker"}"#, 0), (r#"check_ok{part="worker",check="broker"}"#, 0)]);
-    assert!(!scrape.has("queue_messages") && !scrape.has("parked_messages"));
+    assert!(!scrape.has(r#"queue_messages{queue="send-code"}"#) && !scrape.has("parked_messages"));
     assert_eq!(worker.readiness().await.0, 503);
 }
 
@@ -161,7 +161,7 @@ async fn missing_parked_queue_is_declared_again() {
     assert!(!Scrape::of(&worker.ops).await.has("parked_messages"));
     Scrape::wait_until(&worker.ops, |scrape| scrape.has("parked_messages"))
         .await
-        .assert_values([("queue_messages", 0)]);
+        .assert_values([(r#"queue_messages{queue="send-notice"}"#, 0)]);
 }
 
 /// A rejected mail leaves the check ok; a mail server that cannot be reached makes it fail until the next success.

@@ -49,9 +49,10 @@ async fn s_17_database_broker_and_metrics_hold_no_secret() {
     api.client.activate_with("unknown.canary@example.com", PASSWORD, &wrong).await;
 
     // Reads the queued message with its headers, and requeues it.
-    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.wait_for_queue_length(&stack.topology.codes.name, 1).await;
     let channel = stack.open_channel().await;
-    let message = channel.basic_get(stack.topology.queue.as_str().into(), BasicGetOptions::default()).await.unwrap();
+    let message =
+        channel.basic_get(stack.topology.codes.name.as_str().into(), BasicGetOptions::default()).await.unwrap();
     let message = message.unwrap();
     let queued = format!("{} {:?}", String::from_utf8_lossy(&message.delivery.data), message.delivery.properties);
     message.delivery.nack(lapin::options::BasicNackOptions { requeue: true, ..Default::default() }).await.unwrap();

@@ -166,7 +166,7 @@ async fn worker_without_the_secret_delays_all_addresses() {
         receipts.push(rotated.client.register_with(email, "an attacker's password").await.registration());
     }
     // Once both messages are in the retry queue, the worker has processed both.
-    stack.wait_for_queue_length(&stack.topology.retry_queue(5), 2).await;
+    stack.wait_for_queue_length(&stack.topology.codes.retry_queue(5), 2).await;
     for receipt in &receipts {
         assert_eq!(rotated.client.receipt(receipt).await["status"], "queued");
     }

@@ -206,7 +206,7 @@ async fn mute_drops_mails_already_queued() {
     let link = not_me_path(&stack.mail_server.mail_to(ADA).await);
     worker.stop().await.unwrap();
     assert_eq!(stack.client.register_with(ADA, ATTACKERS_PASSWORD).await.status, 202);
-    stack.wait_for_queue_length(&stack.topology.queue, 1).await;
+    stack.wait_for_queue_length(&stack.topology.codes.name, 1).await;
     submit_not_me(&stack.client, &link, "").await;
     stack.start_worker(&[]).await;
     let dropped = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'registration over'";

@@ -29,7 +29,7 @@ async fn embedded_database_works_with_external_broker() {
     let home = StandaloneFolder::new();
     let running = home.start(&[("AMQP_URL", &server_url("AMQP_URL")), ("AMQP_PREFIX", &servers.topology.exchange)]);
     running.sign_up_and_activate("ada@example.com").await;
-    servers.wait_for_queue_length(&servers.topology.queue, 0).await;
+    servers.wait_for_queue_length(&servers.topology.codes.name, 0).await;
     running.stop();
 }
 

@@ -35,9 +35,10 @@ pub(crate) async fn wait_until_empty(environment: &Environment, parked: u32) -> 
 
 /// A description of each queue that does not hold the expected number of messages.
 async fn left_over(channel: &Channel, topology: &Topology, parked: u32) -> Vec<String> {
-    let retries = RETRY_SECONDS.map(|seconds| (topology.retry_queue(seconds), 0));
+    let retries = RETRY_SECONDS.map(|seconds| (topology.codes.retry_queue(seconds), 0));
     let mut left_over = Vec::new();
-    for (queue, expected) in [(topology.queue.clone(), 0), (topology.parked.clone(), parked)].into_iter().chain(retries)
+    for (queue, expected) in
+        [(topology.codes.name.clone(), 0), (topology.parked.clone(), parked)].into_iter().chain(retries)
     {
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let found = channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await.unwrap();

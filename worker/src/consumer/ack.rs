@@ -7,7 +7,7 @@ use lapin::{BasicProperties, Confirmation, message::Delivery, options::BasicAckO
 use shared::amqp::{
     confirms::{ConfirmedChannel, To},
     copy,
-    topology::Topology,
+    topology::{Topology, WorkQueue},
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -53,12 +53,13 @@ impl Acknowledger {
                 let delay_seconds = retry_delay_seconds(attempts);
                 tracing::warn!(reason, attempts, delay_seconds, "delivery attempt failed; retrying later");
                 let next = AMQPValue::LongUInt(attempts.saturating_add(1));
-                self.publish_copy(&self.topology.retry_queue(delay_seconds), delivery, [(ATTEMPTS, next)]).await?;
+                self.publish_copy(&self.queue_of(delivery).retry_queue(delay_seconds), delivery, [(ATTEMPTS, next)])
+                    .await?;
             }
             Outcome::Postpone(reason) => {
                 tracing::warn!(reason, "delivery postponed");
                 let unchanged = AMQPValue::LongUInt(attempts(&delivery.properties));
-                let retry_queue = self.topology.retry_queue(POSTPONE_SECONDS);
+                let retry_queue = self.queue_of(delivery).retry_queue(POSTPONE_SECONDS);
                 self.publish_copy(&retry_queue, delivery, [(ATTEMPTS, unchanged)]).await?;
             }
             Outcome::Park(reason) => {
@@ -70,6 +71,12 @@ impl Acknowledger {
         // Last: until here, any failure means that the message is redelivered.
         let acked = tokio::time::timeout(ACK_TIMEOUT, delivery.ack(BasicAckOptions::default())).await??;
         if acked { Ok(()) } else { bail!("the channel of the delivery is closed") }
+    }
+
+    /// The work queue that the message is from.
+    fn queue_of(&self, delivery: &Delivery) -> &WorkQueue {
+        let Topology { codes, notices, .. } = &self.topology;
+        if delivery.routing_key.as_str() == notices.routing_key { notices } else { codes }
     }
 
     /// Publishes a copy of the message to another queue; returns after the broker has confirmed it.

@@ -4,13 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use backon::{ExponentialBuilder, Retryable};
+use futures_util::future::join;
 use lapin::{
     Channel, Consumer,
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
     types::FieldTable,
 };
 use secrecy::SecretString;
-use shared::amqp::{Link, confirms::ConfirmedChannel, topology::Topology};
+use shared::amqp::{
+    Link,
+    confirms::ConfirmedChannel,
+    topology::{Topology, WorkQueue},
+};
+use shared::messages::MailQueue;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::consumer::ack::Acknowledger;
@@ -24,18 +31,34 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Consuming and publishing use separate connections: a broker that is short of memory or disk stops reading from
 /// connections that publish, and acks must still reach it.
 pub(crate) struct BrokerConnections {
-    pub(crate) deliveries: Consumer,
+    pub(crate) codes: QueueConsumer,
+    pub(crate) notices: QueueConsumer,
     pub(crate) acknowledger: Acknowledger,
     /// For querying queue lengths. A channel of its own: an error there must not close the channel of the acks.
     pub(crate) status_channel: Channel,
-    consumer_channel: Channel,
     consumer_connection: Link,
     publisher_connection: Link,
 }
 
+/// Consumes one queue, on a channel of its own.
+pub(crate) struct QueueConsumer {
+    pub(crate) deliveries: Consumer,
+    /// When it last delivered a message, or one of its messages was finished.
+    pub(crate) last_activity: Instant,
+    channel: Channel,
+    prefetch: u16,
+}
+
+/// How many messages of each queue are processed at the same time.
+#[derive(Clone, Copy)]
+pub(crate) struct Prefetch {
+    pub(crate) codes: u16,
+    pub(crate) notices: u16,
+}
+
 impl BrokerConnections {
     /// Opens the connections; retries without limit, with exponential backoff.
-    pub(crate) async fn open_with_retry(url: &SecretString, topology: &Topology, prefetch: u16) -> Self {
+    pub(crate) async fn open_with_retry(url: &SecretString, topology: &Topology, prefetch: Prefetch) -> Self {
         let back_off = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(100))
             .with_max_delay(Duration::from_secs(5))
@@ -52,54 +75,59 @@ impl BrokerConnections {
         }
     }
 
-    async fn open(url: &SecretString, topology: &Topology, prefetch: u16) -> Result<Self> {
+    async fn open(url: &SecretString, topology: &Topology, prefetch: Prefetch) -> Result<Self> {
         let consumer_connection = shared::amqp::connect(url, "vestibule worker: consumer").await?;
         let publisher_connection = shared::amqp::connect(url, "vestibule worker: retries").await?;
         let status_channel = consumer_connection.connection.create_channel().await?;
         topology.declare(&publisher_connection.connection).await?;
         let publisher = ConfirmedChannel::open(&publisher_connection.connection).await?;
-        let (consumer_channel, deliveries) = start_consumer(&consumer_connection, topology, prefetch).await?;
+        let codes = QueueConsumer::start(&consumer_connection, &topology.codes, prefetch.codes).await?;
+        let notices = QueueConsumer::start(&consumer_connection, &topology.notices, prefetch.notices).await?;
         let acknowledger = Acknowledger {
             publisher,
             topology: topology.clone(),
             ack_failed: Arc::default(),
             connections_closed: CancellationToken::new(),
         };
-        Ok(Self {
-            deliveries,
-            acknowledger,
-            status_channel,
-            consumer_channel,
-            consumer_connection,
-            publisher_connection,
-        })
+        Ok(Self { codes, notices, acknowledger, status_channel, consumer_connection, publisher_connection })
     }
 
-    /// Restarts the consumer on a new channel; no message may be in flight. The broker requeues what it believes to
-    /// have delivered over the old channel.
-    pub(crate) async fn restart_consumer(&mut self, prefetch: u16) -> Result<()> {
+    /// The consumer of a queue.
+    pub(crate) fn consumer(&mut self, queue: MailQueue) -> &mut QueueConsumer {
+        match queue {
+            MailQueue::Codes => &mut self.codes,
+            MailQueue::Notices => &mut self.notices,
+        }
+    }
+
+    /// Restarts a consumer on a new channel; none of its messages may be in flight. The broker requeues what it
+    /// believes to have delivered over the old channel.
+    pub(crate) async fn restart_consumer(&mut self, queue: MailQueue) -> Result<()> {
+        let work_queue = self.acknowledger.topology.work_queue(queue).clone();
+        let QueueConsumer { channel, prefetch, .. } = self.consumer(queue);
+        let (channel, prefetch) = (channel.clone(), *prefetch);
         let restarting = async {
-            self.consumer_channel.close(200, "bye".into()).await?;
-            start_consumer(&self.consumer_connection, &self.acknowledger.topology, prefetch).await
+            channel.close(200, "bye".into()).await?;
+            QueueConsumer::start(&self.consumer_connection, &work_queue, prefetch).await
         };
-        (self.consumer_channel, self.deliveries) = tokio::time::timeout(RESTART_TIMEOUT, restarting).await??;
+        *self.consumer(queue) = tokio::time::timeout(RESTART_TIMEOUT, restarting).await??;
         Ok(())
     }
 
     /// Whether both connections and all their channels are open.
     pub(crate) fn is_healthy(&self) -> bool {
         let links = [&self.consumer_connection, &self.publisher_connection];
-        let channels = [&self.consumer_channel, &self.status_channel];
+        let channels = [&self.codes.channel, &self.notices.channel, &self.status_channel];
         links.iter().all(|link| link.connection.status().connected())
             && channels.iter().all(|channel| channel.status().connected())
             && self.acknowledger.publisher.is_open()
     }
 
     /// Stops new deliveries; messages that were delivered can still be acked.
-    pub(crate) async fn cancel_consumer(&self) {
-        let cancel = self.consumer_channel.basic_cancel(self.deliveries.tag(), BasicCancelOptions::default());
+    pub(crate) async fn cancel_consumers(&self) {
+        let cancelling = join(self.codes.cancel(), self.notices.cancel());
         // If the broker does not answer, closing the connection soon afterwards has the same effect.
-        let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancel).await;
+        let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await;
     }
 
     /// Closes both connections. The broker requeues messages that were not acked.
@@ -111,12 +139,21 @@ impl BrokerConnections {
     }
 }
 
-/// Starts consuming the work queue on a new channel.
-async fn start_consumer(link: &Link, topology: &Topology, prefetch: u16) -> Result<(Channel, Consumer)> {
-    let channel = link.connection.create_channel().await?;
-    channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
-    let queue = topology.queue.as_str().into();
-    let deliveries =
-        channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
-    Ok((channel, deliveries))
+impl QueueConsumer {
+    /// Starts consuming the queue on a new channel.
+    async fn start(link: &Link, queue: &WorkQueue, prefetch: u16) -> Result<Self> {
+        let channel = link.connection.create_channel().await?;
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+        let consuming = channel.basic_consume(
+            queue.name.as_str().into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        Ok(Self { deliveries: consuming.await?, last_activity: Instant::now(), channel, prefetch })
+    }
+
+    async fn cancel(&self) -> lapin::Result<()> {
+        self.channel.basic_cancel(self.deliveries.tag(), BasicCancelOptions::default()).await
+    }
 }

@@ -27,8 +27,8 @@ struct OpenChannel {
 
 /// Numbers of messages in the worker's queues.
 pub(crate) struct QueueLengths {
-    /// Messages in the work queue.
-    pub(crate) waiting: u32,
+    pub(crate) codes: u32,
+    pub(crate) notices: u32,
     /// Messages in the parked queue.
     pub(crate) parked: u32,
 }
@@ -61,9 +61,10 @@ impl BrokerStatus {
         };
         // If a queue does not exist, the broker closes the channel; the consumer then reconnects and declares the
         // queue.
-        let waiting = message_count(&channel, &topology.queue).await.ok()?;
+        let codes = message_count(&channel, &topology.codes.name).await.ok()?;
+        let notices = message_count(&channel, &topology.notices.name).await.ok()?;
         let parked = message_count(&channel, &topology.parked).await.ok()?;
-        Some(QueueLengths { waiting, parked })
+        Some(QueueLengths { codes, notices, parked })
     }
 
     fn state(&self) -> MutexGuard<'_, ConnectionState> {

@@ -1,7 +1,7 @@
 //! SQL of undeliverable mails: list, find, requeue and drop mails that a mail server rejected permanently.
 
 use anyhow::{Context, Result};
-use shared::messages::{MailKind, Message};
+use shared::messages::{MailKind, MailQueue, Message};
 use time::OffsetDateTime;
 use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
@@ -36,7 +36,7 @@ const ONE: &str = undeliverable_query!("AND d.message_id = $1");
 // Deletes the record and inserts the message into the outbox. If the outbox still has a row with this id, all of it
 // fails: the relay that is about to delete that row would delete the new message with it.
 const REQUEUE: &str = "WITH undone AS (DELETE FROM deliveries WHERE message_id = $1 AND outcome = 'undeliverable' \
-    RETURNING message_id) INSERT INTO outbox (id, message) SELECT message_id, $2 FROM undone";
+    RETURNING message_id) INSERT INTO outbox (id, message, is_notice) SELECT message_id, $2, $3 FROM undone";
 const DROP: &str = "UPDATE deliveries SET outcome = 'dropped', why = 'by the operator' \
     WHERE message_id = $1 AND outcome = 'undeliverable'";
 
@@ -80,7 +80,8 @@ pub(crate) async fn find(store: &Store, id: Uuid) -> Result<Option<Undeliverable
 /// Deletes the record of the mail and inserts its message into the outbox, in one statement.
 pub(crate) async fn requeue(store: &Store, message: Message) -> Result<RequeueResult> {
     let connection = store.connection().await?;
-    match connection.execute(REQUEUE, &[&message.id, &message.to_json()]).await {
+    let is_notice = message.kind.queue() == MailQueue::Notices;
+    match connection.execute(REQUEUE, &[&message.id, &message.to_json(), &is_notice]).await {
         Ok(0) => Ok(RequeueResult::NotFound),
         Ok(_) => Ok(RequeueResult::Requeued),
         Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Ok(RequeueResult::StillInOutbox),

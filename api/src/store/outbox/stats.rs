@@ -1,6 +1,6 @@
 //! Outbox metrics: the backlog and the age of its oldest message. Cheap however large the backlog is.
 
-use futures_util::future::try_join;
+use futures_util::future::try_join3;
 
 use crate::store::{Connection, PgError};
 
@@ -20,18 +20,19 @@ macro_rules! first_10_000 {
     };
 }
 
-const MAILS: &str = first_10_000!("NOT message ? 'specversion'", "created_at");
+const CODES: &str = first_10_000!("NOT message ? 'specversion' AND NOT is_notice", "created_at");
+const NOTICES: &str = first_10_000!("is_notice", "created_at");
 const EVENTS: &str = first_10_000!("message ? 'specversion'", "due_at");
 
 /// The statements to prepare on every connection.
-pub(crate) const ALL: &[&str] = &[MAILS, EVENTS];
+pub(crate) const ALL: &[&str] = &[CODES, NOTICES, EVENTS];
 
 /// The number of messages, and the age of the oldest in seconds.
 pub(crate) type Waiting = (i64, i64);
 
-/// The backlogs of mails and of events. Planned anew each time: a plan made while the outbox was nearly empty would
+/// The backlogs of codes, of notices and of events. Planned anew each time: a plan made while the outbox was nearly empty would
 /// read all of it.
-pub(crate) async fn waiting(connection: &Connection) -> Result<(Waiting, Waiting), PgError> {
+pub(crate) async fn waiting(connection: &Connection) -> Result<(Waiting, Waiting, Waiting), PgError> {
     let backlog = async |sql| connection.query_one(sql, &[]).await.map(|row| (row.get(0), row.get(1)));
-    try_join(backlog(MAILS), backlog(EVENTS)).await
+    try_join3(backlog(CODES), backlog(NOTICES), backlog(EVENTS)).await
 }

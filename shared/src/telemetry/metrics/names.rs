@@ -68,7 +68,7 @@ names! {
     SMTP_LAST_SUCCESS: Gauge[0] = "vestibule_smtp_last_success_timestamp_seconds", [], "Time when the mail server last accepted a mail; 0 before the first one.";
     DELIVERY_SECONDS: Histogram[1](LONG) = "vestibule_delivery_seconds", ["kind"], "Time from the response 202 of the API to the recorded reply 250 of the mail server, by the clock of the database.";
     IN_HAND: Gauge[0] = "vestibule_in_hand", [], "Messages that the worker is processing.";
-    QUEUE_MESSAGES: Gauge[0] = "vestibule_queue_messages", [], "Messages that wait in the queue for a worker.";
+    QUEUE_MESSAGES: Gauge[1] = "vestibule_queue_messages", ["queue"], "Messages that wait in a queue for a worker: send-code, what people wait for, or send-notice.";
     PARKED_MESSAGES: Gauge[0] = "vestibule_parked_messages", [], "Messages in the parked queue, which wait for an operator.";
 }
 

@@ -84,7 +84,7 @@ impl Broker {
     /// Removes all messages, once none is unacknowledged any more: the ids of the parked ones, and of the queued ones.
     pub(crate) async fn drain(&self) -> (Vec<String>, Vec<String>) {
         let mut taken = [Vec::new(), Vec::new()];
-        for (queue, ids) in [&self.topology.parked, &self.topology.queue].into_iter().zip(&mut taken) {
+        for (queue, ids) in [&self.topology.parked, &self.topology.codes.name].into_iter().zip(&mut taken) {
             // The broker requeues the messages of a killed process when it notices the closed connection.
             let ready = self.settled_count(queue).await;
             for _ in 0..ready {
@@ -121,8 +121,8 @@ impl Drop for Broker {
         let topology = self.topology.clone();
         database::run_cleanup(async move {
             let Ok(channel) = connect().await.create_channel().await else { return };
-            let retries = RETRY_SECONDS.map(|seconds| topology.retry_queue(seconds));
-            for queue in retries.iter().chain([&topology.queue, &topology.parked]) {
+            let retries = RETRY_SECONDS.map(|seconds| topology.codes.retry_queue(seconds));
+            for queue in retries.iter().chain([&topology.codes.name, &topology.parked]) {
                 let _ = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await;
             }
             for exchange in [&topology.exchange, &topology.events] {

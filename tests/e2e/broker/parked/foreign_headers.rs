@@ -7,7 +7,7 @@ use lapin::{
     message::Delivery,
     types::{AMQPValue, FieldArray, FieldTable},
 };
-use shared::amqp::topology::ROUTING_KEY;
+use shared::messages::MailQueue;
 
 use crate::{
     broker::parked::UNKNOWN_KIND,
@@ -37,11 +37,16 @@ fn broker_directives(broker: &Broker, copy_queue: &str) -> [(&'static str, Basic
         headers
     };
     let mut death = FieldTable::default();
-    for (name, value) in [("queue", broker.topology.queue.as_str()), ("reason", "delivery_limit"), ("exchange", "")] {
+    for (name, value) in
+        [("queue", broker.topology.codes.name.as_str()), ("reason", "delivery_limit"), ("exchange", "")]
+    {
         death.insert(name.into(), text(value));
     }
     death.insert("count".into(), AMQPValue::LongLongInt(1));
-    death.insert("routing-keys".into(), AMQPValue::FieldArray(FieldArray::from(vec![text(ROUTING_KEY)])));
+    death.insert(
+        "routing-keys".into(),
+        AMQPValue::FieldArray(FieldArray::from(vec![text(MailQueue::Codes.routing_key())])),
+    );
     [
         ("cc", plain("cc").with_headers(headers("CC", text(copy_queue)))),
         ("expiration", plain("expiration").with_expiration("600000".into())),
@@ -67,8 +72,10 @@ fn start_worker_without_postgres(broker: &Broker) -> Process {
 async fn parked_copy_drops_foreign_properties() {
     let broker = Broker::start().await;
     let mut worker = start_worker_without_postgres(&broker);
-    for (id, properties) in broker_directives(&broker, &broker.topology.queue) {
-        broker.publish_as(&broker.topology.queue, UNKNOWN_KIND, properties.with_reply_to("a-stranger".into())).await;
+    for (id, properties) in broker_directives(&broker, &broker.topology.codes.name) {
+        broker
+            .publish_as(&broker.topology.codes.name, UNKNOWN_KIND, properties.with_reply_to("a-stranger".into()))
+            .await;
         worker.wait_for("parked");
         let message = broker.take(&broker.topology.parked).await;
         let properties = &message.properties;
@@ -87,15 +94,15 @@ async fn parked_copy_drops_foreign_properties() {
 async fn retried_copy_drops_foreign_properties() {
     let broker = Broker::start().await;
     let mut worker = start_worker_without_postgres(&broker);
-    let all = broker_directives(&broker, &broker.topology.queue);
+    let all = broker_directives(&broker, &broker.topology.codes.name);
     for (_, properties) in &all {
-        broker.publish_as(&broker.topology.queue, READABLE, properties.clone()).await;
+        broker.publish_as(&broker.topology.codes.name, READABLE, properties.clone()).await;
         worker.wait_for("postponed");
     }
     assert_eq!(worker.terminate().0, Some(0));
     let mut received = BTreeSet::new();
     for _ in &all {
-        let message = broker.take(&broker.topology.queue).await;
+        let message = broker.take(&broker.topology.codes.name).await;
         let id = message.properties.message_id().as_ref().unwrap().to_string();
         assert_eq!(message.properties.expiration(), &None, "{id}");
         let others: Vec<_> = header_names(&message).into_iter().filter(|name| !name.contains("death")).collect();
@@ -113,7 +120,7 @@ async fn requeued_copy_drops_foreign_properties() {
     for (id, properties) in broker_directives(&broker, &broker.topology.parked) {
         broker.publish_as(&broker.topology.parked, READABLE, properties).await;
         run_ok(&broker, "parked requeue all");
-        let message = broker.take(&broker.topology.queue).await;
+        let message = broker.take(&broker.topology.codes.name).await;
         assert_eq!(message.properties.expiration(), &None, "{id}");
         let trace = (id != "expiration").then_some("traceparent");
         assert_eq!(header_names(&message), trace.into_iter().collect::<Vec<_>>(), "{id}");

@@ -12,7 +12,7 @@ use lapin::{
 };
 use shared::amqp::{
     Link,
-    topology::{RETRY_SECONDS, ROUTING_KEY, TRACEPARENT, Topology},
+    topology::{RETRY_SECONDS, TRACEPARENT, Topology},
 };
 use shared::messages::Message;
 
@@ -41,13 +41,13 @@ impl Broker {
     /// The number of messages that are ready in the queue.
     pub(crate) async fn waiting(&self) -> Result<u32> {
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-        let queue = self.topology.queue.as_str();
+        let queue = self.topology.codes.name.as_str();
         Ok(self.channel.queue_declare(queue.into(), passive, FieldTable::default()).await?.message_count())
     }
 
     /// Deletes all messages in the queue.
     pub(crate) async fn purge(&self) -> Result<()> {
-        self.channel.queue_purge(self.topology.queue.as_str().into(), QueuePurgeOptions::default()).await?;
+        self.channel.queue_purge(self.topology.codes.name.as_str().into(), QueuePurgeOptions::default()).await?;
         Ok(())
     }
 
@@ -64,7 +64,7 @@ impl Broker {
             let body = message.to_json().to_string();
             let publishing = self.channel.basic_publish(
                 exchange.into(),
-                ROUTING_KEY.into(),
+                self.topology.codes.routing_key.into(),
                 mandatory,
                 body.as_bytes(),
                 properties(message),
@@ -106,8 +106,12 @@ pub(crate) async fn delete(context: &BenchContext, prefix: &str) -> Result<()> {
     let link = shared::amqp::connect(&context.amqp_url.clone().into(), "vestibule bench").await?;
     let channel = link.connection.create_channel().await?;
     let topology = Topology::new(prefix);
-    let retry_queues = RETRY_SECONDS.map(|seconds| topology.retry_queue(seconds));
-    for queue in retry_queues.iter().chain([&topology.queue, &topology.parked]) {
+    let mut queues = vec![topology.parked.clone()];
+    for queue in [&topology.codes, &topology.notices] {
+        queues.push(queue.name.clone());
+        queues.extend(RETRY_SECONDS.map(|seconds| queue.retry_queue(seconds)));
+    }
+    for queue in queues {
         channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
     }
     for exchange in [&topology.exchange, &topology.events] {

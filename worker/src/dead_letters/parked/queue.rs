@@ -14,8 +14,9 @@ use shared::amqp::{
     Link,
     confirms::{ConfirmedChannel, To},
     copy,
-    topology::{ROUTING_KEY, Topology},
+    topology::Topology,
 };
+use shared::messages::{MailQueue, Message};
 
 use super::message::ParkedMessage;
 
@@ -78,12 +79,17 @@ impl<'a> ParkedQueue<'a> {
     /// confirmed that. If the command is killed between the two, the message is in both queues.
     pub(crate) async fn requeue(&self, delivery: &Delivery) -> Result<()> {
         let properties = copy::properties(&delivery.properties, []);
-        let to = To { exchange: self.topology.exchange.as_str(), routing_key: ROUTING_KEY, mandatory: true };
+        // One that cannot be read will be parked again, whichever queue it goes through.
+        let queue = Message::from_json(&delivery.data).map_or(MailQueue::Codes, |message| message.kind.queue());
+        let to = To { exchange: self.topology.exchange.as_str(), routing_key: queue.routing_key(), mandatory: true };
         let publishing = async { Ok(self.publisher.publish(to, &delivery.data, properties).await?.await?) };
         match with_timeout(publishing).await.context(IN_DOUBT)? {
             Confirmation::Ack(None) => self.ack(delivery).await.context(IN_DOUBT),
             Confirmation::Ack(Some(_)) => {
-                bail!("the broker has no queue {}: start an API or a worker to create it", self.topology.queue)
+                bail!(
+                    "the broker has no queue {}: start an API or a worker to create it",
+                    self.topology.work_queue(queue).name
+                )
             }
             _ => bail!("the broker did not accept the message"),
         }
