@@ -1,5 +1,5 @@
-//! The thread pool that hashes passwords: one thread per core, each with its own memory, and a queue with two
-//! priorities and a maximum wait. Requests that would exceed the maximum wait are rejected at once (load shedding: 503
+//! The thread pool that hashes passwords: one thread per core, each with its own memory, and a queue in which
+//! networks take turns, with two priorities and a maximum wait. Requests that would exceed the maximum wait are rejected at once (load shedding: 503
 //! `overloaded`).
 
 mod engine;
@@ -17,9 +17,12 @@ use std::{
 use anyhow::Context;
 use shared::telemetry::metrics::{GaugeGuard, gauge_value};
 
-use crate::domain::password::{
-    computed_hash::Tag,
-    recipe::{Costs, Recipe},
+use crate::domain::{
+    network::Network,
+    password::{
+        computed_hash::Tag,
+        recipe::{Costs, Recipe},
+    },
 };
 use engine::Engine;
 pub(crate) use engine::EngineKind;
@@ -89,11 +92,11 @@ impl HashPool {
         self.shared.settings.costs
     }
 
-    /// Reserves a slot in the queue, or rejects at once if the estimated wait is too long.
-    pub(crate) fn reserve(&self, priority: Priority) -> Result<HashPermit, Overloaded> {
-        let reserved = self.shared.queue().reserve(priority);
+    /// Reserves a slot in the queue for a client in this network, or rejects at once if the estimated wait is too long.
+    pub(crate) fn reserve(&self, network: Network, priority: Priority) -> Result<HashPermit, Overloaded> {
+        let reserved = self.shared.queue().reserve(network, priority);
         reserved.inspect_err(|_| self.shared.metrics.rejected(RejectReason::Full))?;
-        Ok(HashPermit::new(Arc::clone(&self.shared), priority))
+        Ok(HashPermit::new(Arc::clone(&self.shared), network, priority))
     }
 
     /// Whether all threads are alive and the queue makes progress. A full queue is healthy: to take this process out of
@@ -151,7 +154,7 @@ impl Shared {
             let hashed = catch_unwind(AssertUnwindSafe(|| hash(&mut engine, &job, costs)));
             drop(span);
             let took = now() - started_at;
-            self.queue().done(matches!(hashed, Ok(Ok(_))).then_some(took));
+            self.queue().done(job.network, matches!(hashed, Ok(Ok(_))).then_some(took));
             match hashed {
                 Ok(Ok(tag)) => {
                     self.metrics.hashed(job.waited(started_at), took);

@@ -40,8 +40,8 @@ pub(crate) struct ChangePassword {
 /// Verifies the current password, stores the new one, and ends all other sessions of the user.
 pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Error> {
     // One permit for each password, before anything else: an overload must cost nothing.
-    let old_permit = app.hash_pool.reserve(Priority::High)?;
-    let new_permit = app.hash_pool.reserve(Priority::High)?;
+    let old_permit = app.hash_pool.reserve(request.network, Priority::High)?;
+    let new_permit = app.hash_pool.reserve(request.network, Priority::High)?;
     let user = session::user(app, &request.token).await?;
     request.new.check_not_derived_from(&user.email).map_err(|error| FieldError { field: "new_password", ..error })?;
     let keys = app.subject_keys(&user.email, request.network);

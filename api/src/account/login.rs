@@ -30,7 +30,7 @@ pub(crate) struct Session {
 /// Verifies the password of an account and creates a session.
 pub(crate) async fn log_in(app: &App, credentials: &Credentials) -> Result<Session, Error> {
     // Before anything else: an overload must cost nothing.
-    let permit = app.hash_pool.reserve(Priority::High)?;
+    let permit = app.hash_pool.reserve(credentials.network, Priority::High)?;
     let keys = app.subject_keys(&credentials.email, credentials.network);
     let VerifiedCredentials { user, attempt, .. } =
         credentials::verify_password(app, credentials, &keys, Purpose::Login, permit).await?;
@@ -40,7 +40,7 @@ pub(crate) async fn log_in(app: &App, credentials: &Credentials) -> Result<Sessi
     };
     let session = create_session(app, &user, &keys, &attempt).await;
     let session = attempt.ensure_settled(app, session).await?;
-    rehash::rehash_if_outdated(app, &user, &keys, &credentials.password).await;
+    rehash::rehash_if_outdated(app, &user, &keys, credentials).await;
     Ok(session)
 }
 

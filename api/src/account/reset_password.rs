@@ -38,7 +38,7 @@ pub(crate) struct ResetPassword {
 /// Verifies the reset code, stores the new password, and ends all sessions of the user.
 pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Error> {
     // Before anything else: an overload must cost nothing, least of all an attempt.
-    let permit = app.hash_pool.reserve(Priority::High)?;
+    let permit = app.hash_pool.reserve(request.network, Priority::High)?;
     let Reset { email, .. } = forgot_password::read(app, request.receipt).await?;
     // This reveals nothing: the holder of the receipt knows the email address.
     request.password.check_not_derived_from(&email)?;

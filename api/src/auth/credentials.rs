@@ -75,7 +75,7 @@ pub(crate) async fn verify_registration_password<'k>(
         verify_password(app, credentials, keys, purpose, permit).await?;
     if let Some(user) = user {
         attempt.settle(app, AttemptOutcome::CorrectForAccount).await?;
-        rehash::rehash_if_outdated(app, &user, keys, &credentials.password).await;
+        rehash::rehash_if_outdated(app, &user, keys, credentials).await;
         return Err(Error::AlreadyActive);
     }
     Ok(VerifiedRegistrations { registrations, attempt })

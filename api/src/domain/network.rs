@@ -17,6 +17,17 @@ impl Network {
         }
     }
 
+    /// The network of this IPv6 prefix length that contains this one, for lengths up to 64. IPv4 addresses stay the same.
+    pub(crate) fn prefix(self, length: u8) -> Self {
+        match self.0 {
+            IpAddr::V4(_) => self,
+            IpAddr::V6(v6) => {
+                let host_bits = u128::MAX.checked_shr(length.into()).unwrap_or(0);
+                Self(Ipv6Addr::from_bits(v6.to_bits() & !host_bits).into())
+            }
+        }
+    }
+
     /// The canonical text, which is hashed to a subject key.
     pub(crate) fn name(self) -> String {
         self.0.to_string()
@@ -100,6 +111,14 @@ mod tests {
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(network("2001:db8:1:2:ffff::1"), network("2001:db8:1:2::9"));
         assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+    }
+
+    #[test]
+    fn prefix_of_a_network_contains_it() {
+        let prefix = |address: &str, length| Network::of(address.parse().unwrap()).prefix(length).name();
+        assert_eq!(prefix("2001:db8:1:2::3", 48), "2001:db8:1::");
+        assert_eq!(prefix("2001:db8:1:2::3", 64), "2001:db8:1:2::");
+        assert_eq!(prefix("203.0.113.7", 48), "203.0.113.7");
     }
 
     fn client(proxies: &str, socket: &str, headers: &[&str]) -> String {

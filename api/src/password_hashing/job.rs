@@ -7,7 +7,10 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::{Overloaded, Priority};
-use crate::domain::password::{Password, computed_hash::Tag, recipe::Recipe};
+use crate::domain::{
+    network::Network,
+    password::{Password, computed_hash::Tag, recipe::Recipe},
+};
 
 /// Receives the hash, or the rejection. Dropped without either if hashing failed.
 pub(crate) type ReplySender = oneshot::Sender<Result<Tag, Overloaded>>;
@@ -16,6 +19,8 @@ pub(crate) type ReplySender = oneshot::Sender<Result<Tag, Overloaded>>;
 pub(crate) struct Job {
     pub(crate) password: Password,
     pub(crate) recipe: Recipe,
+    /// The network of the client.
+    pub(crate) network: Network,
     pub(crate) priority: Priority,
     /// Closed when the client has disconnected.
     pub(crate) reply: ReplySender,
@@ -30,12 +35,13 @@ impl Job {
     pub(crate) fn new(
         password: Password,
         recipe: Recipe,
+        network: Network,
         priority: Priority,
         queued_at: Instant,
         reply: ReplySender,
     ) -> Self {
         let (wait_span, request_span) = (spans::hash_wait(), Span::current());
-        Self { password, recipe, priority, reply, queued_at, wait_span, request_span }
+        Self { password, recipe, network, priority, reply, queued_at, wait_span, request_span }
     }
 
     /// Ends the span of the wait and returns that of the hash.

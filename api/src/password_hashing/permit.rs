@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::{
-    domain::password::{Password, computed_hash::ComputedHash, recipe::Recipe},
+    domain::{
+        network::Network,
+        password::{Password, computed_hash::ComputedHash, recipe::Recipe},
+    },
     password_hashing::{Job, Overloaded, Priority, Shared, metrics::RejectReason, now},
 };
 
@@ -13,14 +16,15 @@ use crate::{
 /// for a request. Dropping it releases the slot.
 pub(crate) struct HashPermit {
     shared: Arc<Shared>,
+    network: Network,
     priority: Priority,
     used: bool,
 }
 
 impl HashPermit {
     /// Wraps a slot that the caller has reserved in the queue.
-    pub(crate) fn new(shared: Arc<Shared>, priority: Priority) -> Self {
-        Self { shared, priority, used: false }
+    pub(crate) fn new(shared: Arc<Shared>, network: Network, priority: Priority) -> Self {
+        Self { shared, network, priority, used: false }
     }
 
     /// Queues the password and waits for its hash. Fails if it waits longer than the maximum wait. If the future is
@@ -28,7 +32,8 @@ impl HashPermit {
     pub(crate) async fn hash(mut self, password: Password, recipe: Recipe) -> Result<ComputedHash, Overloaded> {
         let (reply, tag) = oneshot::channel();
         self.used = true;
-        self.shared.queue().push(Job::new(password, recipe, self.priority, now(), reply));
+        let job = Job::new(password, recipe, self.network, self.priority, now(), reply);
+        self.shared.queue().push(job);
         self.shared.changed.notify_one();
         let reason = match tag.await {
             Ok(Ok(tag)) => return Ok(ComputedHash::new(recipe, tag)),
@@ -43,7 +48,7 @@ impl HashPermit {
 impl Drop for HashPermit {
     fn drop(&mut self) {
         if !self.used {
-            self.shared.queue().release(self.priority);
+            self.shared.queue().release(self.network, self.priority);
         }
     }
 }

@@ -1,15 +1,25 @@
-//! The hash queue: two priorities, a maximum wait, and early rejection of jobs that would exceed it (load shedding, see
-//! decision 0014). Time is an argument.
+//! The hash queue: networks in turn, two priorities, a maximum wait, and early rejection of jobs that would exceed it
+//! (load shedding, see decisions 0014 and 0031). Time is an argument.
+
+mod lanes;
+mod turns;
 
 use std::{
-    collections::VecDeque,
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
 use super::{Overloaded, job::Job};
+use crate::domain::network::Network;
+use lanes::Lanes;
+use turns::{Position, Share, Turns};
 
 /// The maximum number of jobs ahead of a new one, however fast the machine is.
 const MAX_AHEAD: usize = 1024;
+
+/// The maximum number of jobs and slots of all networks. A network that others fill the queue for is admitted by its
+/// own position, so the total can be larger than what is ahead of any one.
+const MAX_QUEUED: usize = 4 * MAX_AHEAD;
 
 /// The maximum wait is never shorter than this, however short it is set: an idle thread needs this long to wake up.
 const THREAD_WAKE_UP_TIME: Duration = Duration::from_millis(10);
@@ -21,8 +31,9 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// permit and the push, and for a machine that has become slower.
 const ADMISSION_FRACTION: f64 = 0.75;
 
-/// From this fraction of the maximum wait on, the queue is old: newer jobs are hashed first.
-const OLD_FRACTION: f64 = 0.875;
+/// The prefix lengths of the IPv6 networks that take turns: a customer often controls a whole /48.
+const SITE_PREFIX: u8 = 48;
+const NETWORK_PREFIX: u8 = 64;
 
 /// The priority of a job: requests of clients that have an account or a code go before new registrations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +44,12 @@ pub(crate) enum Priority {
     Low,
 }
 
+/// Identifies a job in the queue; increases in the order of arrival.
+type JobId = u64;
+
+/// The jobs that wait, oldest first.
+type Waiting = BTreeMap<JobId, Job>;
+
 /// The jobs that wait, and the slots reserved for jobs that are still to come.
 pub(crate) struct Queue {
     threads: usize,
@@ -42,69 +59,67 @@ pub(crate) struct Queue {
     hash_time: Duration,
     /// The number of threads that are hashing.
     busy: usize,
-    high: Lane,
-    low: Lane,
+    waiting: Waiting,
+    next_id: JobId,
+    /// In which order the jobs are hashed.
+    turns: Turns<SITE_PREFIX, Turns<NETWORK_PREFIX, Lanes>>,
     pub(crate) closed: bool,
-}
-
-/// The jobs of one priority.
-#[derive(Default)]
-struct Lane {
-    waiting: VecDeque<Job>,
-    /// Permits whose jobs have not been pushed yet.
-    reserved: usize,
 }
 
 impl Queue {
     /// `hash_time` is the initial estimate of how long a hash takes.
     pub(crate) fn new(threads: usize, max_wait: Duration, hash_time: Duration) -> Self {
-        let (high, low) = (Lane::default(), Lane::default());
-        Self { threads, max_wait, hash_time, busy: 0, high, low, closed: false }
+        let (waiting, turns) = (Waiting::new(), Turns::default());
+        Self { threads, max_wait, hash_time, busy: 0, waiting, next_id: 0, turns, closed: false }
     }
 
-    /// Reserves a slot, if the estimated wait is well below the maximum wait (see [`ADMISSION_FRACTION`]).
-    pub(crate) fn reserve(&mut self, priority: Priority) -> Result<(), Overloaded> {
-        let ahead = match priority {
-            Priority::High => self.high.len(),
-            Priority::Low => self.high.len() + self.low.len(),
-        };
-        // This many jobs must be done before a thread is free.
-        let before = (ahead + self.busy).saturating_sub(self.threads - 1);
-        let estimated_wait = self.hash_time.mul_f64(before as f64 / self.threads as f64);
-        if ahead >= MAX_AHEAD || estimated_wait > self.max_wait.mul_f64(ADMISSION_FRACTION) {
+    /// Reserves a slot, if the estimated wait of this network is well below the maximum wait (see
+    /// [`ADMISSION_FRACTION`]), and if the network does not hold half of the queue while others wait.
+    pub(crate) fn reserve(&mut self, network: Network, priority: Priority) -> Result<(), Overloaded> {
+        let Position { ahead, held } = self.turns.position(network, priority);
+        let is_full =
+            ahead >= MAX_AHEAD || self.len() >= MAX_QUEUED || self.estimated_wait(ahead) > self.max_estimate();
+        if is_full || held > 0 && held >= self.capacity() / 2 {
             return Err(Overloaded);
         }
-        self.lane(priority).reserved += 1;
+        self.turns.reserve(network, priority);
         Ok(())
     }
 
     /// Releases a reserved slot that was not used.
-    pub(crate) fn release(&mut self, priority: Priority) {
-        self.lane(priority).reserved -= 1;
+    pub(crate) fn release(&mut self, network: Network, priority: Priority) {
+        self.turns.release(network, priority);
     }
 
     /// Queues a job in a reserved slot.
     pub(crate) fn push(&mut self, job: Job) {
-        let lane = self.lane(job.priority);
-        lane.reserved -= 1;
-        lane.waiting.push_back(job);
+        self.turns.push(self.next_id, job.network, job.priority);
+        self.waiting.insert(self.next_id, job);
+        self.next_id += 1;
     }
 
     /// Takes the next job whose client still waits; it keeps a thread busy until [`Self::done`]. Rejects expired jobs.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Job> {
         let max_wait = self.max_wait.max(THREAD_WAKE_UP_TIME);
-        // In both lanes, so that low-priority jobs are rejected in time while there are high-priority ones.
-        for lane in [&mut self.high, &mut self.low] {
-            lane.expire(now, max_wait);
+        // Of all networks and priorities, so that jobs are rejected in time while others are hashed.
+        while let Some(oldest) = self.waiting.first_entry()
+            && (oldest.get().reply.is_closed() || oldest.get().waited(now) > max_wait)
+        {
+            let late = oldest.remove();
+            self.turns.remove_oldest(late.network, late.priority);
+            late.reject();
         }
-        let job = self.high.pop(now, max_wait).or_else(|| self.low.pop(now, max_wait))?;
+        let id = self.turns.pop(&mut self.waiting, now, max_wait)?;
+        let job = self.waiting.remove(&id)?;
         self.busy += 1;
         Some(job)
     }
 
-    /// A thread is free again. `took` is how long the hash took, if it succeeded.
-    pub(crate) fn done(&mut self, took: Option<Duration>) {
+    /// The hash of a job of this network has ended: a thread is free again. `took` is how long it took, if it
+    /// succeeded.
+    pub(crate) fn done(&mut self, network: Network, took: Option<Duration>) {
         self.busy -= 1;
+        self.turns.done(network);
         if let Some(took) = took {
             self.hash_time = (self.hash_time * 7 + took) / 8;
         }
@@ -112,13 +127,13 @@ impl Queue {
 
     /// The number of waiting jobs and reserved slots.
     pub(crate) fn len(&self) -> usize {
-        self.high.len() + self.low.len()
+        self.turns.load().total()
     }
 
     /// Whether a job waits that any working thread would have rejected long ago.
     pub(crate) fn is_stuck(&self, now: Instant) -> bool {
-        let oldest = [&self.high, &self.low].into_iter().filter_map(|lane| lane.waiting.front());
-        oldest.into_iter().any(|job| job.waited(now) > self.max_wait + STUCK_AFTER)
+        let oldest = self.waiting.first_key_value();
+        oldest.is_some_and(|(_, job)| job.waited(now) > self.max_wait + STUCK_AFTER)
     }
 
     /// The moving average of how long a hash takes.
@@ -127,38 +142,22 @@ impl Queue {
         self.hash_time
     }
 
-    fn lane(&mut self, priority: Priority) -> &mut Lane {
-        match priority {
-            Priority::High => &mut self.high,
-            Priority::Low => &mut self.low,
-        }
-    }
-}
-
-impl Lane {
-    fn len(&self) -> usize {
-        self.waiting.len() + self.reserved
+    /// How long a job waits for a thread that has this many ahead.
+    fn estimated_wait(&self, ahead: usize) -> Duration {
+        // This many jobs must be done before a thread is free.
+        let before = (ahead + self.busy).saturating_sub(self.threads - 1);
+        self.hash_time.mul_f64(before as f64 / self.threads as f64)
     }
 
-    /// Removes the oldest jobs whose client has disconnected or that have waited longer than `max_wait`.
-    fn expire(&mut self, now: Instant, max_wait: Duration) {
-        while self.waiting.front().is_some_and(|job| job.reply.is_closed() || job.waited(now) > max_wait) {
-            if let Some(late) = self.waiting.pop_front() {
-                late.reject();
-            }
-        }
+    /// The longest estimated wait that is admitted.
+    fn max_estimate(&self) -> Duration {
+        self.max_wait.mul_f64(ADMISSION_FRACTION)
     }
 
-    fn pop(&mut self, now: Instant, max_wait: Duration) -> Option<Job> {
-        // An old queue means that hashing is slower than estimated. Newest first answers some jobs in time, where
-        // oldest first would answer all of them just too late.
-        let is_old = self.waiting.front().is_some_and(|job| job.waited(now) > max_wait.mul_f64(OLD_FRACTION));
-        loop {
-            let job = if is_old { self.waiting.pop_back() } else { self.waiting.pop_front() }?;
-            if !job.reply.is_closed() {
-                return Some(job);
-            }
-        }
+    /// How many jobs one network alone can queue while no thread is busy.
+    fn capacity(&self) -> usize {
+        let in_time = self.max_estimate().as_secs_f64() * self.threads as f64 / self.hash_time.as_secs_f64();
+        (in_time as usize).saturating_add(self.threads).min(MAX_AHEAD)
     }
 }
 

@@ -13,12 +13,16 @@ fn start(settings: HashSettings) -> HashPool {
     HashPool::start(settings, HashMetrics::new(&shared::telemetry::metrics::Registry::default())).unwrap()
 }
 
+fn network() -> Network {
+    Network::of(std::net::Ipv4Addr::LOCALHOST.into())
+}
+
 fn recipe(costs: Costs) -> Recipe {
     Recipe { costs, salt: [1; 16] }
 }
 
 async fn hash_password(pool: &HashPool, password: &str, costs: Costs) -> Result<ComputedHash, Overloaded> {
-    pool.reserve(Priority::High)?.hash(Password::parse(password).unwrap(), recipe(costs)).await
+    pool.reserve(network(), Priority::High)?.hash(Password::parse(password).unwrap(), recipe(costs)).await
 }
 
 #[tokio::test]
@@ -53,11 +57,11 @@ async fn both_engines_compute_the_same_hash() {
 async fn burst_is_rejected_and_dropped_permits_are_released() {
     let slow = Costs { memory_kib: 19_456, passes: 2 };
     let pool = pool(1, Duration::from_millis(200), slow);
-    let permits: Vec<_> = std::iter::from_fn(|| pool.reserve(Priority::Low).ok()).take(2_000).collect();
+    let permits: Vec<_> = std::iter::from_fn(|| pool.reserve(network(), Priority::Low).ok()).take(2_000).collect();
     assert!((1..1_024).contains(&permits.len()), "{} permits", permits.len());
-    assert!(pool.reserve(Priority::High).is_ok(), "high priority does not wait behind low priority");
+    assert!(pool.reserve(network(), Priority::High).is_ok(), "high priority does not wait behind low priority");
     drop(permits);
-    assert!(pool.reserve(Priority::Low).is_ok());
+    assert!(pool.reserve(network(), Priority::Low).is_ok());
 }
 
 #[tokio::test]
@@ -66,7 +70,7 @@ async fn dropped_requests_are_not_hashed() {
     // Read before the cheap hash below, which changes the average.
     let hash_time = pool.shared.queue().hash_time();
     for _ in 0..200 {
-        let permit = pool.reserve(Priority::Low).unwrap();
+        let permit = pool.reserve(network(), Priority::Low).unwrap();
         let hashing = permit.hash(Password::parse("correct horse").unwrap(), recipe(pool.costs()));
         // Polled once, and dropped.
         assert!(futures_util::FutureExt::now_or_never(hashing).is_none());

@@ -53,7 +53,7 @@ enum Precheck {
 /// idempotency key.
 pub(crate) async fn register(app: &App, request: &RegisterRequest) -> Result<Receipt, Error> {
     // Before anything else: an overload must cost nothing.
-    let permit = app.hash_pool.reserve(Priority::Low)?;
+    let permit = app.hash_pool.reserve(request.network, Priority::Low)?;
     let keys = app.subject_keys(&request.email, request.network);
     let recipe = match precheck(app, request, &keys).await? {
         Precheck::New(recipe) => recipe,

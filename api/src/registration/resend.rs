@@ -26,7 +26,7 @@ use crate::{
 /// Verifies the password and issues another code; the previous code of the registration becomes invalid.
 pub(crate) async fn resend(app: &App, credentials: &Credentials) -> Result<Receipt, Error> {
     // Before anything else: an overload must cost nothing.
-    let permit = app.hash_pool.reserve(Priority::High)?;
+    let permit = app.hash_pool.reserve(credentials.network, Priority::High)?;
     let keys = app.subject_keys(&credentials.email, credentials.network);
     let verified = credentials::verify_registration_password(app, credentials, &keys, Purpose::Resend, permit).await?;
     let VerifiedRegistrations { registrations, attempt } = verified;
