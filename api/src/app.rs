@@ -10,7 +10,7 @@ use shared::codes::CodeSecrets;
 use tokio::sync::Notify;
 
 use crate::{
-    auth::rejection_cache::RejectionCache,
+    auth::{password_checks::PasswordChecks, rejection_cache::RejectionCache},
     domain::{
         email::EmailAddress,
         network::{Network, TrustedProxies},
@@ -34,6 +34,7 @@ pub(crate) struct App {
     pub(crate) policy: Policy,
     pub(crate) hash_pool: HashPool,
     pub(crate) rejection_cache: RejectionCache,
+    pub(crate) password_checks: PasswordChecks,
     /// Wakes the outbox relay.
     pub(crate) relay_wakeup: Arc<Notify>,
     pub(crate) delivery: OutboxDelivery,

@@ -5,5 +5,6 @@ pub(crate) mod code_status;
 pub(crate) mod credentials;
 pub(crate) mod network_guesses;
 pub(crate) mod password_attempt;
+pub(crate) mod password_checks;
 pub(crate) mod rehash;
 pub(crate) mod rejection_cache;

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    auth::rejection_cache::RejectionCache,
+    auth::{password_checks::PasswordChecks, rejection_cache::RejectionCache},
     cleanup::{self, Cleanup},
     config::Config,
     http,
@@ -98,6 +98,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     let app = Arc::new(App {
         store: Store::new(database),
         code_secrets: config.ring,
+        password_checks: PasswordChecks::new(config.policy.password_checks_per_network),
         policy: config.policy,
         hash_pool: HashPool::start(config.hashing, HashMetrics::new(&registry))?,
         rejection_cache: RejectionCache::new(),

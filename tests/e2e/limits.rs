@@ -3,6 +3,7 @@
 pub(crate) mod attacks;
 pub(crate) mod code_guesses;
 pub(crate) mod guess_escalation;
+pub(crate) mod hash_fairness;
 pub(crate) mod mail_budgets;
 pub(crate) mod network_limits;
 pub(crate) mod password_lockout;

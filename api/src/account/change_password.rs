@@ -45,6 +45,7 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
     let user = session::user(app, &request.token).await?;
     request.new.check_not_derived_from(&user.email).map_err(|error| FieldError { field: "new_password", ..error })?;
     let keys = app.subject_keys(&user.email, request.network);
+    app.password_checks.count(request.network)?;
     let attempt = reserve(app, &keys).await?;
     // All hashes of an email address share one recipe, so the old and the new one do as well.
     let recipe = app.recipe(&user.email, std::iter::once(&user.password_hash));

@@ -92,6 +92,7 @@ pub(crate) async fn verify_password<'k>(
     purpose: Purpose,
     permit: HashPermit,
 ) -> Result<VerifiedCredentials<'k>, Error> {
+    app.password_checks.count(credentials.network)?;
     let Candidates { user, registrations, attempt } = read_candidates(app, credentials, keys, purpose).await?;
     let registration_hashes = registrations.iter().map(|registration| &registration.password_hash);
     let hashes = registration_hashes.chain(user.iter().map(|user| &user.password_hash));

@@ -20,6 +20,8 @@ pub(crate) fn check(settings: &RawSettings) -> Result<Policy> {
     check_range("CODES_PER_DAY", settings.codes_per_day.into(), 1, 1_000)?;
     check_range("REGISTRATIONS_PER_NETWORK_PER_HOUR", settings.registrations_per_network_per_hour.into(), 0, 10_000)?;
     check_range("PASSWORD_CHANGES_PER_DAY", settings.password_changes_per_day.into(), 1, 1_000)?;
+    let password_checks: u32 = settings.password_checks_per_network_per_minute.into();
+    check_range("PASSWORD_CHECKS_PER_NETWORK_PER_MINUTE", password_checks, 0, 10_000)?;
     check_range("RESEND_THROTTLE_SECONDS", settings.resend_throttle_seconds, 0, 86_400)?;
     check_range("REGISTRATION_TTL_SECONDS", settings.registration_ttl_seconds, 1, 31_536_000)?;
     check_range("SESSION_TTL_SECONDS", settings.session_ttl_seconds, 1, 31_536_000)?;
@@ -44,6 +46,10 @@ pub(crate) fn check(settings: &RawSettings) -> Result<Policy> {
         registrations_per_network: match settings.registrations_per_network_per_hour {
             0 => None,
             limit => Some(SlidingWindow::new(&[(limit.into(), time::Duration::HOUR)])),
+        },
+        password_checks_per_network: match settings.password_checks_per_network_per_minute {
+            0 => None,
+            limit => Some(limit.into()),
         },
         registration_ttl: seconds(settings.registration_ttl_seconds),
         session_ttl: seconds(settings.session_ttl_seconds),

@@ -24,6 +24,11 @@ fn defaults_match_the_api_contract() {
     assert_eq!(config.policy.code_ttl, time::Duration::MINUTE);
     assert_eq!(config.policy.session_ttl, time::Duration::DAY);
     assert_eq!(config.policy.reset_ttl, time::Duration::minutes(10));
+    assert_eq!(config.policy.password_checks_per_network, Some(120));
+    assert_eq!(
+        load(&[("PASSWORD_CHECKS_PER_NETWORK_PER_MINUTE", "0")]).unwrap().policy.password_checks_per_network,
+        None
+    );
     assert!(config.transport.docs && config.migrate_on_start && !config.events_with_email);
     assert!(config.api_addr.ip().is_loopback() && config.ops_addr.ip().is_loopback());
     assert!(!load_in_production(&[]).unwrap().transport.docs);
@@ -100,6 +105,8 @@ fn error_names_the_setting_and_repeats_no_secret() {
         ("CODE_ESCALATION", "maybe"),
         ("TRUSTED_PROXIES", "10.0.0.0/40"),
         ("REGISTRATIONS_PER_NETWORK_PER_HOUR", "-1"),
+        ("PASSWORD_CHECKS_PER_NETWORK_PER_MINUTE", "-1"),
+        ("PASSWORD_CHECKS_PER_NETWORK_PER_MINUTE", "10001"),
         ("SESSION_TTL_SECONDS", "0"),
         ("SESSION_TTL_SECONDS", "31536001"),
         ("API_ADDR", "8000"),

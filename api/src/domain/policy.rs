@@ -56,6 +56,8 @@ pub(crate) struct Policy {
     pub(crate) password_changes: SlidingWindow,
     /// Rate limit: registrations per network; `None` is unlimited.
     pub(crate) registrations_per_network: Option<SlidingWindow>,
+    /// Rate limit: password checks per network in [`PASSWORD_CHECK_WINDOW`], correct or wrong; `None` is unlimited.
+    pub(crate) password_checks_per_network: Option<usize>,
     /// How long a registration can be activated.
     pub(crate) registration_ttl: Duration,
     pub(crate) session_ttl: Duration,
@@ -73,6 +75,9 @@ pub(crate) const WRONG_PASSWORDS_PER_NETWORK: [(usize, Duration); 1] = [(100, Du
 
 /// Rate limit: wrong codes from one network.
 pub(crate) const WRONG_CODES_PER_NETWORK: [(usize, Duration); 2] = [(10, Duration::minutes(10)), (30, Duration::DAY)];
+
+/// The window of the rate limit on password checks per network.
+pub(crate) const PASSWORD_CHECK_WINDOW: Duration = Duration::MINUTE;
 
 /// How long an `Idempotency-Key` is remembered.
 pub(crate) const IDEMPOTENCY_TTL: Duration = Duration::hours(24);

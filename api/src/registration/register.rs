@@ -112,6 +112,7 @@ async fn retry(
     original: &Registration,
     permit: HashPermit,
 ) -> Result<Receipt, Error> {
+    app.password_checks.count(request.network)?;
     let attempt = PasswordAttempt::reserve(app, keys).await?;
     let recipe = app.recipe(&request.email, std::iter::once(&original.password_hash));
     let computed = match permit.hash(request.password.clone(), recipe).await {

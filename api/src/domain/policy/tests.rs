@@ -20,6 +20,7 @@ pub(in crate::domain) fn policy() -> Policy {
         password_changes: SlidingWindow::new(&[(5, Duration::DAY)]),
         wrong_passwords_per_network: SlidingWindow::new(&WRONG_PASSWORDS_PER_NETWORK),
         registrations_per_network: Some(SlidingWindow::new(&[(60, Duration::HOUR)])),
+        password_checks_per_network: Some(120),
         registration_ttl: Duration::DAY,
         session_ttl: Duration::DAY,
         password_min_length: 8,

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         mail_suppression::SUPPRESSION_PERIOD,
         policy::{
-            IDEMPOTENCY_TTL, Policy, SESSIONS_PER_USER, WRONG_PASSWORDS_PER_ADDRESS,
+            IDEMPOTENCY_TTL, PASSWORD_CHECK_WINDOW, Policy, SESSIONS_PER_USER, WRONG_PASSWORDS_PER_ADDRESS,
             WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK,
         },
         rate_limit::{guess_escalation, lockout, reset_escalation, sliding_window::SlidingWindow},
@@ -59,6 +59,7 @@ fn policy_body(policy: &Policy) -> PolicyBody {
         },
         registrations_per_network: policy.registrations_per_network.as_ref().map(windows),
         password_changes: windows(&policy.password_changes),
+        password_checks_per_network: policy.password_checks_per_network.map(password_check_window),
         registration_lifetime: policy.registration_ttl.whole_seconds(),
         muted_for: SUPPRESSION_PERIOD.whole_seconds(),
         sessions: SessionPolicy { lifetime: policy.session_ttl.whole_seconds(), per_user: SESSIONS_PER_USER },
@@ -99,6 +100,10 @@ fn wrong_code_limits(policy: &Policy) -> WrongCodeLimits {
     }
 }
 
+fn password_check_window(limit: usize) -> Vec<LimitWindow> {
+    vec![LimitWindow { limit, seconds: PASSWORD_CHECK_WINDOW.whole_seconds() }]
+}
+
 fn windows(limit: &SlidingWindow) -> Vec<LimitWindow> {
     let window = |&(limit, length): &(usize, Duration)| LimitWindow { limit, seconds: length.whole_seconds() };
     limit.windows().iter().map(window).collect()
@@ -117,6 +122,9 @@ struct PolicyBody {
     registrations_per_network: Option<Vec<LimitWindow>>,
     /// Password changes per account; resets do not count.
     password_changes: Vec<LimitWindow>,
+    /// Passwords that each API process verifies for a network, correct and wrong ones. Missing when there is no limit.
+    #[oai(skip_serializing_if_is_none)]
+    password_checks_per_network: Option<Vec<LimitWindow>>,
     registration_lifetime: i64,
     /// How long an email address receives no sign-up mails after its owner has followed the "this was not me" link.
     muted_for: i64,
