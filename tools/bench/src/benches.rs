@@ -3,6 +3,7 @@
 pub(crate) mod activations;
 pub(crate) mod delivery;
 pub(crate) mod engine;
+pub(crate) mod fairness;
 pub(crate) mod mails;
 pub(crate) mod memory;
 pub(crate) mod overload;
@@ -28,7 +29,7 @@ pub(crate) struct BenchResults {
 }
 
 /// The benches, each with the names of its rows. Any of them chooses the bench; the first is its id.
-pub(crate) const ALL: [&[&str]; 11] = [
+pub(crate) const ALL: [&[&str]; 12] = [
     &["B1", "B1-all"],
     &["B2", "B2-all"],
     &["B3"],
@@ -39,6 +40,7 @@ pub(crate) const ALL: [&[&str]; 11] = [
     &["B9", "B9-2x", "B9-5x", "B10", "B10-503", "B10-end", "S-19"],
     &["B14", "B14-429", "B14-asked", "B14-pg", "B14-503"],
     &["B16"],
+    &["B18"],
     &["peer"],
 ];
 
@@ -55,6 +57,7 @@ pub(crate) async fn run(id: &str, context: &BenchContext) -> Result<BenchResults
         "B9" => return overload::run(context).await,
         "B14" => rejections::run(context).await?,
         "B16" => memory::run(context).await?,
+        "B18" => fairness::run(context).await?,
         _ => peer::run(context).await?,
     };
     Ok(BenchResults { rows, points: Vec::new() })

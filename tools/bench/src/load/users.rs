@@ -1,7 +1,10 @@
 //! Requests of numbered users. Each user has its own email address and network; all have the same password.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use hyper::{Request, header};
+use hyper::{
+    Request,
+    header::{self, HeaderValue},
+};
 
 /// The password of all users.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -33,8 +36,20 @@ pub(crate) fn register_with_key(user: u64) -> Request<String> {
 
 /// An activation with this code.
 pub(crate) fn activate(user: u64, digits: &str) -> Request<String> {
-    let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{PASSWORD}", email(user))));
-    post("/v1/users/activate", user, &[(header::AUTHORIZATION, &basic)], format!(r#"{{"code":"{digits}"}}"#))
+    let authorization = (header::AUTHORIZATION, &*basic_credentials(user));
+    post("/v1/users/activate", user, &[authorization], format!(r#"{{"code":"{digits}"}}"#))
+}
+
+/// A login. All logins come from one network, in which no user is.
+pub(crate) fn log_in(user: u64) -> Request<String> {
+    let authorization = (header::AUTHORIZATION, &*basic_credentials(user));
+    let mut request = post("/v1/users/login", user, &[authorization], String::new());
+    request.headers_mut().insert("x-forwarded-for", HeaderValue::from_static("192.0.2.1"));
+    request
+}
+
+fn basic_credentials(user: u64) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{PASSWORD}", email(user))))
 }
 
 /// A GET request.
@@ -71,5 +86,6 @@ mod tests {
     fn users_have_different_networks() {
         let from = |user| register(user).headers()["x-forwarded-for"].clone();
         assert_eq!((from(0), from(257)), ("10.0.0.0".parse().unwrap(), "10.0.1.1".parse().unwrap()));
+        assert_eq!(log_in(0).headers()["x-forwarded-for"], log_in(257).headers()["x-forwarded-for"]);
     }
 }
