@@ -1,6 +1,7 @@
 //! SQL storage in Postgres: the connection pool, prepared statements and error mapping. Each table has one file;
 //! statements are constants, and business rules are in `domain`.
 
+pub(crate) mod account_deletions;
 pub(crate) mod cleanup_lock;
 pub(crate) mod codes;
 pub(crate) mod deliveries;
@@ -90,6 +91,7 @@ pub(crate) fn statements() -> Vec<&'static str> {
         mail_suppressions::ALL,
         key_fingerprint::ALL,
         outbox::ALL,
+        account_deletions::ALL,
         password_changes::ALL,
         passwords::ALL,
         registrations::ALL,

@@ -111,6 +111,8 @@ mails! {
     NoAccount = "mails/no_account.html",
     /// The password of the account was changed.
     PasswordChanged = "mails/password_changed.html",
+    /// The account was deleted.
+    AccountDeleted = "mails/account_deleted.html",
 }
 
 impl<'a> Mail<'a> {
@@ -118,7 +120,11 @@ impl<'a> Mail<'a> {
     pub fn digits(self) -> Option<&'a str> {
         match self {
             Self::Code { digits, .. } | Self::ResetCode { digits, .. } => Some(digits),
-            Self::AlreadyRegistered | Self::Activated | Self::NoAccount | Self::PasswordChanged => None,
+            Self::AlreadyRegistered
+            | Self::Activated
+            | Self::NoAccount
+            | Self::PasswordChanged
+            | Self::AccountDeleted => None,
         }
     }
 }

@@ -84,6 +84,9 @@ mail_kinds! {
     /// Warns that a password was changed. Caused by a password change or reset; the id is that of the change. Dropped
     /// after its deadline.
     PasswordChanged = "password-changed" in Notices,
+    /// Tells the owner that the account was deleted. Caused by the deletion; the id is that of the deletion. Dropped
+    /// after its deadline.
+    AccountDeleted = "account-deleted" in Notices,
 }
 
 /// A message with the trace context it belongs to.

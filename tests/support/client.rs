@@ -122,6 +122,11 @@ impl Client {
         answer.json()["token"].as_str().unwrap().to_owned()
     }
 
+    /// Deletes the account with [`PASSWORD`].
+    pub async fn delete_account(&self, email: &str) -> Answer {
+        send(self.request("DELETE", "/v1/users/me").basic_auth(email, Some(PASSWORD))).await
+    }
+
     /// Sends a request with a session token.
     pub async fn bearer(&self, method: &str, path: &str, token: &str) -> Answer {
         send(self.request(method, path).bearer_auth(token)).await

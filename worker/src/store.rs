@@ -51,10 +51,14 @@ const PASSWORD_CHANGE_FACTS: &str = facts_query!(
      FROM password_changes p JOIN users u ON u.id = p.user_id LEFT JOIN deliveries d ON d.message_id = p.id \
      WHERE p.id = $1"
 );
+const DELETION_FACTS: &str = facts_query!(
+    "SELECT a.email, d.message_id IS NOT NULL AS recorded, clock_timestamp() AS now, a.deleted_at, a.language \
+     FROM account_deletions a LEFT JOIN deliveries d ON d.message_id = a.id WHERE a.id = $1"
+);
 // Records a mail that the mail server accepted, and starts the lifetime of its code: it begins with the record of the
 // delivery. That of a muted mail begins, too; otherwise its receipt would reveal that it is muted. A record is never
 // changed: a second delivery of the same mail neither changes the outcome nor extends the lifetime, and only the first
-// returns the age of the message.
+// returns the age of the message. The address of a deleted account is kept no longer than until here.
 const RECORD_ACCEPTED: &str = "WITH recorded AS (INSERT INTO deliveries (message_id, outcome, why) VALUES ($1, $2, $3) \
     ON CONFLICT (message_id) DO NOTHING RETURNING at), \
     of_a_reset AS (UPDATE resets SET sent_at = recorded.at, \
@@ -62,10 +66,12 @@ const RECORD_ACCEPTED: &str = "WITH recorded AS (INSERT INTO deliveries (message
     FROM recorded WHERE code_id = $1 AND sent_at IS NULL), \
     of_a_code AS (UPDATE codes SET sent_at = recorded.at, \
     expires_at = LEAST(recorded.at + make_interval(secs => ttl_seconds), deadline) \
-    FROM recorded WHERE id = $1 AND sent_at IS NULL) \
+    FROM recorded WHERE id = $1 AND sent_at IS NULL), \
+    of_a_deletion AS (DELETE FROM account_deletions WHERE id = $1 AND EXISTS (SELECT FROM recorded) RETURNING deleted_at) \
     SELECT GREATEST(EXTRACT(EPOCH FROM at - COALESCE((SELECT created_at FROM codes WHERE id = $1), \
     (SELECT created_at FROM resets WHERE code_id = $1), (SELECT activated_at FROM users WHERE id = $1), \
-    (SELECT changed_at FROM password_changes WHERE id = $1))), 0)::float8 FROM recorded";
+    (SELECT changed_at FROM password_changes WHERE id = $1), (SELECT deleted_at FROM of_a_deletion))), 0)::float8 \
+    FROM recorded";
 // Records a mail that was not sent.
 const RECORD_NOT_SENT: &str = "INSERT INTO deliveries (message_id, outcome, why) VALUES ($1, $2, $3) \
     ON CONFLICT (message_id) DO NOTHING";
@@ -75,7 +81,8 @@ const TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Returns every SQL statement of this crate, for the test that prepares them all.
 pub(crate) fn statements() -> Vec<&'static str> {
-    let own = &[CODE_FACTS, USER_FACTS, RESET_FACTS, PASSWORD_CHANGE_FACTS, RECORD_ACCEPTED, RECORD_NOT_SENT];
+    let own =
+        &[CODE_FACTS, USER_FACTS, RESET_FACTS, PASSWORD_CHANGE_FACTS, DELETION_FACTS, RECORD_ACCEPTED, RECORD_NOT_SENT];
     [own, undeliverable::STATEMENTS].concat()
 }
 
@@ -86,6 +93,7 @@ fn facts_statement(kind: MailKind) -> &'static str {
         MailKind::Activated => USER_FACTS,
         MailKind::ResetCode => RESET_FACTS,
         MailKind::PasswordChanged => PASSWORD_CHANGE_FACTS,
+        MailKind::AccountDeleted => DELETION_FACTS,
     }
 }
 
@@ -163,7 +171,7 @@ fn facts_from_row(row: &Row, kind: MailKind) -> Facts {
     let (deadline, code) = match kind {
         MailKind::SendCode | MailKind::ResetCode => (row.get(3), Some(code_from_row(row))),
         MailKind::Activated => (welcome_deadline(row.get(3)), None),
-        MailKind::PasswordChanged => (warning_deadline(row.get(3)), None),
+        MailKind::PasswordChanged | MailKind::AccountDeleted => (warning_deadline(row.get(3)), None),
     };
     Facts {
         email: row.get(0),

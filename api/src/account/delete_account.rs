@@ -1,32 +1,65 @@
-//! Deletes an account and everything that identifies its owner.
+//! Deletes an account and everything that identifies its owner, and notifies the owner.
+
+use futures_util::future::try_join;
+use shared::messages::{Envelope, MailKind, Message};
 
 use crate::{
     app::App,
-    domain::session::Token,
+    auth::{
+        credentials::{self, Credentials, Purpose, VerifiedCredentials},
+        password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
+    },
+    domain::{outbox_message::OutboxMessage, subject_keys::SubjectKeys},
     error::Error,
     outbox::events::EventDetails,
+    password_hashing::Priority,
+    rng,
     store::{
-        outbox, registrations, resets, sessions,
+        account_deletions, outbox, registrations, resets,
         transaction::{Commit, Transaction, Writes},
-        users,
+        users::{self, User},
     },
 };
 
+/// Verifies the password and deletes the account: a stolen session token must not be enough.
+pub(crate) async fn delete(app: &App, credentials: &Credentials) -> Result<(), Error> {
+    // Before anything else: an overload must cost nothing.
+    let permit = app.hash_pool.reserve(credentials.network, Priority::High)?;
+    let keys = app.subject_keys(&credentials.email, credentials.network);
+    let VerifiedCredentials { user, attempt, .. } =
+        credentials::verify_password(app, credentials, &keys, Purpose::DeleteAccount, permit).await?;
+    let Some(user) = user else {
+        attempt.settle(app, AttemptOutcome::Correct).await?;
+        return Err(Error::NotActivated);
+    };
+    let deleted = delete_all(app, credentials, &user, &keys, &attempt).await;
+    attempt.ensure_settled(app, deleted).await
+}
+
 /// Deletes the user, the sessions, all registrations and resets of the email address with their codes, and the mails
-/// that are still in the outbox.
+/// that are still in the outbox. Settles the attempt.
 ///
 /// Messages that are in RabbitMQ already are dropped by the worker, because it finds no rows for them. Rate limits
 /// stay: they identify no person, and they keep protecting the email address.
-pub(crate) async fn delete(app: &App, token: &Token, traceparent: &str) -> Result<(), Error> {
+async fn delete_all(
+    app: &App,
+    credentials: &Credentials,
+    verified_user: &User,
+    keys: &SubjectKeys,
+    attempt: &PasswordAttempt<'_>,
+) -> Result<(), Error> {
     let connection = app.store.connection().await?;
-    let token_hash = token.hash();
-    let (session_user, _) = sessions::user_of(&connection, &token_hash).await?.ok_or(Error::NoSession)?;
-    let email_key = app.email_key(&session_user.email);
-    let reading = sessions::user_of(&connection, &token_hash);
-    let (transaction, session_user) = Transaction::begin(&connection, Commit::Durable, &[&email_key], reading).await?;
-    // Another request may have ended the session while this one waited for the lock.
-    let (user, now) = session_user.ok_or(Error::NoSession)?;
+    let reading = try_join(users::by_email(&connection, &verified_user.email), FailedAttempts::read(&connection, keys));
+    let (transaction, (user, failed)) =
+        Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
+    // The account may have been deleted, or its password changed, while the password was hashed.
+    let user = user.filter(|user| user.id == verified_user.id).ok_or(Error::Unauthenticated)?;
+    if user.password_hash != verified_user.password_hash {
+        return Err(Error::Unavailable(anyhow::anyhow!("the password hash was replaced by a concurrent request")));
+    }
+    let now = failed.now;
     let mut writes = Writes::default();
+    attempt.settle_in(&mut writes, failed, AttemptOutcome::Correct);
     // Also for the rows that are deleted by cascade: accounts are deleted rarely, so plans that were made while the
     // tables were small would be kept.
     outbox::disable_sequential_scans(&mut writes);
@@ -35,7 +68,11 @@ pub(crate) async fn delete(app: &App, token: &Token, traceparent: &str) -> Resul
     registrations::delete_of(&mut writes, &user.email);
     resets::delete_of(&mut writes, &user.email);
     users::delete(&mut writes, user.id);
+    let traceparent = &credentials.traceparent;
     app.events.deleted(&mut writes, &EventDetails { email: &user.email, at: now, traceparent }, user.id);
+    let message = Message { kind: MailKind::AccountDeleted, id: rng::id() };
+    account_deletions::insert(&mut writes, message.id, &user.email, user.language, now);
+    outbox::insert(&mut writes, OutboxMessage::Mail(Envelope { message, traceparent: Some(traceparent.clone()) }));
     transaction.commit(writes).await?;
     app.wake_relay();
     Ok(())

@@ -39,6 +39,8 @@ pub(crate) enum Purpose {
     Activate,
     /// Create a session.
     Login,
+    /// Delete the account.
+    DeleteAccount,
 }
 
 /// What the password belongs to: an account, registrations, or both; never neither.

@@ -9,7 +9,8 @@ use super::Cleanup;
 use crate::{
     error::Error,
     store::{
-        Connection, cleanup_lock, deliveries, guesses, lockouts, mail_suppressions, password_changes,
+        Connection, account_deletions, cleanup_lock, deliveries, guesses, lockouts, mail_suppressions,
+        password_changes,
         rate_limits::{self, LimitKind},
         registrations, resets, sessions,
         transaction::{Commit, Transaction, Writes},
@@ -61,7 +62,8 @@ impl Deletions {
         deliveries::delete_expired(&mut writes, cutoffs.deliveries, max_rows);
         resets::delete_expired(&mut writes, cutoffs.resets, max_rows);
         password_changes::delete_expired(&mut writes, cutoffs.password_changes, max_rows);
-        tables.extend(["deliveries", "resets", "password_changes"]);
+        account_deletions::delete_expired(&mut writes, cutoffs.account_deletions, max_rows);
+        tables.extend(["deliveries", "resets", "password_changes", "account_deletions"]);
         for (kind, cutoff) in [
             (LimitKind::Codes, cutoffs.codes),
             (LimitKind::CodesPerNetwork, cutoffs.codes_per_network),

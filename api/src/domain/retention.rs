@@ -13,7 +13,7 @@ use crate::domain::{
 /// A mail is not sent later than this after it was written: neither a code nor a welcome is valid longer.
 const MAIL_MAX_AGE: Duration = Duration::DAY;
 
-/// The exception: the warning of a changed password.
+/// The exception: the warning of a changed password or a deleted account.
 const WARNING_MAX_AGE: Duration = Duration::WEEK;
 
 /// The configured retention times.
@@ -36,6 +36,7 @@ pub(crate) struct Cutoffs {
     /// Password resets: by the deadline of their code.
     pub(crate) resets: OffsetDateTime,
     pub(crate) password_changes: OffsetDateTime,
+    pub(crate) account_deletions: OffsetDateTime,
     // Rate limits, by the time of the last use.
     pub(crate) codes: OffsetDateTime,
     pub(crate) codes_per_network: OffsetDateTime,
@@ -65,6 +66,7 @@ impl Retention {
             deliveries: now - deliveries,
             resets: now - self.registrations,
             password_changes: now - WARNING_MAX_AGE,
+            account_deletions: now - WARNING_MAX_AGE,
             codes: now - policy.codes.longest_window().max(policy.resend_throttle),
             codes_per_network: now - policy.codes_per_network.longest_window().max(CODE_REQUEST_TTL),
             registrations_per_network: now - registrations_window,

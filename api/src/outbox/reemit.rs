@@ -14,7 +14,7 @@ use crate::store::{
 /// Older welcome mails are not sent by the worker.
 const WELCOME_MAX_AGE: Duration = Duration::DAY;
 
-/// Older warnings of a changed password are not sent by the worker.
+/// Older warnings of a changed password or a deleted account are not sent by the worker.
 const WARNING_MAX_AGE: Duration = Duration::WEEK;
 
 /// Small enough that each statement is fast and relays make progress meanwhile.
@@ -25,7 +25,7 @@ pub(crate) struct Reemitted {
     /// Codes of registrations and of password resets.
     pub(crate) codes: u64,
     pub(crate) welcomes: u64,
-    /// Warnings that a password was changed.
+    /// Warnings that a password was changed or an account deleted.
     pub(crate) warnings: u64,
 }
 
@@ -38,11 +38,12 @@ pub(crate) async fn run(store: &Store) -> Result<Reemitted> {
     for table in [CodeTable::Registrations, CodeTable::Resets] {
         codes += reemit_codes(&connection, table, now).await?;
     }
-    Ok(Reemitted {
-        codes,
-        welcomes: reemit_events(&connection, EventTable::Activations, now - WELCOME_MAX_AGE).await?,
-        warnings: reemit_events(&connection, EventTable::PasswordChanges, now - WARNING_MAX_AGE).await?,
-    })
+    let welcomes = reemit_events(&connection, EventTable::Activations, now - WELCOME_MAX_AGE).await?;
+    let mut warnings = 0;
+    for table in [EventTable::PasswordChanges, EventTable::AccountDeletions] {
+        warnings += reemit_events(&connection, table, now - WARNING_MAX_AGE).await?;
+    }
+    Ok(Reemitted { codes, welcomes, warnings })
 }
 
 /// Writes the mails of lost codes whose deadline is still to come; returns how many.
@@ -66,6 +67,7 @@ async fn reemit_events(connection: &Connection, table: EventTable, since: Offset
     let kind = match table {
         EventTable::Activations => MailKind::Activated,
         EventTable::PasswordChanges => MailKind::PasswordChanged,
+        EventTable::AccountDeletions => MailKind::AccountDeleted,
     };
     let mut written = 0;
     let mut cursor = Cursor { at: since, id: Uuid::nil() };

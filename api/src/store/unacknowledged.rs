@@ -29,9 +29,13 @@ const CHANGES: &str = "SELECT p.changed_at AS at, p.id, NOT EXISTS (SELECT FROM 
     AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = p.id) AS is_lost \
     FROM (SELECT * FROM password_changes WHERE (changed_at, id) > ($1, $2) ORDER BY changed_at, id LIMIT $3) AS p \
     ORDER BY p.changed_at, p.id";
+const DELETIONS: &str = "SELECT a.deleted_at AS at, a.id, NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = a.id) \
+    AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = a.id) AS is_lost \
+    FROM (SELECT * FROM account_deletions WHERE (deleted_at, id) > ($1, $2) ORDER BY deleted_at, id LIMIT $3) AS a \
+    ORDER BY a.deleted_at, a.id";
 
 /// The statements to prepare on every connection.
-pub(crate) const ALL: &[&str] = &[NOW, CODES, RESETS, USERS, CHANGES];
+pub(crate) const ALL: &[&str] = &[NOW, CODES, RESETS, USERS, CHANGES, DELETIONS];
 
 /// Which codes to look for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,7 @@ pub(crate) enum EventTable {
     /// Accounts that were activated.
     Activations,
     PasswordChanges,
+    AccountDeletions,
 }
 
 /// The position after which the next page begins, in the order of time.
@@ -93,6 +98,7 @@ pub(crate) async fn events(
     let sql = match table {
         EventTable::Activations => USERS,
         EventTable::PasswordChanges => CHANGES,
+        EventTable::AccountDeletions => DELETIONS,
     };
     let rows = super::rows(connection, sql, &[&after.at, &after.id, &limit]).await?;
     Ok(rows.iter().map(message_row).collect())

@@ -30,7 +30,11 @@ async fn user_signs_up_activates_signs_in_and_deletes_the_account() {
     browser.until("!document.querySelector('#confirm-delete').open").await;
     assert_eq!(stack.client.login(ADA, PASSWORD).await.status, 200, "the account was deleted without confirmation");
     browser.click("#delete").await;
-    browser.click("#confirm-delete #delete-go").await;
+    browser.fill("#delete-password", "not her password").await;
+    browser.click("#delete-go").await;
+    browser.until("document.querySelector('#delete-password-error').textContent").await;
+    browser.fill("#delete-password", PASSWORD).await;
+    browser.click("#delete-go").await;
     browser.view("sign-up").await;
     assert_eq!(stack.client.login(ADA, PASSWORD).await.status, 401);
     // The page must not show the email address to the next user of the browser.

@@ -37,8 +37,7 @@ async fn expired_session_is_reported() {
     let (stack, browser) = page().await;
     browser.sign_up_and_activate(&stack, ADA).await;
     stack.database.age(86_401).await;
-    browser.click("#delete").await;
-    browser.click("#delete-go").await;
+    browser.click("#sign-out").await;
     browser.view("log-in").await;
     browser.wait_for_problem("session-ended").await;
     browser.log_in(ADA, PASSWORD).await;

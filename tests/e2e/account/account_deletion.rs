@@ -52,8 +52,12 @@ async fn deletion_removes_the_address_from_all_tables() {
     assert!(before.contains("sessions: ") && before.contains("lockouts: "), "{before}");
     assert!(before.contains("resets: ") && before.contains("password_changes: "), "{before}");
 
-    let answer = stack.client.bearer("DELETE", ME, &tokens[0]).await;
+    let deleting = stack.client.request("DELETE", ME).basic_auth(ADA, Some("another horse battery"));
+    let answer = send(deleting).await;
     assert_eq!((answer.status, answer.text.as_str()), (204, ""), "{answer:?}");
+    // The notice to the owner is the last that knows the address.
+    stack.database.wait_for_count("SELECT count(*) FROM account_deletions", 0).await;
+    assert!(stack.mail_server.mails_to(ADA).iter().any(|mail| mail.subject == "Your account was deleted"));
     let after = dump(&stack, &[]).await;
     for identifier in identifiers() {
         assert!(!after.contains(&identifier), "{identifier} in {after}");
@@ -82,7 +86,8 @@ async fn deletion_removes_the_address_from_all_tables() {
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_address_can_register_again() {
     let stack = Stack::start().await;
-    for (key, mails) in [("first", 0), ("second", 2)] {
+    // A code, a welcome, and a notice of the deletion.
+    for (key, mails) in [("first", 0), ("second", 3)] {
         let registered = stack.client.register_with_key("one-key", ADA, PASSWORD).await;
         assert_eq!(registered.status, 202, "{key}: {registered:?}");
         let code = stack.mail_server.nth_mail_to(ADA, mails + 1).await.code();
@@ -93,8 +98,8 @@ async fn deleted_address_can_register_again() {
             .database
             .wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", mails as i64 + 2)
             .await;
-        let token = stack.client.token(ADA).await;
-        assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
+        assert_eq!(stack.client.delete_account(ADA).await.status, 204);
+        stack.mail_server.nth_mail_to(ADA, mails + 3).await;
     }
     let budget = stack.database.count("SELECT cardinality(used_at)::bigint FROM budgets WHERE kind = 'codes'").await;
     assert_eq!(budget, 2, "deletion does not reset the budget of the address");
@@ -109,14 +114,14 @@ async fn queued_mails_of_a_deleted_user_are_dropped() {
     stack.mail_server.nth_mail_to(ADA, 2).await;
     stack.database.wait_for_count("SELECT count(*) FROM deliveries", 2).await;
     worker.stop().await.unwrap();
-    let token = stack.client.token(ADA).await;
     assert_eq!(stack.client.register(ADA).await.status, 202);
     stack.wait_for_queue_length(&stack.topology.codes.name, 1).await;
     stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
-    assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
+    assert_eq!(stack.client.delete_account(ADA).await.status, 204);
     stack.start_worker(&[]).await;
     stack.database.wait_for_count(DROPPED, 1).await;
-    assert_eq!((stack.mail_server.mails_to(ADA).len(), stack.mail_server.attempts(ADA).len()), (2, 2));
+    assert_eq!(stack.mail_server.nth_mail_to(ADA, 3).await.subject, "Your account was deleted");
+    assert_eq!((stack.mail_server.mails_to(ADA).len(), stack.mail_server.attempts(ADA).len()), (3, 3));
     stack.wait_for_queue_length(&stack.topology.parked, 0).await;
 }
 
@@ -137,9 +142,8 @@ async fn outbox_mails_of_a_deleted_user_are_not_published() {
     assert_eq!(stack.client.register(ADA).await.status, 202);
     let mails = "SELECT count(*) FROM outbox WHERE message ? 'kind'";
     assert_eq!(stack.database.count(mails).await, 3);
-    let token = stack.client.token(ADA).await;
-    assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
-    assert_eq!(stack.database.count(mails).await, 1, "only Bob's mail waits");
+    assert_eq!(stack.client.delete_account(ADA).await.status, 204);
+    assert_eq!(stack.database.count(mails).await, 2, "only Bob's mail and the notice of the deletion wait");
     let erased = "SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'erased'";
     assert_eq!(stack.database.count(erased).await, 2, "each dropped message is recorded");
 }
@@ -150,17 +154,17 @@ async fn mail_awaiting_a_connection_is_dropped_on_deletion() {
     let stack = Stack::start_with(&[("WORKER_CONCURRENCY", "1")]).await;
     stack.sign_up_and_activate(BOB).await;
     stack.mail_server.nth_mail_to(BOB, 2).await;
-    let token = stack.client.token(BOB).await;
     stack.mail_server.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(8))]);
     let ada = stack.client.register(ADA).await.registration();
     stack.mail_server.nth_attempt(ADA, 1).await;
     assert_eq!(stack.client.register(BOB).await.status, 202);
     wait_until_newest_code_is_read(&stack).await;
-    assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
+    assert_eq!(stack.client.delete_account(BOB).await.status, 204);
     assert!(stack.mail_server.mails_to(ADA).is_empty(), "the first mail was accepted before the deletion");
     stack.client.wait_for_receipt(&ada, "sent").await;
     stack.database.wait_for_count(DROPPED, 1).await;
-    assert_eq!(stack.mail_server.attempts(BOB).len(), 2);
+    assert_eq!(stack.mail_server.nth_mail_to(BOB, 3).await.subject, "Your account was deleted");
+    assert_eq!(stack.mail_server.attempts(BOB).len(), 3);
 }
 
 /// A concurrent registration is either deleted with the account or belongs to a new user; nothing in between.
@@ -171,15 +175,14 @@ async fn concurrent_deletion_and_registration_stay_consistent() {
         let email = format!("ada{n}@example.com");
         stack.sign_up_and_activate(&email).await;
         stack.mail_server.nth_mail_to(&email, 2).await;
-        let token = stack.client.token(&email).await;
         let answers = concurrently_with_retry(10, |k| {
-            let (client, email, token) = (stack.client.clone(), email.clone(), token.clone());
+            let (client, email) = (stack.client.clone(), email.clone());
             async move {
                 match k % 5 {
                     0 => client.register(&email).await,
                     1 => client.login(&email, PASSWORD).await,
                     2 => client.activate(&email, "0000").await,
-                    _ => client.bearer("DELETE", ME, &token).await,
+                    _ => client.delete_account(&email).await,
                 }
             }
         })
@@ -204,4 +207,40 @@ async fn concurrent_deletion_and_registration_stay_consistent() {
     }
     let left = "SELECT count(*) FROM registrations WHERE activated_at IS NOT NULL OR closed_at IS NOT NULL";
     assert_eq!(stack.database.count(left).await, 0);
+}
+
+/// S-36: a stolen session token cannot delete the account, and the owner is told of a deletion.
+#[tokio::test(flavor = "multi_thread")]
+async fn s_36_deletion_requires_the_password_and_notifies_the_owner() {
+    let stack = Stack::start().await;
+    stack.create_account(ADA).await;
+    let token = stack.client.token(ADA).await;
+    let answer = stack.client.bearer("DELETE", ME, &token).await;
+    assert_eq!(answer.problem(), (401, "unauthenticated".into()));
+    assert!(answer.header("www-authenticate").starts_with("Basic "));
+    let wrong = stack.client.request("DELETE", ME).basic_auth(ADA, Some("not her password"));
+    assert_eq!(send(wrong).await.problem(), (401, "unauthenticated".into()));
+    assert_eq!(stack.client.bearer("GET", ME, &token).await.status, 200);
+
+    stack.client.register(BOB).await;
+    assert_eq!(stack.client.delete_account(BOB).await.problem(), (403, "not-activated".into()));
+
+    assert_eq!(stack.client.delete_account(ADA).await.status, 204);
+    assert_eq!(stack.mail_server.nth_mail_to(ADA, 3).await.subject, "Your account was deleted");
+    stack.database.wait_for_count("SELECT count(*) FROM account_deletions", 0).await;
+}
+
+/// A rejected notice can be sent again for a week; what the mail server said does not keep the address on record.
+#[tokio::test(flavor = "multi_thread")]
+async fn rejected_notice_of_a_deletion_keeps_no_address_in_its_record() {
+    let stack = Stack::start().await;
+    stack.create_account(ADA).await;
+    stack.mail_server.script(ADA, [REJECTION_WITH_ADDRESS]);
+    assert_eq!(stack.client.delete_account(ADA).await.status, 204);
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'undeliverable'", 1).await;
+    assert_eq!(stack.database.count("SELECT count(*) FROM deliveries WHERE why LIKE '%ada@%'").await, 0);
+    assert_eq!(stack.database.count("SELECT count(*) FROM account_deletions").await, 1);
+    stack.database.execute("UPDATE account_deletions SET deleted_at = deleted_at - interval '7 days'", &[]).await;
+    stack.start_api(&[("HOUSEKEEPING_SECONDS", "1")]).await;
+    stack.database.wait_for_count("SELECT count(*) FROM account_deletions", 0).await;
 }

@@ -180,11 +180,10 @@ async fn account_deletion_deletes_pending_resets() {
     stack.create_account(ADA).await;
     stack.database.wait_for_count("SELECT count(*) FROM deliveries", 2).await;
     worker.stop().await.unwrap();
-    let token = stack.client.token(ADA).await;
     let receipt = stack.client.request_reset(ADA).await.receipt();
     stack.wait_for_queue_length(&stack.topology.codes.name, 1).await;
     stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
-    assert_eq!(stack.client.bearer("DELETE", ME, &token).await.status, 204);
+    assert_eq!(stack.client.delete_account(ADA).await.status, 204);
     assert_eq!(stack.database.count("SELECT count(*) FROM resets").await, 0);
     assert_eq!(stack.client.reset(&receipt, "00000000").await.problem(), (404, "not-found".into()));
     stack.start_worker(&[]).await;

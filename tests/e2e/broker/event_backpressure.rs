@@ -38,8 +38,7 @@ async fn relay_reads_no_postponed_events() {
     }
     let (_, code) = stack.sign_up(ADA).await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    let token = stack.client.token(ADA).await;
-    assert_eq!(stack.client.bearer("DELETE", "/v1/users/me", &token).await.status, 204);
+    assert_eq!(stack.client.delete_account(ADA).await.status, 204);
     // Two mails (or one, when the other was deleted with the account) and three events.
     let deleted = "SELECT count(*) FROM pg_stat_user_tables WHERE relname = 'outbox' AND n_tup_del >= 5";
     stack.database.wait_for_count(deleted, 1).await;

@@ -155,8 +155,7 @@ async fn unknown_or_deleted_registration_is_not_found() {
     let mut stream = Stream::open(&stack.client, &registration).await;
     stream.until("sent").await;
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
-    let token = stack.client.token(ADA).await;
-    assert_eq!(stack.client.bearer("DELETE", "/v1/users/me", &token).await.status, 204);
+    assert_eq!(stack.client.delete_account(ADA).await.status, 204);
     while stream.next().await.is_some() {}
     assert_eq!(
         stack.client.get(&events_of(&registration)).await.problem(),

@@ -64,9 +64,10 @@ impl MessageBuilder {
             }
             (MailKind::Activated, None) => Mail::Activated,
             (MailKind::PasswordChanged, None) => Mail::PasswordChanged,
+            (MailKind::AccountDeleted, None) => Mail::AccountDeleted,
             // Every kind is listed, so that the compiler asks for the mail of a new one.
             (MailKind::SendCode | MailKind::ResetCode, None)
-            | (MailKind::Activated | MailKind::PasswordChanged, Some(_)) => {
+            | (MailKind::Activated | MailKind::PasswordChanged | MailKind::AccountDeleted, Some(_)) => {
                 return Err(BuildError::Permanent(anyhow!("the facts do not match the kind of the message")));
             }
         };

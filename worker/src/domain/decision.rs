@@ -65,9 +65,10 @@ impl Facts {
     }
 }
 
-/// The deadline of a warning that the password was changed: a late warning is better than none, for a week.
-pub(crate) fn warning_deadline(changed_at: OffsetDateTime) -> OffsetDateTime {
-    changed_at + Duration::WEEK
+/// The deadline of a warning that the password was changed or the account deleted: a late warning is better than none,
+/// for a week.
+pub(crate) fn warning_deadline(happened_at: OffsetDateTime) -> OffsetDateTime {
+    happened_at + Duration::WEEK
 }
 
 /// The deadline of a welcome mail: it is of no use a day after the activation.

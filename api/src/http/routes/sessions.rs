@@ -78,15 +78,16 @@ impl Sessions {
 
     /// Delete the account
     ///
-    /// Deletes the user, its sessions and all registrations of the email address before the response is sent. Mails
-    /// that have not been sent yet are not sent. The email address may be registered again.
+    /// Deletes the user, its sessions and all registrations of the email address before the response is sent, and mails
+    /// the owner that this happened. Other mails that have not been sent yet are not sent. The email address may be
+    /// registered again. Authorize with email address and password first: a session is not enough.
     #[oai(path = "/me", method = "delete", operation_id = "erase_me")]
     async fn delete(
         &self,
         context: RequestContext,
-        Bearer(token): Bearer,
-    ) -> Result<AccountDeleted, OperationProblem<SessionProblems>> {
-        delete_account::delete(&self.app, &token, &context.traceparent()).await?;
+        basic: Basic,
+    ) -> Result<AccountDeleted, OperationProblem<LoginProblems>> {
+        delete_account::delete(&self.app, &credentials(basic, None, context)?).await?;
         Ok(AccountDeleted::Done)
     }
 }

@@ -83,8 +83,23 @@ const signOut = () => whileBusy(byId("sign-out"), async () => {
   endSession("signed-out", await request("POST", "/v1/users/logout", { token }));
 });
 
-const deleteAccount = () => whileBusy(byId("delete-go"), async () => {
-  const response = await request("DELETE", "/v1/users/me", { token });
-  byId("confirm-delete").close();
-  endSession("deleted", response);
-});
+function openDeleteDialog() {
+  clearErrors(byId("confirm-delete"));
+  byId("confirm-delete").showModal();
+}
+
+// A session is not enough: whoever finds the page open must not be able to delete the account. Errors are shown in the
+// dialog, because the page behind it cannot be reached.
+async function deleteAccount() {
+  clearErrors(byId("confirm-delete"));
+  const entered = { email: byId("profile-email").textContent, password: byId("delete-password").value };
+  if (!entered.password) return showFieldErrors([{ field: "password", code: "required" }], { password: "delete-password" });
+  const response = await request("DELETE", "/v1/users/me", { credentials: entered });
+  if (response.ok) {
+    byId("confirm-delete").close();
+    return endSession("deleted", response);
+  }
+  const isWrong = response.slug === "unauthenticated";
+  setFieldError("delete-password", isWrong ? message("wrong-own-password") : commonMessage(response));
+  byId("delete-password").focus();
+}

@@ -11,6 +11,8 @@ onSubmit("forgot", "forgot-go", () => {
   clearErrors(byId("forgot"));
   return requestReset(byId("forgot-email").value);
 });
+onSubmit("delete-form", "delete-go", deleteAccount);
+byId("confirm-delete").addEventListener("close", () => clearInputs("delete-password"));
 for (const [form, work] of [["code", activate], ["reset", resetPassword]]) {
   byId(form).addEventListener("submit", (event) => {
     event.preventDefault();
@@ -23,9 +25,8 @@ const clickHandlers = {
   "to-activate": activateLater,
   "reset-resend": () => whileBusy(byId("reset-resend"), () => requestReset(resetEmail)),
   "sign-out": signOut,
-  "delete": () => byId("confirm-delete").showModal(),
+  "delete": openDeleteDialog,
   "delete-cancel": () => byId("confirm-delete").close(),
-  "delete-go": deleteAccount,
   "start-over": discardRegistration,
 };
 for (const [id, handler] of Object.entries(clickHandlers)) byId(id).addEventListener("click", handler);
