@@ -14,3 +14,4 @@ pub mod not_me_link;
 pub mod postgres;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;

@@ -1,13 +1,10 @@
 //! HTTP client of the collector: one POST for each export on a connection of its own; only the status of the response
 //! is read.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
+use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -90,20 +87,4 @@ impl Collector {
 fn status(response: &[u8]) -> Option<u16> {
     let code = response.strip_prefix(b"HTTP/1.")?.get(2..5)?;
     std::str::from_utf8(code).ok()?.parse().ok()
-}
-
-/// A TLS connector. It always verifies certificates, with the public certificate authorities or, if a path is given,
-/// with those of that file.
-pub(super) fn connector(ca_path: &str) -> Result<TlsConnector> {
-    let mut roots = RootCertStore::empty();
-    if ca_path.is_empty() {
-        roots.roots.extend_from_slice(webpki_roots::TLS_SERVER_ROOTS);
-    } else {
-        for certificate in CertificateDer::pem_file_iter(ca_path)? {
-            roots.add(certificate?)?;
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth())))
 }

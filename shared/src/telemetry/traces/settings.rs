@@ -6,11 +6,8 @@ use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::{
-    collector::{self, Collector},
-    otlp,
-    sampling::SamplingRatio,
-};
+use super::{collector::Collector, otlp, sampling::SamplingRatio};
+use crate::tls;
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
@@ -89,7 +86,7 @@ impl RawSettings {
         };
         let tls = if url.scheme() == "https" {
             let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).map_err(|_| invalid())?;
-            let connector = collector::connector(&self.otel_exporter_otlp_certificate);
+            let connector = tls::connector(&self.otel_exporter_otlp_certificate);
             Some((connector.context("OTEL_EXPORTER_OTLP_CERTIFICATE must be a file of PEM certificates")?, name))
         } else {
             None
