@@ -24,7 +24,7 @@ const WELL_KNOWN_PASSWORDS: [&str; 14] = [
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Environment {
     pub is_production: bool,
-    /// `ALLOW_INSECURE=http`: pages and links without TLS.
+    /// `ALLOW_INSECURE=http`: pages, links and lookups without TLS.
     allows_http: bool,
     /// `ALLOW_INSECURE=smtp`: an unencrypted, example or development mail server.
     allows_smtp: bool,
@@ -33,12 +33,12 @@ pub struct Environment {
 impl Environment {
     /// Parses the values of `ENVIRONMENT` and `ALLOW_INSECURE`.
     pub fn parse(environment: &str, allow_insecure: &str) -> Result<Self> {
-        let mut parsed = Self::default();
-        parsed.is_production = match environment {
+        let is_production = match environment {
             "production" => true,
             "development" => false,
             _ => bail!("ENVIRONMENT has an unknown value: it must be development or production"),
         };
+        let mut parsed = Self { is_production, ..Self::default() };
         for item in allow_insecure.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             match item {
                 "http" => parsed.allows_http = true,
@@ -67,6 +67,12 @@ impl Environment {
             "PUBLIC_URL is '{url}': in production it must begin with https://, or passwords and links are readable on \
             their way (ALLOW_INSECURE=http accepts it)"
         );
+        Ok(())
+    }
+
+    /// Rejects in production, unless `ALLOW_INSECURE` contains `http`, a setting that has this problem.
+    pub fn check_http(self, has_problem: bool, problem: &str) -> Result<()> {
+        ensure!(!self.is_production || self.allows_http || !has_problem, "{problem} (ALLOW_INSECURE=http accepts it)");
         Ok(())
     }
 
@@ -104,11 +110,12 @@ mod tests {
         let check = |environment, allowed| {
             let environment = Environment::parse(environment, allowed).unwrap();
             let url = environment.check_public_url("http://sign-up.example.com").is_ok();
-            (url, environment.check_mail(true, "SMTP_URL is unencrypted").is_ok())
+            let lookup = environment.check_http(true, "X is unencrypted").is_ok();
+            (url, lookup, environment.check_mail(true, "SMTP_URL is unencrypted").is_ok())
         };
-        assert_eq!(check("production", ""), (false, false));
-        assert_eq!(check("production", "http"), (true, false));
-        assert_eq!(check("production", "smtp"), (false, true));
-        assert_eq!(check("development", ""), (true, true));
+        assert_eq!(check("production", ""), (false, false, false));
+        assert_eq!(check("production", "http"), (true, true, false));
+        assert_eq!(check("production", "smtp"), (false, false, true));
+        assert_eq!(check("development", ""), (true, true, true));
     }
 }
