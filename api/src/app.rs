@@ -10,7 +10,9 @@ use shared::codes::CodeSecrets;
 use tokio::sync::Notify;
 
 use crate::{
-    auth::{password_checks::PasswordChecks, rejection_cache::RejectionCache},
+    auth::{
+        breached_passwords::BreachedPasswords, password_checks::PasswordChecks, rejection_cache::RejectionCache,
+    },
     domain::{
         email::EmailAddress,
         network::{Network, TrustedProxies},
@@ -33,6 +35,7 @@ pub(crate) struct App {
     pub(crate) code_secrets: CodeSecrets,
     pub(crate) policy: Policy,
     pub(crate) hash_pool: HashPool,
+    pub(crate) breached_passwords: BreachedPasswords,
     pub(crate) rejection_cache: RejectionCache,
     pub(crate) password_checks: PasswordChecks,
     /// Wakes the outbox relay.

@@ -1,6 +1,7 @@
 //! The configuration of the API, from environment variables. An invalid setting prevents the start; its error names the
 //! setting, the problem and the fix.
 
+mod breached_passwords;
 mod hashing;
 mod limits;
 mod retention;
@@ -19,6 +20,7 @@ use shared::{
 
 use self::settings::RawSettings;
 use crate::{
+    auth::breached_passwords::range_service::RangeService,
     domain::{network::TrustedProxies, policy::Policy, retention::Retention},
     http::Transport,
 };
@@ -45,6 +47,8 @@ pub struct Config {
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) transport: Transport,
     pub(crate) hashing: crate::password_hashing::HashSettings,
+    /// `None`: new passwords are not looked up.
+    pub(crate) breached_passwords: Option<RangeService>,
 }
 
 impl Config {
@@ -77,6 +81,7 @@ impl Config {
         let (retention, cleanup_interval) = retention::check(&settings)?;
         let hashing = hashing::check(&settings, production)?;
         let transport = transport::check(&settings, production)?;
+        let breached_passwords = breached_passwords::check(&settings, environment)?;
         if !settings.amqp_url.expose_secret().is_empty() {
             shared::amqp::url::check(&settings.amqp_url, environment)?;
         }
@@ -105,6 +110,7 @@ impl Config {
                 .map_err(|why| anyhow!("TRUSTED_PROXIES: {why}"))?,
             transport,
             hashing,
+            breached_passwords,
         })
     }
 }

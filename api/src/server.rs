@@ -19,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    auth::{password_checks::PasswordChecks, rejection_cache::RejectionCache},
+    auth::{
+        breached_passwords::BreachedPasswords, password_checks::PasswordChecks, rejection_cache::RejectionCache,
+    },
     cleanup::{self, Cleanup},
     config::Config,
     http,
@@ -101,6 +103,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
         password_checks: PasswordChecks::new(config.policy.password_checks_per_network),
         policy: config.policy,
         hash_pool: HashPool::start(config.hashing, HashMetrics::new(&registry))?,
+        breached_passwords: BreachedPasswords::new(config.breached_passwords),
         rejection_cache: RejectionCache::new(),
         relay_wakeup: Arc::default(),
         delivery: delivery.clone(),

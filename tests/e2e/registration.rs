@@ -1,5 +1,6 @@
 //! Registration, from the first request to the activated account.
 
+pub(crate) mod breached_passwords;
 pub(crate) mod codes;
 pub(crate) mod enumeration;
 pub(crate) mod hash_costs;

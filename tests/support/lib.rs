@@ -17,6 +17,7 @@ pub mod forgot_password;
 pub mod otlp_collector;
 pub mod process;
 pub mod proxy;
+pub mod range_server;
 pub mod running;
 pub mod scrape;
 pub mod stack;

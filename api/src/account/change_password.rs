@@ -39,7 +39,9 @@ pub(crate) struct ChangePassword {
 
 /// Verifies the current password, stores the new one, and ends all other sessions of the user.
 pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Error> {
-    // One permit for each password, before anything else: an overload must cost nothing.
+    // Before the permits, because it can take a second.
+    app.breached_passwords.check(&request.new, "new_password").await?;
+    // One permit for each password, before everything else: an overload must cost nothing.
     let old_permit = app.hash_pool.reserve(request.network, Priority::High)?;
     let new_permit = app.hash_pool.reserve(request.network, Priority::High)?;
     let user = session::user(app, &request.token).await?;

@@ -37,7 +37,9 @@ pub(crate) struct ResetPassword {
 
 /// Verifies the reset code, stores the new password, and ends all sessions of the user.
 pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Error> {
-    // Before anything else: an overload must cost nothing, least of all an attempt.
+    // Before the permit, because it can take a second.
+    app.breached_passwords.check(&request.password, "password").await?;
+    // Before everything else: an overload must cost nothing, least of all an attempt.
     let permit = app.hash_pool.reserve(request.network, Priority::High)?;
     let Reset { email, .. } = forgot_password::read(app, request.receipt).await?;
     // This reveals nothing: the holder of the receipt knows the email address.

@@ -39,6 +39,7 @@ shared::settings! {
         session_ttl_seconds: u32 = 86_400,
         password_changes_per_day: u16 = 5,
         password_min_length: u8 = 8,
+        breached_passwords_url: String = String::new(),
         password_engine: String = "fast".into(),
         argon2_memory_kib: u32 = 19_456,
         argon2_passes: u32 = 2,

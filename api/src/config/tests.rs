@@ -78,6 +78,22 @@ fn production_requires_https_unless_http_is_allowed() {
 }
 
 #[test]
+fn production_requires_https_for_breached_passwords() {
+    let setting = |value| ("BREACHED_PASSWORDS_URL", value);
+    assert!(load(&[]).unwrap().breached_passwords.is_none());
+    for accepted in
+        ["https://passwords.example.org/range/", "http://localhost:8080", "http://127.0.0.1", "http://[::1]:1"]
+    {
+        assert!(load_in_production(&[setting(accepted)]).unwrap().breached_passwords.is_some(), "{accepted}");
+    }
+    let http = setting("http://passwords.example.org");
+    assert!(load(&[http]).is_ok());
+    let error = load_in_production(&[http]).err().unwrap().to_string();
+    assert!(error.starts_with("BREACHED_PASSWORDS_URL") && error.contains("ALLOW_INSECURE=http"), "{error}");
+    assert!(load_in_production(&[http, ("ALLOW_INSECURE", "http")]).is_ok());
+}
+
+#[test]
 fn only_the_separate_process_needs_a_broker() {
     let error = load(&[("AMQP_URL", "")]).unwrap().amqp_url().unwrap_err().to_string();
     assert!(error.starts_with("AMQP_URL is not set"), "{error}");
@@ -114,6 +130,12 @@ fn error_names_the_setting_and_repeats_no_secret() {
         ("HASH_THREADS", "0"),
         ("HASH_THREADS", "1025"),
         ("HASH_QUEUE_MS", "60001"),
+        ("BREACHED_PASSWORDS_URL", "passwords.example.org"),
+        ("BREACHED_PASSWORDS_URL", "ftp://passwords.example.org"),
+        ("BREACHED_PASSWORDS_URL", "https://user:hunter2@passwords.example.org"),
+        ("BREACHED_PASSWORDS_URL", "https://hunter2@passwords.example.org"),
+        ("BREACHED_PASSWORDS_URL", "https://passwords.example.org/range?key=hunter2"),
+        ("BREACHED_PASSWORDS_URL", "https://passwords.example.org/range#hunter2"),
         ("PASSWORD_ENGINE", "quick"),
         ("ARGON2_MEMORY_KIB", "7"),
         ("ARGON2_PASSES", "0"),

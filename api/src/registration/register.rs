@@ -52,9 +52,11 @@ enum Precheck {
 /// Creates a registration with its code and mail, or returns the receipt of the one that was created with the same
 /// idempotency key.
 pub(crate) async fn register(app: &App, request: &RegisterRequest) -> Result<Receipt, Error> {
-    // Before anything else: an overload must cost nothing.
-    let permit = app.hash_pool.reserve(request.network, Priority::Low)?;
     let keys = app.subject_keys(&request.email, request.network);
+    // Before the permit, because it can take a second; and before anything is read about the email address.
+    app.breached_passwords.check(&request.password, "password").await?;
+    // Before everything that costs: an overload must cost nothing.
+    let permit = app.hash_pool.reserve(request.network, Priority::Low)?;
     let recipe = match precheck(app, request, &keys).await? {
         Precheck::New(recipe) => recipe,
         Precheck::Retry(original) => return Box::pin(retry(app, request, &keys, &original, permit)).await,

@@ -12,7 +12,7 @@ use support::{
 const ADA: &str = "ada@example.com";
 const ME: &str = "/v1/users/me";
 
-async fn change(client: &Client, token: &str, old: &str, new: &str) -> Answer {
+pub(crate) async fn change(client: &Client, token: &str, old: &str, new: &str) -> Answer {
     let body = json!({ "password": old, "new_password": new });
     send(client.request("POST", "/v1/users/me/password").bearer_auth(token).json(&body)).await
 }
