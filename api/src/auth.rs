@@ -1,5 +1,6 @@
 //! Authentication and its rate limits: passwords, codes, and the keys that limits are stored under.
 
+pub(crate) mod audit;
 pub(crate) mod breached_passwords;
 pub(crate) mod code_attempt;
 pub(crate) mod code_status;

@@ -1,6 +1,7 @@
 //! What an operator sees and does: metrics, traces, cleanup, the command line.
 
 pub(crate) mod api_process;
+pub(crate) mod auth_log;
 pub(crate) mod cleanup;
 pub(crate) mod drill;
 pub(crate) mod metrics;

@@ -9,7 +9,10 @@ use crate::{
         set_password::{self, NewPassword},
     },
     app::App,
-    auth::password_attempt::{AttemptLimits, AttemptOutcome, FailedAttempts, PasswordAttempt},
+    auth::{
+        audit,
+        password_attempt::{AttemptLimits, AttemptOutcome, FailedAttempts, PasswordAttempt},
+    },
     domain::{
         network::Network,
         password::{Password, computed_hash::ComputedHash, recipe::Recipe},
@@ -59,7 +62,7 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
         }
         Ok(Some(new_hash)) => new_hash,
         Ok(None) => {
-            attempt.keep_as_failure();
+            attempt.keep_as_failure(Some(user.id));
             return Err(Error::WrongPassword);
         }
         Err(overloaded) => {
@@ -141,6 +144,7 @@ async fn replace(
     let new = NewPassword { password_hash, traceparent: request.traceparent.clone(), changed_at };
     set_password::set_password(app, &mut writes, &user, new);
     transaction.commit(writes).await?;
+    audit::password_change(user.id, keys);
     app.wake_relay();
     Ok(())
 }

@@ -6,6 +6,7 @@ use shared::messages::{Envelope, MailKind, Message};
 use crate::{
     app::App,
     auth::{
+        audit,
         credentials::{self, Credentials, Purpose, VerifiedCredentials},
         password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
     },
@@ -74,6 +75,7 @@ async fn delete_all(
     account_deletions::insert(&mut writes, message.id, &user.email, user.language, now);
     outbox::insert(&mut writes, OutboxMessage::Mail(Envelope { message, traceparent: Some(traceparent.clone()) }));
     transaction.commit(writes).await?;
+    audit::deletion(user.id, keys);
     app.wake_relay();
     Ok(())
 }

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use crate::{
     app::App,
     auth::{
+        audit,
         credentials::{self, Credentials, Purpose, VerifiedCredentials},
         password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
         rehash,
@@ -40,6 +41,7 @@ pub(crate) async fn log_in(app: &App, credentials: &Credentials) -> Result<Sessi
     };
     let session = create_session(app, &user, &keys, &attempt).await;
     let session = attempt.ensure_settled(app, session).await?;
+    audit::login(user.id, &keys);
     rehash::rehash_if_outdated(app, &user, &keys, credentials).await;
     Ok(session)
 }

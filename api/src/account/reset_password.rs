@@ -10,7 +10,7 @@ use crate::{
         set_password::{self, NewPassword},
     },
     app::App,
-    auth::{network_guesses, password_attempt},
+    auth::{audit, network_guesses, password_attempt},
     domain::{
         network::Network,
         password::{Password, computed_hash::ComputedHash},
@@ -52,6 +52,7 @@ pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Erro
     let account =
         account.as_ref().filter(|account| is_correct && reset.closed_at.is_none() && reset.user == Some(account.id));
     let Some(account) = account else {
+        audit::wrong_code(&keys.subjects);
         return Err(Error::WrongCode { attempts_left: reserved.attempts_left, length: reset.code.length });
     };
 
@@ -105,6 +106,7 @@ async fn replace(
     let instance_writes = reserved.release_in(&mut writes, &ledger, wrong_codes);
     // The password is changed even if the second transaction failed.
     drop(transaction.commit_then(writes, instance_writes).await?);
+    audit::password_reset(account.id, subjects);
     app.wake_relay();
     Ok(())
 }

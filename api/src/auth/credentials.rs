@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     auth::{
-        network_guesses,
+        audit, network_guesses,
         password_attempt::{AttemptLimits, AttemptOutcome, PasswordAttempt},
         rehash,
     },
@@ -77,6 +77,7 @@ pub(crate) async fn verify_registration_password<'k>(
         verify_password(app, credentials, keys, purpose, permit).await?;
     if let Some(user) = user {
         attempt.settle(app, AttemptOutcome::CorrectForAccount).await?;
+        audit::password_verified(user.id, keys);
         rehash::rehash_if_outdated(app, &user, keys, credentials).await;
         return Err(Error::AlreadyActive);
     }
@@ -106,11 +107,12 @@ pub(crate) async fn verify_password<'k>(
             return Err(overloaded.into());
         }
     };
+    let account = user.as_ref().map(|user| user.id);
     let user = user.filter(|user| computed.matches(&user.password_hash));
     let registrations: Vec<_> =
         registrations.into_iter().filter(|registration| computed.matches(&registration.password_hash)).collect();
     if user.is_none() && registrations.is_empty() {
-        attempt.keep_as_failure();
+        attempt.keep_as_failure(account);
         return Err(Error::Unauthenticated);
     }
     Ok(VerifiedCredentials { user, registrations, attempt })
@@ -144,7 +146,7 @@ async fn read_candidates<'k>(
     let candidates = try_join(users::by_email(&connection, &credentials.email), registrations);
     let (user, mut registrations) = transaction.commit_and_read(writes, candidates).await?;
     registrations.retain(|registration| registration.email == credentials.email);
-    Ok(Candidates { user, registrations, attempt })
+    Ok(Candidates { user, registrations, attempt: attempt.committed() })
 }
 
 /// Checks whether a registration can still be activated or get another code.

@@ -5,9 +5,11 @@
 
 use futures_util::future::try_join;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{
     app::App,
+    auth::audit,
     domain::{
         policy::{Policy, RateLimited, Scope, WRONG_PASSWORDS_PER_ADDRESS, WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK},
         rate_limit::lockout::{CODE_REQUEST_TTL, KNOWN_NETWORK_TTL, Lockout},
@@ -32,6 +34,10 @@ pub(crate) struct PasswordAttempt<'k> {
     /// the failure counts only for this email address in this network: not for the email address in all networks, nor
     /// for the network at all email addresses.
     network_is_known: bool,
+    /// Whether the failure begins a lockout, unless it is removed.
+    begins_lock: bool,
+    /// Whether the reservation is committed and not settled yet.
+    is_pending: bool,
 }
 
 /// How an attempt ended, other than with a wrong password.
@@ -104,11 +110,11 @@ impl<'k> PasswordAttempt<'k> {
         let mut writes = Writes::default();
         let attempt = Self::reserve_in(&app.policy, &mut writes, keys, limits)?;
         transaction.commit(writes).await?;
-        Ok(attempt)
+        Ok(attempt.committed())
     }
 
-    /// Reserves an attempt, or returns how long the client has to wait. The caller holds the locks of the keys, and
-    /// commits `writes` before the password is verified.
+    /// Reserves an attempt, or returns how long the client has to wait. The caller holds the locks of the keys, commits
+    /// `writes` before the password is verified, and then calls [`committed`](Self::committed).
     pub(crate) fn reserve_in<'w>(
         policy: &Policy,
         writes: &mut Writes<'w>,
@@ -122,9 +128,11 @@ impl<'k> PasswordAttempt<'k> {
         let FailedAttempts { mut email, mut email_and_network, network, now } = failed;
         let locked_out = |retry_after| RateLimited { scope: Scope::Account, retry_after };
         email_and_network.reserve(WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK, now).map_err(locked_out)?;
+        let mut begins_lock = email_and_network.is_locked(now);
         lockouts::write(writes, &keys.email_and_network, email_and_network);
         if !network_is_known {
             email.reserve(WRONG_PASSWORDS_PER_ADDRESS, now).map_err(locked_out)?;
+            begins_lock |= email.is_locked(now);
             lockouts::write(writes, &keys.email, email);
             let network_limit = &policy.wrong_passwords_per_network;
             let rate_limited = |retry_after| RateLimited { scope: Scope::Network, retry_after };
@@ -132,11 +140,18 @@ impl<'k> PasswordAttempt<'k> {
             let network = network_limit.with(&network, now);
             rate_limits::write(writes, &keys.network, LimitKind::WrongPasswordsPerNetwork, network);
         }
-        Ok(Self { keys, reserved_at: now, network_is_known })
+        Ok(Self { keys, reserved_at: now, network_is_known, begins_lock, is_pending: false })
+    }
+
+    /// Notes that the reservation is committed: from now on an attempt that is dropped counts as a wrong password.
+    pub(crate) fn committed(mut self) -> Self {
+        self.is_pending = true;
+        self
     }
 
     /// Settles the attempt in a transaction of its own.
-    pub(crate) async fn settle(self, app: &App, outcome: AttemptOutcome) -> Result<(), Error> {
+    pub(crate) async fn settle(mut self, app: &App, outcome: AttemptOutcome) -> Result<(), Error> {
+        self.is_pending = false;
         let connection = app.store.connection().await?;
         let reading = FailedAttempts::read(&connection, self.keys);
         let (transaction, failed) =
@@ -174,7 +189,8 @@ impl<'k> PasswordAttempt<'k> {
 
     /// Settles the attempt if the transaction that should have settled it has failed, and returns the result of that
     /// transaction. The password was correct, so a retry of the client must not be locked out by the failure.
-    pub(crate) async fn ensure_settled<T>(self, app: &App, result: Result<T, Error>) -> Result<T, Error> {
+    pub(crate) async fn ensure_settled<T>(mut self, app: &App, result: Result<T, Error>) -> Result<T, Error> {
+        self.is_pending = false;
         if matches!(result, Err(Error::Unavailable(_) | Error::Internal(_))) {
             // Best effort: this is likely to fail for the same reason. Nothing happens if the attempt is settled
             // already.
@@ -183,8 +199,27 @@ impl<'k> PasswordAttempt<'k> {
         result
     }
 
-    /// Settles the attempt after a wrong password: the failure that was reserved stays.
-    pub(crate) fn keep_as_failure(self) {}
+    /// Settles the attempt after a wrong password: the failure that was reserved stays. `user` is the account of the
+    /// email address, if the caller has read it.
+    pub(crate) fn keep_as_failure(mut self, user: Option<Uuid>) {
+        self.is_pending = false;
+        audit::wrong_password(self.keys);
+        if self.begins_lock {
+            audit::lock(user, self.keys);
+        }
+    }
+}
+
+impl Drop for PasswordAttempt<'_> {
+    /// The client has disconnected, or the request timed out, before the attempt was settled: the failure stays.
+    fn drop(&mut self) {
+        if self.is_pending {
+            audit::aborted_attempt(self.keys);
+            if self.begins_lock {
+                audit::lock(None, self.keys);
+            }
+        }
+    }
 }
 
 /// Deletes the failed attempts at this email address from this network, and marks the network as known for it.

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use crate::{
     app::App,
     auth::{
-        code_attempt,
+        audit, code_attempt,
         credentials::{self, Credentials, Purpose},
         network_guesses, password_attempt,
     },
@@ -37,6 +37,7 @@ pub(crate) async fn activate(app: &App, credentials: &Credentials, code: &str) -
     match reserved.registrations.iter().find(is_correct) {
         Some(registration) => create_account(app, credentials, &keys, registration, reserved.reserved_at).await,
         None => {
+            audit::wrong_code(&keys);
             let lengths = reserved.registrations.iter().map(|registration| registration.code.length);
             Err(Error::WrongCode { attempts_left: reserved.attempts_left, length: lengths.min().unwrap_or(0) })
         }
@@ -94,6 +95,7 @@ async fn create_account(
         // the instance.
         committed => drop(committed?),
     }
+    audit::activation(user.id, keys);
     shared::fault_points::point("activate-after-consuming");
     app.wake_relay();
     Ok(user)

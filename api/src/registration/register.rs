@@ -130,7 +130,7 @@ async fn retry(
             Ok(receipt)
         }
         Err(mismatch) => {
-            attempt.keep_as_failure();
+            attempt.keep_as_failure(None);
             Err(mismatch)
         }
     }

@@ -13,6 +13,10 @@ use crate::telemetry::traces::Traces;
 /// The crates of this project that log; `scripts/layers` compares the list with the sources.
 const OWN_CRATES: [&str; 5] = ["api", "mailbox", "shared", "vestibule", "worker"];
 
+/// The target of authentication events. It is not the name of a module, so that operators can select these events and
+/// a moved file does not change them.
+pub const AUTH_EVENTS: &str = "auth";
+
 /// Starts logging to standard error, as text or as JSON, and exporting spans if `traces` is set.
 pub fn start(format: &str, traces: Option<&Traces>) -> Result<()> {
     let rust_log = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty()).unwrap_or_else(|| "info".into());
@@ -25,6 +29,7 @@ pub fn start(format: &str, traces: Option<&Traces>) -> Result<()> {
     // which may contain a password or an email address.
     let no_library_details = filter_fn(|event| {
         *event.level() <= tracing::Level::WARN
+            || event.target() == AUTH_EVENTS
             || OWN_CRATES.contains(&event.target().split("::").next().unwrap_or_default())
     });
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

@@ -52,6 +52,11 @@ impl Lockout {
         Ok(())
     }
 
+    /// Whether attempts are locked out at this time.
+    pub(crate) fn is_locked(&self, now: OffsetDateTime) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
     /// Removes the failure that was reserved at `at`, because the password was right. A lock that it led to is lifted.
     pub(crate) fn release(&mut self, limit: usize, at: OffsetDateTime) {
         let Some(index) = self.failures.iter().position(|&failure| failure == at) else { return };
@@ -121,7 +126,9 @@ mod tests {
         }
         lockout.reserve(5, minutes(15)).unwrap();
         assert_eq!((lockout.failures.len(), lockout.until), (4, None));
+        assert!(!lockout.is_locked(minutes(15)));
         lockout.reserve(5, minutes(15)).unwrap();
+        assert!(lockout.is_locked(minutes(15)) && !lockout.is_locked(minutes(30)));
         assert!(lockout.reserve(5, minutes(15)).is_err());
     }
 

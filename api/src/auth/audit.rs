@@ -1,0 +1,132 @@
+//! The log of authentication events: one line of a stable form for each. docs/OPERATIONS.md documents them.
+//!
+//! Successes have the id of the user. Failures have none, whether there is an account or not (I-15). No line contains an
+//! email address or a client address: the keys identify both only for a holder of the secret. Each function is called
+//! after its event is committed.
+
+use std::fmt::{self, Display};
+
+use shared::telemetry::log::AUTH_EVENTS;
+use uuid::Uuid;
+
+use crate::domain::subject_keys::SubjectKeys;
+
+/// The closed list of events, with their names in the log.
+macro_rules! events {
+    ($($name:ident = $text:literal,)+) => {
+        #[derive(Clone, Copy)]
+        enum Event { $($name,)+ }
+
+        impl Event {
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$name,)+];
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+events! {
+    Activation = "activation",
+    Login = "login",
+    PasswordVerified = "password-verified",
+    PasswordReset = "password-reset",
+    PasswordChange = "password-change",
+    Deletion = "deletion",
+    WrongPassword = "wrong-password",
+    AbortedAttempt = "aborted-attempt",
+    WrongCode = "wrong-code",
+    Lock = "lock",
+}
+
+/// An account was created, by the password and the code of a registration.
+pub(crate) fn activation(user: Uuid, keys: &SubjectKeys) {
+    log(Event::Activation, Some(user), keys);
+}
+
+/// A session was created.
+pub(crate) fn login(user: Uuid, keys: &SubjectKeys) {
+    log(Event::Login, Some(user), keys);
+}
+
+/// The password of an account was given where only one of a registration is of use, which confirmed it to the client.
+pub(crate) fn password_verified(user: Uuid, keys: &SubjectKeys) {
+    log(Event::PasswordVerified, Some(user), keys);
+}
+
+/// The password was replaced with a reset code.
+pub(crate) fn password_reset(user: Uuid, keys: &SubjectKeys) {
+    log(Event::PasswordReset, Some(user), keys);
+}
+
+/// The password was replaced in a session.
+pub(crate) fn password_change(user: Uuid, keys: &SubjectKeys) {
+    log(Event::PasswordChange, Some(user), keys);
+}
+
+/// The account was deleted.
+pub(crate) fn deletion(user: Uuid, keys: &SubjectKeys) {
+    log(Event::Deletion, Some(user), keys);
+}
+
+/// A password is none of the email address.
+pub(crate) fn wrong_password(keys: &SubjectKeys) {
+    log(Event::WrongPassword, None, keys);
+}
+
+/// A request was aborted while its password was verified, which counts as a wrong password.
+pub(crate) fn aborted_attempt(keys: &SubjectKeys) {
+    log(Event::AbortedAttempt, None, keys);
+}
+
+/// A code is not that of the registration or of the reset.
+pub(crate) fn wrong_code(keys: &SubjectKeys) {
+    log(Event::WrongCode, None, keys);
+}
+
+/// A failure began a lockout. `user` is the account of the email address, where the request has read it.
+pub(crate) fn lock(user: Option<Uuid>, keys: &SubjectKeys) {
+    log(Event::Lock, user, keys);
+}
+
+fn log(event: Event, user: Option<Uuid>, keys: &SubjectKeys) {
+    tracing::info!(
+        target: AUTH_EVENTS,
+        event = event.name(),
+        user = user.map(tracing::field::display),
+        subject = %ShortKey(&keys.email),
+        network = %ShortKey(&keys.network),
+        "authentication event"
+    );
+}
+
+/// The first 8 bytes of a subject key: enough to identify it.
+struct ShortKey<'a>(&'a [u8; 32]);
+
+impl Display for ShortKey<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..8].iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_is_documented() {
+        let document = include_str!("../../../docs/OPERATIONS.md");
+        let (_, section) = document.split_once("\n## Authentication events\n").unwrap();
+        let section = section.split("\n## ").next().unwrap_or(section);
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        assert_eq!(rows.collect::<Vec<_>>(), Event::ALL.iter().map(|event| event.name()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn short_key_is_sixteen_digits() {
+        assert_eq!(ShortKey(&[0xab; 32]).to_string(), "ab".repeat(8));
+        assert_eq!(ShortKey(&[7; 32]).to_string(), "07".repeat(8));
+    }
+}
