@@ -10,9 +10,7 @@ use shared::codes::CodeSecrets;
 use tokio::sync::Notify;
 
 use crate::{
-    auth::{
-        breached_passwords::BreachedPasswords, password_checks::PasswordChecks, rejection_cache::RejectionCache,
-    },
+    auth::{breached_passwords::BreachedPasswords, password_checks::PasswordChecks, rejection_cache::RejectionCache},
     domain::{
         email::EmailAddress,
         network::{Network, TrustedProxies},

@@ -19,9 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    auth::{
-        breached_passwords::BreachedPasswords, password_checks::PasswordChecks, rejection_cache::RejectionCache,
-    },
+    auth::{breached_passwords::BreachedPasswords, password_checks::PasswordChecks, rejection_cache::RejectionCache},
     cleanup::{self, Cleanup},
     config::Config,
     http,

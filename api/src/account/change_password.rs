@@ -62,7 +62,7 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
         }
         Ok(Some(new_hash)) => new_hash,
         Ok(None) => {
-            attempt.keep_as_failure(Some(user.id));
+            attempt.keep_as_failure();
             return Err(Error::WrongPassword);
         }
         Err(overloaded) => {

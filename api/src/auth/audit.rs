@@ -86,9 +86,9 @@ pub(crate) fn wrong_code(keys: &SubjectKeys) {
     log(Event::WrongCode, None, keys);
 }
 
-/// A failure began a lockout. `user` is the account of the email address, where the request has read it.
-pub(crate) fn lock(user: Option<Uuid>, keys: &SubjectKeys) {
-    log(Event::Lock, user, keys);
+/// A failure began a lockout. Without the user, because unknown email addresses are locked as well.
+pub(crate) fn lock(keys: &SubjectKeys) {
+    log(Event::Lock, None, keys);
 }
 
 fn log(event: Event, user: Option<Uuid>, keys: &SubjectKeys) {

@@ -107,12 +107,11 @@ pub(crate) async fn verify_password<'k>(
             return Err(overloaded.into());
         }
     };
-    let account = user.as_ref().map(|user| user.id);
     let user = user.filter(|user| computed.matches(&user.password_hash));
     let registrations: Vec<_> =
         registrations.into_iter().filter(|registration| computed.matches(&registration.password_hash)).collect();
     if user.is_none() && registrations.is_empty() {
-        attempt.keep_as_failure(account);
+        attempt.keep_as_failure();
         return Err(Error::Unauthenticated);
     }
     Ok(VerifiedCredentials { user, registrations, attempt })

@@ -5,7 +5,6 @@
 
 use futures_util::future::try_join;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -199,13 +198,12 @@ impl<'k> PasswordAttempt<'k> {
         result
     }
 
-    /// Settles the attempt after a wrong password: the failure that was reserved stays. `user` is the account of the
-    /// email address, if the caller has read it.
-    pub(crate) fn keep_as_failure(mut self, user: Option<Uuid>) {
+    /// Settles the attempt after a wrong password: the failure that was reserved stays.
+    pub(crate) fn keep_as_failure(mut self) {
         self.is_pending = false;
         audit::wrong_password(self.keys);
         if self.begins_lock {
-            audit::lock(user, self.keys);
+            audit::lock(self.keys);
         }
     }
 }
@@ -216,7 +214,7 @@ impl Drop for PasswordAttempt<'_> {
         if self.is_pending {
             audit::aborted_attempt(self.keys);
             if self.begins_lock {
-                audit::lock(None, self.keys);
+                audit::lock(self.keys);
             }
         }
     }

@@ -130,7 +130,7 @@ async fn retry(
             Ok(receipt)
         }
         Err(mismatch) => {
-            attempt.keep_as_failure(None);
+            attempt.keep_as_failure();
             Err(mismatch)
         }
     }
