@@ -1,7 +1,6 @@
 //! SQL storage in Postgres: the connection pool, prepared statements and error mapping. Each table has one file;
 //! statements are constants, and business rules are in `domain`.
 
-pub(crate) mod account_deletions;
 pub(crate) mod cleanup_lock;
 pub(crate) mod codes;
 pub(crate) mod deliveries;
@@ -9,8 +8,8 @@ pub(crate) mod guesses;
 pub(crate) mod key_fingerprint;
 pub(crate) mod lockouts;
 pub(crate) mod mail_suppressions;
+pub(crate) mod notices;
 pub(crate) mod outbox;
-pub(crate) mod password_changes;
 pub(crate) mod passwords;
 pub(crate) mod rate_limits;
 pub(crate) mod registrations;
@@ -91,8 +90,8 @@ pub(crate) fn statements() -> Vec<&'static str> {
         mail_suppressions::ALL,
         key_fingerprint::ALL,
         outbox::ALL,
-        account_deletions::ALL,
-        password_changes::ALL,
+        notices::account_deletions::ALL,
+        notices::password_changes::ALL,
         passwords::ALL,
         registrations::ALL,
         resets::ALL,

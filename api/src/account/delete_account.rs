@@ -16,7 +16,8 @@ use crate::{
     password_hashing::Priority,
     rng,
     store::{
-        account_deletions, outbox, registrations, resets,
+        notices::account_deletions,
+        outbox, registrations, resets,
         transaction::{Commit, Transaction, Writes},
         users::{self, User},
     },

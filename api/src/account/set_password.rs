@@ -9,7 +9,8 @@ use crate::{
     outbox::events::EventDetails,
     rng,
     store::{
-        outbox, password_changes, resets,
+        notices::password_changes,
+        outbox, resets,
         transaction::Writes,
         users::{self, User},
     },

@@ -9,8 +9,8 @@ use super::Cleanup;
 use crate::{
     error::Error,
     store::{
-        Connection, account_deletions, cleanup_lock, deliveries, guesses, lockouts, mail_suppressions,
-        password_changes,
+        Connection, cleanup_lock, deliveries, guesses, lockouts, mail_suppressions,
+        notices::{account_deletions, password_changes},
         rate_limits::{self, LimitKind},
         registrations, resets, sessions,
         transaction::{Commit, Transaction, Writes},

@@ -27,6 +27,8 @@ async fn pending_events_of_a_deleted_user_lose_the_address() {
     // The API that deletes does not have EVENTS_WITH_EMAIL set: the email address is removed all the same.
     let api = stack.start_api(&without_broker[..1]).await;
     assert_eq!(api.client.delete_account(ADA).await.status, 204);
+    // The notice to the owner waits, as there is no broker; nothing else knows the address.
+    assert_eq!(stack.database.execute("DELETE FROM account_deletions", &[]).await, 1);
     assert!(!dump(&stack, &[]).await.contains(ADA));
     api.stop().await.unwrap();
     stack.start_api(&[("EVENTS_WITH_EMAIL", "true")]).await;

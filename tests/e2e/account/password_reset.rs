@@ -191,5 +191,6 @@ async fn account_deletion_deletes_pending_resets() {
         .database
         .wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'dropped' AND why = 'gone'", 1)
         .await;
-    assert_eq!(stack.mail_server.mails_to(ADA).len(), 2);
+    assert_eq!(stack.mail_server.nth_mail_to(ADA, 3).await.subject, "Your account was deleted");
+    assert_eq!(stack.mail_server.mails_to(ADA).len(), 3);
 }

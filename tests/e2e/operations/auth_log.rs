@@ -9,7 +9,7 @@ use crate::{
     registration::response_times::OTHER_PASSWORD_HASH,
 };
 use support::{
-    client::{Client, PASSWORD},
+    client::{Client, PASSWORD, send},
     forgot_password::NEW,
     process::{Process, program},
     stack::Stack,
@@ -90,7 +90,8 @@ async fn successes_are_logged_with_the_user_id() {
     assert_eq!(stack.client.reset(&receipt, &code).await.status, 204);
     let last = stack.client.from_address(NETWORK_A);
     let token_after_reset = last.login(ADA, NEW).await.json()["token"].as_str().unwrap().to_owned();
-    assert_eq!(last.bearer("DELETE", "/v1/users/me", &token_after_reset).await.status, 204);
+    let deleting = last.request("DELETE", "/v1/users/me").basic_auth(ADA, Some(NEW));
+    assert_eq!(send(deleting).await.status, 204);
 
     let events = events(api, &[&code, &token, &token_after_reset, &receipt]);
     let expected =

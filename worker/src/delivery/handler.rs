@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::FutureExt;
 use shared::amqp::topology::RETRY_SECONDS;
-use shared::messages::{MailKind, Message};
+use shared::messages::Message;
 use shared::telemetry::metrics::GaugeGuard;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -141,10 +141,7 @@ impl Handler {
                 Ok(self.record_delivered(message).await)
             }
             SendOutcome::PermanentFailure(reason) => {
-                // Mail servers quote the address, and that of a deleted account must not stay on record.
-                let reason =
-                    if message.kind == MailKind::AccountDeleted { "rejected by the mail server" } else { &*reason };
-                self.record(message.id, DeliveryRecord::Undeliverable(reason)).await
+                self.record(message.id, DeliveryRecord::Undeliverable(&reason)).await
             }
             SendOutcome::TransientFailure(reason) => Ok(Outcome::Retry(reason)),
         }

@@ -4,8 +4,10 @@ use i18n::Language;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::transaction::{Value, Writes};
-use crate::domain::email::EmailAddress;
+use crate::{
+    domain::email::EmailAddress,
+    store::transaction::{Value, Writes},
+};
 
 const INSERT: &str = "INSERT INTO account_deletions (id, email, language, deleted_at) VALUES ($1, $2, $3, $4)";
 const DELETE_EXPIRED: &str = "DELETE FROM account_deletions WHERE ctid = ANY(ARRAY( \

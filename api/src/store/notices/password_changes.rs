@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::transaction::Writes;
+use crate::store::transaction::Writes;
 
 const INSERT: &str = "INSERT INTO password_changes (id, user_id, changed_at) VALUES ($1, $2, $3)";
 const DELETE_EXPIRED: &str = "DELETE FROM password_changes WHERE ctid = ANY(ARRAY( \
