@@ -1,6 +1,7 @@
 //! The wire contract between the API and the worker: the mail kinds and the JSON format of a message.
 
 use serde::{Deserialize, Serialize};
+use time::Duration;
 use uuid::Uuid;
 
 /// The version of the format that this code writes, and the only one that it reads.
@@ -39,9 +40,9 @@ impl MailQueue {
 }
 
 macro_rules! mail_kinds {
-    ($($(#[$doc:meta])+ $kind:ident = $name:literal in $queue:ident,)+) => {
-        /// The kinds of mail. This table is the only list of them: names on the wire, queues, parsing and metric labels
-        /// derive from it.
+    ($($(#[$doc:meta])+ $kind:ident = $name:literal in $queue:ident $(for $max_age:expr)?,)+) => {
+        /// The kinds of mail. This table is the only list of them: names on the wire, queues, deadlines, parsing and
+        /// metric labels derive from it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub enum MailKind {
             $($(#[$doc])+ #[serde(rename = $name)] $kind,)+
@@ -58,6 +59,13 @@ macro_rules! mail_kinds {
                 }
             }
 
+            /// How long after its event the mail is of use; `None` where the deadline of a code decides.
+            pub const fn max_age(self) -> Option<Duration> {
+                match self {
+                    $(Self::$kind => mail_kinds!(@max_age $($max_age)?),)+
+                }
+            }
+
             /// The queue of its messages.
             pub const fn queue(self) -> MailQueue {
                 match self {
@@ -66,6 +74,8 @@ macro_rules! mail_kinds {
             }
         }
     };
+    (@max_age) => { None };
+    (@max_age $max_age:expr) => { Some($max_age) };
 }
 
 mail_kinds! {
@@ -74,19 +84,16 @@ mail_kinds! {
     /// drops it if the rest of its lifetime is too short, or if the code is superseded or its registration closed or
     /// activated.
     SendCode = "send-code" in Codes,
-    /// Confirms that an account is active. Caused by an activation; the id is that of the user. Dropped after its
-    /// deadline.
-    Activated = "activated" in Notices,
+    /// Confirms that an account is active. Caused by an activation; the id is that of the user.
+    Activated = "activated" in Notices for Duration::DAY,
     /// The answer to a forgotten password; the id is that of the reset code. The mail contains the code, or says that
     /// the email address has no account if the code is a decoy. Dropped if the rest of its lifetime is too short, or if
     /// the code is superseded, used or closed.
     ResetCode = "reset-code" in Codes,
-    /// Warns that a password was changed. Caused by a password change or reset; the id is that of the change. Dropped
-    /// after its deadline.
-    PasswordChanged = "password-changed" in Notices,
-    /// Tells the owner that the account was deleted. Caused by the deletion; the id is that of the deletion. Dropped
-    /// after its deadline.
-    AccountDeleted = "account-deleted" in Notices,
+    /// Warns that a password was changed. Caused by a password change or reset; the id is that of the change.
+    PasswordChanged = "password-changed" in Notices for Duration::WEEK,
+    /// Tells the owner that the account was deleted. Caused by the deletion; the id is that of the deletion.
+    AccountDeleted = "account-deleted" in Notices for Duration::WEEK,
 }
 
 /// A message with the trace context it belongs to.
@@ -136,6 +143,16 @@ mod tests {
             assert_eq!(message.to_json()["kind"], kind.name());
             assert_eq!(Message::from_json(message.to_json().to_string().as_bytes()), Ok(message));
         }
+    }
+
+    /// A welcome is of no use after a day; a late warning is better than none, for a week.
+    #[test]
+    fn notices_have_a_maximum_age_and_codes_a_deadline() {
+        for &kind in MailKind::ALL {
+            assert_eq!(kind.max_age().is_some(), kind.queue() == MailQueue::Notices, "{kind:?}");
+        }
+        let ages = [MailKind::Activated, MailKind::PasswordChanged, MailKind::AccountDeleted].map(MailKind::max_age);
+        assert_eq!(ages, [Duration::DAY, Duration::WEEK, Duration::WEEK].map(Some));
     }
 
     #[test]

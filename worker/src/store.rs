@@ -9,12 +9,13 @@ use deadpool_postgres::{Object, Pool};
 use i18n::Language;
 use shared::messages::{MailKind, Message};
 use shared::telemetry::traces::spans;
+use time::OffsetDateTime;
 use tokio::time::timeout;
 use tokio_postgres::Row;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::domain::decision::{CodeFacts, Facts, warning_deadline, welcome_deadline};
+use crate::domain::decision::{CodeFacts, Facts};
 
 // Selects the facts about a message in one round trip, and in one row even if the message refers to nothing. The row
 // also says whether the server accepts writes: a read-only server, a standby for example, could not record what was
@@ -168,10 +169,9 @@ impl Store {
 
 /// Reads the facts from the columns with which every statement about a message begins.
 fn facts_from_row(row: &Row, kind: MailKind) -> Facts {
-    let (deadline, code) = match kind {
-        MailKind::SendCode | MailKind::ResetCode => (row.get(3), Some(code_from_row(row))),
-        MailKind::Activated => (welcome_deadline(row.get(3)), None),
-        MailKind::PasswordChanged | MailKind::AccountDeleted => (warning_deadline(row.get(3)), None),
+    let (deadline, code) = match kind.max_age() {
+        None => (row.get(3), Some(code_from_row(row))),
+        Some(max_age) => (row.get::<_, OffsetDateTime>(3) + max_age, None),
     };
     Facts {
         email: row.get(0),

@@ -1,5 +1,6 @@
 //! Retention times: how long expired rows are kept. Never shorter than any rule looks back.
 
+use shared::messages::MailKind;
 use time::{Duration, OffsetDateTime};
 
 use crate::domain::{
@@ -10,11 +11,13 @@ use crate::domain::{
     },
 };
 
-/// A mail is not sent later than this after it was written: neither a code nor a welcome is valid longer.
-const MAIL_MAX_AGE: Duration = Duration::DAY;
+/// A mail with a code is not sent later than this after it was written: no code is valid longer.
+const CODE_MAIL_MAX_AGE: Duration = Duration::DAY;
 
-/// The exception: the warning of a changed password or a deleted account.
-const WARNING_MAX_AGE: Duration = Duration::WEEK;
+/// How long after its event a notice may be sent.
+fn max_age(kind: MailKind) -> Duration {
+    kind.max_age().unwrap_or(CODE_MAIL_MAX_AGE)
+}
 
 /// The configured retention times.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +60,10 @@ impl Retention {
     /// The cutoff times for a cleanup at `now`.
     pub(crate) fn cutoffs(&self, policy: &Policy, now: OffsetDateTime) -> Cutoffs {
         // The receipt of an open registration shows how its mail ended, and a mail on record is not sent again.
-        let deliveries = self.deliveries.max(policy.registration_ttl + MAIL_MAX_AGE).max(WARNING_MAX_AGE);
+        let deliveries = MailKind::ALL
+            .iter()
+            .map(|kind| max_age(*kind))
+            .fold(self.deliveries.max(policy.registration_ttl + CODE_MAIL_MAX_AGE), Duration::max);
         let registrations_window =
             policy.registrations_per_network.as_ref().map_or(Duration::DAY, |limit| limit.longest_window());
         Cutoffs {
@@ -65,8 +71,8 @@ impl Retention {
             ended: now - self.registrations,
             deliveries: now - deliveries,
             resets: now - self.registrations,
-            password_changes: now - WARNING_MAX_AGE,
-            account_deletions: now - WARNING_MAX_AGE,
+            password_changes: now - max_age(MailKind::PasswordChanged),
+            account_deletions: now - max_age(MailKind::AccountDeleted),
             codes: now - policy.codes.longest_window().max(policy.resend_throttle),
             codes_per_network: now - policy.codes_per_network.longest_window().max(CODE_REQUEST_TTL),
             registrations_per_network: now - registrations_window,

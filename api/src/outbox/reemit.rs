@@ -3,19 +3,13 @@
 
 use anyhow::Result;
 use shared::messages::{MailKind, Message};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::store::{
     Connection, Store, outbox,
     unacknowledged::{self, CodeTable, Cursor, EventTable, MessageRow},
 };
-
-/// Older welcome mails are not sent by the worker.
-const WELCOME_MAX_AGE: Duration = Duration::DAY;
-
-/// Older warnings of a changed password or a deleted account are not sent by the worker.
-const WARNING_MAX_AGE: Duration = Duration::WEEK;
 
 /// Small enough that each statement is fast and relays make progress meanwhile.
 const BATCH: i64 = 500;
@@ -38,10 +32,10 @@ pub(crate) async fn run(store: &Store) -> Result<Reemitted> {
     for table in [CodeTable::Registrations, CodeTable::Resets] {
         codes += reemit_codes(&connection, table, now).await?;
     }
-    let welcomes = reemit_events(&connection, EventTable::Activations, now - WELCOME_MAX_AGE).await?;
+    let welcomes = reemit_events(&connection, EventTable::Activations, now).await?;
     let mut warnings = 0;
     for table in [EventTable::PasswordChanges, EventTable::AccountDeletions] {
-        warnings += reemit_events(&connection, table, now - WARNING_MAX_AGE).await?;
+        warnings += reemit_events(&connection, table, now).await?;
     }
     Ok(Reemitted { codes, welcomes, warnings })
 }
@@ -62,15 +56,15 @@ async fn reemit_codes(connection: &Connection, table: CodeTable, now: OffsetDate
     }
 }
 
-/// Writes the mails of lost events since a time; returns how many.
-async fn reemit_events(connection: &Connection, table: EventTable, since: OffsetDateTime) -> Result<u64> {
+/// Writes the mails of lost events that are still of use; returns how many.
+async fn reemit_events(connection: &Connection, table: EventTable, now: OffsetDateTime) -> Result<u64> {
     let kind = match table {
         EventTable::Activations => MailKind::Activated,
         EventTable::PasswordChanges => MailKind::PasswordChanged,
         EventTable::AccountDeletions => MailKind::AccountDeleted,
     };
     let mut written = 0;
-    let mut cursor = Cursor { at: since, id: Uuid::nil() };
+    let mut cursor = Cursor { at: now - kind.max_age().unwrap_or_default(), id: Uuid::nil() };
     loop {
         let batch = unacknowledged::events(connection, table, cursor, BATCH).await?;
         let Some(last) = batch.last() else { return Ok(written) };

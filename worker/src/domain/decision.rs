@@ -2,7 +2,7 @@
 //! crash. Pure: all facts, including the time, come from the database.
 
 use i18n::Language;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 /// A code with less remaining lifetime is not sent: no user can read a mail and type its code faster.
 const MIN_LIFETIME_SECONDS: u32 = 5;
@@ -65,21 +65,10 @@ impl Facts {
     }
 }
 
-/// The deadline of a warning that the password was changed or the account deleted: a late warning is better than none,
-/// for a week.
-pub(crate) fn warning_deadline(happened_at: OffsetDateTime) -> OffsetDateTime {
-    happened_at + Duration::WEEK
-}
-
-/// The deadline of a welcome mail: it is of no use a day after the activation.
-pub(crate) fn welcome_deadline(activated_at: OffsetDateTime) -> OffsetDateTime {
-    activated_at + Duration::DAY
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use time::macros::datetime;
+    use time::{Duration, macros::datetime};
 
     const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
@@ -123,21 +112,6 @@ mod tests {
         assert_eq!(facts(0.001, None).decide(), Decision::Send);
         assert_eq!(facts(0.0, None).decide(), Decision::Drop("expired"));
         assert_eq!(facts(-1.0, None).decide(), Decision::Drop("expired"));
-    }
-
-    #[test]
-    fn welcome_mail_expires_after_a_day() {
-        assert_eq!(welcome_deadline(T0), T0 + Duration::DAY);
-        let facts = |age| Facts { deadline: welcome_deadline(T0 - age), ..facts(0.0, None) };
-        assert_eq!(facts(Duration::DAY - Duration::SECOND).decide(), Decision::Send);
-        assert_eq!(facts(Duration::DAY).decide(), Decision::Drop("expired"));
-    }
-
-    #[test]
-    fn password_warning_expires_after_a_week() {
-        let facts = |age| Facts { deadline: warning_deadline(T0 - age), ..facts(0.0, None) };
-        assert_eq!(facts(Duration::WEEK - Duration::SECOND).decide(), Decision::Send);
-        assert_eq!(facts(Duration::WEEK).decide(), Decision::Drop("expired"));
     }
 
     #[test]
