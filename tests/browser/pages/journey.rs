@@ -41,7 +41,7 @@ async fn user_signs_up_activates_signs_in_and_deletes_the_account() {
     let fields = "[...document.querySelectorAll('input')].map(field => field.value).join()";
     let all = format!("document.documentElement.textContent + {fields}");
     assert_eq!(browser.evaluate(&format!("({all}).includes('{ADA}')")).await, false);
-    browser.close().await;
+    browser.close_after(&["401"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
