@@ -91,8 +91,10 @@ impl Environment {
             ("ARGON2_MEMORY_KIB", "7168"),
             ("ARGON2_PASSES", "1"),
             ("HASH_QUEUE_MS", "2000"),
-            // Longer than a user retries, so that no slow machine makes a code expire.
-            ("CODE_TTL_SECONDS", "600"),
+            // As long as a user retries, so that no slow machine makes a code expire. A mail that is sent again within ten
+            // minutes has the same text: it states the lifetime, which shrinks only when the maximum age is near.
+            ("CODE_TTL_SECONDS", "300"),
+            ("CODE_MAX_AGE_SECONDS", "900"),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         Self {
