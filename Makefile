@@ -76,7 +76,7 @@ layers: ## Check the dependency rules between folders and crates
 deny: ## Check licences, sources and duplicates of all dependencies (deny.toml)
 	scripts/deny licenses bans sources
 
-audit: ## Check dependencies for known vulnerabilities, if the advisory database is reachable
+audit: ## Check dependencies for known vulnerabilities, if there is a copy of the advisory database (deny.toml)
 	scripts/deny advisories
 
 migrate: ## Migrate the schema of the compose database
