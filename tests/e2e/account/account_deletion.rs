@@ -209,7 +209,7 @@ async fn concurrent_deletion_and_registration_stay_consistent() {
     assert_eq!(stack.database.count(left).await, 0);
 }
 
-/// S-36: a stolen session token cannot delete the account, and the owner is told of a deletion.
+/// S-36: a stolen session token cannot delete the account, and a deletion is mailed to the owner.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_36_deletion_requires_the_password_and_notifies_the_owner() {
     let stack = Stack::start().await;

@@ -173,7 +173,7 @@ fn changes(before: &Scrape, after: &Scrape) -> Vec<(String, f64)> {
     counts.map(|series| (series.to_owned(), change(series))).filter(|(_, change)| *change != 0.0).collect()
 }
 
-/// I-15: whoever reads the metrics or the queue does not learn whether an address has an account.
+/// I-15: metrics and messages do not reveal whether an address has an account.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_37_metrics_and_messages_do_not_reveal_accounts() {
     let mut stack = Stack::prepare(&[]).await;

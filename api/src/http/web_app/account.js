@@ -88,7 +88,7 @@ function openDeleteDialog() {
   byId("confirm-delete").showModal();
 }
 
-// A session is not enough: whoever finds the page open must not be able to delete the account. Errors are shown in the
+// A session is not enough: a person who finds the page open must not be able to delete the account. Errors are shown in the
 // dialog, because the page behind it cannot be reached.
 async function deleteAccount() {
   clearErrors(byId("confirm-delete"));
