@@ -69,7 +69,7 @@ pub(crate) struct Shared {
 impl HashPool {
     /// Starts the threads. Fails when an engine computes wrong hashes.
     pub(crate) fn start(settings: HashSettings, metrics: HashMetrics) -> anyhow::Result<Self> {
-        engine::check(settings.costs)?;
+        engine::check(settings.engine, settings.costs)?;
         let mut first = Engine::new(settings.engine, settings.costs);
         let hash_time = warm_up(&mut first, settings.costs)?;
         let others = (1..settings.threads).map(|_| Engine::new(settings.engine, settings.costs));

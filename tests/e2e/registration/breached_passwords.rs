@@ -128,7 +128,7 @@ async fn waiting_lookup_holds_no_hash_slot() {
         let metrics = Scrape::of(&api.ops).await;
         let waited_meanwhile = service.open_requests() == 1;
         assert_eq!(registering.await.unwrap().status, 202);
-        // On a machine that stalls for a second the lookup is over before the metrics are read.
+        // On a machine that stalls for a second the lookup ends before the metrics are read.
         if waited_meanwhile {
             assert_eq!(metrics.value("hash_queue_length"), 0.0);
             return;
