@@ -40,7 +40,7 @@ pub(crate) const NOT_ME_ROUTE: &str = "/not-me/:token";
 #[cfg(test)]
 mod tests {
     use poem_openapi::OpenApi;
-    use shared::not_me_link;
+    use shared::mail_link;
 
     use super::*;
     use crate::http::routes::{passwords::Passwords, sessions::Sessions, users::Users};
@@ -55,6 +55,6 @@ mod tests {
             assert!(declared.iter().any(|declared| declared == path), "{path} is not among {declared:?}");
         }
         assert_eq!(PROBLEM_ROUTE.replace(":slug", "{slug}"), PROBLEM);
-        assert_eq!(NOT_ME_ROUTE, format!("{}:token", not_me_link::PATH));
+        assert_eq!(NOT_ME_ROUTE, format!("{}:token", mail_link::PATH));
     }
 }

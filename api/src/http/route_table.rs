@@ -2,7 +2,7 @@
 //! of paths because paths contain ids and tokens.
 
 use serde_json::Value;
-use shared::not_me_link;
+use shared::mail_link;
 
 use crate::http::paths;
 
@@ -35,7 +35,7 @@ impl RouteTable {
         let pages = [paths::WEB_APP, paths::FAVICON, paths::PROBLEM].into_iter().chain(docs.iter().copied());
         let pages = pages.map(|pattern| Route { pattern, methods: "GET, HEAD".into() });
         let not_me =
-            Route { pattern: format!("{}{{token}}", not_me_link::PATH).leak(), methods: "GET, HEAD, POST".into() };
+            Route { pattern: format!("{}{{token}}", mail_link::PATH).leak(), methods: "GET, HEAD, POST".into() };
         Self { routes: documented.chain(pages).chain([not_me]).collect(), has_docs: with_docs }
     }
 

@@ -5,8 +5,8 @@ use i18n::{lifetime::Lifetime, mail::Mail};
 use secrecy::ExposeSecret;
 use shared::{
     codes::{CodeSecrets, DECOY, MUTED},
+    mail_link,
     messages::{MailKind, Message},
-    not_me_link,
 };
 
 use crate::{
@@ -49,8 +49,8 @@ impl MessageBuilder {
                 let digits = digits.expose_secret();
                 let is_made_of = |text: &str| key.verifies(message.id, text, &code.hash);
                 if is_made_of(digits) && is_registration {
-                    let token = not_me_link::token(key, message.id);
-                    not_me_url = format!("{}{}{token}", self.public_url, not_me_link::PATH);
+                    let token = mail_link::token(key, message.id);
+                    not_me_url = format!("{}{}{token}", self.public_url, mail_link::PATH);
                     Mail::Code { digits, lifetime, not_me: &not_me_url }
                 } else if is_made_of(digits) {
                     Mail::ResetCode { digits, lifetime }

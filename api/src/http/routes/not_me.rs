@@ -16,7 +16,7 @@ use poem::{
     get,
     http::{StatusCode, header},
 };
-use shared::not_me_link;
+use shared::mail_link;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -64,7 +64,7 @@ async fn change(app: Arc<App>, mut request: Request) -> Result<Response> {
 /// The id of the code whose mail contained the link. An invalid token is rejected without a database query.
 fn code_id(app: &App, request: &Request) -> Result<Uuid, Error> {
     let token = request.raw_path_param("token").unwrap_or_default();
-    not_me_link::read(&app.code_secrets, token).ok_or(Error::NotFound)
+    mail_link::read(&app.code_secrets, token).ok_or(Error::NotFound)
 }
 
 /// Renders the status in the language of the mail, or an error in the client's language. `lifted` is the page for an
