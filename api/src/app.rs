@@ -16,7 +16,7 @@ use crate::{
         network::{Network, TrustedProxies},
         password::recipe::Recipe,
         policy::Policy,
-        subject_keys::{self, SubjectKeys},
+        subject_keys::{SubjectKey, SubjectKeys},
     },
     error::Error,
     metrics::Metrics,
@@ -29,8 +29,8 @@ use crate::{
 /// The state that all requests share.
 pub(crate) struct App {
     pub(crate) store: Store,
-    /// `CODE_SECRETS`: the newest makes codes, the oldest keys subjects.
     pub(crate) code_secrets: CodeSecrets,
+    pub(crate) subject_key: SubjectKey,
     pub(crate) policy: Policy,
     pub(crate) hash_pool: HashPool,
     pub(crate) breached_passwords: BreachedPasswords,
@@ -49,16 +49,17 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Checks that subject keys are made with the secret that this database was first used with. With another one, all
-    /// limits would silently start from zero.
+    /// Checks that `SUBJECT_KEY` is the one that this database was first used with. With another one, all limits would
+    /// silently start from zero.
     pub(crate) async fn check_key_fingerprint(&self) -> Result<()> {
         let connection = self.store.connection().await?;
-        let sample = self.code_secrets.oldest().pseudonym("sample", "");
-        let is_same = key_fingerprint::matches(&connection, &sample).await.map_err(Error::from)?;
+        let is_same =
+            key_fingerprint::matches(&connection, &self.subject_key.fingerprint()).await.map_err(Error::from)?;
         anyhow::ensure!(
             is_same,
-            "CODE_SECRETS: its last key is not the one that this database was first used with, under which all rate \
-             limits are stored; put that key back as the last one"
+            "SUBJECT_KEY is not the one that this database was first used with, under which all rate limits are \
+             stored: set that key again (versions without SUBJECT_KEY used the base64 part of the last entry of \
+             CODE_SECRETS)"
         );
         Ok(())
     }
@@ -70,10 +71,10 @@ impl App {
     }
 
     /// The recipe for an email address that has no hash yet. Its salt is derived from the address, so that two
-    /// concurrent first registrations get the same; without the secret it cannot be distinguished from a random one.
+    /// concurrent first registrations get the same; without `SUBJECT_KEY` it cannot be distinguished from a random one.
     pub(crate) fn first_recipe(&self, email: &EmailAddress) -> Recipe {
-        let key = self.code_secrets.oldest().pseudonym("salt", email.as_str());
-        Recipe { costs: self.hash_pool.costs(), salt: std::array::from_fn(|i| key[i]) }
+        let salt = self.subject_key.salt(email);
+        Recipe { costs: self.hash_pool.costs(), salt: std::array::from_fn(|i| salt[i]) }
     }
 
     /// Makes the relay look at the outbox now. To be called after a commit that wrote to it.
@@ -83,16 +84,16 @@ impl App {
 
     /// The keys of a request for this email address from this network.
     pub(crate) fn subject_keys(&self, email: &EmailAddress, network: Network) -> SubjectKeys {
-        SubjectKeys::new(&self.code_secrets, email, network)
+        self.subject_key.keys(email, network)
     }
 
     /// The key of an email address alone.
     pub(crate) fn email_key(&self, email: &EmailAddress) -> [u8; 32] {
-        subject_keys::email_key(&self.code_secrets, email)
+        self.subject_key.email_key(email)
     }
 
     /// The key that wrong reset codes of an email address are counted under.
     pub(crate) fn reset_guess_key(&self, email: &EmailAddress) -> [u8; 32] {
-        subject_keys::reset_guess_key(&self.code_secrets, email)
+        self.subject_key.reset_guess_key(email)
     }
 }

@@ -3,6 +3,7 @@
 
 mod breached_passwords;
 mod hashing;
+mod keys;
 mod limits;
 mod retention;
 mod settings;
@@ -21,12 +22,12 @@ use shared::{
 use self::settings::RawSettings;
 use crate::{
     auth::breached_passwords::range_service::RangeService,
-    domain::{network::TrustedProxies, policy::Policy, retention::Retention},
+    domain::{network::TrustedProxies, policy::Policy, retention::Retention, subject_keys::SubjectKey},
     http::Transport,
 };
 
 /// Settings whose values must not appear in errors; each can also be read from a file.
-const SECRETS: [&str; 3] = ["DATABASE_URL", "AMQP_URL", "CODE_SECRETS"];
+const SECRETS: [&str; 4] = ["DATABASE_URL", "AMQP_URL", "CODE_SECRETS", "SUBJECT_KEY"];
 
 /// The validated settings.
 pub struct Config {
@@ -37,7 +38,8 @@ pub struct Config {
     pub ops_addr: SocketAddr,
     pub migrate_on_start: bool,
     pub log_format: String,
-    pub(crate) ring: CodeSecrets,
+    pub(crate) code_secrets: CodeSecrets,
+    pub(crate) subject_key: SubjectKey,
     pub(crate) policy: Policy,
     pub(crate) retention: Retention,
     pub(crate) cleanup_interval: Duration,
@@ -85,11 +87,7 @@ impl Config {
         if !settings.amqp_url.expose_secret().is_empty() {
             shared::amqp::url::check(&settings.amqp_url, environment)?;
         }
-        let secrets = required("CODE_SECRETS", settings.code_secrets)?;
-        let ring = CodeSecrets::parse(secrets.expose_secret()).map_err(|why| anyhow!("CODE_SECRETS: {why}"))?;
-        if production && ring.has_example() {
-            bail!("CODE_SECRETS holds the secret of .env.example, which is public: generate your own");
-        }
+        let (code_secrets, subject_key) = keys::check(settings.code_secrets, &settings.subject_key, production)?;
         let database_url = required("DATABASE_URL", settings.database_url)?;
         shared::postgres::check_url(&database_url, environment)?;
         Ok(Self {
@@ -99,7 +97,8 @@ impl Config {
             ops_addr: socket_address("OPS_ADDR", &settings.ops_addr)?,
             migrate_on_start: settings.migrate_on_start,
             log_format: settings.log_format,
-            ring,
+            code_secrets,
+            subject_key,
             policy,
             retention,
             cleanup_interval,

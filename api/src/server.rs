@@ -97,7 +97,8 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     let max_subscriptions = config.transport.max_connections / 4;
     let app = Arc::new(App {
         store: Store::new(database),
-        code_secrets: config.ring,
+        code_secrets: config.code_secrets,
+        subject_key: config.subject_key,
         password_checks: PasswordChecks::new(config.policy.password_checks_per_network),
         policy: config.policy,
         hash_pool: HashPool::start(config.hashing, HashMetrics::new(&registry))?,

@@ -1,16 +1,10 @@
 //! Derivation and verification of codes. Codes are never stored: the digits follow from the id of a code and a secret.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret, SecretSlice, SecretString};
-use sha2::Sha256;
+use secrecy::SecretString;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-const MIN_SECRET_BYTES: usize = 32;
-
-/// The secret of `.env.example`, which is public.
-const EXAMPLE_SECRET: &[u8] = b"example-secret-do-not-use-in-prod";
+use crate::secret_key::SecretKey;
 
 /// Used in place of the digits for the code of an email address that already has an account. It cannot be entered as a
 /// code, and a process that has the key recognises the verifier of a decoy.
@@ -22,7 +16,7 @@ pub const MUTED: &str = "muted";
 /// The key ring of `CODE_SECRETS`, newest key first.
 ///
 /// The row of a code names the key that the code was derived with, so a new key can be added in front while codes of
-/// the old one are still valid.
+/// the old one are still valid, and the old one removed when they have expired.
 #[derive(Debug)]
 pub struct CodeSecrets(pub(crate) Vec<Key>);
 
@@ -31,7 +25,7 @@ pub struct CodeSecrets(pub(crate) Vec<Key>);
 pub struct Key {
     /// Stored in the database with everything that was derived with this key.
     pub id: String,
-    secret: SecretSlice<u8>,
+    secret: SecretKey,
 }
 
 impl CodeSecrets {
@@ -47,17 +41,12 @@ impl CodeSecrets {
 
     /// Whether the ring contains the public secret of `.env.example`.
     pub fn has_example(&self) -> bool {
-        self.0.iter().any(|key| key.secret.expose_secret() == EXAMPLE_SECRET)
+        self.0.iter().any(|key| key.secret.is_example())
     }
 
     /// The key for new codes.
     pub fn newest(&self) -> &Key {
         &self.0[0]
-    }
-
-    /// The key for long-lived pseudonyms: it stays the same when a newer key is added in front.
-    pub fn oldest(&self) -> &Key {
-        &self.0[self.0.len() - 1]
     }
 
     /// The key with this id, if it is still in the ring.
@@ -72,12 +61,8 @@ impl Key {
         if id.is_empty() || id.len() > 32 {
             return Err("the id of a secret must have 1 to 32 characters".into());
         }
-        let secret = BASE64_STANDARD.decode(secret.trim()).map_err(|_| format!("the secret '{id}' is not base64"))?;
-        let bytes = secret.len();
-        if bytes < MIN_SECRET_BYTES {
-            return Err(format!("the secret '{id}' has {bytes} bytes, at least {MIN_SECRET_BYTES} are needed"));
-        }
-        Ok(Self { id: id.to_owned(), secret: secret.into() })
+        let secret = SecretKey::parse(secret).map_err(|problem| format!("the secret '{id}' {problem}"))?;
+        Ok(Self { id: id.to_owned(), secret })
     }
 
     /// The digits of a code, uniformly distributed over the 10^`length` possibilities.
@@ -106,28 +91,17 @@ impl Key {
         self.verifier(code, digits).ct_eq(verifier).into()
     }
 
-    /// A keyed hash that identifies a value in the database without revealing it. `kind` separates values of different
-    /// kinds.
-    pub fn pseudonym(&self, kind: &str, value: &str) -> [u8; 32] {
-        self.mac("vestibule/pseudonym/1", &[kind.as_bytes(), &[0], value.as_bytes()])
-    }
-
-    /// HMAC-SHA-256 of the parts, separated by purpose. Callers with variable-length parts must delimit them.
+    /// The keyed hash of the parts for this purpose; see [`SecretKey::mac`].
     pub(crate) fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
-        // HMAC takes keys of any length; the constructor cannot fail.
-        #[expect(clippy::expect_used, reason = "an HMAC key may have any length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.expose_secret()).expect("any length");
-        mac.update(purpose.as_bytes());
-        mac.update(&[0]);
-        for part in parts {
-            mac.update(part);
-        }
-        mac.finalize().into_bytes().into()
+        self.secret.mac(purpose, parts)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     fn ring() -> CodeSecrets {
@@ -138,7 +112,7 @@ mod tests {
 
     #[test]
     fn ring_is_ordered_newest_first() {
-        assert_eq!((ring().newest().id.as_str(), ring().oldest().id.as_str()), ("b", "a"));
+        assert_eq!(ring().newest().id, "b");
         assert!(ring().get("a").is_some() && ring().get("c").is_none());
     }
 
@@ -156,18 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn example_secret_is_recognised() {
-        let settings = include_str!("../../.env.example");
-        let example = settings.lines().find_map(|line| line.strip_prefix("CODE_SECRETS=")).unwrap();
-        assert!(CodeSecrets::parse(example).unwrap().has_example() && !ring().has_example());
-    }
-
-    #[test]
     fn digits_follow_from_the_id_and_differ_by_key() {
         let (ring, id) = (ring(), Uuid::from_u128(1));
         let digits = |key: &Key| key.digits(id, 8).expose_secret().to_owned();
         assert_eq!(digits(ring.newest()), digits(ring.newest()));
-        assert_ne!(digits(ring.newest()), digits(ring.oldest()));
+        assert_ne!(digits(ring.newest()), digits(ring.get("a").unwrap()));
     }
 
     #[test]
@@ -177,7 +144,7 @@ mod tests {
         assert!(ring.newest().verifies(id, "0042", &verifier));
         assert!(!ring.newest().verifies(id, "0043", &verifier));
         assert!(!ring.newest().verifies(Uuid::from_u128(2), "0042", &verifier));
-        assert!(!ring.oldest().verifies(id, "0042", &verifier));
+        assert!(!ring.get("a").unwrap().verifies(id, "0042", &verifier));
     }
 
     /// A chi-squared test over the four digit positions of 20 000 codes; codes of every length keep their leading

@@ -12,6 +12,7 @@ pub mod fault_points;
 pub mod mail_link;
 pub mod messages;
 pub mod postgres;
+pub mod secret_key;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;

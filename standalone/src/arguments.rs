@@ -44,7 +44,7 @@ an embedded part; any combination works:
   DATABASE_URL  a Postgres server instead of the embedded database
   AMQP_URL      RabbitMQ between outbox and worker instead of delivery within the process
   SMTP_URL      a mail server instead of the inbox
-  CODE_SECRETS  your own secrets instead of the generated ones in the data folder
+  CODE_SECRETS  your own secrets instead of the generated ones in the data folder, together with SUBJECT_KEY
   INBOX_ADDR    address and port of the inbox page (default 127.0.0.1:1080)
 ";
 

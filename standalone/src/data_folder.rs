@@ -10,10 +10,16 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
-use shared::codes::CodeSecrets;
+use shared::{codes::CodeSecrets, secret_key::SecretKey};
 use tempfile::TempDir;
 
 use crate::arguments::Arguments;
+
+/// The file with the value of `CODE_SECRETS`.
+const CODE_SECRETS: &str = "secrets";
+
+/// The file with the value of `SUBJECT_KEY`.
+const SUBJECT_KEY: &str = "subject-key";
 
 /// An open data folder. It stays locked until this process ends, so that no second one uses it.
 pub(crate) struct DataFolder {
@@ -65,8 +71,8 @@ impl DataFolder {
     }
 
     /// The value of `CODE_SECRETS`: generated at the first start, then read from the file `secrets`.
-    pub(crate) fn secrets(&self) -> Result<SecretString> {
-        let path = self.path.join("secrets");
+    pub(crate) fn code_secrets(&self) -> Result<SecretString> {
+        let path = self.path.join(CODE_SECRETS);
         if !path.exists() {
             // Without its secrets the data in the database is useless, so new ones must not be generated silently.
             if self.database().exists() {
@@ -77,25 +83,56 @@ impl DataFolder {
                     self.path.display()
                 );
             }
-            self.generate_secrets(&path).with_context(|| format!("cannot create {}", path.display()))?;
+            // In this order: once the code secrets exist, neither is generated again.
+            self.write_secret(SUBJECT_KEY, &random_key())?;
+            self.write_secret(CODE_SECRETS, &format!("first:{}", random_key()))?;
         }
-        let unreadable = || format!("cannot read {}", path.display());
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).with_context(unreadable)?;
-        let secrets = SecretString::from(fs::read_to_string(&path).with_context(unreadable)?.trim_end().to_owned());
+        let secrets = self.read_secret(CODE_SECRETS)?;
         CodeSecrets::parse(secrets.expose_secret())
             .map_err(|error| anyhow!("{} is damaged: {error}", path.display()))?;
         Ok(secrets)
     }
 
-    fn generate_secrets(&self, path: &Path) -> Result<()> {
-        // Synced and renamed, so that the file is complete or absent after a power cut.
-        let unfinished = self.path.join("secrets.unfinished");
-        let mut file = private_file().truncate(true).open(&unfinished)?;
-        writeln!(file, "first:{}", STANDARD.encode(rand::random::<[u8; 32]>()))?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        Ok(File::open(&self.path)?.sync_all()?)
+    /// The value of `SUBJECT_KEY`: generated together with the code secrets, then read from the file `subject-key`. In a
+    /// folder of a version that had no such file, the last code secret was this key.
+    pub(crate) fn subject_key(&self) -> Result<SecretString> {
+        let code_secrets = self.code_secrets()?;
+        let path = self.path.join(SUBJECT_KEY);
+        if let Some((_, last)) = code_secrets.expose_secret().rsplit_once(':').filter(|_| !path.exists()) {
+            self.write_secret(SUBJECT_KEY, last.trim())?;
+        }
+        let key = self.read_secret(SUBJECT_KEY)?;
+        SecretKey::parse(key.expose_secret())
+            .map_err(|problem| anyhow!("{} is damaged: it {problem}", path.display()))?;
+        Ok(key)
     }
+
+    /// Reads a file with a secret, after making it private.
+    fn read_secret(&self, name: &str) -> Result<SecretString> {
+        let path = self.path.join(name);
+        let unreadable = || format!("cannot read {}", path.display());
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).with_context(unreadable)?;
+        Ok(fs::read_to_string(&path).with_context(unreadable)?.trim_end().into())
+    }
+
+    /// Writes a file with a secret. Synced and renamed, so that the file is complete or absent after a power cut.
+    fn write_secret(&self, name: &str, secret: &str) -> Result<()> {
+        let path = self.path.join(name);
+        let write = || -> std::io::Result<()> {
+            let unfinished = self.path.join(format!("{name}.unfinished"));
+            let mut file = private_file().truncate(true).open(&unfinished)?;
+            writeln!(file, "{secret}")?;
+            file.sync_all()?;
+            fs::rename(&unfinished, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().with_context(|| format!("cannot create {}", path.display()))
+    }
+}
+
+/// A new secret key.
+fn random_key() -> String {
+    STANDARD.encode(rand::random::<[u8; 32]>())
 }
 
 /// A temporary folder that only its owner can access. It is deleted when dropped.

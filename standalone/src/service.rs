@@ -76,7 +76,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     service_result.and(inbox_result)
 }
 
-/// Sets `PUBLIC_URL`, `SMTP_URL` and `CODE_SECRETS` where the environment does not.
+/// Sets `PUBLIC_URL`, `SMTP_URL`, `CODE_SECRETS` and `SUBJECT_KEY` where the environment does not.
 fn complete(settings: &mut Settings, listeners: &Listeners, data: Option<&DataFolder>) -> Result<()> {
     if !settings.is_set("PUBLIC_URL") {
         let scheme = if settings.is_set("TLS_CERT") { "https" } else { "http" };
@@ -86,7 +86,10 @@ fn complete(settings: &mut Settings, listeners: &Listeners, data: Option<&DataFo
         settings.set("SMTP_URL", format!("smtp://{}", inbox.smtp.local_addr()?));
     }
     if let Some(data) = data.filter(|_| !settings.is_set("CODE_SECRETS")) {
-        settings.set("CODE_SECRETS", data.secrets()?.expose_secret().to_owned());
+        settings.set("CODE_SECRETS", data.code_secrets()?.expose_secret().to_owned());
+        if !settings.is_set("SUBJECT_KEY") {
+            settings.set("SUBJECT_KEY", data.subject_key()?.expose_secret().to_owned());
+        }
     }
     Ok(())
 }

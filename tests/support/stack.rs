@@ -17,6 +17,9 @@ use crate::{
     running::RunningService,
 };
 
+/// `SUBJECT_KEY` of the processes. No test changes it but that of the changed key.
+pub const SUBJECT_KEY: &str = "c3ViamVjdC1rZXktc3ViamVjdC1rZXktc3ViamVjdC1rZXk=";
+
 /// API, worker and their servers for one test. The broker's queues and exchanges are deleted on drop.
 pub struct Stack {
     /// A client of the first API; invalid after [`Stack::prepare`] until the test sets it.
@@ -70,6 +73,7 @@ impl Stack {
             ("AMQP_URL", &database::server_url("AMQP_URL")),
             ("SMTP_URL", &mail_server.url()),
             ("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            ("SUBJECT_KEY", SUBJECT_KEY),
             ("AMQP_PREFIX", &prefix),
             // Lets `Client` choose its address by X-Forwarded-For.
             ("TRUSTED_PROXIES", "127.0.0.1"),

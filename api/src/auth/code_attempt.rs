@@ -162,6 +162,6 @@ pub(crate) fn check_reserved(rows_updated: Option<&u64>, codes: usize) -> Result
     if rows_updated.copied() == u64::try_from(codes).ok() {
         return Ok(());
     }
-    // Possible only where another API has other CODE_SECRETS, and so takes another lock for this email address.
+    // Possible only where another API has another SUBJECT_KEY, and so takes another lock for this email address.
     Err(Error::Unavailable(anyhow::anyhow!("a concurrent request used the last attempts of the code")))
 }

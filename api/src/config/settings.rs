@@ -10,6 +10,7 @@ shared::settings! {
         database_url: SecretString = SecretString::default(),
         amqp_url: SecretString = SecretString::default(),
         code_secrets: SecretString = SecretString::default(),
+        subject_key: SecretString = SecretString::default(),
         environment: String = "development".into(),
         allow_insecure: String = String::new(),
         docs: Option<String> = None,

@@ -2,10 +2,11 @@
 
 use super::*;
 
-const REQUIRED: [(&str, &str); 3] = [
+const REQUIRED: [(&str, &str); 4] = [
     ("DATABASE_URL", "postgres://u:hunter2@h/x"),
     ("AMQP_URL", "amqp://u:hunter2@h"),
     ("CODE_SECRETS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+    ("SUBJECT_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
 ];
 
 fn load_in_production(changed: &[(&str, &str)]) -> Result<Config> {
@@ -36,11 +37,23 @@ fn defaults_match_the_api_contract() {
 }
 
 #[test]
-fn production_rejects_the_example_secret() {
-    let example = ("CODE_SECRETS", "x:ZXhhbXBsZS1zZWNyZXQtZG8tbm90LXVzZS1pbi1wcm9k");
-    assert!(load(&[example]).is_ok());
-    let error = load_in_production(&[example]).err().unwrap().to_string();
-    assert!(error.starts_with("CODE_SECRETS holds the secret of .env.example"), "{error}");
+fn production_rejects_the_example_keys() {
+    for (name, value) in [
+        ("CODE_SECRETS", "x:ZXhhbXBsZS1zZWNyZXQtZG8tbm90LXVzZS1pbi1wcm9k"),
+        ("SUBJECT_KEY", "ZXhhbXBsZS1zZWNyZXQtZG8tbm90LXVzZS1pbi1wcm9k"),
+    ] {
+        assert!(load(&[(name, value)]).is_ok());
+        let error = load_in_production(&[(name, value)]).err().unwrap().to_string();
+        assert!(error.starts_with(name) && error.contains("of .env.example"), "{error}");
+    }
+}
+
+/// An installation from before `SUBJECT_KEY` learns which value keeps its limits.
+#[test]
+fn missing_subject_key_names_the_value_for_an_upgrade() {
+    let error = load(&[("SUBJECT_KEY", "")]).err().unwrap().to_string();
+    assert!(error.starts_with("SUBJECT_KEY is not set"), "{error}");
+    assert!(error.contains("the base64 part of the last entry of CODE_SECRETS"), "{error}");
 }
 
 #[test]
@@ -105,6 +118,8 @@ fn error_names_the_setting_and_repeats_no_secret() {
         ("DATABASE_URL", ""),
         ("AMQP_URL", "garbage"),
         ("CODE_SECRETS", "hunter2"),
+        ("SUBJECT_KEY", "hunter2"),
+        ("SUBJECT_KEY", "c2hvcnQ="),
         ("CODE_LENGTH", "3"),
         ("CODE_LENGTH", "eleven"),
         ("CODE_TTL_SECONDS", "0"),

@@ -1,4 +1,4 @@
-//! The fingerprint of the key that makes the subject keys of email addresses and networks in this database.
+//! The fingerprint of the `SUBJECT_KEY` that this database was first used with.
 
 use tokio_postgres::Error as PgError;
 
@@ -10,10 +10,9 @@ const READ: &str = "SELECT sample FROM names";
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[INSERT_IF_ABSENT, READ];
 
-/// Whether this sample was made with the same key as all subject keys in the database. The first call stores the
-/// sample.
-pub(crate) async fn matches(connection: &Connection, sample: &[u8; 32]) -> Result<bool, PgError> {
-    super::execute(connection, INSERT_IF_ABSENT, &[&sample.as_slice()]).await?;
+/// Whether the database was first used with the key of this fingerprint. The first call stores it.
+pub(crate) async fn matches(connection: &Connection, fingerprint: &[u8; 32]) -> Result<bool, PgError> {
+    super::execute(connection, INSERT_IF_ABSENT, &[&fingerprint.as_slice()]).await?;
     let stored = super::row(connection, READ, &[]).await?;
-    Ok(stored.is_some_and(|row| row.get::<_, &[u8]>(0) == sample))
+    Ok(stored.is_some_and(|row| row.get::<_, &[u8]>(0) == fingerprint))
 }

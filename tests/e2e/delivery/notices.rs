@@ -3,7 +3,7 @@
 use support::{
     database::Database,
     fake_smtp::behaviour::{Behaviour, Stage},
-    stack::Stack,
+    stack::{SUBJECT_KEY, Stack},
     standalone::StandaloneFolder,
 };
 
@@ -46,6 +46,7 @@ async fn s_30_waiting_notices_delay_no_code_without_broker() {
         ("DATABASE_URL", servers.database.url.as_str()),
         ("SMTP_URL", &servers.mail_server.url()),
         ("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+        ("SUBJECT_KEY", SUBJECT_KEY),
         ("WORKER_CONCURRENCY", "4"),
     ];
     let home = StandaloneFolder::new();

@@ -17,7 +17,11 @@ use tokio_rustls::{
 };
 
 use crate::http::transport::address;
-use support::{running::RunningService, stack::Stack, standalone::StandaloneFolder};
+use support::{
+    running::RunningService,
+    stack::{SUBJECT_KEY, Stack},
+    standalone::StandaloneFolder,
+};
 
 const PUBLIC_URL: &str = "https://localhost:8000";
 
@@ -172,6 +176,7 @@ fn invalid_tls_setting_is_named_at_startup() {
         let settings = [
             ("DATABASE_URL", "postgres://h/x"),
             ("CODE_SECRETS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            ("SUBJECT_KEY", SUBJECT_KEY),
             ("TLS_CERT", cert),
             ("TLS_KEY", key),
             ("PUBLIC_URL", url),

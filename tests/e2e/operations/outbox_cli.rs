@@ -10,7 +10,7 @@ use support::{
     client::{PASSWORD, send},
     database::Database,
     forgot_password::NEW,
-    stack::Stack,
+    stack::{SUBJECT_KEY, Stack},
 };
 
 const ADA: &str = "ada@example.com";
@@ -33,6 +33,7 @@ async fn outbox_commands_print_text_and_json() {
         let mut command = Command::new(support::process::program("api"));
         command.env_clear().env("DATABASE_URL", &database.url).env("AMQP_URL", "amqp://u:p@127.0.0.1:1");
         command.env("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+        command.env("SUBJECT_KEY", SUBJECT_KEY);
         let output = command.args(arguments.split(' ')).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()

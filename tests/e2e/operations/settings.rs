@@ -55,7 +55,8 @@ fn compose_passes_every_setting_to_the_containers() {
     let passed = list.lines().take_while(|line| line.starts_with("  ")).map(|line| line.trim().trim_end_matches(':'));
     let passed: BTreeSet<_> = passed.filter(|name| !name.ends_with("_FILE")).map(str::to_owned).collect();
     assert_eq!(passed, read_by_processes());
-    for secret in ["DATABASE_URL", "AMQP_URL", "SMTP_URL", "CODE_SECRETS", "OTEL_EXPORTER_OTLP_HEADERS"] {
+    for secret in ["DATABASE_URL", "AMQP_URL", "SMTP_URL", "CODE_SECRETS", "SUBJECT_KEY", "OTEL_EXPORTER_OTLP_HEADERS"]
+    {
         assert!(list.contains(&format!("  {secret}_FILE:\n")), "{secret}_FILE");
     }
 }

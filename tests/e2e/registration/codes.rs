@@ -113,6 +113,19 @@ async fn code_of_a_rotated_secret_stays_valid() {
     assert_eq!(rotated.client.activate(ADA, &code).await.status, 200);
 }
 
+/// The first secret can be retired like any other: the limits of addresses and networks do not depend on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn retired_first_secret_keeps_all_limits() {
+    let stack = Stack::start_with(&[("RESEND_THROTTLE_SECONDS", "0"), ("CODES_PER_HOUR", "2")]).await;
+    for _ in 0..2 {
+        assert_eq!(stack.client.register(ADA).await.status, 202);
+    }
+    let retired = [("CODE_SECRETS", "new:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")];
+    let next = stack.start_api(&retired).await;
+    let _worker = stack.start_worker(&retired).await;
+    assert_eq!(next.client.register(ADA).await.problem(), (429, "too-many-requests".into()));
+}
+
 /// Rolling deployment of a new secret: an API that does not have it yet answers 503 for its codes instead of counting a
 /// wrong one.
 #[tokio::test(flavor = "multi_thread")]
@@ -135,19 +148,17 @@ async fn code_of_an_unknown_secret_costs_no_attempt() {
     assert_eq!(first.client.reset(&receipt, &reset_code).await.status, 204);
 }
 
-/// The last key also keys the hashes that identify email addresses in every limit: with another one all limits would
-/// silently be reset.
+/// All limits are stored under `SUBJECT_KEY`: with another one they would silently be reset.
 #[tokio::test(flavor = "multi_thread")]
-async fn api_rejects_a_changed_last_secret_at_start() {
+async fn api_rejects_a_changed_subject_key_at_start() {
     let stack = Stack::start().await;
-    let changed = api::Config::load_from(
-        stack.variables(&[("CODE_SECRETS", "new:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=")]),
-    );
+    let changed =
+        api::Config::load_from(stack.variables(&[("SUBJECT_KEY", "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=")]));
     let listen = || tokio::net::TcpListener::bind("127.0.0.1:0");
     let (listener, ops) = (listen().await.unwrap(), listen().await.unwrap());
     let result = api::run(changed.unwrap(), listener, ops, tokio_util::sync::CancellationToken::new()).await;
     let error = format!("{:#}", result.unwrap_err());
-    assert!(error.contains("CODE_SECRETS: its last key is not the one"), "{error}");
+    assert!(error.contains("SUBJECT_KEY is not the one that this database was first used with"), "{error}");
 }
 
 /// I-15: a worker that lacks the secret also holds back the mail to an account's owner, which needs no code. Otherwise

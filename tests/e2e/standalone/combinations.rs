@@ -7,7 +7,8 @@ use support::{
     standalone::{StandaloneFolder, StandaloneProcess},
 };
 
-const SECRETS: (&str, &str) = ("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+const CODE_SECRETS: (&str, &str) = ("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+const SUBJECT_KEY: (&str, &str) = ("SUBJECT_KEY", support::stack::SUBJECT_KEY);
 
 /// A database, AMQP names and a mail server for this test, without processes.
 async fn external_servers() -> Stack {
@@ -56,7 +57,8 @@ async fn production_without_broker_needs_no_data_folder() {
         ("SMTP_URL", &servers.mail_server.url()),
         ("PUBLIC_URL", "https://sign-up.example.org"),
         ("MAIL_FROM", "no-reply@vestibule.test"),
-        SECRETS,
+        CODE_SECRETS,
+        SUBJECT_KEY,
     ];
     let running = home.start(&settings);
     register_and_activate(&running, &servers.mail_server, "ada@example.com").await;
@@ -68,7 +70,12 @@ async fn production_without_broker_needs_no_data_folder() {
 async fn two_processes_sharing_a_database_mail_once() {
     let servers = external_servers().await;
     let home = StandaloneFolder::new();
-    let settings = [("DATABASE_URL", servers.database.url.as_str()), ("SMTP_URL", &servers.mail_server.url()), SECRETS];
+    let settings = [
+        ("DATABASE_URL", servers.database.url.as_str()),
+        ("SMTP_URL", &servers.mail_server.url()),
+        CODE_SECRETS,
+        SUBJECT_KEY,
+    ];
     let both = [home.start(&settings), home.start(&settings)];
     for n in 0..20 {
         assert_eq!(both[n % 2].client.register(&format!("ada{n}@example.com")).await.status, 202);
@@ -89,7 +96,8 @@ async fn one_process_works_with_all_external_servers() {
         ("AMQP_URL", &server_url("AMQP_URL")),
         ("AMQP_PREFIX", &servers.topology.exchange),
         ("SMTP_URL", &servers.mail_server.url()),
-        SECRETS,
+        CODE_SECRETS,
+        SUBJECT_KEY,
     ];
     let running = home.start(&settings);
     register_and_activate(&running, &servers.mail_server, "ada@example.com").await;

@@ -24,7 +24,7 @@ async fn second_start_reuses_the_data_folder() {
     assert!(log.contains("mailbox: mail received"), "the mailbox is one of the crates whose log is shown: {log}");
 
     let mode = |name: &str| std::fs::metadata(home.path(name)).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("data"), mode("data/secrets")), (0o700, 0o600));
+    assert_eq!((mode("data"), mode("data/secrets"), mode("data/subject-key")), (0o700, 0o600, 0o600));
 
     let second = home.start(&[]);
     assert!(!second.banner.join("\n").contains("Preparing"), "{:?}", second.banner);
@@ -32,6 +32,23 @@ async fn second_start_reuses_the_data_folder() {
     let again = second.client.activate("ada@example.com", "0000").await;
     assert_eq!(again.problem(), (409, "already-active".into()));
     assert_eq!(second.client.activate("bob@example.com", &code).await.status, 200);
+}
+
+/// Versions without `SUBJECT_KEY` used the last code secret in its place. Afterwards that secret can be retired.
+#[tokio::test(flavor = "multi_thread")]
+async fn older_data_folder_keeps_its_last_secret_as_subject_key() {
+    let (home, subject_key) = (StandaloneFolder::new(), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    let secrets = home.path("data/secrets");
+    std::fs::create_dir(home.path("data")).unwrap();
+    std::fs::write(&secrets, format!("new:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=,first:{subject_key}\n"))
+        .unwrap();
+    let first = home.start(&[]);
+    first.sign_up_and_activate("ada@example.com").await;
+    first.stop();
+    assert_eq!(std::fs::read_to_string(home.path("data/subject-key")).unwrap().trim(), subject_key);
+
+    std::fs::write(&secrets, "new:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n").unwrap();
+    home.start(&[]).sign_up_and_activate("bob@example.com").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

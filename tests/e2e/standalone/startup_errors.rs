@@ -72,12 +72,13 @@ async fn damaged_data_is_rejected_and_left_unchanged() {
     };
     copy(&data, &kept);
 
-    let damages: [(&str, &str, &[u8]); 5] = [
+    let damages: [(&str, &str, &[u8]); 6] = [
         ("postgres/pgdata/global/pg_control", "Nothing was changed", b""),
         ("postgres/pgdata/global/pg_control", "Nothing was changed", &[7; 8192]),
         ("postgres/pgdata/PG_VERSION", "Nothing was changed", b"17\n"),
         ("postgres/.oliphaunt.json", "Nothing was changed", b"?"),
         ("secrets", "secrets is damaged", b"first:c2hvcnQ=\n"),
+        ("subject-key", "subject-key is damaged", b"c2hvcnQ=\n"),
     ];
     for (file, message, damage) in damages {
         fs::write(data.join(file), damage).unwrap();

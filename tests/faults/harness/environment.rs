@@ -20,6 +20,7 @@ use support::{
     database::{self, Database},
     fake_smtp::FakeSmtpServer,
     proxy::Proxy,
+    stack::SUBJECT_KEY,
 };
 
 /// The servers of an environment.
@@ -83,6 +84,7 @@ impl Environment {
             ("AMQP_URL", &amqp_url),
             ("SMTP_URL", &smtp_url),
             ("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            ("SUBJECT_KEY", SUBJECT_KEY),
             ("AMQP_PREFIX", &prefix),
             ("TRUSTED_PROXIES", "127.0.0.1"),
             // Tests run in parallel on few cores, and none tests hashing: so hashes are cheap. But the queue for

@@ -18,6 +18,7 @@ use crate::{
 };
 
 const CODE_SECRETS: &str = "bench:YmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2g=";
+const SUBJECT_KEY: &str = "c3ViamVjdC1rZXktc3ViamVjdC1rZXktc3ViamVjdC1rZXk=";
 
 /// Database, broker and settings for `api` and `worker` processes.
 pub(crate) struct Deployment {
@@ -62,6 +63,7 @@ impl Deployment {
             ("AMQP_URL", &context.amqp_url),
             ("AMQP_PREFIX", &name),
             ("CODE_SECRETS", CODE_SECRETS),
+            ("SUBJECT_KEY", SUBJECT_KEY),
             ("API_ADDR", "127.0.0.1:0"),
             ("OPS_ADDR", "127.0.0.1:0"),
             // The load driver sends X-Forwarded-For for many networks, so that limits per network are checked but
