@@ -1,6 +1,7 @@
 //! The history of a test: what each simulated user observed, in order. Entries are only appended.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -102,6 +103,15 @@ impl History {
         };
         let _ = timeout(REGISTRATION_TIMEOUT_UNDER_LOAD, all_acknowledged).await;
         [self.errors(since), self.unacknowledged(since, until)].concat()
+    }
+
+    /// Whether all users who started before this moment are done.
+    pub(crate) fn is_finished_before(&self, until: Instant) -> bool {
+        let entries = self.entries();
+        let finished: HashSet<_> =
+            entries.iter().filter(|entry| entry.observation == Observation::Finished).map(|entry| entry.user).collect();
+        let mut started = entries.iter().filter(|entry| entry.observation == Observation::Started && entry.at < until);
+        started.all(|entry| finished.contains(&entry.user))
     }
 
     fn errors(&self, since: Instant) -> Vec<(usize, Observation)> {

@@ -20,15 +20,47 @@ async fn rolling_restart_fails_no_request() {
     environment.start_processes(3, 3).await;
     let fault = async |environment: &mut Environment| {
         let fault_started = Instant::now();
-        for n in 0..3 {
-            let replacement = environment.start_process(Service::Api, &[]).await;
-            std::mem::replace(&mut environment.apis[n], replacement).stop().await;
-            let replacement = environment.start_process(Service::Worker, &[]).await;
-            std::mem::replace(&mut environment.workers[n], replacement).stop().await;
-        }
+        replace_all(environment).await;
         assert_eq!(environment.history.failures_after_waiting(fault_started).await, []);
     };
     environment.assert_survives("rolling restart of 3 APIs and 3 workers", Tolerance::none(), fault).await;
+}
+
+/// Replaces the processes one after the other by new ones with the current settings.
+async fn replace_all(environment: &mut Environment) {
+    for n in 0..environment.apis.len().max(environment.workers.len()) {
+        if n < environment.workers.len() {
+            let replacement = environment.start_process(Service::Worker, &[]).await;
+            std::mem::replace(&mut environment.workers[n], replacement).stop().await;
+        }
+        if n < environment.apis.len() {
+            let replacement = environment.start_process(Service::Api, &[]).await;
+            std::mem::replace(&mut environment.apis[n], replacement).stop().await;
+        }
+    }
+}
+
+/// The only code secret is replaced by another one in the steps of docs/RUNBOOK.md, and no request fails: the new secret
+/// is known to all processes before the first of them uses it, and the old one is removed when its codes are used up.
+#[tokio::test(flavor = "multi_thread")]
+async fn rotated_code_secret_fails_no_request() {
+    let fault = async |environment: &mut Environment| {
+        let fault_started = Instant::now();
+        let old = environment.variables(&[])["CODE_SECRETS"].clone();
+        let new = "new:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+        for ring in [format!("{old},{new}"), format!("{new},{old}")] {
+            environment.set("CODE_SECRETS", &ring);
+            replace_all(environment).await;
+        }
+        // Users who are done need no code any more. An operator waits until the codes have expired.
+        let old_is_unused = Instant::now();
+        let is_finished = async || environment.history.is_finished_before(old_is_unused);
+        servers::wait_until("the users with codes of the old secret are done", is_finished).await;
+        environment.set("CODE_SECRETS", new);
+        replace_all(environment).await;
+        assert_eq!(environment.history.failures_after_waiting(fault_started).await, []);
+    };
+    Environment::start().await.assert_survives("a code secret rotated", Tolerance::none(), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
