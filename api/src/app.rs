@@ -12,8 +12,9 @@ use tokio::sync::Notify;
 use crate::{
     auth::{breached_passwords::BreachedPasswords, password_checks::PasswordChecks, rejection_cache::RejectionCache},
     domain::{
+        client::Client,
         email::EmailAddress,
-        network::{Network, TrustedProxies},
+        network::TrustedProxies,
         password::recipe::Recipe,
         policy::Policy,
         subject_keys::{SubjectKey, SubjectKeys},
@@ -82,14 +83,19 @@ impl App {
         self.relay_wakeup.notify_one();
     }
 
-    /// The keys of a request for this email address from this network.
-    pub(crate) fn subject_keys(&self, email: &EmailAddress, network: Network) -> SubjectKeys {
-        self.subject_key.keys(email, network)
+    /// The keys of a request of this client for this email address.
+    pub(crate) fn subject_keys(&self, email: &EmailAddress, client: Client) -> SubjectKeys {
+        self.subject_key.keys(email, client)
     }
 
     /// The key of an email address alone.
     pub(crate) fn email_key(&self, email: &EmailAddress) -> [u8; 32] {
         self.subject_key.email_key(email)
+    }
+
+    /// The key of the mailbox of an email address.
+    pub(crate) fn mailbox_key(&self, email: &EmailAddress) -> [u8; 32] {
+        self.subject_key.mailbox_key(email)
     }
 
     /// The key that wrong reset codes of an email address are counted under.

@@ -1,5 +1,6 @@
 //! Authentication and its rate limits: passwords, codes, and the keys that limits are stored under.
 
+pub(crate) mod attempt_origin;
 pub(crate) mod audit;
 pub(crate) mod breached_passwords;
 pub(crate) mod code_attempt;
@@ -10,3 +11,4 @@ pub(crate) mod password_attempt;
 pub(crate) mod password_checks;
 pub(crate) mod rehash;
 pub(crate) mod rejection_cache;
+pub(crate) mod unlock;

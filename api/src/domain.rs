@@ -1,5 +1,6 @@
 //! Business rules, pure: no I/O; time and randomness are arguments.
 
+pub(crate) mod client;
 pub(crate) mod cloud_event;
 pub(crate) mod code;
 pub(crate) mod email;

@@ -15,6 +15,7 @@ mod request_context;
 mod route_table;
 pub(crate) mod routes;
 pub(crate) mod server;
+mod unlock_cookie;
 mod web_app;
 
 use std::{net::IpAddr, sync::Arc};
@@ -39,7 +40,7 @@ use crate::{
         route_table::RouteTable,
         routes::{
             docs::DocsPages, health::Health, not_me, passwords::Passwords, policy::Policies, problems,
-            registration_events::RegistrationEvents, sessions::Sessions, users::Users,
+            registration_events::RegistrationEvents, sessions::Sessions, unlock, users::Users,
         },
         server::{
             accept_loop::{self, Server},
@@ -94,6 +95,7 @@ pub(crate) async fn serve(
 fn endpoint(app: Arc<App>, with_docs: bool, origins: AllowedOrigins) -> Result<impl Endpoint + 'static> {
     let security_headers = SecurityHeaders::new(&app.public_url);
     let not_me_page = not_me::page(Arc::clone(&app));
+    let unlock_page = unlock::page(Arc::clone(&app));
     let web_app = Arc::new(web_app::page(app.policy.password_min_length, with_docs));
     let service = {
         let app = Arc::clone(&app);
@@ -105,6 +107,7 @@ fn endpoint(app: Arc<App>, with_docs: bool, origins: AllowedOrigins) -> Result<i
     let routes = Route::new()
         .nest("/", service())
         .at(paths::NOT_ME_ROUTE, not_me_page)
+        .at(paths::UNLOCK_ROUTE, unlock_page)
         .at(paths::PROBLEM_ROUTE, problems::page())
         .at(paths::FAVICON, web_app::favicon());
     let routes = if with_docs { docs.add_to(routes, service) } else { routes };

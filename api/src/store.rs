@@ -6,6 +6,7 @@ pub(crate) mod codes;
 pub(crate) mod deliveries;
 pub(crate) mod guesses;
 pub(crate) mod key_fingerprint;
+pub(crate) mod known_networks;
 pub(crate) mod lockouts;
 pub(crate) mod mail_suppressions;
 pub(crate) mod notices;
@@ -18,6 +19,7 @@ pub(crate) mod schema;
 pub(crate) mod sessions;
 pub(crate) mod transaction;
 pub(crate) mod unacknowledged;
+pub(crate) mod unlocks;
 pub(crate) mod users;
 
 use anyhow::anyhow;
@@ -86,6 +88,8 @@ pub(crate) fn statements() -> Vec<&'static str> {
         deliveries::ALL,
         guesses::ALL,
         lockouts::ALL,
+        known_networks::ALL,
+        unlocks::ALL,
         unacknowledged::ALL,
         mail_suppressions::ALL,
         key_fingerprint::ALL,

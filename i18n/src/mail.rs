@@ -94,11 +94,14 @@ mails! {
         digits: &'a str = "0427",
         /// How long the code is valid after the mail server accepted the mail.
         lifetime: Lifetime = Lifetime::of_seconds(90),
-        /// URL of the page where the owner of the address reports that they did not sign up.
+        /// URL of the page where the owner of the address reports that they did not cause the mail.
         not_me: &'a str = "https://example.org/not-me/AZUAAAAAcACAAAAAAAAAAf-2rJp0fX7n0r8bQ3Lx_9k",
     } = "mails/code.html",
     /// A sign-up for an email address that already has an account.
-    AlreadyRegistered = "mails/already_registered.html",
+    AlreadyRegistered {
+        /// URL of the page where the owner of the address reports that they did not cause the mail.
+        not_me: &'a str = "https://example.org/not-me/AZUAAAAAcACAAAAAAAAAAf-2rJp0fX7n0r8bQ3Lx_9k",
+    } = "mails/already_registered.html",
     /// The account was activated.
     Activated = "mails/activated.html",
     /// The code that sets a new password.
@@ -106,13 +109,25 @@ mails! {
         digits: &'a str = "0427",
         /// How long the code is valid after the mail server accepted the mail.
         lifetime: Lifetime = Lifetime::of_seconds(600),
+        /// URL of the page where the owner of the address reports that they did not cause the mail.
+        not_me: &'a str = "https://example.org/not-me/AZUAAAAAcACAAAAAAAAAAf-2rJp0fX7n0r8bQ3Lx_9k",
     } = "mails/reset_code.html",
     /// A new password was requested for an email address that has no account.
-    NoAccount = "mails/no_account.html",
+    NoAccount {
+        /// URL of the page where the owner of the address reports that they did not cause the mail.
+        not_me: &'a str = "https://example.org/not-me/AZUAAAAAcACAAAAAAAAAAf-2rJp0fX7n0r8bQ3Lx_9k",
+    } = "mails/no_account.html",
     /// The password of the account was changed.
     PasswordChanged = "mails/password_changed.html",
     /// The account was deleted.
     AccountDeleted = "mails/account_deleted.html",
+    /// Wrong passwords have locked the account.
+    Unlock {
+        /// URL of the page that lets the browser in.
+        link: &'a str = "https://example.org/unlock/AZUAAAAAcACAAAAAAAAAAf-2rJp0fX7n0r8bQ3Lx_9k",
+        /// URL of the page where the owner of the address reports that they did not cause the mail.
+        not_me: &'a str = "https://example.org/not-me/AZUAAAAAcACAAAAAAAAAAf-2rJp0fX7n0r8bQ3Lx_9k",
+    } = "mails/unlock.html",
 }
 
 impl<'a> Mail<'a> {
@@ -120,11 +135,12 @@ impl<'a> Mail<'a> {
     pub fn digits(self) -> Option<&'a str> {
         match self {
             Self::Code { digits, .. } | Self::ResetCode { digits, .. } => Some(digits),
-            Self::AlreadyRegistered
+            Self::AlreadyRegistered { .. }
             | Self::Activated
-            | Self::NoAccount
+            | Self::NoAccount { .. }
             | Self::PasswordChanged
-            | Self::AccountDeleted => None,
+            | Self::AccountDeleted
+            | Self::Unlock { .. } => None,
         }
     }
 }

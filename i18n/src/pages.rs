@@ -32,7 +32,25 @@ pub struct Day {
     pub year: i32,
 }
 
-macro_rules! not_me {
+/// The state that the unlock page shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlock {
+    /// Nothing was done yet: shows the button that lets this browser in.
+    Ask {
+        /// How many passwords the browser can then try.
+        attempts: usize,
+    },
+    /// This browser is let in.
+    Done { attempts: usize },
+    /// The link was used already, or is too old.
+    Ended,
+    /// The link is invalid, or what it names no longer exists; the page does not reveal which.
+    InvalidLink,
+    /// The request failed on the server side and nothing was changed.
+    Unavailable,
+}
+
+macro_rules! pages {
     ($($language:ident $tag:literal $settings:literal,)+) => {
         /// Renders the not-me page. `url` is the public URL of the service.
         pub fn not_me(language: Language, page: NotMe, url: &str) -> Result<String> {
@@ -50,10 +68,27 @@ macro_rules! not_me {
                 })+
             }
         }
+
+        /// Renders the unlock page. `url` is the public URL of the service.
+        pub fn unlock(language: Language, page: Unlock, url: &str) -> Result<String> {
+            match language {
+                $(Language::$language => {
+                    #[derive(Template)]
+                    #[template(path = "unlock.html", config = $settings)]
+                    struct UnlockPage<'a> {
+                        page: Unlock,
+                        url: &'a str,
+                        tag: &'static str,
+                    }
+
+                    UnlockPage { page, url, tag: $tag }.render()
+                })+
+            }
+        }
     };
 }
 
-for_each_language!(not_me);
+for_each_language!(pages);
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
-//! Token of the not-me link in a code mail, by which the owner of an email address reports that they did not sign up.
-//! The worker creates the token, the API verifies it.
+//! Links in mails, by which the reader of a mailbox acts on what a stranger may have caused. The worker creates their
+//! tokens, the API verifies them.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq;
@@ -7,34 +7,59 @@ use uuid::Uuid;
 
 use crate::codes::{CodeSecrets, Key};
 
-/// The path of the not-me page, without the token.
-pub const PATH: &str = "/not-me/";
+/// The kinds of links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailLink {
+    /// The owner of the mailbox reports that they did not cause the mail.
+    NotMe,
+    /// The owner of a locked account lets one browser in.
+    Unlock,
+}
 
 const ID_BYTES: usize = 16;
 
-/// A token that identifies a code and proves that its mail was read; it authorises nothing else. It has 256 bits, of
-/// which 128 cannot be guessed.
-pub fn token(key: &Key, code: Uuid) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode([*code.as_bytes(), proof(key, code)].concat())
-}
+impl MailLink {
+    /// The path of the page, without the token.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::NotMe => "/not-me/",
+            Self::Unlock => "/unlock/",
+        }
+    }
 
-/// The code of a token, if the token was created with a key of this ring. Does not access the database.
-pub fn read(ring: &CodeSecrets, token: &str) -> Option<Uuid> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
-    let (id, proof_given) = bytes.split_at_checked(ID_BYTES)?;
-    let code = Uuid::from_slice(id).ok()?;
-    let is_signed_by = |key: &Key| bool::from(proof(key, code).ct_eq(proof_given));
-    ring.0.iter().any(is_signed_by).then_some(code)
-}
+    /// The URL of the page for the mail with this message id.
+    pub fn url(self, public_url: &str, key: &Key, id: Uuid) -> String {
+        format!("{public_url}{}{}", self.path(), self.token(key, id))
+    }
 
-fn proof(key: &Key, code: Uuid) -> [u8; 16] {
-    let mac = key.mac("vestibule/not-me/1", &[code.as_bytes()]);
-    std::array::from_fn(|i| mac[i])
+    /// A token that identifies a message and proves that its mail was read; it authorises nothing else. It has 256 bits,
+    /// of which 128 cannot be guessed.
+    pub fn token(self, key: &Key, id: Uuid) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode([*id.as_bytes(), self.proof(key, id)].concat())
+    }
+
+    /// The message id of a token, if the token was created with a key of this ring. Does not access the database.
+    pub fn read(self, ring: &CodeSecrets, token: &str) -> Option<Uuid> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (id, proof_given) = bytes.split_at_checked(ID_BYTES)?;
+        let id = Uuid::from_slice(id).ok()?;
+        let is_signed_by = |key: &Key| bool::from(self.proof(key, id).ct_eq(proof_given));
+        ring.0.iter().any(is_signed_by).then_some(id)
+    }
+
+    fn proof(self, key: &Key, id: Uuid) -> [u8; 16] {
+        let purpose = match self {
+            Self::NotMe => "vestibule/not-me/1",
+            Self::Unlock => "vestibule/unlock/1",
+        };
+        let mac = key.mac(purpose, &[id.as_bytes()]);
+        std::array::from_fn(|i| mac[i])
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{MailLink::*, *};
 
     const CODE: Uuid = Uuid::from_u128(0x0195_0000_0000_7000_8000_0000_0000_0001);
 
@@ -51,27 +76,34 @@ mod tests {
         let two = two_keys();
         let older = two.get("a").unwrap();
         for key in [two.newest(), older] {
-            assert_eq!(read(&two, &token(key, CODE)), Some(CODE));
+            assert_eq!(NotMe.read(&two, &NotMe.token(key, CODE)), Some(CODE));
         }
-        assert_ne!(token(two.newest(), CODE), token(older, CODE));
+        assert_ne!(NotMe.token(two.newest(), CODE), NotMe.token(older, CODE));
         let rotated = ring("b:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=");
-        assert_eq!(read(&rotated, &token(older, CODE)), None);
+        assert_eq!(NotMe.read(&rotated, &NotMe.token(older, CODE)), None);
+    }
+
+    #[test]
+    fn token_of_one_kind_is_none_of_another() {
+        let two = two_keys();
+        assert_eq!(Unlock.read(&two, &NotMe.token(two.newest(), CODE)), None);
+        assert_eq!(Unlock.read(&two, &Unlock.token(two.newest(), CODE)), Some(CODE));
     }
 
     #[test]
     fn modified_token_is_rejected() {
         let two = two_keys();
-        let token = token(two.newest(), CODE);
+        let token = NotMe.token(two.newest(), CODE);
         assert_eq!(token.len(), 43);
         for position in 0..token.len() {
             for other in ["A", "B", "z", "-", "=", "%", "é", ""] {
                 let forged = format!("{}{other}{}", &token[..position], &token[position + 1..]);
-                assert!(forged == token || read(&two, &forged).is_none(), "{forged}");
+                assert!(forged == token || NotMe.read(&two, &forged).is_none(), "{forged}");
             }
-            assert_eq!(read(&two, &token[..position]), None);
+            assert_eq!(NotMe.read(&two, &token[..position]), None);
         }
         for longer in [format!("{token}A"), format!("{token}AA"), format!("{token}="), format!(" {token}")] {
-            assert_eq!(read(&two, &longer), None, "{longer}");
+            assert_eq!(NotMe.read(&two, &longer), None, "{longer}");
         }
     }
 }

@@ -94,6 +94,9 @@ mail_kinds! {
     PasswordChanged = "password-changed" in Notices for Duration::WEEK,
     /// Tells the owner that the account was deleted. Caused by the deletion; the id is that of the deletion.
     AccountDeleted = "account-deleted" in Notices for Duration::WEEK,
+    /// A link that lets the owner of a locked account in. Caused by the first request that the lock refuses; the id is
+    /// that of the link. The same whether there is an account or not.
+    Unlock = "unlock" in Notices for Duration::DAY,
 }
 
 /// A message with the trace context it belongs to.
@@ -151,8 +154,9 @@ mod tests {
         for &kind in MailKind::ALL {
             assert_eq!(kind.max_age().is_some(), kind.queue() == MailQueue::Notices, "{kind:?}");
         }
-        let ages = [MailKind::Activated, MailKind::PasswordChanged, MailKind::AccountDeleted].map(MailKind::max_age);
-        assert_eq!(ages, [Duration::DAY, Duration::WEEK, Duration::WEEK].map(Some));
+        let notices = [MailKind::Activated, MailKind::PasswordChanged, MailKind::AccountDeleted, MailKind::Unlock];
+        let ages = [Duration::DAY, Duration::WEEK, Duration::WEEK, Duration::DAY];
+        assert_eq!(notices.map(MailKind::max_age), ages.map(Some));
     }
 
     #[test]

@@ -106,7 +106,11 @@ impl Database {
              UPDATE guesses SET last_at = last_at - interval '{seconds} s';
              UPDATE guesses_by_hour SET hour = hour - interval '{seconds} s';
              UPDATE lockouts SET until = until - interval '{seconds} s',
-                 failures = ARRAY (SELECT at - interval '{seconds} s' FROM unnest(failures) AS at);
+                 failures = ARRAY (SELECT at - interval '{seconds} s' FROM unnest(failures) AS at),
+                 pending = ARRAY (SELECT at - interval '{seconds} s' FROM unnest(pending) AS at);
+             UPDATE known_networks SET last_at = last_at - interval '{seconds} s';
+             UPDATE unlocks SET created_at = created_at - i, opened_at = opened_at - i
+                 FROM (VALUES (interval '{seconds} s')) AS t (i);
              UPDATE budgets SET used_at = ARRAY (SELECT at - interval '{seconds} s' FROM unnest(used_at) AS at);"
         );
         self.client.batch_execute(&sql).await.unwrap();

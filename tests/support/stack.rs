@@ -176,8 +176,10 @@ impl Drop for Stack {
         let topology = self.topology.clone();
         database::run_cleanup(async move {
             let Ok(channel) = connect_broker().await.create_channel().await else { return };
-            let retries = RETRY_SECONDS.map(|seconds| topology.codes.retry_queue(seconds));
-            for queue in retries.iter().chain([&topology.codes.name, &topology.parked]) {
+            let queues = [&topology.codes, &topology.notices];
+            let retries = queues.map(|queue| RETRY_SECONDS.map(|seconds| queue.retry_queue(seconds)));
+            let names = queues.iter().map(|queue| &queue.name).chain([&topology.parked]);
+            for queue in retries.iter().flatten().chain(names) {
                 let _ = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await;
             }
             for exchange in [&topology.exchange, &topology.events] {

@@ -56,6 +56,10 @@ const DELETION_FACTS: &str = facts_query!(
     "SELECT a.email, d.message_id IS NOT NULL AS recorded, clock_timestamp() AS now, a.deleted_at, a.language \
      FROM account_deletions a LEFT JOIN deliveries d ON d.message_id = a.id WHERE a.id = $1"
 );
+const UNLOCK_FACTS: &str = facts_query!(
+    "SELECT u.email, d.message_id IS NOT NULL AS recorded, clock_timestamp() AS now, u.created_at, u.language, \
+     u.is_muted FROM unlocks u LEFT JOIN deliveries d ON d.message_id = u.id WHERE u.id = $1"
+);
 // Records a mail that the mail server accepted, and starts the lifetime of its code: it begins with the record of the
 // delivery. That of a muted mail begins, too; otherwise its receipt would reveal that it is muted. A record is never
 // changed: a second delivery of the same mail neither changes the outcome nor extends the lifetime, and only the first
@@ -71,7 +75,8 @@ const RECORD_ACCEPTED: &str = "WITH recorded AS (INSERT INTO deliveries (message
     of_a_deletion AS (DELETE FROM account_deletions WHERE id = $1 AND EXISTS (SELECT FROM recorded) RETURNING deleted_at) \
     SELECT GREATEST(EXTRACT(EPOCH FROM at - COALESCE((SELECT created_at FROM codes WHERE id = $1), \
     (SELECT created_at FROM resets WHERE code_id = $1), (SELECT activated_at FROM users WHERE id = $1), \
-    (SELECT changed_at FROM password_changes WHERE id = $1), (SELECT deleted_at FROM of_a_deletion))), 0)::float8 \
+    (SELECT changed_at FROM password_changes WHERE id = $1), (SELECT created_at FROM unlocks WHERE id = $1), \
+    (SELECT deleted_at FROM of_a_deletion))), 0)::float8 \
     FROM recorded";
 // Records a mail that was not sent.
 const RECORD_NOT_SENT: &str = "INSERT INTO deliveries (message_id, outcome, why) VALUES ($1, $2, $3) \
@@ -82,9 +87,9 @@ const TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Returns every SQL statement of this crate, for the test that prepares them all.
 pub(crate) fn statements() -> Vec<&'static str> {
-    let own =
-        &[CODE_FACTS, USER_FACTS, RESET_FACTS, PASSWORD_CHANGE_FACTS, DELETION_FACTS, RECORD_ACCEPTED, RECORD_NOT_SENT];
-    [own, undeliverable::STATEMENTS].concat()
+    let facts = MailKind::ALL.iter().map(|&kind| facts_statement(kind)).collect::<Vec<_>>();
+    let own = &[RECORD_ACCEPTED, RECORD_NOT_SENT];
+    [&facts[..], own, undeliverable::STATEMENTS].concat()
 }
 
 /// The statement that selects the facts about a mail of this kind.
@@ -95,6 +100,7 @@ fn facts_statement(kind: MailKind) -> &'static str {
         MailKind::ResetCode => RESET_FACTS,
         MailKind::PasswordChanged => PASSWORD_CHANGE_FACTS,
         MailKind::AccountDeleted => DELETION_FACTS,
+        MailKind::Unlock => UNLOCK_FACTS,
     }
 }
 
@@ -179,6 +185,7 @@ fn facts_from_row(row: &Row, kind: MailKind) -> Facts {
         recorded: row.get(1),
         now: row.get(2),
         deadline,
+        is_muted: kind == MailKind::Unlock && row.get("is_muted"),
         code,
     }
 }

@@ -11,10 +11,11 @@ use crate::{
     app::App,
     auth::{
         audit,
-        password_attempt::{AttemptLimits, AttemptOutcome, FailedAttempts, PasswordAttempt},
+        password_attempt::{AttemptLimits, AttemptOutcome, PasswordAttempt},
+        unlock::{Refusals, Target},
     },
     domain::{
-        network::Network,
+        client::Client,
         password::{Password, computed_hash::ComputedHash, recipe::Recipe},
         policy::{FieldError, RateLimited, Scope},
         session::Token,
@@ -36,7 +37,7 @@ pub(crate) struct ChangePassword {
     pub(crate) token: Token,
     pub(crate) old: Password,
     pub(crate) new: Password,
-    pub(crate) network: Network,
+    pub(crate) client: Client,
     pub(crate) traceparent: String,
 }
 
@@ -45,13 +46,20 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
     // Before the permits, because it can take a second.
     app.breached_passwords.check(&request.new, "new_password").await?;
     // One permit for each password, before everything else: an overload must cost nothing.
-    let old_permit = app.hash_pool.reserve(request.network, Priority::High)?;
-    let new_permit = app.hash_pool.reserve(request.network, Priority::High)?;
+    let old_permit = app.hash_pool.reserve(request.client.network, Priority::High)?;
+    let new_permit = app.hash_pool.reserve(request.client.network, Priority::High)?;
     let user = session::user(app, &request.token).await?;
     request.new.check_not_derived_from(&user.email).map_err(|error| FieldError { field: "new_password", ..error })?;
-    let keys = app.subject_keys(&user.email, request.network);
-    app.password_checks.count(request.network)?;
-    let attempt = reserve(app, &keys).await?;
+    let keys = app.subject_keys(&user.email, request.client);
+    app.password_checks.count(request.client.network)?;
+    let target = Target { email: &user.email, keys: &keys, traceparent: &request.traceparent };
+    let mut refusals = Refusals::default();
+    let attempt = loop {
+        match reserve(app, &keys).await {
+            Ok(attempt) => break attempt?,
+            Err(error) => refusals.handle(app, &target, error).await?,
+        }
+    };
     // All hashes of an email address share one recipe, so the old and the new one do as well.
     let recipe = app.recipe(&user.email, std::iter::once(&user.password_hash));
     let new_hash = match verify_old_and_hash_new(request, &user, recipe, old_permit, new_permit).await {
@@ -62,7 +70,7 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
         }
         Ok(Some(new_hash)) => new_hash,
         Ok(None) => {
-            attempt.keep_as_failure();
+            attempt.fail(app).await?;
             return Err(Error::WrongPassword);
         }
         Err(overloaded) => {
@@ -75,18 +83,19 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
 }
 
 /// Reserves the password attempt, which is rate-limited like any other: an attacker with a stolen token must not guess
-/// the password here. Also checks the limit of changes: each one is mailed to the owner.
-async fn reserve<'k>(app: &App, keys: &'k SubjectKeys) -> Result<PasswordAttempt<'k>, Error> {
+/// the password here. Also checks the limit of changes, which is the inner result: each one is mailed to the owner.
+async fn reserve<'k>(app: &App, keys: &'k SubjectKeys) -> Result<Result<PasswordAttempt<'k>, RateLimited>, Error> {
     let connection = app.store.connection().await?;
     let reading = try_join(AttemptLimits::read(&connection, keys), read_changes(&connection, keys));
     let (transaction, (limits, changed)) =
-        Transaction::begin(&connection, Commit::Asynchronous, &keys.locks(), reading).await?;
-    let rate_limited = |retry_after| RateLimited { scope: Scope::Account, retry_after };
-    app.policy.password_changes.check(&changed, limits.now()).map_err(rate_limited)?;
+        Transaction::begin(&connection, Commit::Asynchronous, &[&keys.mailbox], reading).await?;
+    if let Err(retry_after) = app.policy.password_changes.check(&changed, limits.now()) {
+        return Ok(Err(RateLimited { scope: Scope::Account, retry_after }));
+    }
     let mut writes = Writes::default();
     let attempt = PasswordAttempt::reserve_in(&app.policy, &mut writes, keys, limits)?;
     transaction.commit(writes).await?;
-    Ok(attempt)
+    Ok(Ok(attempt.committed()))
 }
 
 /// When the password of the account was changed, oldest first; resets do not count.
@@ -124,22 +133,22 @@ async fn replace(
     let token_hash = request.token.hash();
     let reading = try_join3(
         sessions::user_of(&connection, &token_hash),
-        FailedAttempts::read(&connection, keys),
+        attempt.read_lockouts(&connection),
         read_changes(&connection, keys),
     );
-    let (transaction, (session_user, failed, changed)) =
-        Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
+    let (transaction, (session_user, lockouts, changed)) =
+        Transaction::begin(&connection, Commit::Durable, &[&keys.mailbox], reading).await?;
     // Another request may have ended the session while this one was hashing.
     let (user, _) = session_user.ok_or(Error::NoSession)?;
     if user.password_hash != verified_user.password_hash {
         return Err(Error::Unavailable(anyhow::anyhow!("the password hash was replaced by a concurrent request")));
     }
-    let changed_at = failed.now;
+    let changed_at = lockouts.now;
     let mut writes = Writes::default();
     // No concurrent change can exceed the limit: only one of them finds the hash that it has verified.
     let changed = app.policy.password_changes.with(&changed, changed_at);
     rate_limits::write(&mut writes, &keys.email, LimitKind::PasswordChanges, changed);
-    attempt.settle_in(&mut writes, failed, AttemptOutcome::CorrectForAccount);
+    attempt.settle_in(&mut writes, lockouts, AttemptOutcome::CorrectForAccount);
     sessions::end_all_others(&mut writes, user.id, token_hash);
     let new = NewPassword { password_hash, traceparent: request.traceparent.clone(), changed_at };
     set_password::set_password(app, &mut writes, &user, new);

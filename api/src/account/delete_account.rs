@@ -8,7 +8,7 @@ use crate::{
     auth::{
         audit,
         credentials::{self, Credentials, Purpose, VerifiedCredentials},
-        password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
+        password_attempt::{AttemptOutcome, PasswordAttempt},
     },
     domain::{outbox_message::OutboxMessage, subject_keys::SubjectKeys},
     error::Error,
@@ -16,9 +16,11 @@ use crate::{
     password_hashing::Priority,
     rng,
     store::{
+        known_networks,
         notices::account_deletions,
         outbox, registrations, resets,
         transaction::{Commit, Transaction, Writes},
+        unlocks,
         users::{self, User},
     },
 };
@@ -26,8 +28,8 @@ use crate::{
 /// Verifies the password and deletes the account: a stolen session token must not be enough.
 pub(crate) async fn delete(app: &App, credentials: &Credentials) -> Result<(), Error> {
     // Before anything else: an overload must cost nothing.
-    let permit = app.hash_pool.reserve(credentials.network, Priority::High)?;
-    let keys = app.subject_keys(&credentials.email, credentials.network);
+    let permit = app.hash_pool.reserve(credentials.client.network, Priority::High)?;
+    let keys = app.subject_keys(&credentials.email, credentials.client);
     let VerifiedCredentials { user, attempt, .. } =
         credentials::verify_password(app, credentials, &keys, Purpose::DeleteAccount, permit).await?;
     let Some(user) = user else {
@@ -51,23 +53,25 @@ async fn delete_all(
     attempt: &PasswordAttempt<'_>,
 ) -> Result<(), Error> {
     let connection = app.store.connection().await?;
-    let reading = try_join(users::by_email(&connection, &verified_user.email), FailedAttempts::read(&connection, keys));
-    let (transaction, (user, failed)) =
-        Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
+    let reading = try_join(users::by_email(&connection, &verified_user.email), attempt.read_lockouts(&connection));
+    let (transaction, (user, lockouts)) =
+        Transaction::begin(&connection, Commit::Durable, &[&keys.mailbox], reading).await?;
     // The account may have been deleted, or its password changed, while the password was hashed.
     let user = user.filter(|user| user.id == verified_user.id).ok_or(Error::Unauthenticated)?;
     if user.password_hash != verified_user.password_hash {
         return Err(Error::Unavailable(anyhow::anyhow!("the password hash was replaced by a concurrent request")));
     }
-    let now = failed.now;
+    let now = lockouts.now;
     let mut writes = Writes::default();
-    attempt.settle_in(&mut writes, failed, AttemptOutcome::Correct);
+    attempt.settle_in(&mut writes, lockouts, AttemptOutcome::Correct);
     // Also for the rows that are deleted by cascade: accounts are deleted rarely, so plans that were made while the
     // tables were small would be kept.
     outbox::disable_sequential_scans(&mut writes);
     // Before the rest, because it finds its rows by the rows that are deleted next.
     outbox::drop_mails_of(&mut writes, &user.email, user.id);
     registrations::delete_of(&mut writes, &user.email);
+    known_networks::delete_of(&mut writes, &keys.email);
+    unlocks::delete_of(&mut writes, &user.email);
     resets::delete_of(&mut writes, &user.email);
     users::delete(&mut writes, user.id);
     let traceparent = &credentials.traceparent;

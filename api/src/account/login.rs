@@ -8,7 +8,7 @@ use crate::{
     auth::{
         audit,
         credentials::{self, Credentials, Purpose, VerifiedCredentials},
-        password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
+        password_attempt::{AttemptOutcome, PasswordAttempt},
         rehash,
     },
     domain::{policy::SESSIONS_PER_USER, session::Token, subject_keys::SubjectKeys},
@@ -31,8 +31,8 @@ pub(crate) struct Session {
 /// Verifies the password of an account and creates a session.
 pub(crate) async fn log_in(app: &App, credentials: &Credentials) -> Result<Session, Error> {
     // Before anything else: an overload must cost nothing.
-    let permit = app.hash_pool.reserve(credentials.network, Priority::High)?;
-    let keys = app.subject_keys(&credentials.email, credentials.network);
+    let permit = app.hash_pool.reserve(credentials.client.network, Priority::High)?;
+    let keys = app.subject_keys(&credentials.email, credentials.client);
     let VerifiedCredentials { user, attempt, .. } =
         credentials::verify_password(app, credentials, &keys, Purpose::Login, permit).await?;
     let Some(user) = user else {
@@ -54,19 +54,19 @@ async fn create_session(
     attempt: &PasswordAttempt<'_>,
 ) -> Result<Session, Error> {
     let connection = app.store.connection().await?;
-    let reading = try_join(users::by_email(&connection, &user.email), FailedAttempts::read(&connection, keys));
-    let (transaction, (current, failed)) =
-        Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
+    let reading = try_join(users::by_email(&connection, &user.email), attempt.read_lockouts(&connection));
+    let (transaction, (current, lockouts)) =
+        Transaction::begin(&connection, Commit::Durable, &[&keys.mailbox], reading).await?;
     // The account may have been deleted while the password was hashed.
     let current = current.filter(|current| current.id == user.id).ok_or(Error::Unauthenticated)?;
     if current.password_hash != user.password_hash {
         return Err(Error::Unavailable(anyhow::anyhow!("the password hash was replaced by a concurrent request")));
     }
     let token = Token::new(rng::bits());
-    let now = failed.now;
+    let now = lockouts.now;
     let expires_at = now + app.policy.session_ttl;
     let mut writes = Writes::default();
-    attempt.settle_in(&mut writes, failed, AttemptOutcome::CorrectForAccount);
+    attempt.settle_in(&mut writes, lockouts, AttemptOutcome::CorrectForAccount);
     sessions::end_all_but_newest(&mut writes, user.id, SESSIONS_PER_USER - 1);
     sessions::insert(&mut writes, user.id, token.hash(), now, expires_at);
     transaction.commit(writes).await?;

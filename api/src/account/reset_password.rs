@@ -12,13 +12,13 @@ use crate::{
     app::App,
     auth::{audit, network_guesses, password_attempt},
     domain::{
-        network::Network,
+        client::Client,
         password::{Password, computed_hash::ComputedHash},
     },
     error::Error,
     password_hashing::Priority,
     store::{
-        guesses,
+        guesses, known_networks,
         resets::{self, Reset},
         sessions,
         transaction::{Commit, Transaction, Writes},
@@ -31,7 +31,7 @@ pub(crate) struct ResetPassword {
     pub(crate) receipt: Uuid,
     pub(crate) code: String,
     pub(crate) password: Password,
-    pub(crate) network: Network,
+    pub(crate) client: Client,
     pub(crate) traceparent: String,
 }
 
@@ -40,12 +40,11 @@ pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Erro
     // Before the permit, because it can take a second.
     app.breached_passwords.check(&request.password, "password").await?;
     // Before everything else: an overload must cost nothing, least of all an attempt.
-    let permit = app.hash_pool.reserve(request.network, Priority::High)?;
+    let permit = app.hash_pool.reserve(request.client.network, Priority::High)?;
     let Reset { email, .. } = forgot_password::read(app, request.receipt).await?;
     // This reveals nothing: the holder of the receipt knows the email address.
     request.password.check_not_derived_from(&email)?;
-    let keys =
-        ResetKeys { subjects: app.subject_keys(&email, request.network), guess_key: app.reset_guess_key(&email) };
+    let keys = ResetKeys { subjects: app.subject_keys(&email, request.client), guess_key: app.reset_guess_key(&email) };
     let reserved = ReservedResetAttempt::reserve(app, request.receipt, &email, &keys).await?;
     let ReservedResetAttempt { reset, account, .. } = &reserved;
     let is_correct = reset.code.matches(&request.code, app.code_secrets.get(&reset.code.key_id));
@@ -102,6 +101,7 @@ async fn replace(
     sessions::end_all_but_newest(&mut writes, account.id, 0);
     let new = NewPassword { password_hash, traceparent: request.traceparent.clone(), changed_at: now };
     set_password::set_password(app, &mut writes, &account, new);
+    known_networks::delete_others(&mut writes, &subjects.email, &subjects.email_and_network);
     password_attempt::mark_network_known(&mut writes, subjects, now);
     let instance_writes = reserved.release_in(&mut writes, &ledger, wrong_codes);
     // The password is changed even if the second transaction failed.

@@ -13,7 +13,7 @@ use crate::{
         code_status::MailedCode,
         credentials::{self, Credentials, VerifiedRegistrations},
         network_guesses::{self, WrongCodes},
-        password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
+        password_attempt::{AttemptOutcome, PasswordAttempt},
     },
     domain::{
         policy::{Code, CodeStatus, RateLimited, Scope, attempts_left},
@@ -64,13 +64,13 @@ async fn reserve_codes(
         registrations::by_ids(&connection, &ids),
         guesses::read(&connection, &keys.email),
         network_guesses::read(&connection, keys),
-        FailedAttempts::read(&connection, keys),
+        password_attempt.read_lockouts(&connection),
     );
-    let (transaction, (current, ledger, wrong_codes, failed)) =
+    let (transaction, (current, ledger, wrong_codes, lockouts)) =
         Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
     let mut writes = Writes::default();
     // Whether the code is right or wrong, the password was right.
-    password_attempt.settle_in(&mut writes, failed, AttemptOutcome::Correct);
+    password_attempt.settle_in(&mut writes, lockouts, AttemptOutcome::Correct);
     let mut comparable = match comparable_registrations(app, current, &ledger, &wrong_codes) {
         Ok(comparable) => comparable,
         Err(error) => {

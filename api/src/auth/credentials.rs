@@ -9,8 +9,9 @@ use crate::{
         audit, network_guesses,
         password_attempt::{AttemptLimits, AttemptOutcome, PasswordAttempt},
         rehash,
+        unlock::{Refusals, Target},
     },
-    domain::{email::EmailAddress, network::Network, password::Password, policy::Policy, subject_keys::SubjectKeys},
+    domain::{client::Client, email::EmailAddress, password::Password, policy::Policy, subject_keys::SubjectKeys},
     error::Error,
     password_hashing::HashPermit,
     store::{
@@ -26,7 +27,7 @@ pub(crate) struct Credentials {
     pub(crate) password: Password,
     /// The registration that the client names; `None` means all of the email address.
     pub(crate) registration: Option<Uuid>,
-    pub(crate) network: Network,
+    pub(crate) client: Client,
     pub(crate) traceparent: String,
 }
 
@@ -95,8 +96,15 @@ pub(crate) async fn verify_password<'k>(
     purpose: Purpose,
     permit: HashPermit,
 ) -> Result<VerifiedCredentials<'k>, Error> {
-    app.password_checks.count(credentials.network)?;
-    let Candidates { user, registrations, attempt } = read_candidates(app, credentials, keys, purpose).await?;
+    app.password_checks.count(credentials.client.network)?;
+    let target = Target { email: &credentials.email, keys, traceparent: &credentials.traceparent };
+    let mut refusals = Refusals::default();
+    let Candidates { user, registrations, attempt } = loop {
+        match read_candidates(app, credentials, keys, purpose).await {
+            Ok(candidates) => break candidates,
+            Err(error) => refusals.handle(app, &target, error).await?,
+        }
+    };
     let registration_hashes = registrations.iter().map(|registration| &registration.password_hash);
     let hashes = registration_hashes.chain(user.iter().map(|user| &user.password_hash));
     let recipe = app.recipe(&credentials.email, hashes);
@@ -111,7 +119,7 @@ pub(crate) async fn verify_password<'k>(
     let registrations: Vec<_> =
         registrations.into_iter().filter(|registration| computed.matches(&registration.password_hash)).collect();
     if user.is_none() && registrations.is_empty() {
-        attempt.keep_as_failure();
+        attempt.fail(app).await?;
         return Err(Error::Unauthenticated);
     }
     Ok(VerifiedCredentials { user, registrations, attempt })
@@ -134,7 +142,7 @@ async fn read_candidates<'k>(
     };
     let reading = try_join(AttemptLimits::read(&connection, keys), network_guesses::read(&connection, keys));
     let (transaction, (limits, wrong_codes)) =
-        Transaction::begin(&connection, Commit::Asynchronous, &keys.locks(), reading).await?;
+        Transaction::begin(&connection, Commit::Asynchronous, &[&keys.mailbox], reading).await?;
     if purpose == Purpose::Activate {
         network_guesses::check(app, &wrong_codes)?;
     }

@@ -1,40 +1,45 @@
 //! Rate limit for password attempts.
 //!
-//! An attempt is reserved as a failure in a committed transaction *before* the password is verified, and settled
-//! afterwards. A crash in between leaves the failure on record (fail closed).
+//! An attempt is reserved in a committed transaction *before* the password is verified, and settled afterwards. It is
+//! pending in between, and no failure; if it is not settled within 30 seconds, for example after a crash, it becomes
+//! one (fail closed).
 
-use futures_util::future::try_join;
+use futures_util::future::try_join3;
 use time::OffsetDateTime;
 
 use crate::{
     app::App,
-    auth::audit,
+    auth::{
+        attempt_origin::{Lockouts, Origin, OriginFacts},
+        audit,
+    },
     domain::{
-        policy::{Policy, RateLimited, Scope, WRONG_PASSWORDS_PER_ADDRESS, WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK},
-        rate_limit::lockout::{CODE_REQUEST_TTL, KNOWN_NETWORK_TTL, Lockout},
+        policy::{MAX_CONSECUTIVE_FAILURES, Policy, RateLimited, Scope},
+        rate_limit::{
+            guess_escalation::GuessRecord,
+            lockout::{LockoutRefusal, MAX_LOCK},
+        },
         subject_keys::SubjectKeys,
     },
     error::Error,
     store::{
-        Connection, PgError, lockouts,
+        Connection, PgError, guesses, known_networks, lockouts,
         rate_limits::{self, LimitKind},
         transaction::{Commit, Transaction, Writes},
     },
 };
 
+/// How often an attempt with a correct password is settled again if that fails.
+const SETTLE_RETRIES: u32 = 3;
+
 /// A reserved attempt. The caller must settle it exactly once, whatever happens: in a transaction of its own by
-/// [`settle`](Self::settle), or in one of the caller by [`settle_in`](Self::settle_in) and then
-/// [`ensure_settled`](Self::ensure_settled). After a wrong password it [is kept as a failure](Self::keep_as_failure).
+/// [`settle`](Self::settle), in one of the caller by [`settle_in`](Self::settle_in) and then
+/// [`ensure_settled`](Self::ensure_settled), or after a wrong password by [`fail`](Self::fail).
 #[must_use = "an attempt that is not settled counts as a wrong password"]
 pub(crate) struct PasswordAttempt<'k> {
     keys: &'k SubjectKeys,
+    origin: Origin,
     reserved_at: OffsetDateTime,
-    /// Whether the client's network is known for the email address, by an earlier login or a requested code. If so,
-    /// the failure counts only for this email address in this network: not for the email address in all networks, nor
-    /// for the network at all email addresses.
-    network_is_known: bool,
-    /// Whether the failure begins a lockout, unless it is removed.
-    begins_lock: bool,
     /// Whether the reservation is committed and not settled yet.
     is_pending: bool,
 }
@@ -42,104 +47,88 @@ pub(crate) struct PasswordAttempt<'k> {
 /// How an attempt ended, other than with a wrong password.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AttemptOutcome {
-    /// The password was not verified, because of an overload. Removes the failure of this attempt.
+    /// The password was not verified, because of an overload.
     NotVerified,
-    /// The password is that of a registration. Removes the failure of this attempt.
+    /// The password is that of a registration.
     Correct,
-    /// The password is that of the account. Removes the failure of this attempt, and all at this email address from
-    /// this network, which is known for it from now on.
+    /// The password is that of the account. Removes the failures of the origin of this attempt, whose network is known
+    /// to the account from now on.
     CorrectForAccount,
 }
 
-/// The failed attempts that count against a request, by its subject keys.
-pub(crate) struct FailedAttempts {
-    email: Lockout,
-    email_and_network: Lockout,
-    /// Of the network at all email addresses, oldest first.
-    network: Vec<OffsetDateTime>,
-    /// The database's time when they were read.
-    pub(crate) now: OffsetDateTime,
-}
-
 /// What a reservation depends on.
-pub(crate) struct AttemptLimits {
-    failed: FailedAttempts,
-    network_is_known: bool,
+pub(crate) struct AttemptLimits<'k> {
+    origin: OriginFacts<'k>,
+    /// The wrong passwords of the email address since the last right one.
+    consecutive: GuessRecord,
+    /// When wrong passwords were given in the network, at all email addresses; oldest first.
+    network: Vec<OffsetDateTime>,
 }
 
-impl FailedAttempts {
-    /// Reads what [`PasswordAttempt::settle_in`] needs. The caller holds the locks of the keys.
-    pub(crate) async fn read(connection: &Connection, keys: &SubjectKeys) -> Result<Self, PgError> {
-        let (([email_and_network, email], now), ([network], _)) = try_join(
-            lockouts::read(connection, [&keys.email_and_network, &keys.email]),
+/// Why an attempt was not reserved.
+pub(crate) enum Refusal {
+    Limited(RateLimited),
+    /// Too many attempts are pending.
+    Busy,
+}
+
+impl<'k> AttemptLimits<'k> {
+    /// The database's time when they were read.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.origin.lockouts.now
+    }
+
+    /// Reads what [`PasswordAttempt::reserve_in`] needs. The caller holds the lock of the mailbox.
+    pub(crate) async fn read(connection: &Connection, keys: &'k SubjectKeys) -> Result<Self, PgError> {
+        let (origin, consecutive, ([network], _)) = try_join3(
+            OriginFacts::read(connection, keys),
+            guesses::record(connection, &keys.password_failures),
             rate_limits::times_used(connection, [(&keys.network, LimitKind::WrongPasswordsPerNetwork)]),
         )
         .await?;
-        Ok(Self { email, email_and_network, network, now })
-    }
-}
-
-impl AttemptLimits {
-    /// The database's time when they were read.
-    pub(crate) fn now(&self) -> OffsetDateTime {
-        self.failed.now
-    }
-
-    /// Reads what [`PasswordAttempt::reserve_in`] needs. The caller holds the locks of the keys.
-    pub(crate) async fn read(connection: &Connection, keys: &SubjectKeys) -> Result<Self, PgError> {
-        let key = &keys.email_and_network;
-        let known_by = [(key, LimitKind::LastLogin), (key, LimitKind::CodesPerNetwork)];
-        let (([logins, codes], now), failed) =
-            try_join(rate_limits::times_used(connection, known_by), FailedAttempts::read(connection, keys)).await?;
-        // A network that requested a code for this email address within a day is known as well, so that failures from
-        // other networks do not lock it out. There can be only as many such networks as an email address gets codes.
-        let network_is_known = logins.last().is_some_and(|&last| now < last + KNOWN_NETWORK_TTL)
-            || codes.last().is_some_and(|&last| now < last + CODE_REQUEST_TTL);
-        Ok(Self { failed, network_is_known })
+        Ok(Self { origin, consecutive, network })
     }
 }
 
 impl<'k> PasswordAttempt<'k> {
-    /// Reserves an attempt in a transaction of its own, or returns how long the client has to wait.
+    /// Reserves an attempt in a transaction of its own.
     pub(crate) async fn reserve(app: &App, keys: &'k SubjectKeys) -> Result<Self, Error> {
         let connection = app.store.connection().await?;
         let reading = AttemptLimits::read(&connection, keys);
         let (transaction, limits) =
-            Transaction::begin(&connection, Commit::Asynchronous, &keys.locks(), reading).await?;
+            Transaction::begin(&connection, Commit::Asynchronous, &[&keys.mailbox], reading).await?;
         let mut writes = Writes::default();
         let attempt = Self::reserve_in(&app.policy, &mut writes, keys, limits)?;
         transaction.commit(writes).await?;
         Ok(attempt.committed())
     }
 
-    /// Reserves an attempt, or returns how long the client has to wait. The caller holds the locks of the keys, commits
-    /// `writes` before the password is verified, and then calls [`committed`](Self::committed).
+    /// Reserves an attempt. The caller holds the lock of the mailbox, commits `writes` before the password is verified,
+    /// and then calls [`committed`](Self::committed).
     pub(crate) fn reserve_in<'w>(
         policy: &Policy,
         writes: &mut Writes<'w>,
         keys: &'k SubjectKeys,
-        limits: AttemptLimits,
-    ) -> Result<Self, RateLimited>
+        limits: AttemptLimits<'k>,
+    ) -> Result<Self, Refusal>
     where
         'k: 'w,
     {
-        let AttemptLimits { failed, network_is_known } = limits;
-        let FailedAttempts { mut email, mut email_and_network, network, now } = failed;
-        let locked_out = |retry_after| RateLimited { scope: Scope::Account, retry_after };
-        email_and_network.reserve(WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK, now).map_err(locked_out)?;
-        let mut begins_lock = email_and_network.is_locked(now);
-        lockouts::write(writes, &keys.email_and_network, email_and_network);
-        if !network_is_known {
-            email.reserve(WRONG_PASSWORDS_PER_ADDRESS, now).map_err(locked_out)?;
-            begins_lock |= email.is_locked(now);
-            lockouts::write(writes, &keys.email, email);
-            let network_limit = &policy.wrong_passwords_per_network;
-            let rate_limited = |retry_after| RateLimited { scope: Scope::Network, retry_after };
-            network_limit.check(&network, now).map_err(rate_limited)?;
-            let network = network_limit.with(&network, now);
-            rate_limits::write(writes, &keys.network, LimitKind::WrongPasswordsPerNetwork, network);
+        let reserved_at = limits.now();
+        let AttemptLimits { origin: facts, consecutive, network } = limits;
+        let (origin, lockouts) = facts.reserve().map_err(|refusal| match refusal {
+            LockoutRefusal::Locked(retry_after) => Refusal::limited(Scope::Account, retry_after),
+            LockoutRefusal::Busy => Refusal::Busy,
+        })?;
+        if origin == Origin::Unknown {
+            if consecutive.wrong_at(reserved_at) >= MAX_CONSECUTIVE_FAILURES {
+                return Err(Refusal::limited(Scope::Account, MAX_LOCK));
+            }
+            let checked = policy.wrong_passwords_per_network.check(&network, reserved_at);
+            checked.map_err(|retry_after| Refusal::limited(Scope::Network, retry_after))?;
         }
-        Ok(Self { keys, reserved_at: now, network_is_known, begins_lock, is_pending: false })
+        lockouts.write(writes);
+        Ok(Self { keys, origin, reserved_at, is_pending: false })
     }
 
     /// Notes that the reservation is committed: from now on an attempt that is dropped counts as a wrong password.
@@ -151,39 +140,44 @@ impl<'k> PasswordAttempt<'k> {
     /// Settles the attempt in a transaction of its own.
     pub(crate) async fn settle(mut self, app: &App, outcome: AttemptOutcome) -> Result<(), Error> {
         self.is_pending = false;
+        self.settle_now(app, outcome).await
+    }
+
+    async fn settle_now(&self, app: &App, outcome: AttemptOutcome) -> Result<(), Error> {
         let connection = app.store.connection().await?;
-        let reading = FailedAttempts::read(&connection, self.keys);
-        let (transaction, failed) =
-            Transaction::begin(&connection, Commit::Asynchronous, &self.keys.locks(), reading).await?;
+        let (transaction, lockouts) = Transaction::begin(
+            &connection,
+            Commit::Asynchronous,
+            &[&self.keys.mailbox],
+            self.read_lockouts(&connection),
+        )
+        .await?;
         let mut writes = Writes::default();
-        self.settle_in(&mut writes, failed, outcome);
+        self.settle_in(&mut writes, lockouts, outcome);
         transaction.commit(writes).await?;
         Ok(())
     }
 
-    /// Settles the attempt in a transaction of the caller, who holds the locks of the keys, commits `writes`, and calls
-    /// [`ensure_settled`](Self::ensure_settled) with the result.
-    pub(crate) fn settle_in<'w>(&self, writes: &mut Writes<'w>, failed: FailedAttempts, outcome: AttemptOutcome)
+    /// Reads what [`settle_in`](Self::settle_in) needs. The caller holds the lock of the mailbox.
+    pub(crate) async fn read_lockouts(&self, connection: &Connection) -> Result<Lockouts<'k>, PgError> {
+        Lockouts::read(connection, self.origin.lockouts(self.keys)).await
+    }
+
+    /// Settles the attempt in a transaction of the caller, who holds the lock of the mailbox, commits `writes`, and
+    /// calls [`ensure_settled`](Self::ensure_settled) with the result.
+    pub(crate) fn settle_in<'w>(&self, writes: &mut Writes<'w>, mut lockouts: Lockouts<'k>, outcome: AttemptOutcome)
     where
         'k: 'w,
     {
-        let keys = self.keys;
-        let FailedAttempts { mut email, mut email_and_network, mut network, now } = failed;
-        match outcome {
-            // Only its own failure is removed: an attacker who knows the password of a registration of his own at this
-            // email address may still be guessing that of the account.
-            AttemptOutcome::NotVerified | AttemptOutcome::Correct => {
-                email_and_network.release(WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK, self.reserved_at);
-                lockouts::write(writes, &keys.email_and_network, email_and_network);
-            }
-            AttemptOutcome::CorrectForAccount => mark_network_known(writes, keys, now),
+        lockouts.release(self.reserved_at);
+        if outcome == AttemptOutcome::CorrectForAccount {
+            // Not after the password of a registration: an attacker who has one of his own at this email address may
+            // still be guessing that of the account.
+            lockouts.clear_origin();
+            guesses::delete(writes, &self.keys.password_failures);
+            known_networks::add(writes, &self.keys.email, &self.keys.email_and_network, lockouts.now);
         }
-        if !self.network_is_known {
-            email.release(WRONG_PASSWORDS_PER_ADDRESS, self.reserved_at);
-            lockouts::write(writes, &keys.email, email);
-            network.retain(|&at| at != self.reserved_at);
-            rate_limits::write(writes, &keys.network, LimitKind::WrongPasswordsPerNetwork, network);
-        }
+        lockouts.write(writes);
     }
 
     /// Settles the attempt if the transaction that should have settled it has failed, and returns the result of that
@@ -191,38 +185,76 @@ impl<'k> PasswordAttempt<'k> {
     pub(crate) async fn ensure_settled<T>(mut self, app: &App, result: Result<T, Error>) -> Result<T, Error> {
         self.is_pending = false;
         if matches!(result, Err(Error::Unavailable(_) | Error::Internal(_))) {
-            // Best effort: this is likely to fail for the same reason. Nothing happens if the attempt is settled
-            // already.
-            let _ = self.settle(app, AttemptOutcome::Correct).await;
+            // Best effort: this may fail for the same reason, and then the attempt becomes a failure. Nothing happens if
+            // it is settled already.
+            for _ in 0..SETTLE_RETRIES {
+                if self.settle_now(app, AttemptOutcome::Correct).await.is_ok() {
+                    break;
+                }
+            }
         }
         result
     }
 
-    /// Settles the attempt after a wrong password: the failure that was reserved stays.
-    pub(crate) fn keep_as_failure(mut self) {
+    /// Settles the attempt after a wrong password. The response must wait for it: a client that knows that a password
+    /// is wrong has spent an attempt.
+    pub(crate) async fn fail(mut self, app: &App) -> Result<(), Error> {
         self.is_pending = false;
-        audit::wrong_password(self.keys);
-        if self.begins_lock {
-            audit::lock(self.keys);
+        let keys = self.keys;
+        let connection = app.store.connection().await?;
+        let reading = try_join3(
+            self.read_lockouts(&connection),
+            guesses::record(&connection, &keys.password_failures),
+            rate_limits::times_used(&connection, [(&keys.network, LimitKind::WrongPasswordsPerNetwork)]),
+        );
+        let (transaction, (mut lockouts, consecutive, ([network], _))) =
+            Transaction::begin(&connection, Commit::Asynchronous, &keys.locks(), reading).await?;
+        let now = lockouts.now;
+        let begins_lock = lockouts.fail(self.reserved_at);
+        let mut writes = Writes::default();
+        lockouts.write(&mut writes);
+        guesses::write(&mut writes, &keys.password_failures, &consecutive.with(1, now), now);
+        if self.origin == Origin::Unknown {
+            let network = app.policy.wrong_passwords_per_network.with(&network, now);
+            rate_limits::write(&mut writes, &keys.network, LimitKind::WrongPasswordsPerNetwork, network);
         }
+        transaction.commit(writes).await?;
+        audit::wrong_password(keys);
+        if begins_lock {
+            audit::lock(keys);
+        }
+        Ok(())
     }
 }
 
 impl Drop for PasswordAttempt<'_> {
-    /// The client has disconnected, or the request timed out, before the attempt was settled: the failure stays.
+    /// The client has disconnected, or the request timed out, before the attempt was settled.
     fn drop(&mut self) {
         if self.is_pending {
             audit::aborted_attempt(self.keys);
-            if self.begins_lock {
-                audit::lock(self.keys);
-            }
         }
     }
 }
 
-/// Deletes the failed attempts at this email address from this network, and marks the network as known for it.
-/// The caller has locked the email address, and commits.
+impl Refusal {
+    fn limited(scope: Scope, retry_after: time::Duration) -> Self {
+        Self::Limited(RateLimited { scope, retry_after })
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Limited(limit) => limit.into(),
+            Refusal::Busy => Self::Overloaded,
+        }
+    }
+}
+
+/// Forgets the failures for an account that its owner has just entered by a code from the mailbox: the network of the
+/// client is known to it from now on. The caller has locked the mailbox, and commits.
 pub(crate) fn mark_network_known<'w>(writes: &mut Writes<'w>, keys: &'w SubjectKeys, now: OffsetDateTime) {
     lockouts::delete(writes, &keys.email_and_network);
-    rate_limits::write(writes, &keys.email_and_network, LimitKind::LastLogin, vec![now]);
+    guesses::delete(writes, &keys.password_failures);
+    known_networks::add(writes, &keys.email, &keys.email_and_network, now);
 }

@@ -32,11 +32,11 @@ async fn rehash(
     credentials: &Credentials,
     recipe: Recipe,
 ) -> Result<(), Error> {
-    let permit = app.hash_pool.reserve(credentials.network, Priority::High)?;
+    let permit = app.hash_pool.reserve(credentials.client.network, Priority::High)?;
     let computed = permit.hash(credentials.password.clone(), recipe).await?;
     let password_hash = computed.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
-    let (transaction, ()) = Transaction::begin(&connection, Commit::Durable, &[&keys.email], ready(Ok(()))).await?;
+    let (transaction, ()) = Transaction::begin(&connection, Commit::Durable, &[&keys.mailbox], ready(Ok(()))).await?;
     let mut writes = Writes::default();
     users::rehash(&mut writes, user, password_hash, app.policy.registration_ttl);
     transaction.commit(writes).await?;

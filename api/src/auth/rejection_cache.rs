@@ -42,7 +42,7 @@ impl RejectionCache {
     /// Rejects a request from memory if one of its subjects was rejected often enough within the current window.
     pub(crate) fn check(&self, keys: &SubjectKeys) -> Result<(), RateLimited> {
         let now = Instant::now();
-        for key in [&keys.email_and_network, &keys.network] {
+        for key in [&keys.mailbox_and_network, &keys.network] {
             let slot = self.slot(key);
             let Some(rejection) = slot.as_ref().filter(|rejection| rejection.tag == tag(key)) else { continue };
             let retry_after = rejection.limit.retry_after - (now - rejection.rejected_at);
@@ -58,7 +58,7 @@ impl RejectionCache {
     /// would make useless should wait. Only a hint: it never rejects a request.
     pub(crate) fn is_rejection_likely(&self, keys: &SubjectKeys) -> bool {
         let is_cached = |key| self.slot(key).as_ref().is_some_and(|rejection| rejection.tag == tag(key));
-        [&keys.email_and_network, &keys.network].into_iter().any(is_cached)
+        [&keys.mailbox_and_network, &keys.network].into_iter().any(is_cached)
     }
 
     /// Records the result of a check against the database for one subject, and returns it.
@@ -92,8 +92,17 @@ mod tests {
     use super::*;
     use crate::domain::policy::Scope;
 
-    fn keys(email_and_network: u8, network: u8) -> SubjectKeys {
-        SubjectKeys { email: [0; 32], email_and_network: [email_and_network; 32], network: [network; 32] }
+    fn keys(mailbox_and_network: u8, network: u8) -> SubjectKeys {
+        SubjectKeys {
+            email: [0; 32],
+            email_and_network: [0; 32],
+            mailbox: [0; 32],
+            mailbox_and_network: [mailbox_and_network; 32],
+            email_and_surroundings: None,
+            network: [network; 32],
+            password_failures: [0; 32],
+            unlock_cookie: None,
+        }
     }
 
     fn rejected(scope: Scope) -> Result<(), RateLimited> {

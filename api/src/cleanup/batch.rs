@@ -9,11 +9,12 @@ use super::Cleanup;
 use crate::{
     error::Error,
     store::{
-        Connection, cleanup_lock, deliveries, guesses, lockouts, mail_suppressions,
+        Connection, cleanup_lock, deliveries, guesses, known_networks, lockouts, mail_suppressions,
         notices::{account_deletions, password_changes},
         rate_limits::{self, LimitKind},
         registrations, resets, sessions,
         transaction::{Commit, Transaction, Writes},
+        unlocks,
     },
 };
 
@@ -71,7 +72,9 @@ impl Deletions {
             (LimitKind::WrongCodesPerNetwork, cutoffs.wrong_codes_per_network),
             (LimitKind::WrongPasswordsPerNetwork, cutoffs.wrong_passwords_per_network),
             (LimitKind::PasswordChanges, cutoffs.password_change_limits),
-            (LimitKind::LastLogin, cutoffs.last_logins),
+            (LimitKind::OwnResets, cutoffs.own_resets),
+            (LimitKind::MutedResets, cutoffs.muted_resets),
+            (LimitKind::UnlockLinks, cutoffs.unlock_links),
         ] {
             rate_limits::delete_expired(&mut writes, kind, cutoff, max_rows);
             tables.push("budgets");
@@ -80,7 +83,9 @@ impl Deletions {
         guesses::delete_expired_hours(&mut writes, cutoffs.guess_hours, max_rows);
         tables.extend(["guesses", "guesses_by_hour"]);
         lockouts::delete_expired(&mut writes, cutoffs.lockouts, max_rows);
-        tables.push("lockouts");
+        known_networks::delete_expired(&mut writes, cutoffs.known_networks, max_rows);
+        unlocks::delete_expired(&mut writes, cutoffs.unlocks, max_rows);
+        tables.extend(["lockouts", "known_networks", "unlocks"]);
         // No rule looks at a session or a mail suppression after its end.
         sessions::delete_expired(&mut writes, now, max_rows);
         mail_suppressions::delete_expired(&mut writes, now, max_rows);

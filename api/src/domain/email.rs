@@ -41,6 +41,13 @@ impl EmailAddress {
         &self.0
     }
 
+    /// The mailbox that mails to the address arrive in: the address without its `+tag`. Mail budgets and suppressions
+    /// count the mailbox; for everything else, addresses that differ are different.
+    pub(crate) fn mailbox(&self) -> String {
+        let mailbox = self.local().split('+').next().filter(|mailbox| !mailbox.is_empty());
+        format!("{}@{}", mailbox.unwrap_or(self.local()), self.domain())
+    }
+
     /// The part before the `@`.
     pub(crate) fn local(&self) -> &str {
         self.0.split('@').next().unwrap_or_default()
@@ -89,6 +96,19 @@ mod tests {
 
     fn parsed(given: &str) -> Option<String> {
         EmailAddress::parse(given).ok().map(|address| address.0)
+    }
+
+    #[test]
+    fn mailbox_is_the_address_without_its_tag() {
+        for (address, mailbox) in [
+            ("ada@example.com", "ada@example.com"),
+            ("ada+shop@example.com", "ada@example.com"),
+            ("ada+a+b@example.com", "ada@example.com"),
+            ("ada+@example.com", "ada@example.com"),
+            ("+tag@example.com", "+tag@example.com"),
+        ] {
+            assert_eq!(EmailAddress::parse(address).unwrap().mailbox(), mailbox);
+        }
     }
 
     #[test]

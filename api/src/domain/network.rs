@@ -28,6 +28,11 @@ impl Network {
         }
     }
 
+    /// Whether it consists of IPv6 addresses.
+    pub(crate) fn is_ipv6(self) -> bool {
+        self.0.is_ipv6()
+    }
+
     /// The canonical text, which is hashed to a subject key.
     pub(crate) fn name(self) -> String {
         self.0.to_string()

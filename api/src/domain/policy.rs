@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::domain::rate_limit::{
     guess_escalation::{GUESSES_PER_STEP, GuessLimits},
+    lockout::LockoutRule,
     reset_escalation::ResetLimits,
     sliding_window::SlidingWindow,
 };
@@ -64,11 +65,37 @@ pub(crate) struct Policy {
     pub(crate) password_min_length: usize,
 }
 
-/// Lockout limit: wrong passwords for an email address from one network.
-pub(crate) const WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK: usize = 5;
+/// Lockout of an email address for a network that is not known to it: an IPv4 address or an IPv6 /64.
+pub(crate) const NETWORK_LOCKOUT: LockoutRule = LockoutRule::attempts(5);
 
-/// Lockout limit: wrong passwords for an email address from all networks that are not known to it.
-pub(crate) const WRONG_PASSWORDS_PER_ADDRESS: usize = 50;
+/// Lockouts of an email address for the surroundings of an IPv6 network that is not known to it: its /56 and its /48.
+pub(crate) const SURROUNDINGS_LOCKOUTS: [LockoutRule; 2] = [LockoutRule::attempts(20), LockoutRule::attempts(50)];
+
+/// Lockout of an email address for all networks that are not known to it.
+pub(crate) const ACCOUNT_LOCKOUT: LockoutRule = LockoutRule::attempts(50);
+
+/// Lockout of an email address for one network that is known to it.
+pub(crate) const KNOWN_NETWORK_LOCKOUT: LockoutRule = LockoutRule::attempts(20);
+
+/// Lockout of an email address for a browser in which its owner has opened an unlock link.
+pub(crate) const UNLOCKED_BROWSER_LOCKOUT: LockoutRule =
+    LockoutRule { attempts: 20, window: UNLOCK_TTL, first_lock: UNLOCK_TTL };
+
+/// After so many wrong passwords for an email address without a right one, only known networks and unlocked browsers
+/// may try.
+pub(crate) const MAX_CONSECUTIVE_FAILURES: u32 = 100;
+
+/// How long a network is known to an account after its owner has activated it, logged in or reset the password there.
+pub(crate) const KNOWN_NETWORK_TTL: Duration = Duration::days(90);
+
+/// How long an unlock link can be opened, and how long the browser is let in then. Links are mailed at this interval.
+pub(crate) const UNLOCK_TTL: Duration = Duration::DAY;
+
+/// Resets of its own that a known network or an unlocked browser has when those of the mailbox are used up.
+pub(crate) const OWN_RESETS: (usize, Duration) = (3, Duration::DAY);
+
+/// Reset codes for the account of a muted mailbox.
+pub(crate) const MUTED_RESETS: (usize, Duration) = (1, Duration::DAY);
 
 /// Rate limit: wrong passwords from one network for all email addresses together, except those to which it is known.
 pub(crate) const WRONG_PASSWORDS_PER_NETWORK: [(usize, Duration); 1] = [(100, Duration::minutes(15))];

@@ -4,11 +4,8 @@ use shared::messages::MailKind;
 use time::{Duration, OffsetDateTime};
 
 use crate::domain::{
-    policy::Policy,
-    rate_limit::{
-        guess_escalation,
-        lockout::{self, CODE_REQUEST_TTL, KNOWN_NETWORK_TTL},
-    },
+    policy::{KNOWN_NETWORK_TTL, MUTED_RESETS, OWN_RESETS, Policy, UNLOCK_TTL},
+    rate_limit::{guess_escalation, lockout},
 };
 
 /// A mail with a code is not sent later than this after it was written: no code is valid longer.
@@ -47,13 +44,19 @@ pub(crate) struct Cutoffs {
     pub(crate) wrong_codes_per_network: OffsetDateTime,
     pub(crate) wrong_passwords_per_network: OffsetDateTime,
     pub(crate) password_change_limits: OffsetDateTime,
-    pub(crate) last_logins: OffsetDateTime,
+    pub(crate) own_resets: OffsetDateTime,
+    pub(crate) muted_resets: OffsetDateTime,
+    pub(crate) unlock_links: OffsetDateTime,
     /// Wrong guesses of an email address: by the last one.
     pub(crate) guesses: OffsetDateTime,
     /// Instance totals of wrong guesses: by their hour.
     pub(crate) guess_hours: OffsetDateTime,
-    /// Lockouts: by the end of the last lock, or the last failure.
+    /// Lockouts: by the end of the last lock, or the last attempt.
     pub(crate) lockouts: OffsetDateTime,
+    /// Known networks: by the last success from there.
+    pub(crate) known_networks: OffsetDateTime,
+    /// Unlock links: by their creation. The cookie of one that is opened at its end is valid as long again.
+    pub(crate) unlocks: OffsetDateTime,
 }
 
 impl Retention {
@@ -74,15 +77,19 @@ impl Retention {
             password_changes: now - max_age(MailKind::PasswordChanged),
             account_deletions: now - max_age(MailKind::AccountDeleted),
             codes: now - policy.codes.longest_window().max(policy.resend_throttle),
-            codes_per_network: now - policy.codes_per_network.longest_window().max(CODE_REQUEST_TTL),
+            codes_per_network: now - policy.codes_per_network.longest_window(),
             registrations_per_network: now - registrations_window,
             wrong_codes_per_network: now - policy.wrong_codes_per_network.longest_window(),
             wrong_passwords_per_network: now - policy.wrong_passwords_per_network.longest_window(),
             password_change_limits: now - policy.password_changes.longest_window(),
-            last_logins: now - KNOWN_NETWORK_TTL,
+            own_resets: now - OWN_RESETS.1,
+            muted_resets: now - MUTED_RESETS.1,
+            unlock_links: now - UNLOCK_TTL,
             guesses: now - guess_escalation::QUIET_PERIOD,
             guess_hours: now - guess_escalation::INSTANCE_WINDOW,
             lockouts: now - lockout::MAX_LOCK,
+            known_networks: now - KNOWN_NETWORK_TTL,
+            unlocks: now - UNLOCK_TTL - UNLOCK_TTL,
         }
     }
 }
@@ -123,7 +130,7 @@ mod tests {
         assert_eq!(one_day, [T0 - Duration::DAY; 4]);
         assert_eq!(cutoffs.wrong_passwords_per_network, T0 - Duration::minutes(15));
         assert_eq!(
-            (cutoffs.registrations_per_network, cutoffs.last_logins),
+            (cutoffs.registrations_per_network, cutoffs.known_networks),
             (T0 - Duration::HOUR, T0 - Duration::days(90))
         );
         assert_eq!((cutoffs.guesses, cutoffs.guess_hours), (T0 - Duration::days(365), T0 - Duration::hours(25)));

@@ -47,7 +47,7 @@ fn parse_basic(authorization: &[u8]) -> Option<(EmailAddress, String)> {
     let request = with_headers(header::AUTHORIZATION, &[authorization]);
     let basic = auth::Basic::from_request(&request).ok()?;
     let password = basic.password.clone();
-    let context = RequestContext::new(&request, &TrustedProxies::default());
+    let context = RequestContext::new(&request, &TrustedProxies::default(), "");
     let credentials = users::credentials(users::Basic(basic), None, context).ok()?;
     Some((credentials.email, password))
 }
@@ -76,8 +76,8 @@ pub fn forwarded(bytes: &[u8]) {
         proxies.client([0, 0, 0, 0].into(), texts)
     };
     let client = client_of(&lines);
-    let context = RequestContext::new(&with_headers(HeaderName::from_static("x-forwarded-for"), &lines), &proxies);
-    assert_eq!(context.network, Network::of(client));
+    let context = RequestContext::new(&with_headers(HeaderName::from_static("x-forwarded-for"), &lines), &proxies, "");
+    assert_eq!(context.client.network, Network::of(client));
     if !proxies.trust(client) {
         for forged in [b"203.0.113.66".as_slice(), b"10.0.0.9", b"", b"?"] {
             assert_eq!(client_of(&[&[forged], lines.as_slice()].concat()), client);

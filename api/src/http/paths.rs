@@ -37,10 +37,13 @@ pub(crate) const OPENAPI_JSON: &str = "/openapi.json";
 /// The page behind the "this was not me" link of a mail, as poem's router writes it.
 pub(crate) const NOT_ME_ROUTE: &str = "/not-me/:token";
 
+/// The page behind the link of a mail about a locked account, as poem's router writes it.
+pub(crate) const UNLOCK_ROUTE: &str = "/unlock/:token";
+
 #[cfg(test)]
 mod tests {
     use poem_openapi::OpenApi;
-    use shared::mail_link;
+    use shared::mail_link::MailLink;
 
     use super::*;
     use crate::http::routes::{passwords::Passwords, sessions::Sessions, users::Users};
@@ -55,6 +58,7 @@ mod tests {
             assert!(declared.iter().any(|declared| declared == path), "{path} is not among {declared:?}");
         }
         assert_eq!(PROBLEM_ROUTE.replace(":slug", "{slug}"), PROBLEM);
-        assert_eq!(NOT_ME_ROUTE, format!("{}:token", mail_link::PATH));
+        assert_eq!(NOT_ME_ROUTE, format!("{}:token", MailLink::NotMe.path()));
+        assert_eq!(UNLOCK_ROUTE, format!("{}:token", MailLink::Unlock.path()));
     }
 }

@@ -1,4 +1,4 @@
-//! What every request handler knows about its request: the client's network and the request id.
+//! What every request handler knows about its request: the client and the request id.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -6,29 +6,36 @@ use poem::{FromRequest, Request, RequestBody, Result};
 use shared::telemetry::traces::spans;
 use uuid::Uuid;
 
-use super::problem::Problem;
+use super::{problem::Problem, unlock_cookie};
 use crate::{
-    domain::network::{Network, TrustedProxies},
+    domain::{
+        client::Client,
+        network::{Network, TrustedProxies},
+    },
     rng,
 };
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The client's network and the id of a request. The request middleware makes it; handlers extract it.
+/// The client and the id of a request. The request middleware makes it; handlers extract it.
 #[derive(Clone, Copy)]
 pub(crate) struct RequestContext {
-    pub(crate) network: Network,
+    pub(crate) client: Client,
     /// The request id, also the id of the trace that the request begins.
     pub(crate) id: Uuid,
 }
 
 impl RequestContext {
     /// Creates a new id, and determines the client's network from the socket and from what trusted proxies forwarded.
-    pub(crate) fn new(request: &Request, proxies: &TrustedProxies) -> Self {
+    pub(crate) fn new(request: &Request, proxies: &TrustedProxies, public_url: &str) -> Self {
         let forwarded = request.headers().get_all(FORWARDED_FOR).iter();
         // A value that is not text was not written by a trusted proxy. Like any invalid entry, "?" ends the evaluation.
         let forwarded: Vec<_> = forwarded.map(|value| value.to_str().unwrap_or("?")).collect();
-        Self { network: Network::of(proxies.client(peer(request), forwarded.into_iter())), id: rng::id() }
+        let client = Client {
+            network: Network::of(proxies.client(peer(request), forwarded.into_iter())),
+            unlock_cookie: unlock_cookie::read(request.headers(), public_url),
+        };
+        Self { client, id: rng::id() }
     }
 
     /// The `traceparent` of the request. One sent by the client is ignored: it could attach the request to a trace of

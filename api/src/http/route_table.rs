@@ -2,7 +2,7 @@
 //! of paths because paths contain ids and tokens.
 
 use serde_json::Value;
-use shared::mail_link;
+use shared::mail_link::MailLink;
 
 use crate::http::paths;
 
@@ -34,9 +34,11 @@ impl RouteTable {
         let docs = if with_docs { &[paths::DOCS, paths::DOCS_SCALAR, paths::OPENAPI_JSON][..] } else { &[] };
         let pages = [paths::WEB_APP, paths::FAVICON, paths::PROBLEM].into_iter().chain(docs.iter().copied());
         let pages = pages.map(|pattern| Route { pattern, methods: "GET, HEAD".into() });
-        let not_me =
-            Route { pattern: format!("{}{{token}}", mail_link::PATH).leak(), methods: "GET, HEAD, POST".into() };
-        Self { routes: documented.chain(pages).chain([not_me]).collect(), has_docs: with_docs }
+        let behind_links = [MailLink::NotMe, MailLink::Unlock].map(|link| Route {
+            pattern: format!("{}{{token}}", link.path()).leak(),
+            methods: "GET, HEAD, POST".into(),
+        });
+        Self { routes: documented.chain(pages).chain(behind_links).collect(), has_docs: with_docs }
     }
 
     /// The route that a path belongs to.

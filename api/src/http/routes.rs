@@ -8,4 +8,5 @@ pub(crate) mod policy;
 pub(crate) mod problems;
 pub(crate) mod registration_events;
 pub(crate) mod sessions;
+pub(crate) mod unlock;
 pub(crate) mod users;

@@ -19,7 +19,7 @@ pub(crate) struct Reemitted {
     /// Codes of registrations and of password resets.
     pub(crate) codes: u64,
     pub(crate) welcomes: u64,
-    /// Warnings that a password was changed or an account deleted.
+    /// Warnings that a password was changed or an account deleted, and unlock links.
     pub(crate) warnings: u64,
 }
 
@@ -34,7 +34,7 @@ pub(crate) async fn run(store: &Store) -> Result<Reemitted> {
     }
     let welcomes = reemit_events(&connection, EventTable::Activations, now).await?;
     let mut warnings = 0;
-    for table in [EventTable::PasswordChanges, EventTable::AccountDeletions] {
+    for table in [EventTable::PasswordChanges, EventTable::AccountDeletions, EventTable::UnlockLinks] {
         warnings += reemit_events(&connection, table, now).await?;
     }
     Ok(Reemitted { codes, welcomes, warnings })
@@ -62,6 +62,7 @@ async fn reemit_events(connection: &Connection, table: EventTable, now: OffsetDa
         EventTable::Activations => MailKind::Activated,
         EventTable::PasswordChanges => MailKind::PasswordChanged,
         EventTable::AccountDeletions => MailKind::AccountDeleted,
+        EventTable::UnlockLinks => MailKind::Unlock,
     };
     let mut written = 0;
     let mut cursor = Cursor { at: now - kind.max_age().unwrap_or_default(), id: Uuid::nil() };

@@ -27,8 +27,8 @@ use crate::{
 /// Verifies the password and the code of a registration, and creates the account.
 pub(crate) async fn activate(app: &App, credentials: &Credentials, code: &str) -> Result<User, Error> {
     // Before anything else: an overload must cost nothing.
-    let permit = app.hash_pool.reserve(credentials.network, Priority::High)?;
-    let keys = app.subject_keys(&credentials.email, credentials.network);
+    let permit = app.hash_pool.reserve(credentials.client.network, Priority::High)?;
+    let keys = app.subject_keys(&credentials.email, credentials.client);
     let verified =
         credentials::verify_registration_password(app, credentials, &keys, Purpose::Activate, permit).await?;
     let reserved = code_attempt::reserve(app, credentials, &keys, verified).await?;

@@ -66,7 +66,7 @@ pub(crate) async fn read_facts(connection: &Connection, request: &CodeRequest<'_
         read_usage(connection, request),
         guesses::read(connection, request.guess_key),
         users::by_email(connection, request.email),
-        mail_suppressions::until(connection, &request.keys.email),
+        mail_suppressions::until(connection, &request.keys.mailbox),
     )
     .await?;
     let is_suppressed = mail_suppression::active_until(suppressed_until, usage.now).is_some();
@@ -77,8 +77,8 @@ pub(crate) async fn read_facts(connection: &Connection, request: &CodeRequest<'_
 pub(crate) async fn read_usage(connection: &Connection, request: &CodeRequest<'_>) -> Result<LimitUsage, PgError> {
     let keys = request.keys;
     let limits = [
-        (&keys.email, LimitKind::Codes),
-        (&keys.email_and_network, LimitKind::CodesPerNetwork),
+        (&keys.mailbox, LimitKind::Codes),
+        (&keys.mailbox_and_network, LimitKind::CodesPerNetwork),
         (&keys.network, LimitKind::RegistrationsPerNetwork),
     ];
     let ([all, by_network, registered], now) = rate_limits::times_used(connection, limits).await?;
@@ -91,14 +91,14 @@ pub(crate) fn check_limits(app: &App, usage: &LimitUsage, request: &CodeRequest<
     if request.purpose == CodePurpose::Resend {
         return may_issue;
     }
-    app.rejection_cache.record(&request.keys.email_and_network, may_issue)?;
+    app.rejection_cache.record(&request.keys.mailbox_and_network, may_issue)?;
     app.rejection_cache.record(&request.keys.network, app.policy.check_registration_limit(&usage.registered, usage.now))
 }
 
 impl IssueFacts {
-    /// Whether mails are suppressed. Only for registrations: the owner of an account can always reset the password.
-    fn suppresses(&self, purpose: CodePurpose) -> bool {
-        self.is_suppressed && purpose != CodePurpose::Reset
+    /// Whether the mailbox is muted: then no mail is sent, except a reset code at times.
+    pub(crate) fn is_muted(&self) -> bool {
+        self.is_suppressed
     }
 
     /// Whether a hash with this recipe may be stored for the email address. Its account may have been rehashed with
@@ -121,9 +121,9 @@ impl IssueFacts {
 
 /// Generates the code.
 ///
-/// The code of a registration is a decoy that cannot be guessed if the email address has an account or its mails are
-/// suppressed; so is the code of a reset if there is no account. Nothing else differs.
-pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, receipt: Uuid) -> Code {
+/// The code of a registration is a decoy that cannot be guessed if the email address has an account; so is the code of a
+/// reset if there is no account, and any code that is not mailed. Nothing else differs.
+pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, is_mailed: bool, receipt: Uuid) -> Code {
     let IssueFacts { usage, ledger, account, .. } = facts;
     let now = usage.now;
     let policy = &app.policy;
@@ -135,7 +135,7 @@ pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, rece
     };
     let id = rng::id();
     let key = app.code_secrets.newest();
-    let digits = if facts.suppresses(purpose) {
+    let digits = if !is_mailed {
         MUTED.to_owned().into()
     } else if account.is_some() != (purpose == CodePurpose::Reset) {
         DECOY.to_owned().into()
@@ -158,19 +158,27 @@ pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, rece
 }
 
 /// Writes the outbox message about a code, and what the code takes from the limits. The caller writes the code.
-///
-/// The message is the same whatever exists: the worker sees by the hash of the code that it is a decoy, or that nothing
-/// is to be mailed.
 pub(crate) fn write<'a>(app: &App, writes: &mut Writes<'a>, request: &CodeRequest<'a>, facts: &IssueFacts, code: Uuid) {
+    count(app, writes, request, facts);
+    write_message(writes, request, code);
+}
+
+/// Writes what a code takes from the limits.
+fn count<'a>(app: &App, writes: &mut Writes<'a>, request: &CodeRequest<'a>, facts: &IssueFacts) {
     let LimitUsage { issued, registered, now } = &facts.usage;
     let (policy, keys) = (&app.policy, request.keys);
     let IssuedCodes { all, by_network } = policy.record_issued(issued, *now);
-    rate_limits::write(writes, &keys.email, LimitKind::Codes, all);
-    rate_limits::write(writes, &keys.email_and_network, LimitKind::CodesPerNetwork, by_network);
+    rate_limits::write(writes, &keys.mailbox, LimitKind::Codes, all);
+    rate_limits::write(writes, &keys.mailbox_and_network, LimitKind::CodesPerNetwork, by_network);
     let network_limit = policy.registrations_per_network.as_ref().filter(|_| request.purpose != CodePurpose::Resend);
     if let Some(limit) = network_limit {
         rate_limits::write(writes, &keys.network, LimitKind::RegistrationsPerNetwork, limit.with(registered, *now));
     }
+}
+
+/// Writes the outbox message about a code. It is the same whatever exists: the worker sees by the hash of the code that
+/// it is a decoy, or that nothing is to be mailed.
+pub(crate) fn write_message(writes: &mut Writes<'_>, request: &CodeRequest<'_>, code: Uuid) {
     let kind = match request.purpose {
         CodePurpose::Reset => MailKind::ResetCode,
         CodePurpose::Registration | CodePurpose::Resend => MailKind::SendCode,

@@ -7,11 +7,14 @@ use i18n::Language;
 
 use crate::{
     app::App,
-    auth::password_attempt::{AttemptOutcome, PasswordAttempt},
+    auth::{
+        password_attempt::{AttemptOutcome, PasswordAttempt},
+        unlock::{Refusals, Target},
+    },
     domain::receipt::Receipt,
     domain::{
+        client::Client,
         email::EmailAddress,
-        network::Network,
         password::{Password, computed_hash::ComputedHash, recipe::Recipe},
         policy::{CodePurpose, IDEMPOTENCY_TTL},
         subject_keys::SubjectKeys,
@@ -37,7 +40,7 @@ pub(crate) struct RegisterRequest {
     pub(crate) password: Password,
     pub(crate) idempotency_key: Option<String>,
     pub(crate) language: Language,
-    pub(crate) network: Network,
+    pub(crate) client: Client,
     pub(crate) traceparent: String,
 }
 
@@ -52,11 +55,11 @@ enum Precheck {
 /// Creates a registration with its code and mail, or returns the receipt of the one that was created with the same
 /// idempotency key.
 pub(crate) async fn register(app: &App, request: &RegisterRequest) -> Result<Receipt, Error> {
-    let keys = app.subject_keys(&request.email, request.network);
+    let keys = app.subject_keys(&request.email, request.client);
     // Before the permit, because it can take a second; and before anything is read about the email address.
     app.breached_passwords.check(&request.password, "password").await?;
     // Before everything that costs: an overload must cost nothing.
-    let permit = app.hash_pool.reserve(request.network, Priority::Low)?;
+    let permit = app.hash_pool.reserve(request.client.network, Priority::Low)?;
     let recipe = match precheck(app, request, &keys).await? {
         Precheck::New(recipe) => recipe,
         Precheck::Retry(original) => return Box::pin(retry(app, request, &keys, &original, permit)).await,
@@ -114,8 +117,15 @@ async fn retry(
     original: &Registration,
     permit: HashPermit,
 ) -> Result<Receipt, Error> {
-    app.password_checks.count(request.network)?;
-    let attempt = PasswordAttempt::reserve(app, keys).await?;
+    app.password_checks.count(request.client.network)?;
+    let target = Target { email: &request.email, keys, traceparent: &request.traceparent };
+    let mut refusals = Refusals::default();
+    let attempt = loop {
+        match PasswordAttempt::reserve(app, keys).await {
+            Ok(attempt) => break attempt,
+            Err(error) => refusals.handle(app, &target, error).await?,
+        }
+    };
     let recipe = app.recipe(&request.email, std::iter::once(&original.password_hash));
     let computed = match permit.hash(request.password.clone(), recipe).await {
         Ok(computed) => computed,
@@ -130,7 +140,7 @@ async fn retry(
             Ok(receipt)
         }
         Err(mismatch) => {
-            attempt.keep_as_failure();
+            attempt.fail(app).await?;
             Err(mismatch)
         }
     }
@@ -166,14 +176,14 @@ async fn insert(
     let connection = app.store.connection().await?;
     // Requests of one network are serialised here, but only where networks have a limit.
     let network_lock = app.policy.registrations_per_network.as_ref().map(|_| &keys.network);
-    let locks: Vec<_> = std::iter::once(&keys.email).chain(network_lock).collect();
+    let locks: Vec<_> = std::iter::once(&keys.mailbox).chain(network_lock).collect();
     let reading = issue_code::read_facts(&connection, &code_request);
     let (transaction, facts) = Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
     issue_code::check_limits(app, &facts.usage, &code_request)?;
     if !facts.allows_hash_of(computed) {
         return Err(Error::Unavailable(anyhow::anyhow!("the password was rehashed by a concurrent request")));
     }
-    let code = issue_code::generate(app, &facts, code_request.purpose, id);
+    let code = issue_code::generate(app, &facts, code_request.purpose, !facts.is_muted(), id);
     let now = facts.usage.now;
 
     let mut writes = Writes::default();

@@ -6,7 +6,7 @@ use crate::{
     app::App,
     auth::{
         credentials::{self, Credentials, Purpose, VerifiedRegistrations},
-        password_attempt::{AttemptOutcome, FailedAttempts, PasswordAttempt},
+        password_attempt::{AttemptOutcome, PasswordAttempt},
     },
     domain::receipt::Receipt,
     domain::{policy::CodePurpose, subject_keys::SubjectKeys},
@@ -26,8 +26,8 @@ use crate::{
 /// Verifies the password and issues another code; the previous code of the registration becomes invalid.
 pub(crate) async fn resend(app: &App, credentials: &Credentials) -> Result<Receipt, Error> {
     // Before anything else: an overload must cost nothing.
-    let permit = app.hash_pool.reserve(credentials.network, Priority::High)?;
-    let keys = app.subject_keys(&credentials.email, credentials.network);
+    let permit = app.hash_pool.reserve(credentials.client.network, Priority::High)?;
+    let keys = app.subject_keys(&credentials.email, credentials.client);
     let verified = credentials::verify_registration_password(app, credentials, &keys, Purpose::Resend, permit).await?;
     let VerifiedRegistrations { registrations, attempt } = verified;
     let receipt = issue(app, credentials, &keys, &registrations, &attempt).await;
@@ -57,16 +57,16 @@ async fn issue(
     let reading = try_join3(
         registrations::by_id(&connection, newest.id),
         issue_code::read_facts(&connection, &request),
-        FailedAttempts::read(&connection, keys),
+        attempt.read_lockouts(&connection),
     );
-    let (transaction, (current, facts, failed)) =
-        Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
+    let (transaction, (current, facts, lockouts)) =
+        Transaction::begin(&connection, Commit::Durable, &[&keys.mailbox], reading).await?;
     let now = facts.usage.now;
     let allowed = check_allowed(app, current, &facts, &request)
-        .map(|current| (issue_code::generate(app, &facts, purpose, current.id), current));
+        .map(|current| (issue_code::generate(app, &facts, purpose, !facts.is_muted(), current.id), current));
     let mut writes = Writes::default();
     // Whether a code is issued or not, the password was right.
-    attempt.settle_in(&mut writes, failed, AttemptOutcome::Correct);
+    attempt.settle_in(&mut writes, lockouts, AttemptOutcome::Correct);
     if let Ok((code, current)) = &allowed {
         codes::supersede(&mut writes, current.id, now);
         codes::insert(&mut writes, code, app.policy.code_ttl, now);

@@ -1,4 +1,4 @@
-//! Wrong code guesses: per email address (table `guesses`), and the instance totals per hour (table `guesses_by_hour`).
+//! Wrong code guesses: per email address (table `guesses`, which also counts consecutive wrong passwords), and the instance totals per hour (table `guesses_by_hour`).
 
 use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
@@ -20,6 +20,7 @@ const READ_ALL: &str = "WITH day AS (SELECT length, sum(wrong)::bigint AS wrong 
     ARRAY (SELECT length FROM day ORDER BY length) AS lengths, \
     ARRAY (SELECT wrong FROM day ORDER BY length) AS wrong_by_length \
     FROM unnest($1::bytea[]) WITH ORDINALITY AS requested (subject, ordinal) ORDER BY ordinal";
+const RECORD: &str = "SELECT wrong, last_at FROM guesses WHERE subject = $1 LIMIT 1";
 const WRITE: &str = "INSERT INTO guesses (subject, wrong, last_at) VALUES ($1, $2, $3) \
     ON CONFLICT (subject) DO UPDATE SET wrong = EXCLUDED.wrong, last_at = EXCLUDED.last_at";
 // In the order of the lengths, so that no two of these statements deadlock.
@@ -33,7 +34,8 @@ const DELETE_EXPIRED_HOURS: &str = "DELETE FROM guesses_by_hour WHERE ctid = ANY
     SELECT ctid FROM guesses_by_hour WHERE hour <= $1 ORDER BY hour LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
 /// The statements to prepare on every connection.
-pub(crate) const ALL: &[&str] = &[READ, READ_ALL, WRITE, ADD_TO_TOTALS, DELETE, DELETE_EXPIRED, DELETE_EXPIRED_HOURS];
+pub(crate) const ALL: &[&str] =
+    &[READ, READ_ALL, RECORD, WRITE, ADD_TO_TOTALS, DELETE, DELETE_EXPIRED, DELETE_EXPIRED_HOURS];
 
 /// The wrong guesses that concern one email address.
 pub(crate) struct GuessCounts {
@@ -49,6 +51,15 @@ pub(crate) async fn read(client: &impl GenericClient, subject: &[u8; 32]) -> Res
     let statement = client.prepare_cached(READ).await?;
     let row = client.query_one(&statement, &[&subject.as_slice(), &INSTANCE_WINDOW.as_seconds_f64()]).await?;
     Ok(row.into())
+}
+
+/// Reads the guesses of one subject key alone.
+pub(crate) async fn record(client: &impl GenericClient, subject: &[u8; 32]) -> Result<GuessRecord, PgError> {
+    let row = super::row(client, RECORD, &[&subject.as_slice()]).await?;
+    Ok(row.map_or_else(GuessRecord::default, |row| GuessRecord {
+        wrong: u32::try_from(row.get::<_, i32>("wrong")).unwrap_or(0),
+        last_at: Some(row.get("last_at")),
+    }))
 }
 
 /// Reads the guesses of many subject keys, in their order.

@@ -32,9 +32,9 @@ pub(crate) const ALL: &[&str] = &[READ[0], READ[1], READ[2], WRITE, DELETE_EXPIR
 /// What is limited.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum LimitKind {
-    /// Codes per email address.
+    /// Codes per mailbox.
     Codes,
-    /// Codes per email address and network.
+    /// Codes per mailbox and network.
     CodesPerNetwork,
     /// Registrations per network.
     RegistrationsPerNetwork,
@@ -44,8 +44,12 @@ pub(crate) enum LimitKind {
     WrongPasswordsPerNetwork,
     /// Password changes per account.
     PasswordChanges,
-    /// No limit: the last login to an account from a network.
-    LastLogin,
+    /// Resets that a known network or an unlocked browser has requested on its own account.
+    OwnResets,
+    /// Reset codes that were mailed to the account of a muted mailbox.
+    MutedResets,
+    /// Unlock links per account; where there is none, per mailbox.
+    UnlockLinks,
 }
 
 impl LimitKind {
@@ -58,7 +62,9 @@ impl LimitKind {
             Self::WrongCodesPerNetwork => "wrong-codes-from",
             Self::WrongPasswordsPerNetwork => "wrong-passwords-from",
             Self::PasswordChanges => "password-changes",
-            Self::LastLogin => "let-in",
+            Self::OwnResets => "own-resets",
+            Self::MutedResets => "muted-resets",
+            Self::UnlockLinks => "unlock-links",
         }
     }
 }

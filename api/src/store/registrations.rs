@@ -36,7 +36,6 @@ const OPEN_OF: &str = select!(
         AND r.created_at > statement_timestamp() - make_interval(secs => $2) ORDER BY r.created_at DESC"
 );
 // Also if the code has been superseded.
-const OF_CODE: &str = select!("r.id = (SELECT registration_id FROM codes WHERE id = $1)");
 const BY_KEY: &str = select!("r.idempotency_key = $1");
 const INSERT: &str = "INSERT INTO registrations (id, email, password_hash, idempotency_key, created_at, language) \
     VALUES ($1, $2, $3, $4, $5, $6)";
@@ -60,7 +59,6 @@ const DELETE_EXPIRED_ENDED: &str = "DELETE FROM registrations WHERE ctid = ANY(A
 pub(crate) const ALL: &[&str] = &[
     BY_IDS,
     OPEN_OF,
-    OF_CODE,
     BY_KEY,
     INSERT,
     CLEAR_EXPIRED_KEY,
@@ -154,11 +152,6 @@ pub(crate) async fn open_of(
 ) -> Result<Vec<Registration>, PgError> {
     let values: [&(dyn ToSql + Sync); 2] = [&email.as_str(), &younger_than.as_seconds_f64()];
     Ok(super::rows(client, OPEN_OF, &values).await?.into_iter().map(Into::into).collect())
-}
-
-/// Reads the registration that this code was issued for.
-pub(crate) async fn of_code(client: &impl GenericClient, code: Uuid) -> Result<Option<Registration>, PgError> {
-    Ok(super::row(client, OF_CODE, &[&code]).await?.map(Into::into))
 }
 
 /// Reads the registration with this idempotency key.

@@ -34,8 +34,13 @@ const DELETIONS: &str = "SELECT a.deleted_at AS at, a.id, NOT EXISTS (SELECT FRO
     FROM (SELECT * FROM account_deletions WHERE (deleted_at, id) > ($1, $2) ORDER BY deleted_at, id LIMIT $3) AS a \
     ORDER BY a.deleted_at, a.id";
 
+const UNLOCKS: &str = "SELECT k.created_at AS at, k.id, NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = k.id) \
+    AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = k.id) AS is_lost \
+    FROM (SELECT * FROM unlocks WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3) AS k \
+    ORDER BY k.created_at, k.id";
+
 /// The statements to prepare on every connection.
-pub(crate) const ALL: &[&str] = &[NOW, CODES, RESETS, USERS, CHANGES, DELETIONS];
+pub(crate) const ALL: &[&str] = &[NOW, CODES, RESETS, USERS, CHANGES, DELETIONS, UNLOCKS];
 
 /// Which codes to look for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,6 +56,7 @@ pub(crate) enum EventTable {
     Activations,
     PasswordChanges,
     AccountDeletions,
+    UnlockLinks,
 }
 
 /// The position after which the next page begins, in the order of time.
@@ -99,6 +105,7 @@ pub(crate) async fn events(
         EventTable::Activations => USERS,
         EventTable::PasswordChanges => CHANGES,
         EventTable::AccountDeletions => DELETIONS,
+        EventTable::UnlockLinks => UNLOCKS,
     };
     let rows = super::rows(connection, sql, &[&after.at, &after.id, &limit]).await?;
     Ok(rows.iter().map(message_row).collect())

@@ -15,7 +15,7 @@ fn code(seconds: u32) -> Mail<'static> {
 }
 
 fn reset_code(seconds: u32) -> Mail<'static> {
-    Mail::ResetCode { digits: "0427", lifetime: lifetime(seconds) }
+    Mail::ResetCode { digits: "0427", lifetime: lifetime(seconds), not_me: NOT_ME }
 }
 
 fn render(language: Language, mail: Mail<'_>) -> RenderedMail {
@@ -79,9 +79,16 @@ fn only_code_mails_have_the_code_alone_on_a_line() {
 }
 
 #[test]
-fn only_sign_up_code_mails_have_the_not_me_link() {
+fn mails_that_a_stranger_can_cause_have_the_not_me_link() {
     for (language, mail, RenderedMail { text, html, .. }) in all_mails() {
-        let links = usize::from(matches!(mail, Mail::Code { .. }));
+        let links = match mail {
+            Mail::Activated | Mail::PasswordChanged | Mail::AccountDeleted => 0,
+            Mail::Code { .. }
+            | Mail::AlreadyRegistered { .. }
+            | Mail::ResetCode { .. }
+            | Mail::NoAccount { .. }
+            | Mail::Unlock { .. } => 1,
+        };
         assert_eq!(text.lines().filter(|line| *line == NOT_ME).count(), links, "{language:?} {mail:?}: {text}");
         assert_eq!(html.matches(&format!("href=\"{NOT_ME}\"")).count(), links, "{language:?} {mail:?}: {html}");
     }

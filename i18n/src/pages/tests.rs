@@ -1,4 +1,4 @@
-//! Tests of the rendered not-me page, in every language.
+//! Tests of the rendered pages, in every language.
 
 use super::*;
 
@@ -8,30 +8,55 @@ fn suppressed_until(day: u8, month: u8) -> NotMe {
     NotMe::Suppressed { until: Day { day, month, year: 2027 } }
 }
 
-/// Every state of the page in every language.
-fn all_pages() -> impl Iterator<Item = (Language, NotMe, String)> {
+/// A page in one language: whether it has a button, and its HTML.
+struct Rendered {
+    language: Language,
+    has_button: bool,
+    html: String,
+}
+
+/// Every state of the not-me page, or of the unlock page, in one language.
+fn states(language: Language, is_unlock: bool) -> Vec<Rendered> {
+    let rendered = |has_button, html: Result<String>| Rendered { language, has_button, html: html.unwrap() };
+    if is_unlock {
+        let pages = [
+            Unlock::Ask { attempts: 20 },
+            Unlock::Done { attempts: 20 },
+            Unlock::Ended,
+            Unlock::InvalidLink,
+            Unlock::Unavailable,
+        ];
+        return pages.map(|page| rendered(matches!(page, Unlock::Ask { .. }), unlock(language, page, URL))).into();
+    }
     let pages =
         [NotMe::Ask { days: 30 }, suppressed_until(21, 12), NotMe::Lifted, NotMe::InvalidLink, NotMe::Unavailable];
-    let render = move |language| pages.map(|page| (language, page, not_me(language, page, URL).unwrap()));
-    Language::ALL.iter().copied().flat_map(render)
+    let has_button = |page| matches!(page, NotMe::Ask { .. } | NotMe::Suppressed { .. });
+    pages.map(|page| rendered(has_button(page), not_me(language, page, URL))).into()
+}
+
+/// Every state of each page in every language.
+fn all_pages() -> impl Iterator<Item = Rendered> {
+    Language::ALL.iter().flat_map(|&language| [false, true].map(|is_unlock| states(language, is_unlock))).flatten()
 }
 
 #[test]
 fn every_language_translates_every_page() {
-    let mut titles = std::collections::HashSet::new();
-    for (language, page, html) in all_pages() {
-        assert!(html.starts_with("<!DOCTYPE html>"), "{html}");
-        assert!(html.contains(&format!("<html lang=\"{}\">", language.tag())), "{html}");
-        let title = html.split_once("<title>").unwrap().1.split_once("</title>").unwrap().0;
-        assert!(!title.is_empty() && title.trim() == title, "{language:?} {page:?}: {title:?}");
-        assert!(titles.insert(title.to_owned()), "{language:?} {page:?} has the same title as another page");
-        assert_eq!(html.matches("<h1>").count(), 1, "{html}");
+    for is_unlock in [false, true] {
+        let mut titles = std::collections::HashSet::new();
+        for Rendered { language, html, .. } in Language::ALL.iter().flat_map(|&language| states(language, is_unlock)) {
+            assert!(html.starts_with("<!DOCTYPE html>"), "{html}");
+            assert!(html.contains(&format!("<html lang=\"{}\">", language.tag())), "{html}");
+            let title = html.split_once("<title>").unwrap().1.split_once("</title>").unwrap().0;
+            assert!(!title.is_empty() && title.trim() == title, "{language:?}: {title:?}");
+            assert!(titles.insert(title.to_owned()), "{language:?}: {title:?} is the title of another page");
+            assert_eq!(html.matches("<h1>").count(), 1, "{html}");
+        }
     }
 }
 
 #[test]
 fn pages_load_nothing_and_have_no_script() {
-    for (_, _, html) in all_pages() {
+    for Rendered { html, .. } in all_pages() {
         for outside in ["src=", "<script", "<link", "@import", "url(", "style=", " on", "<img", "action="] {
             let found =
                 html.match_indices(outside).find(|(at, found)| *found != " on" || html[*at..].contains("=\"on"));
@@ -43,8 +68,8 @@ fn pages_load_nothing_and_have_no_script() {
 
 #[test]
 fn pages_with_a_decision_have_one_button() {
-    for (_, page, html) in all_pages() {
-        let buttons = usize::from(matches!(page, NotMe::Ask { .. } | NotMe::Suppressed { .. }));
+    for Rendered { has_button, html, .. } in all_pages() {
+        let buttons = usize::from(has_button);
         assert_eq!((html.matches("<button").count(), html.matches("method=\"post\"").count()), (buttons, buttons));
     }
 }
@@ -65,7 +90,7 @@ fn dates_are_formatted_in_words() {
 
 #[test]
 fn french_pages_follow_french_typography() {
-    for (_, _, html) in all_pages().filter(|(language, ..)| *language == Language::French) {
+    for Rendered { html, .. } in all_pages().filter(|page| page.language == Language::French) {
         let text = html.split_once("<main>").unwrap().1.replace("&nbsp;", "\u{a0}").replace(URL, "");
         assert!(!text.contains('\''), "the apostrophe must be ’: {text}");
         for (at, mark) in text.match_indices(['?', '!', ':', ';']) {

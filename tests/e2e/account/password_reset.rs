@@ -134,12 +134,13 @@ async fn overloaded_reset_costs_no_attempt() {
 
     let login_client = busy_client.clone();
     let login = tokio::spawn(async move { login_client.login("slow@example.com", PASSWORD).await });
-    let reserved = "SELECT count(*) FROM lockouts WHERE cardinality(failures) = 1";
+    let reserved = "SELECT count(*) FROM lockouts WHERE cardinality(pending) = 1";
     stack.database.wait_for_count(reserved, 2).await;
     assert_eq!(busy_client.reset(&receipt, &code).await.problem(), (503, "overloaded".into()));
     assert_eq!(login.await.unwrap().status, 401);
     assert_eq!(stack.client.reset_receipt(&receipt).await["attempts_left"], 3);
-    assert_eq!(stack.database.count("SELECT sum(wrong)::bigint FROM guesses").await, 0);
+    let guesses = "SELECT sum(wrong)::bigint FROM guesses";
+    assert_eq!(stack.database.count(guesses).await, 1, "the wrong password, and no code");
     assert_eq!(stack.client.reset(&receipt, &code).await.status, 204);
 }
 

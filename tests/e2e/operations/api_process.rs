@@ -91,7 +91,8 @@ async fn s_17_trace_log_holds_no_secret() {
         post(&addr, "/v1/users", "", &format!(r#"{{"password":["{PASSWORD}"]}}"#));
         let newest = "SELECT id FROM codes ORDER BY created_at DESC LIMIT 1";
         let code = database.client().query_one(newest, &[]).await.unwrap().get(0);
-        let link = shared::mail_link::token(shared::codes::CodeSecrets::parse(SECRETS).unwrap().newest(), code);
+        let link = shared::mail_link::MailLink::NotMe
+            .token(shared::codes::CodeSecrets::parse(SECRETS).unwrap().newest(), code);
         for (path, status) in [(&*link, "200 "), ("canary", "404 ")] {
             let answer = post(&addr, &format!("/not-me/{path}"), "", "");
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");

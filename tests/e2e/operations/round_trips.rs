@@ -115,7 +115,7 @@ async fn sign_up_and_login_need_few_round_trips() {
     let code = secrecy::ExposeSecret::expose_secret(&secrets.newest().digits(id, 4)).to_owned();
     meter.take();
 
-    let link = format!("/not-me/{}", shared::mail_link::token(secrets.newest(), id));
+    let link = format!("/not-me/{}", shared::mail_link::MailLink::NotMe.token(secrets.newest(), id));
     assert_eq!(client.get(&link).await.status, 200);
     assert_eq!(meter.take(), 2, "find the registration of the link; check whether its mail is suppressed");
     assert_eq!(client.get("/not-me/forged").await.status, 404);

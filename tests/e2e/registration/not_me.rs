@@ -3,7 +3,7 @@
 
 use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
-use shared::{codes::CodeSecrets, mail_link};
+use shared::{codes::CodeSecrets, mail_link::MailLink};
 
 use crate::operations::secret_leaks::dump;
 use support::{
@@ -112,8 +112,8 @@ async fn forged_and_outdated_links_respond_alike() {
         format!("{link}%20"),
         "/not-me/x".into(),
         format!("/not-me/{code}"),
-        format!("/not-me/{}", mail_link::token(unknown_secrets.newest(), code)),
-        format!("/not-me/{}", mail_link::token(unknown_secrets.newest(), uuid::Uuid::nil())),
+        format!("/not-me/{}", MailLink::NotMe.token(unknown_secrets.newest(), code)),
+        format!("/not-me/{}", MailLink::NotMe.token(unknown_secrets.newest(), uuid::Uuid::nil())),
     ];
     // The mail and the event are processed: the tables do not change by themselves any more.
     stack.database.wait_for_count("SELECT count(*) FROM deliveries", 1).await;

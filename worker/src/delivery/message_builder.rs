@@ -5,7 +5,7 @@ use i18n::{lifetime::Lifetime, mail::Mail};
 use secrecy::ExposeSecret;
 use shared::{
     codes::{CodeSecrets, DECOY, MUTED},
-    mail_link,
+    mail_link::MailLink,
     messages::{MailKind, Message},
 };
 
@@ -37,7 +37,8 @@ impl MessageBuilder {
     /// Builds the email of a message. A code mail to an email address whose mails are suppressed is built as a muted
     /// email.
     pub(crate) fn build(&self, message: Message, facts: &Facts) -> Result<Email, BuildError> {
-        let (digits, not_me_url);
+        let (digits, not_me, unlock);
+        let url = |link: MailLink, key| link.url(&self.public_url, key, message.id);
         let mail = match (message.kind, &facts.code) {
             (kind @ (MailKind::SendCode | MailKind::ResetCode), Some(code)) => {
                 let is_registration = kind == MailKind::SendCode;
@@ -48,15 +49,17 @@ impl MessageBuilder {
                 digits = key.digits(message.id, code.length);
                 let digits = digits.expose_secret();
                 let is_made_of = |text: &str| key.verifies(message.id, text, &code.hash);
-                if is_made_of(digits) && is_registration {
-                    let token = mail_link::token(key, message.id);
-                    not_me_url = format!("{}{}{token}", self.public_url, mail_link::PATH);
-                    Mail::Code { digits, lifetime, not_me: &not_me_url }
-                } else if is_made_of(digits) {
-                    Mail::ResetCode { digits, lifetime }
+                not_me = url(MailLink::NotMe, key);
+                let not_me = &not_me;
+                if is_made_of(digits) {
+                    if is_registration {
+                        Mail::Code { digits, lifetime, not_me }
+                    } else {
+                        Mail::ResetCode { digits, lifetime, not_me }
+                    }
                 } else if is_made_of(DECOY) {
-                    if is_registration { Mail::AlreadyRegistered } else { Mail::NoAccount }
-                } else if is_made_of(MUTED) && is_registration {
+                    if is_registration { Mail::AlreadyRegistered { not_me } } else { Mail::NoAccount { not_me } }
+                } else if is_made_of(MUTED) {
                     return email::muted_email(&self.sender, &facts.email).map_err(BuildError::Permanent);
                 } else {
                     return Err(BuildError::SecretsDiffer(DIFFERENT_KEY));
@@ -65,9 +68,20 @@ impl MessageBuilder {
             (MailKind::Activated, None) => Mail::Activated,
             (MailKind::PasswordChanged, None) => Mail::PasswordChanged,
             (MailKind::AccountDeleted, None) => Mail::AccountDeleted,
+            (MailKind::Unlock, None) if facts.is_muted => {
+                return email::muted_email(&self.sender, &facts.email).map_err(BuildError::Permanent);
+            }
+            (MailKind::Unlock, None) => {
+                let key = self.code_secrets.newest();
+                (unlock, not_me) = (url(MailLink::Unlock, key), url(MailLink::NotMe, key));
+                Mail::Unlock { link: &unlock, not_me: &not_me }
+            }
             // Every kind is listed, so that the compiler asks for the mail of a new one.
             (MailKind::SendCode | MailKind::ResetCode, None)
-            | (MailKind::Activated | MailKind::PasswordChanged | MailKind::AccountDeleted, Some(_)) => {
+            | (
+                MailKind::Activated | MailKind::PasswordChanged | MailKind::AccountDeleted | MailKind::Unlock,
+                Some(_),
+            ) => {
                 return Err(BuildError::Permanent(anyhow!("the facts do not match the kind of the message")));
             }
         };

@@ -17,6 +17,8 @@ pub(crate) struct Facts {
     pub(crate) now: OffsetDateTime,
     /// When the mail expires.
     pub(crate) deadline: OffsetDateTime,
+    /// Whether the owner of the mailbox wants no such mail. (Of a mail with a code, the code itself says so.)
+    pub(crate) is_muted: bool,
     /// The code of the message, if it is about one.
     pub(crate) code: Option<CodeFacts>,
 }
@@ -75,7 +77,7 @@ mod tests {
     fn facts(seconds_left: f64, code: Option<CodeFacts>) -> Facts {
         let deadline = T0 + Duration::seconds_f64(seconds_left);
         let email = "ada@example.com".into();
-        Facts { email, language: Language::English, recorded: false, now: T0, deadline, code }
+        Facts { email, language: Language::English, recorded: false, now: T0, deadline, is_muted: false, code }
     }
 
     fn code() -> CodeFacts {

@@ -14,17 +14,21 @@ macro_rules! undeliverable_query {
         concat!(
             // The columns of the facts in the same order as in the other statements, but `recorded` is always false:
             // the question is whether the mail would be sent if its record were deleted.
-            "SELECT COALESCE(r.email, s.email, u.email, a.email), false, clock_timestamp(), \
-             COALESCE(c.deadline, s.deadline, p.changed_at, u.activated_at, a.deleted_at), COALESCE(c.code_hash, s.code_hash), \
+            "SELECT COALESCE(r.email, s.email, u.email, a.email, k.email), false, clock_timestamp(), \
+             COALESCE(c.deadline, s.deadline, p.changed_at, u.activated_at, a.deleted_at, k.created_at), \
+             COALESCE(c.code_hash, s.code_hash), \
              COALESCE(c.key_id, s.key_id), COALESCE(c.length, s.length), COALESCE(c.ttl_seconds, s.ttl_seconds), \
              c.superseded_at IS NOT NULL OR s.used_at IS NOT NULL OR s.closed_at IS NOT NULL, \
              c.consumed_at IS NOT NULL OR r.activated_at IS NOT NULL OR r.closed_at IS NOT NULL, \
              CASE WHEN c.id IS NOT NULL THEN 'code' WHEN s.id IS NOT NULL THEN 'reset' \
-             WHEN p.id IS NOT NULL THEN 'change' WHEN a.id IS NOT NULL THEN 'deletion' ELSE 'user' END, \
-             d.message_id, d.why, d.at, COALESCE(r.language, s.language, u.language, a.language) AS language \
+             WHEN p.id IS NOT NULL THEN 'change' WHEN a.id IS NOT NULL THEN 'deletion' \
+             WHEN k.id IS NOT NULL THEN 'unlock' ELSE 'user' END, \
+             d.message_id, d.why, d.at, COALESCE(r.language, s.language, u.language, a.language, k.language) AS language, \
+             k.is_muted \
              FROM deliveries d LEFT JOIN codes c ON c.id = d.message_id \
              LEFT JOIN registrations r ON r.id = c.registration_id LEFT JOIN resets s ON s.code_id = d.message_id \
              LEFT JOIN password_changes p ON p.id = d.message_id LEFT JOIN account_deletions a ON a.id = d.message_id \
+             LEFT JOIN unlocks k ON k.id = d.message_id \
              LEFT JOIN users u ON u.id = COALESCE(p.user_id, d.message_id) WHERE d.outcome = 'undeliverable' ",
             $rest
         )
@@ -103,6 +107,7 @@ fn mail_from_row(row: &Row) -> UndeliverableMail {
         "reset" => MailKind::ResetCode,
         "change" => MailKind::PasswordChanged,
         "deletion" => MailKind::AccountDeleted,
+        "unlock" => MailKind::Unlock,
         _ => MailKind::Activated,
     };
     let exists = row.get::<_, Option<&str>>(0).is_some();

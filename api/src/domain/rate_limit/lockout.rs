@@ -1,80 +1,125 @@
-//! Lockout after wrong passwords: as many failures as the limit within 15 minutes lock further attempts for 15
-//! minutes. Each further lock is twice as long, up to a day.
+//! Lockout after wrong passwords: as many failures as the rule allows lock further attempts for a while. Each further
+//! lock is twice as long, up to a day.
+//!
+//! An attempt is pending until it is settled, and is no failure meanwhile. So that concurrent guesses get no attempt too
+//! many, no more attempts are pending at once than could fail without exceeding the rule; the others wait.
 
 use time::{Duration, OffsetDateTime};
+
+/// How many failures, within which time, lock a subject for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LockoutRule {
+    pub(crate) attempts: usize,
+    /// The sliding window: older failures do not count.
+    pub(crate) window: Duration,
+    /// The length of the first lock; each further one is twice as long.
+    pub(crate) first_lock: Duration,
+}
 
 /// The recent failures of a subject, and the locks that they led to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lockout {
     /// The failures that count toward the next lock, or led to the current one; oldest first.
     pub(crate) failures: Vec<OffsetDateTime>,
+    /// When the attempts that are not settled yet were reserved, oldest first.
+    pub(crate) pending: Vec<OffsetDateTime>,
     /// The number of locks since the last quiet day; it determines the length of the next one.
     pub(crate) locks: u16,
     /// The end of the last lock. It is kept after that, because it determines when the whole record expires.
     pub(crate) until: Option<OffsetDateTime>,
 }
 
-/// The sliding window: older failures do not count.
-pub(crate) const WINDOW: Duration = Duration::minutes(15);
+/// Why an attempt cannot be reserved now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockoutRefusal {
+    /// The subject is locked for this time.
+    Locked(Duration),
+    /// Too many attempts are pending. One more is possible as soon as one of them is settled.
+    Busy,
+}
 
-/// How long a network is known to an account after a login from it. The account-wide lockout does not apply to known
-/// networks, so an attacker elsewhere cannot lock the owner out.
-pub(crate) const KNOWN_NETWORK_TTL: Duration = Duration::days(90);
+/// An attempt that is pending for this time counts as a failure: the process that reserved it has crashed, or the
+/// client has disconnected.
+pub(crate) const MAX_PENDING_TIME: Duration = Duration::seconds(30);
 
-/// How long a network is known to an email address after it requested a code for it.
-pub(crate) const CODE_REQUEST_TTL: Duration = Duration::DAY;
-
-/// The length of the first lock; each further one is twice as long.
-pub(crate) const FIRST_LOCK: Duration = Duration::minutes(15);
+/// The maximum number of pending attempts of a subject.
+pub(crate) const MAX_PENDING: usize = 32;
 
 /// The maximum length of a lock. After this time without a lock or a failure, the record expires.
 pub(crate) const MAX_LOCK: Duration = Duration::DAY;
 
+impl LockoutRule {
+    /// As many attempts within 15 minutes, and a first lock of 15 minutes.
+    pub(crate) const fn attempts(attempts: usize) -> Self {
+        Self { attempts, window: Duration::minutes(15), first_lock: Duration::minutes(15) }
+    }
+}
+
 impl Lockout {
-    /// Reserves a password attempt: it counts as a failure until [`Self::release`] says that the password was right.
-    /// An error says how long the client has to wait.
-    pub(crate) fn reserve(&mut self, limit: usize, now: OffsetDateTime) -> Result<(), Duration> {
+    /// Reserves a password attempt, which is pending until [`Self::fail`] or [`Self::release`] settles it.
+    pub(crate) fn reserve(&mut self, rule: &LockoutRule, now: OffsetDateTime) -> Result<(), LockoutRefusal> {
+        while let Some(overdue) = self.pending.first().copied().filter(|&at| now >= at + MAX_PENDING_TIME) {
+            self.fail(rule, overdue, now);
+        }
         if let Some(until) = self.until.filter(|&until| now < until) {
-            return Err(until - now);
+            return Err(LockoutRefusal::Locked(until - now));
         }
-        if self.last_activity().is_some_and(|last| now >= last + MAX_LOCK) {
-            *self = Self::default();
+        let failures = self.failures.iter().filter(|&&at| self.counts(rule, at, now)).count();
+        if self.pending.len() >= rule.attempts.saturating_sub(failures).clamp(1, MAX_PENDING) {
+            return Err(LockoutRefusal::Busy);
         }
-        // Failures before the last lock have led to it, and do not count again.
-        let last_lock_end = self.until;
-        self.failures.retain(|&at| now < at + WINDOW && last_lock_end.is_none_or(|until| until <= at));
-        self.failures.push(now);
-        if self.failures.len() >= limit {
-            let length = FIRST_LOCK * 2_i32.pow(u32::from(self.locks).min(10));
-            self.until = Some(now + length.min(MAX_LOCK));
-            self.locks = self.locks.saturating_add(1);
-        }
+        self.pending.push(now);
         Ok(())
     }
 
+    /// Counts the attempt that was reserved at `reserved_at` as a failure. Returns whether it begins a lock.
+    pub(crate) fn fail(&mut self, rule: &LockoutRule, reserved_at: OffsetDateTime, now: OffsetDateTime) -> bool {
+        self.release(reserved_at);
+        if self.is_locked(now) {
+            return false;
+        }
+        self.forget_expired(rule, now);
+        self.failures.push(now);
+        let begins_lock = self.failures.len() >= rule.attempts;
+        if begins_lock {
+            let length = rule.first_lock * 2_i32.pow(u32::from(self.locks).min(10));
+            self.until = Some(now + length.min(MAX_LOCK));
+            self.locks = self.locks.saturating_add(1);
+        }
+        begins_lock
+    }
+
+    /// Removes the attempt that was reserved at `reserved_at`, because the password was right or was not compared.
+    pub(crate) fn release(&mut self, reserved_at: OffsetDateTime) {
+        if let Some(index) = self.pending.iter().position(|&pending| pending == reserved_at) {
+            self.pending.remove(index);
+        }
+    }
+
+    /// Removes the failures and the locks, because the owner of the account has given the right password. Other
+    /// attempts stay pending.
+    pub(crate) fn clear(&mut self) {
+        *self = Self { pending: std::mem::take(&mut self.pending), ..Self::default() };
+    }
+
     /// Whether attempts are locked out at this time.
-    pub(crate) fn is_locked(&self, now: OffsetDateTime) -> bool {
+    fn is_locked(&self, now: OffsetDateTime) -> bool {
         self.until.is_some_and(|until| now < until)
     }
 
-    /// Removes the failure that was reserved at `at`, because the password was right. A lock that it led to is lifted.
-    pub(crate) fn release(&mut self, limit: usize, at: OffsetDateTime) {
-        let Some(index) = self.failures.iter().position(|&failure| failure == at) else { return };
-        self.failures.remove(index);
-        if self.until.is_some_and(|until| at < until) && self.failures.len() < limit {
-            self.locks = self.locks.saturating_sub(1);
-            // Earlier locks do not expire sooner because of this, and the other failures still count.
-            self.until = (self.locks > 0).then(|| self.failures.first().map_or(at, |&first| first.min(at)));
+    /// Removes the failures that do not count toward the next lock, and the locks a day after the last activity.
+    fn forget_expired(&mut self, rule: &LockoutRule, now: OffsetDateTime) {
+        if self.until.max(self.failures.last().copied()).is_some_and(|last| now >= last + MAX_LOCK) {
+            self.clear();
         }
-        if self.locks > 0 && self.until.is_none() && self.failures.is_empty() {
-            // Rows of versions before V8 lack the end of the lock. A row without any time would never expire.
-            self.until = Some(at);
-        }
+        let failures = std::mem::take(&mut self.failures);
+        self.failures = failures.into_iter().filter(|&at| self.counts(rule, at, now)).collect();
     }
 
-    /// The time of the last lock end or failure: the record expires a day later.
-    fn last_activity(&self) -> Option<OffsetDateTime> {
-        self.until.max(self.failures.last().copied())
+    /// Whether the failure at `at` counts toward the next lock. Those before the last lock have led to it, and do not
+    /// count again.
+    fn counts(&self, rule: &LockoutRule, at: OffsetDateTime, now: OffsetDateTime) -> bool {
+        now < at + rule.window && self.until.is_none_or(|until| until <= at)
     }
 }
 
@@ -84,16 +129,27 @@ mod tests {
     use time::macros::datetime;
 
     const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+    const RULE: LockoutRule = LockoutRule::attempts(5);
 
     fn minutes(minutes: i64) -> OffsetDateTime {
         T0 + Duration::minutes(minutes)
     }
 
-    /// Six attempts at this minute: how many were allowed, and how many minutes to wait after them.
+    /// A wrong password at this minute; an error says how many minutes to wait.
+    fn fail(lockout: &mut Lockout, minute: i64) -> Result<bool, i64> {
+        match lockout.reserve(&RULE, minutes(minute)) {
+            Ok(()) => Ok(lockout.fail(&RULE, minutes(minute), minutes(minute))),
+            Err(LockoutRefusal::Locked(wait)) => Err(wait.whole_minutes()),
+            Err(LockoutRefusal::Busy) => panic!("nothing is pending"),
+        }
+    }
+
+    /// Six wrong passwords at this minute: how many were allowed, and how many minutes to wait after them.
     fn fail_until_locked(lockout: &mut Lockout, minute: i64) -> (usize, i64) {
-        let attempts: Vec<_> = (0..6).map(|_| lockout.reserve(5, minutes(minute))).collect();
-        let wait = attempts.iter().find_map(|attempt| attempt.err()).unwrap();
-        (attempts.iter().filter(|attempt| attempt.is_ok()).count(), wait.whole_minutes())
+        let attempts: Vec<_> = (0..6).map(|_| fail(lockout, minute)).collect();
+        let begun: Vec<_> = attempts.iter().flatten().collect();
+        assert_eq!(begun.iter().filter(|&&&begins_lock| begins_lock).count(), 1);
+        (begun.len(), attempts.iter().find_map(|attempt| attempt.err()).unwrap())
     }
 
     #[test]
@@ -109,87 +165,92 @@ mod tests {
         assert_eq!(waits, [15, 30, 60, 120, 240, 480, 960, 1440, 1440]);
     }
 
-    /// Rows of versions before V8: the end of a lock was deleted when the lock ended.
-    #[test]
-    fn a_row_with_locks_always_keeps_a_time() {
-        let mut lockout = Lockout { failures: vec![T0], locks: 1, until: None };
-        lockout.reserve(5, minutes(20)).unwrap();
-        lockout.release(5, minutes(20));
-        assert_eq!((lockout.locks, lockout.last_activity()), (1, Some(minutes(20))));
-    }
-
     #[test]
     fn failures_outside_the_window_do_not_count() {
         let mut lockout = Lockout::default();
-        for minute in [0, 1, 2, 3] {
-            lockout.reserve(5, minutes(minute)).unwrap();
+        for minute in [0, 1, 2, 3, 15] {
+            assert_eq!(fail(&mut lockout, minute), Ok(false));
         }
-        lockout.reserve(5, minutes(15)).unwrap();
         assert_eq!((lockout.failures.len(), lockout.until), (4, None));
-        assert!(!lockout.is_locked(minutes(15)));
-        lockout.reserve(5, minutes(15)).unwrap();
+        assert_eq!(fail(&mut lockout, 15), Ok(true));
         assert!(lockout.is_locked(minutes(15)) && !lockout.is_locked(minutes(30)));
-        assert!(lockout.reserve(5, minutes(15)).is_err());
+        assert_eq!(fail(&mut lockout, 15), Err(15));
     }
 
     #[test]
-    fn lockout_resets_a_day_after_the_last_lock() {
+    fn lockout_resets_a_day_after_the_last_activity() {
         let mut lockout = Lockout::default();
         assert_eq!(fail_until_locked(&mut lockout, 0), (5, 15));
         assert_eq!(fail_until_locked(&mut lockout, 15 + 24 * 60 - 1), (5, 30));
         assert_eq!(fail_until_locked(&mut lockout, 3 * 24 * 60), (5, 15));
-    }
-
-    #[test]
-    fn correct_password_lifts_the_lock_it_led_to() {
-        let mut lockout = Lockout::default();
-        for minute in 0..5 {
-            lockout.reserve(5, minutes(minute)).unwrap();
-        }
-        assert!(lockout.reserve(5, minutes(5)).is_err(), "a reserved attempt counts until it is known to be right");
-        lockout.release(5, minutes(2));
-        assert_eq!((lockout.failures.len(), lockout.locks, lockout.until), (4, 0, None));
-        lockout.reserve(5, minutes(5)).unwrap();
-        assert_eq!(lockout.until, Some(minutes(20)));
-    }
-
-    #[test]
-    fn locks_are_kept_a_day_after_the_last_activity() {
-        let mut lockout = Lockout::default();
-        assert_eq!(fail_until_locked(&mut lockout, 0), (5, 15));
-        lockout.reserve(5, minutes(20)).unwrap();
-        assert_eq!((lockout.failures.len(), lockout.locks, lockout.until), (1, 1, Some(minutes(15))));
-        let quiet_at = 20 + 24 * 60;
+        assert_eq!(fail(&mut lockout, 3 * 24 * 60 + 20), Ok(false));
+        let quiet_at = 4 * 24 * 60 + 20;
         let next = |minute| fail_until_locked(&mut lockout.clone(), minute).1;
-        assert_eq!((next(quiet_at - 1), next(quiet_at)), (30, 15));
+        assert_eq!((next(quiet_at - 1), next(quiet_at)), (30, 15), "the last failure counts as activity");
     }
 
     #[test]
-    fn correct_password_lifts_no_earlier_lock() {
+    fn pending_attempts_are_no_failures_but_limit_further_ones() {
         let mut lockout = Lockout::default();
-        assert_eq!(fail_until_locked(&mut lockout, 0), (5, 15));
-        for minute in 20..25 {
-            lockout.reserve(5, minutes(minute)).unwrap();
+        for minute in 0..2 {
+            assert_eq!(fail(&mut lockout, minute), Ok(false));
         }
-        assert_eq!((lockout.locks, lockout.until), (2, Some(minutes(54))));
-        lockout.release(5, minutes(24));
-        assert_eq!((lockout.locks, lockout.failures.len()), (1, 4));
-        lockout.reserve(5, minutes(25)).unwrap();
-        assert_eq!((lockout.locks, lockout.until), (2, Some(minutes(55))), "the other four still count");
+        let second = |n| minutes(1) + Duration::seconds(n);
+        for n in 0..3 {
+            assert_eq!(lockout.reserve(&RULE, second(n)), Ok(()));
+        }
+        assert_eq!(lockout.reserve(&RULE, second(3)), Err(LockoutRefusal::Busy), "three more failures would lock");
+        lockout.release(second(1));
+        assert_eq!((lockout.failures.len(), lockout.pending.len()), (2, 2));
+        assert_eq!(lockout.reserve(&RULE, second(3)), Ok(()));
+        for n in [0, 2] {
+            assert!(!lockout.fail(&RULE, second(n), second(4)));
+        }
+        assert_eq!(lockout.reserve(&RULE, second(5)), Err(LockoutRefusal::Busy));
+        assert!(lockout.fail(&RULE, second(3), second(5)));
+        assert_eq!(lockout.reserve(&RULE, second(6)), Err(LockoutRefusal::Locked(Duration::seconds(899))));
+    }
+
+    #[test]
+    fn at_most_32_attempts_are_pending() {
+        let mut lockout = Lockout::default();
+        let rule = LockoutRule::attempts(50);
+        let allowed = (0..40).filter(|&n| lockout.reserve(&rule, T0 + Duration::milliseconds(n)).is_ok()).count();
+        assert_eq!(allowed, 32);
+        let last = LockoutRule::attempts(1);
+        assert_eq!(Lockout::default().reserve(&last, T0), Ok(()), "at least one attempt");
+    }
+
+    #[test]
+    fn attempt_pending_for_30_seconds_is_a_failure() {
+        let mut lockout = Lockout::default();
+        for n in 0..5 {
+            lockout.reserve(&RULE, T0 + Duration::seconds(n)).unwrap();
+        }
+        assert_eq!(lockout.reserve(&RULE, T0 + Duration::seconds(29)), Err(LockoutRefusal::Busy));
+        assert_eq!(lockout.reserve(&RULE, T0 + Duration::seconds(30)), Err(LockoutRefusal::Busy));
+        assert_eq!((lockout.failures.len(), lockout.pending.len()), (1, 4));
+        let locked = lockout.reserve(&RULE, T0 + Duration::seconds(34));
+        assert_eq!(locked, Err(LockoutRefusal::Locked(Duration::minutes(15))));
+        assert!(lockout.pending.is_empty());
+    }
+
+    #[test]
+    fn correct_password_of_the_account_clears_all_but_pending_attempts() {
         let mut lockout = Lockout::default();
         assert_eq!(fail_until_locked(&mut lockout, 0), (5, 15));
-        lockout.reserve(5, minutes(20)).unwrap();
-        lockout.release(5, minutes(20));
-        assert_eq!((lockout.locks, lockout.until), (1, Some(minutes(15))), "an expired lock stays on record");
+        lockout.reserve(&RULE, minutes(20)).unwrap();
+        lockout.clear();
+        assert_eq!(lockout, Lockout { pending: vec![minutes(20)], ..Lockout::default() });
     }
 
     #[test]
     fn concurrent_correct_passwords_leave_no_record() {
         let mut lockout = Lockout::default();
         let allowed: Vec<_> =
-            (0..9).map(|n| T0 + Duration::seconds(n)).filter(|&at| lockout.reserve(5, at).is_ok()).collect();
+            (0..9).map(|n| T0 + Duration::seconds(n)).filter(|&at| lockout.reserve(&RULE, at).is_ok()).collect();
         assert_eq!(allowed.len(), 5);
-        allowed.iter().rev().for_each(|&at| lockout.release(5, at));
+        allowed.iter().rev().for_each(|&at| lockout.release(at));
         assert_eq!(lockout, Lockout::default());
     }
 }

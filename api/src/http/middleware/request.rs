@@ -53,7 +53,7 @@ impl RequestMiddleware {
 
     /// Handles a request with the inner endpoint. Every error and every panic becomes a problem document.
     pub(crate) async fn handle<E: Endpoint>(&self, inner: Arc<E>, request: Request) -> Response {
-        let context = RequestContext::new(&request, &self.app.trusted_proxies);
+        let context = RequestContext::new(&request, &self.app.trusted_proxies, &self.app.public_url);
         self.note_untrusted_proxy(&request);
         let id = context.id;
         let path = request.uri().path().to_owned();

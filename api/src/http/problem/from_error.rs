@@ -92,7 +92,9 @@ fn rate_limited(RateLimited { scope, retry_after }: RateLimited) -> Problem {
     let what_happened = match scope {
         Scope::Address => "Too many requests for this email address.",
         Scope::Network => "Too many requests from your network.",
-        Scope::Account => "Too many wrong passwords for this account.",
+        Scope::Account => {
+            "Too many attempts for this account. If it is locked, the mail about that has a link that lets you in."
+        }
     };
     // Rounded up, so that a retry after exactly this time is not rejected again.
     let seconds = retry_after.whole_seconds() + i64::from(retry_after.subsec_nanoseconds() > 0);

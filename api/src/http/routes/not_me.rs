@@ -1,4 +1,4 @@
-//! The "this was not me" page that code mails link to. Its URL contains a secret token.
+//! The "this was not me" page that every mail links to which a stranger can cause. Its URL contains a secret token.
 //!
 //! `GET` changes nothing, because mail scanners follow links; `POST` suppresses the mails of sign-ups with the email
 //! address, or allows them again.
@@ -16,7 +16,7 @@ use poem::{
     get,
     http::{StatusCode, header},
 };
-use shared::mail_link;
+use shared::mail_link::MailLink;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -43,8 +43,8 @@ pub(crate) fn page(app: Arc<App>) -> impl Endpoint<Output = Response> + 'static 
 }
 
 async fn show(app: Arc<App>, request: Request) -> Result<Response> {
-    let status = match code_id(&app, &request) {
-        Ok(code) => not_me::read_status(&app, code).await,
+    let status = match message_id(&app, &request) {
+        Ok(id) => not_me::read_status(&app, id).await,
         Err(error) => Err(error),
     };
     let ask = NotMe::Ask { days: SUPPRESSION_PERIOD.whole_days() };
@@ -54,17 +54,17 @@ async fn show(app: Arc<App>, request: Request) -> Result<Response> {
 async fn change(app: Arc<App>, mut request: Request) -> Result<Response> {
     let body = request.take_body().into_bytes().await?;
     let action = if *body == *LIFT_FORM { Action::Lift } else { Action::Suppress };
-    let status = match code_id(&app, &request) {
-        Ok(code) => not_me::change(&app, code, action).await,
+    let status = match message_id(&app, &request) {
+        Ok(id) => not_me::change(&app, id, action).await,
         Err(error) => Err(error),
     };
     respond(&app, &request, status, NotMe::Lifted)
 }
 
-/// The id of the code whose mail contained the link. An invalid token is rejected without a database query.
-fn code_id(app: &App, request: &Request) -> Result<Uuid, Error> {
+/// The message id of the mail that contained the link. An invalid token is rejected without a database query.
+fn message_id(app: &App, request: &Request) -> Result<Uuid, Error> {
     let token = request.raw_path_param("token").unwrap_or_default();
-    mail_link::read(&app.code_secrets, token).ok_or(Error::NotFound)
+    MailLink::NotMe.read(&app.code_secrets, token).ok_or(Error::NotFound)
 }
 
 /// Renders the status in the language of the mail, or an error in the client's language. `lifted` is the page for an
@@ -88,13 +88,17 @@ fn respond(app: &App, request: &Request, status: Result<SuppressionStatus, Error
 }
 
 fn render(app: &App, language: Language, page: NotMe) -> Result<Response> {
-    let html = pages::not_me(language, page, &app.public_url).map_err(InternalServerError)?;
-    Ok(Response::builder()
+    Ok(html_response(pages::not_me(language, page, &app.public_url).map_err(InternalServerError)?))
+}
+
+/// The response with a page behind a link in a mail.
+pub(crate) fn html_response(html: String) -> Response {
+    Response::builder()
         .status(StatusCode::OK)
         .content_type("text/html; charset=utf-8")
         .header(header::CONTENT_SECURITY_POLICY, csp::for_form(&html))
         .header("x-robots-tag", "noindex, nofollow")
-        .body(html))
+        .body(html)
 }
 
 fn day(at: OffsetDateTime) -> Day {

@@ -78,7 +78,7 @@ impl Passwords {
         let request = ForgotPassword {
             email: EmailAddress::parse(body.email.text()).map_err(Error::from)?,
             language: language::preferred(headers),
-            network: context.network,
+            client: context.client,
             traceparent: context.traceparent(),
         };
         let reset = forgot_password::request_reset(&self.app, &request).await?;
@@ -111,9 +111,9 @@ impl Passwords {
             (Ok(receipt), Ok(code), Ok(password)) => (receipt, code.to_owned(), password),
             (receipt, code, password) => return Err(invalid([receipt.err(), code.err(), password.err()]).into()),
         };
-        let network = context.network;
+        let client = context.client;
         let traceparent = context.traceparent();
-        reset_password::reset(&self.app, &ResetPassword { receipt, code, password, network, traceparent }).await?;
+        reset_password::reset(&self.app, &ResetPassword { receipt, code, password, client, traceparent }).await?;
         Ok(PasswordChanged::Done)
     }
 
@@ -130,9 +130,9 @@ impl Passwords {
         let new = self.parse_new_password(&body.new_password, "new_password").map_err(Error::from)?;
         // What cannot be a password of any account is rejected without hashing it.
         let old = Password::parse(body.password.text()).ok_or(Error::WrongPassword)?;
-        let network = context.network;
+        let client = context.client;
         let traceparent = context.traceparent();
-        change_password::change(&self.app, &ChangePassword { token, old, new, network, traceparent }).await?;
+        change_password::change(&self.app, &ChangePassword { token, old, new, client, traceparent }).await?;
         Ok(PasswordChanged::Done)
     }
 }

@@ -10,8 +10,9 @@ use crate::{
     domain::{
         mail_suppression::SUPPRESSION_PERIOD,
         policy::{
-            IDEMPOTENCY_TTL, PASSWORD_CHECK_WINDOW, Policy, SESSIONS_PER_USER, WRONG_PASSWORDS_PER_ADDRESS,
-            WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK,
+            ACCOUNT_LOCKOUT, IDEMPOTENCY_TTL, KNOWN_NETWORK_LOCKOUT, KNOWN_NETWORK_TTL, MAX_CONSECUTIVE_FAILURES,
+            NETWORK_LOCKOUT, OWN_RESETS, PASSWORD_CHECK_WINDOW, Policy, SESSIONS_PER_USER, SURROUNDINGS_LOCKOUTS,
+            UNLOCK_TTL, UNLOCKED_BROWSER_LOCKOUT,
         },
         rate_limit::{guess_escalation, lockout, reset_escalation, sliding_window::SlidingWindow},
     },
@@ -47,16 +48,7 @@ fn policy_body(policy: &Policy) -> PolicyBody {
         },
         reset: reset_policy(policy),
         wrong_codes: wrong_code_limits(policy),
-        wrong_passwords: WrongPasswordLimits {
-            per_address_and_network: WRONG_PASSWORDS_PER_ADDRESS_AND_NETWORK,
-            per_address: WRONG_PASSWORDS_PER_ADDRESS,
-            per_network: windows(&policy.wrong_passwords_per_network),
-            within: lockout::WINDOW.whole_seconds(),
-            entered_counts_for: lockout::KNOWN_NETWORK_TTL.whole_seconds(),
-            asked_counts_for: lockout::CODE_REQUEST_TTL.whole_seconds(),
-            first_lock: lockout::FIRST_LOCK.whole_seconds(),
-            longest_lock: lockout::MAX_LOCK.whole_seconds(),
-        },
+        wrong_passwords: wrong_password_limits(policy),
         registrations_per_network: policy.registrations_per_network.as_ref().map(windows),
         password_changes: windows(&policy.password_changes),
         password_checks_per_network: policy.password_checks_per_network.map(password_check_window),
@@ -81,6 +73,7 @@ fn reset_policy(policy: &Policy) -> ResetPolicy {
         longest_lifetime: policy.reset_max_age().whole_seconds(),
         attempts: policy.code_attempts,
         longer_after: guess_escalation::GUESSES_PER_STEP,
+        own: vec![LimitWindow { limit: OWN_RESETS.0, seconds: OWN_RESETS.1.whole_seconds() }],
         by_everybody: LimitByLength { length: usual, limit: reset_escalation::INSTANCE_LIMIT },
         guess_bound: GuessBound {
             one_address_one_year: policy.reset_probability_bound(),
@@ -97,6 +90,25 @@ fn wrong_code_limits(policy: &Policy) -> WrongCodeLimits {
         forgotten_after: guess_escalation::QUIET_PERIOD.whole_seconds(),
         per_network: windows(&policy.wrong_codes_per_network),
         by_everybody: policy.guesses.instance_limits().map(by_length).collect(),
+    }
+}
+
+fn wrong_password_limits(policy: &Policy) -> WrongPasswordLimits {
+    let [per_56, per_48] = SURROUNDINGS_LOCKOUTS.map(|rule| rule.attempts);
+    WrongPasswordLimits {
+        per_address_and_network: NETWORK_LOCKOUT.attempts,
+        per_address_and_ipv6_56: per_56,
+        per_address_and_ipv6_48: per_48,
+        per_address: ACCOUNT_LOCKOUT.attempts,
+        per_address_and_known_network: KNOWN_NETWORK_LOCKOUT.attempts,
+        per_address_and_unlocked_browser: UNLOCKED_BROWSER_LOCKOUT.attempts,
+        consecutive_per_address: MAX_CONSECUTIVE_FAILURES,
+        per_network: windows(&policy.wrong_passwords_per_network),
+        within: NETWORK_LOCKOUT.window.whole_seconds(),
+        network_known_for: KNOWN_NETWORK_TTL.whole_seconds(),
+        browser_unlocked_for: UNLOCK_TTL.whole_seconds(),
+        first_lock: NETWORK_LOCKOUT.first_lock.whole_seconds(),
+        longest_lock: lockout::MAX_LOCK.whole_seconds(),
     }
 }
 
@@ -163,6 +175,8 @@ struct ResetPolicy {
     attempts: u8,
     /// After this many wrong reset codes for an email address, its next reset codes are longer.
     longer_after: u32,
+    /// Resets that a network known to the account and an unlocked browser each have when the others are used up.
+    own: Vec<LimitWindow>,
     /// Limit for all clients together in one day. When it is reached, all new reset codes are longer.
     by_everybody: LimitByLength,
     guess_bound: GuessBound,
@@ -196,17 +210,26 @@ struct LimitByLength {
 #[derive(Object)]
 #[oai(rename = "WrongPasswords")]
 struct WrongPasswordLimits {
+    /// From one IPv4 address or IPv6 /64 that is not known to the account.
     per_address_and_network: usize,
-    /// From networks from which the account has never been logged in to.
+    /// From one IPv6 /56, other than known networks.
+    per_address_and_ipv6_56: usize,
+    /// From one IPv6 /48, other than known networks.
+    per_address_and_ipv6_48: usize,
+    /// From all networks, other than known ones.
     per_address: usize,
-    /// For all email addresses together, except accounts that have logged in from the network and email addresses for
-    /// which it requested a code in the last day.
+    /// From one network that is known to the account, by an activation, a log-in or a reset.
+    per_address_and_known_network: usize,
+    /// In a browser in which the owner has opened the link from the mail about a locked account.
+    per_address_and_unlocked_browser: usize,
+    /// After this many wrong passwords without a right one, only known networks and unlocked browsers may try.
+    consecutive_per_address: u32,
+    /// For all email addresses together, except accounts to which the network is known.
     per_network: Vec<LimitWindow>,
     within: i64,
-    /// How long a successful login keeps the network exempt from limits that other networks exhaust.
-    entered_counts_for: i64,
-    /// The same for a network that requested a code for the email address.
-    asked_counts_for: i64,
+    /// How long a network is known to an account after the last success from there.
+    network_known_for: i64,
+    browser_unlocked_for: i64,
     /// Doubled with each further lockout.
     first_lock: i64,
     longest_lock: i64,

@@ -82,7 +82,7 @@ impl RegistrationEvents {
         if receipt.status.is_last() && last_event_id.0.is_some_and(|id| id == ReceiptEvent::new(receipt.clone()).id) {
             return Ok(EventsResponse::Ended);
         }
-        let subscription = self.app.subscribers.join(receipt, context.network)?;
+        let subscription = self.app.subscribers.join(receipt, context.client.network)?;
         let body = Body::from_bytes_stream(event_stream(subscription, progress));
         Ok(EventsResponse::Events(EventStream(body)))
     }

@@ -99,7 +99,7 @@ impl Users {
             password,
             idempotency_key,
             language: language::preferred(headers),
-            network: context.network,
+            client: context.client,
             traceparent: context.traceparent(),
         };
         let receipt = register::register(&self.app, &request).await?;
@@ -179,7 +179,7 @@ pub(crate) fn credentials(
     let password = SecretString::from(basic.password);
     let password = Password::parse(password.expose_secret()).ok_or(Error::Unauthenticated)?;
     let email = email.map_err(|_| Error::Unauthenticated)?;
-    Ok(Credentials { email, password, registration, network: context.network, traceparent: context.traceparent() })
+    Ok(Credentials { email, password, registration, client: context.client, traceparent: context.traceparent() })
 }
 
 /// The Idempotency-Key of the request. Not read by poem-openapi, which silently ignores a value that is not text.
