@@ -41,7 +41,7 @@ shared::settings! {
         password_changes_per_day: u16 = 5,
         password_min_length: u8 = 8,
         breached_passwords_url: String = String::new(),
-        password_engine: String = "fast".into(),
+        password_engine: String = "reference".into(),
         argon2_memory_kib: u32 = 19_456,
         argon2_passes: u32 = 2,
         hash_threads: Option<u16> = None,

@@ -1,6 +1,7 @@
 //! Tests of valid and invalid settings, and of the errors for invalid ones.
 
 use super::*;
+use crate::password_hashing::EngineKind;
 
 const REQUIRED: [(&str, &str); 4] = [
     ("DATABASE_URL", "postgres://u:hunter2@h/x"),
@@ -30,6 +31,8 @@ fn defaults_match_the_api_contract() {
         load(&[("PASSWORD_CHECKS_PER_NETWORK_PER_MINUTE", "0")]).unwrap().policy.password_checks_per_network,
         None
     );
+    assert_eq!(config.hashing.engine, EngineKind::Reference);
+    assert_eq!(load(&[("PASSWORD_ENGINE", "fast")]).unwrap().hashing.engine, EngineKind::Fast);
     assert!(config.transport.docs && config.migrate_on_start && !config.events_with_email);
     assert!(config.api_addr.ip().is_loopback() && config.ops_addr.ip().is_loopback());
     assert!(!load_in_production(&[]).unwrap().transport.docs);
