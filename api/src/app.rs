@@ -10,7 +10,10 @@ use shared::codes::CodeSecrets;
 use tokio::sync::Notify;
 
 use crate::{
-    auth::{breached_passwords::BreachedPasswords, password_checks::PasswordChecks, rejection_cache::RejectionCache},
+    auth::{
+        breached_passwords::BreachedPasswords, instance_guesses::InstanceGuesses, password_checks::PasswordChecks,
+        rejection_cache::RejectionCache,
+    },
     domain::{
         client::Client,
         email::EmailAddress,
@@ -37,6 +40,7 @@ pub(crate) struct App {
     pub(crate) breached_passwords: BreachedPasswords,
     pub(crate) rejection_cache: RejectionCache,
     pub(crate) password_checks: PasswordChecks,
+    pub(crate) instance_guesses: InstanceGuesses,
     /// Wakes the outbox relay.
     pub(crate) relay_wakeup: Arc<Notify>,
     pub(crate) delivery: OutboxDelivery,

@@ -19,7 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    auth::{breached_passwords::BreachedPasswords, password_checks::PasswordChecks, rejection_cache::RejectionCache},
+    auth::{
+        breached_passwords::BreachedPasswords, instance_guesses::InstanceGuesses, password_checks::PasswordChecks,
+        rejection_cache::RejectionCache,
+    },
     cleanup::{self, Cleanup},
     config::Config,
     http,
@@ -104,6 +107,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
         hash_pool: HashPool::start(config.hashing, HashMetrics::new(&registry))?,
         breached_passwords: BreachedPasswords::new(config.breached_passwords),
         rejection_cache: RejectionCache::new(),
+        instance_guesses: InstanceGuesses::default(),
         relay_wakeup: Arc::default(),
         delivery: delivery.clone(),
         events: EventWriter { source: config.public_url.clone(), with_email: config.events_with_email },

@@ -87,6 +87,8 @@ pub(crate) fn statements() -> Vec<&'static str> {
         codes::ALL,
         deliveries::ALL,
         guesses::ALL,
+        guesses::activations::ALL,
+        guesses::code_attempts::ALL,
         lockouts::ALL,
         known_networks::ALL,
         unlocks::ALL,

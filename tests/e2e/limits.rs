@@ -3,7 +3,9 @@
 pub(crate) mod attacks;
 pub(crate) mod code_guesses;
 pub(crate) mod guess_escalation;
+pub(crate) mod guess_shares;
 pub(crate) mod hash_fairness;
+pub(crate) mod hot_rows;
 pub(crate) mod lockout_attacks;
 pub(crate) mod mail_budgets;
 pub(crate) mod mailboxes;

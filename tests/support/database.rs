@@ -105,6 +105,8 @@ impl Database {
              UPDATE mutes SET until = until - interval '{seconds} s';
              UPDATE guesses SET last_at = last_at - interval '{seconds} s';
              UPDATE guesses_by_hour SET hour = hour - interval '{seconds} s';
+             UPDATE code_attempts SET at = at - interval '{seconds} s';
+             UPDATE activations_by_hour SET hour = hour - interval '{seconds} s';
              UPDATE lockouts SET until = until - interval '{seconds} s',
                  failures = ARRAY (SELECT at - interval '{seconds} s' FROM unnest(failures) AS at),
                  pending = ARRAY (SELECT at - interval '{seconds} s' FROM unnest(pending) AS at);

@@ -72,7 +72,7 @@ pub(crate) async fn request_reset(app: &App, request: &ForgotPassword) -> Result
     let network_lock = app.policy.registrations_per_network.as_ref().map(|_| &keys.network);
     let locks: Vec<_> = std::iter::once(&keys.mailbox).chain(network_lock).collect();
     let reading =
-        try_join(issue_code::read_facts(&connection, &code_request), ResetAllowance::read(&connection, &keys));
+        try_join(issue_code::read_facts(app, &connection, &code_request), ResetAllowance::read(&connection, &keys));
     let (transaction, (facts, allowance)) = Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
     let charge = charge(app, &facts.usage, &code_request, &allowance)?;
     // Counted whether there is an account or not.

@@ -3,8 +3,7 @@
 //! An attempt is counted as wrong in a committed transaction *before* the submitted code is compared, so that no crash
 //! and no rollback gives a guess away for free.
 
-use futures_util::future::{try_join, try_join4};
-use time::OffsetDateTime;
+use futures_util::future::try_join4;
 use uuid::Uuid;
 
 use crate::{
@@ -12,7 +11,8 @@ use crate::{
     auth::{
         code_attempt,
         code_status::MailedCode,
-        network_guesses::{self, WrongCodes},
+        counted_guess::{CountedGuess, GuessOutcome, Pauses},
+        network_guesses,
     },
     domain::{email::EmailAddress, subject_keys::SubjectKeys},
     error::Error,
@@ -39,44 +39,55 @@ pub(crate) struct ReservedResetAttempt<'k> {
     pub(crate) account: Option<User>,
     /// The attempts that the code has left if the submitted code is wrong.
     pub(crate) attempts_left: u8,
-    reserved_at: OffsetDateTime,
+    guess: CountedGuess,
 }
 
 impl<'k> ReservedResetAttempt<'k> {
     /// Takes an attempt from the code and from the limits of the email address, of the network and of the instance; and
-    /// commits.
+    /// commits. Waits while unsettled guesses have taken the last places.
     pub(crate) async fn reserve(
         app: &App,
         receipt: Uuid,
         email: &EmailAddress,
         keys: &'k ResetKeys,
     ) -> Result<Self, Error> {
+        let mut pauses = Pauses::default();
+        loop {
+            match Self::try_reserve(app, receipt, email, keys).await {
+                Err(Error::Overloaded) if pauses.take(app).await => {}
+                reserved => return reserved,
+            }
+        }
+    }
+
+    /// Returns [`Error::Overloaded`], and changes nothing, if unsettled guesses have taken the last places.
+    async fn try_reserve(app: &App, receipt: Uuid, email: &EmailAddress, keys: &'k ResetKeys) -> Result<Self, Error> {
         let ResetKeys { subjects, guess_key } = keys;
         let connection = app.store.connection().await?;
         let reading = try_join4(
             resets::by_id(&connection, receipt),
             users::by_email(&connection, email),
             guesses::read(&connection, guess_key),
-            network_guesses::read(&connection, subjects),
+            network_guesses::read(app, &connection, subjects),
         );
-        let (transaction, (reset, account, ledger, wrong_codes)) =
+        let (transaction, (reset, account, ledger, of_network)) =
             Transaction::begin(&connection, Commit::Durable, &subjects.locks(), reading).await?;
         let reset = reset.ok_or(Error::NotFound)?;
         check_live(&reset)?;
-        network_guesses::check(app, &wrong_codes)?;
+        if network_guesses::check(app, of_network.as_ref())? == 0 {
+            return Err(Error::Overloaded);
+        }
         code_attempt::check_key(app, &reset.code)?;
         let now = ledger.now;
         let mut writes = Writes::default();
         resets::count_attempt(&mut writes, reset.id);
         guesses::write(&mut writes, guess_key, &ledger.record.with(1, now), now);
-        network_guesses::count(app, &mut writes, subjects, wrong_codes, 1, now);
-        let mut instance_writes = Writes::default();
-        guesses::add_to_totals(&mut instance_writes, &[reset.code.length], now);
-        let (rows_updated, instance_committed) = transaction.commit_then(writes, instance_writes).await?;
-        instance_committed?;
+        // The limit of the instance makes later codes longer, and never rejects a guess.
+        let guess = CountedGuess::count_in(&mut writes, &subjects.network, (reset.code.length, 1), None, now);
+        let rows_updated = transaction.commit(writes).await?;
         code_attempt::check_reserved(rows_updated.first(), 1)?;
         let attempts_left = reset.code.attempts_allowed.saturating_sub(reset.code.attempts + 1);
-        Ok(Self { keys, reset, account, attempts_left, reserved_at: now })
+        Ok(Self { keys, reset, account, attempts_left, guess })
     }
 
     /// Releases the attempt in a transaction of its own: the code was right, but it was not used because of an
@@ -84,31 +95,26 @@ impl<'k> ReservedResetAttempt<'k> {
     pub(crate) async fn release(&self, app: &App) -> Result<(), Error> {
         let ResetKeys { subjects, guess_key } = self.keys;
         let connection = app.store.connection().await?;
-        let reading = try_join(guesses::read(&connection, guess_key), network_guesses::read(&connection, subjects));
-        let (transaction, (ledger, wrong_codes)) =
+        let reading = guesses::read(&connection, guess_key);
+        let (transaction, ledger) =
             Transaction::begin(&connection, Commit::Durable, &subjects.locks(), reading).await?;
         let mut writes = Writes::default();
         resets::release_attempt(&mut writes, self.reset.id);
-        let instance_writes = self.release_in(&mut writes, &ledger, wrong_codes);
-        drop(transaction.commit_then(writes, instance_writes).await?);
+        self.release_in(&mut writes, &ledger);
+        transaction.commit(writes).await?;
         Ok(())
     }
 
+    /// Settles the guess without releasing the attempt.
+    pub(crate) async fn settle(&self, app: &App, outcome: GuessOutcome) {
+        self.guess.settle(app, outcome).await;
+    }
+
     /// Releases the attempt from the limits in a transaction of the caller, who holds the locks of the keys and
-    /// commits `writes`. Returns what the caller writes in a second transaction after it: the limit of the instance.
-    /// If that one fails, all that is lost is one guess of this limit.
-    pub(crate) fn release_in<'w>(
-        &'w self,
-        writes: &mut Writes<'w>,
-        ledger: &GuessCounts,
-        wrong_codes: WrongCodes,
-    ) -> Writes<'static> {
-        let ResetKeys { subjects, guess_key } = self.keys;
-        guesses::write(writes, guess_key, &ledger.record.without(1), wrong_codes.now);
-        network_guesses::release(writes, subjects, wrong_codes, self.reserved_at);
-        let mut instance_writes = Writes::default();
-        guesses::subtract_from_totals(&mut instance_writes, self.reset.code.length, self.reserved_at);
-        instance_writes
+    /// commits `writes`.
+    pub(crate) fn release_in<'w>(&'w self, writes: &mut Writes<'w>, ledger: &GuessCounts) {
+        guesses::write(writes, &self.keys.guess_key, &ledger.record.without(1), ledger.now);
+        self.guess.settle_right_in(writes);
     }
 }
 

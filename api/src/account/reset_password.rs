@@ -1,6 +1,6 @@
 //! Resets the password of an account with the code from the mail.
 
-use futures_util::future::try_join4;
+use futures_util::future::try_join3;
 use uuid::Uuid;
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
         set_password::{self, NewPassword},
     },
     app::App,
-    auth::{audit, network_guesses, password_attempt},
+    auth::{audit, counted_guess::GuessOutcome, password_attempt},
     domain::{
         client::Client,
         password::{Password, computed_hash::ComputedHash},
@@ -51,6 +51,7 @@ pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Erro
     let account =
         account.as_ref().filter(|account| is_correct && reset.closed_at.is_none() && reset.user == Some(account.id));
     let Some(account) = account else {
+        reserved.settle(app, GuessOutcome::Wrong).await;
         audit::wrong_code(&keys.subjects);
         return Err(Error::WrongCode { attempts_left: reserved.attempts_left, length: reset.code.length });
     };
@@ -63,7 +64,11 @@ pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Erro
             return Err(overloaded.into());
         }
     };
-    replace(app, request, &keys, &reserved, account, &computed).await
+    let replaced = replace(app, request, &keys, &reserved, account, &computed).await;
+    if replaced.is_err() {
+        reserved.settle(app, GuessOutcome::Right).await;
+    }
+    replaced
 }
 
 /// Stores the new password, ends all sessions, notifies the owner, and releases the attempt: all of it, or nothing.
@@ -78,15 +83,14 @@ async fn replace(
     let ResetKeys { subjects, guess_key } = keys;
     let password_hash = computed.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
-    let reading = try_join4(
+    let reading = try_join3(
         resets::by_id(&connection, request.receipt),
         users::by_email(&connection, &reserved_account.email),
         guesses::read(&connection, guess_key),
-        network_guesses::read(&connection, subjects),
     );
-    let (transaction, (current, account, ledger, wrong_codes)) =
+    let (transaction, (current, account, ledger)) =
         Transaction::begin(&connection, Commit::Durable, &subjects.locks(), reading).await?;
-    let now = wrong_codes.now;
+    let now = ledger.now;
     // A concurrent request may have used the same code, changed the password in another way, or deleted the account.
     let current = current.filter(|reset| reset.used_at.is_none() && reset.closed_at.is_none());
     let account = account.filter(|account| account.id == reserved_account.id);
@@ -103,9 +107,8 @@ async fn replace(
     set_password::set_password(app, &mut writes, &account, new);
     known_networks::delete_others(&mut writes, &subjects.email, &subjects.email_and_network);
     password_attempt::mark_network_known(&mut writes, subjects, now);
-    let instance_writes = reserved.release_in(&mut writes, &ledger, wrong_codes);
-    // The password is changed even if the second transaction failed.
-    drop(transaction.commit_then(writes, instance_writes).await?);
+    reserved.release_in(&mut writes, &ledger);
+    transaction.commit(writes).await?;
     audit::password_reset(account.id, subjects);
     app.wake_relay();
     Ok(())

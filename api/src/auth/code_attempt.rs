@@ -3,21 +3,24 @@
 //! An attempt is counted as wrong in a committed transaction *before* the submitted code is compared, so that no crash
 //! and no rollback gives a guess away for free. The checks at the end are shared with `account/reset_attempt`.
 
-use futures_util::future::try_join4;
-use time::OffsetDateTime;
+use futures_util::future::try_join5;
 use uuid::Uuid;
 
 use crate::{
     app::App,
     auth::{
         code_status::MailedCode,
+        counted_guess::{self, CountedGuess, Pauses},
         credentials::{self, Credentials, VerifiedRegistrations},
-        network_guesses::{self, WrongCodes},
+        network_guesses,
         password_attempt::{AttemptOutcome, PasswordAttempt},
     },
     domain::{
         policy::{Code, CodeStatus, RateLimited, Scope, attempts_left},
-        rate_limit::guess_escalation::QUIET_PERIOD,
+        rate_limit::{
+            guess_escalation::QUIET_PERIOD,
+            guess_shares::{InstanceTotals, NetworkGuesses},
+        },
         subject_keys::SubjectKeys,
     },
     error::Error,
@@ -35,11 +38,12 @@ pub(crate) struct ReservedCodeAttempt {
     pub(crate) registrations: Vec<Registration>,
     /// The attempts that the newest code has left if the guess is wrong.
     pub(crate) attempts_left: u8,
-    pub(crate) reserved_at: OffsetDateTime,
+    pub(crate) guess: CountedGuess,
 }
 
 /// Takes an attempt from every code that the guess will be compared with, from their registrations, and from the limits
-/// of the email address, of the network and of the instance; and commits. Settles the password attempt.
+/// of the email address, of the network and of the instance; and commits. Settles the password attempt. Waits while
+/// unsettled guesses have taken the last places.
 pub(crate) async fn reserve(
     app: &App,
     credentials: &Credentials,
@@ -47,10 +51,20 @@ pub(crate) async fn reserve(
     verified: VerifiedRegistrations<'_>,
 ) -> Result<ReservedCodeAttempt, Error> {
     let VerifiedRegistrations { registrations, attempt } = verified;
-    let reserved = reserve_codes(app, credentials, keys, &registrations, &attempt).await;
-    attempt.ensure_settled(app, reserved).await
+    let mut pauses = Pauses::default();
+    loop {
+        match reserve_codes(app, credentials, keys, &registrations, &attempt).await {
+            Err(Error::Overloaded) if pauses.take(app).await => {}
+            Err(Error::Overloaded) => {
+                attempt.settle(app, AttemptOutcome::Correct).await?;
+                return Err(Error::Overloaded);
+            }
+            reserved => return attempt.ensure_settled(app, reserved).await,
+        }
+    }
 }
 
+/// Returns [`Error::Overloaded`], and changes nothing, if unsettled guesses have taken the last places.
 async fn reserve_codes(
     app: &App,
     credentials: &Credentials,
@@ -60,39 +74,43 @@ async fn reserve_codes(
 ) -> Result<ReservedCodeAttempt, Error> {
     let connection = app.store.connection().await?;
     let ids = ids(verified);
-    let reading = try_join4(
+    let reading = try_join5(
         registrations::by_ids(&connection, &ids),
         guesses::read(&connection, &keys.email),
-        network_guesses::read(&connection, keys),
+        counted_guess::instance_totals(app, &connection),
+        network_guesses::read(app, &connection, keys),
         password_attempt.read_lockouts(&connection),
     );
-    let (transaction, (current, ledger, wrong_codes, lockouts)) =
+    let (transaction, (current, ledger, totals, of_network, lockouts)) =
         Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
     let mut writes = Writes::default();
     // Whether the code is right or wrong, the password was right.
     password_attempt.settle_in(&mut writes, lockouts, AttemptOutcome::Correct);
-    let mut comparable = match comparable_registrations(app, current, &ledger, &wrong_codes) {
+    let mut comparable = match comparable_registrations(app, current, &ledger, &totals, of_network.as_ref()) {
         Ok(comparable) => comparable,
+        Err(Error::Overloaded) => return Err(Error::Overloaded),
         Err(error) => {
             transaction.commit(writes).await?;
             return Err(error);
         }
     };
     let now = ledger.now;
-    let lengths: Vec<_> = comparable.iter().map(|registration| registration.code.length).collect();
+    let codes = u32::try_from(comparable.len()).unwrap_or(u32::MAX);
     let code_update = writes.len();
     codes::count_attempt(&mut writes, comparable.iter().map(|registration| registration.code.id).collect());
     registrations::count_guess(&mut writes, self::ids(&comparable));
-    let record = ledger.record.with(u32::try_from(comparable.len()).unwrap_or(u32::MAX), now);
+    let record = ledger.record.with(codes, now);
     guesses::write(&mut writes, &keys.email, &record, now);
     // This may have been the last guess allowed at codes of this length: then all of them expire with it.
-    let required_length = app.policy.guesses.length(&record, &ledger.totals, now);
+    let required_length = app.policy.guesses.length(&record, &totals, now);
     codes::expire_shorter(&mut writes, &credentials.email, required_length, now);
-    network_guesses::count(app, &mut writes, keys, wrong_codes, comparable.len(), now);
-    let mut instance_writes = Writes::default();
-    guesses::add_to_totals(&mut instance_writes, &lengths, now);
-    let (rows_updated, instance_committed) = transaction.commit_then(writes, instance_writes).await?;
-    instance_committed?;
+    let shortest = shortest_code(&comparable);
+    let limit = app.policy.guesses.instance_limit(shortest, totals.activations).map(|limit| (limit, &totals));
+    let guess = CountedGuess::count_in(&mut writes, &keys.network, (shortest, codes), limit, now);
+    let rows_updated = match transaction.commit(writes).await {
+        Err(error) if counted_guess::has_no_place(&error) => return Err(Error::Overloaded),
+        committed => committed?,
+    };
     shared::fault_points::point("activate-after-counting");
     check_reserved(rows_updated.get(code_update), comparable.len())?;
     for registration in &mut comparable {
@@ -101,17 +119,19 @@ async fn reserve_codes(
     }
     let newest = comparable.first().filter(|newest| newest.code.length >= required_length);
     let attempts_left = newest.map_or(0, |newest| attempts_left(&newest.code, newest.guesses));
-    Ok(ReservedCodeAttempt { registrations: comparable, attempts_left, reserved_at: now })
+    Ok(ReservedCodeAttempt { registrations: comparable, attempts_left, guess })
 }
 
-/// Selects the registrations whose code is live and long enough, at most as many as the email address has guesses left.
+/// Selects the registrations whose code is live and long enough, at most as many as the email address, the network and
+/// the instance have guesses left.
 fn comparable_registrations(
     app: &App,
     mut current: Vec<Registration>,
     ledger: &GuessCounts,
-    wrong_codes: &WrongCodes,
+    totals: &InstanceTotals,
+    of_network: Option<&NetworkGuesses>,
 ) -> Result<Vec<Registration>, Error> {
-    let GuessCounts { record, totals, now } = ledger;
+    let GuessCounts { record, now } = ledger;
     let newest = current.first().cloned().ok_or(Error::Unauthenticated)?;
     let required_length = app.policy.guesses.length(record, totals, *now);
     current.retain(|registration| {
@@ -128,7 +148,13 @@ fn comparable_registrations(
     if current.is_empty() {
         return Err(why_not_comparable(app, &newest));
     }
-    network_guesses::check(app, wrong_codes)?;
+    let limit = app.policy.guesses.instance_limit(shortest_code(&current), totals.activations);
+    let places_of_instance = limit.map_or(u32::MAX, |limit| limit.places(totals));
+    let places = network_guesses::check(app, of_network)?.min(places_of_instance);
+    if places == 0 {
+        return Err(Error::Overloaded);
+    }
+    current.truncate(usize::try_from(places).unwrap_or(usize::MAX));
     current.iter().try_for_each(|registration| check_key(app, &registration.code))?;
     Ok(current)
 }
@@ -141,6 +167,10 @@ fn why_not_comparable(app: &App, newest: &Registration) -> Error {
     let attempts_left = attempts_left(&newest.code, newest.guesses);
     // A live code that cannot be compared is shorter than codes must be now.
     MailedCode::from(newest).check_live(attempts_left).err().unwrap_or(Error::CodeExpired)
+}
+
+fn shortest_code(registrations: &[Registration]) -> u8 {
+    registrations.iter().map(|registration| registration.code.length).min().unwrap_or(u8::MAX)
 }
 
 fn ids(registrations: &[Registration]) -> Vec<Uuid> {

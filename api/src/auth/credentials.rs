@@ -140,11 +140,11 @@ async fn read_candidates<'k>(
             None => registrations::open_of(&connection, &credentials.email, app.policy.registration_ttl).await,
         }
     };
-    let reading = try_join(AttemptLimits::read(&connection, keys), network_guesses::read(&connection, keys));
+    let reading = try_join(AttemptLimits::read(&connection, keys), network_guesses::read(app, &connection, keys));
     let (transaction, (limits, wrong_codes)) =
         Transaction::begin(&connection, Commit::Asynchronous, &[&keys.mailbox], reading).await?;
     if purpose == Purpose::Activate {
-        network_guesses::check(app, &wrong_codes)?;
+        network_guesses::check(app, wrong_codes.as_ref())?;
     }
     let mut writes = Writes::default();
     let attempt = PasswordAttempt::reserve_in(&app.policy, &mut writes, keys, limits)?;

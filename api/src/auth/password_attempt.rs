@@ -80,13 +80,13 @@ impl<'k> AttemptLimits<'k> {
 
     /// Reads what [`PasswordAttempt::reserve_in`] needs. The caller holds the lock of the mailbox.
     pub(crate) async fn read(connection: &Connection, keys: &'k SubjectKeys) -> Result<Self, PgError> {
-        let (origin, consecutive, ([network], _)) = try_join3(
+        let (origin, ledger, ([network], _)) = try_join3(
             OriginFacts::read(connection, keys),
-            guesses::record(connection, &keys.password_failures),
+            guesses::read(connection, &keys.password_failures),
             rate_limits::times_used(connection, [(&keys.network, LimitKind::WrongPasswordsPerNetwork)]),
         )
         .await?;
-        Ok(Self { origin, consecutive, network })
+        Ok(Self { origin, consecutive: ledger.record, network })
     }
 }
 
@@ -204,16 +204,16 @@ impl<'k> PasswordAttempt<'k> {
         let connection = app.store.connection().await?;
         let reading = try_join3(
             self.read_lockouts(&connection),
-            guesses::record(&connection, &keys.password_failures),
+            guesses::read(&connection, &keys.password_failures),
             rate_limits::times_used(&connection, [(&keys.network, LimitKind::WrongPasswordsPerNetwork)]),
         );
-        let (transaction, (mut lockouts, consecutive, ([network], _))) =
+        let (transaction, (mut lockouts, ledger, ([network], _))) =
             Transaction::begin(&connection, Commit::Asynchronous, &keys.locks(), reading).await?;
         let now = lockouts.now;
         let begins_lock = lockouts.fail(self.reserved_at);
         let mut writes = Writes::default();
         lockouts.write(&mut writes);
-        guesses::write(&mut writes, &keys.password_failures, &consecutive.with(1, now), now);
+        guesses::write(&mut writes, &keys.password_failures, &ledger.record.with(1, now), now);
         if self.origin == Origin::Unknown {
             let network = app.policy.wrong_passwords_per_network.with(&network, now);
             rate_limits::write(&mut writes, &keys.network, LimitKind::WrongPasswordsPerNetwork, network);

@@ -9,7 +9,9 @@ use super::Cleanup;
 use crate::{
     error::Error,
     store::{
-        Connection, cleanup_lock, deliveries, guesses, known_networks, lockouts, mail_suppressions,
+        Connection, cleanup_lock, deliveries,
+        guesses::{self, activations, code_attempts},
+        known_networks, lockouts, mail_suppressions,
         notices::{account_deletions, password_changes},
         rate_limits::{self, LimitKind},
         registrations, resets, sessions,
@@ -81,7 +83,9 @@ impl Deletions {
         }
         guesses::delete_expired(&mut writes, cutoffs.guesses, max_rows);
         guesses::delete_expired_hours(&mut writes, cutoffs.guess_hours, max_rows);
-        tables.extend(["guesses", "guesses_by_hour"]);
+        code_attempts::delete_expired(&mut writes, cutoffs.code_attempts, max_rows);
+        activations::delete_expired(&mut writes, cutoffs.activations, max_rows);
+        tables.extend(["guesses", "guesses_by_hour", "code_attempts", "activations_by_hour"]);
         lockouts::delete_expired(&mut writes, cutoffs.lockouts, max_rows);
         known_networks::delete_expired(&mut writes, cutoffs.known_networks, max_rows);
         unlocks::delete_expired(&mut writes, cutoffs.unlocks, max_rows);

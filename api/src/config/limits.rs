@@ -4,8 +4,11 @@ use anyhow::Result;
 
 use super::{check_range, parse_on_off, settings::RawSettings};
 use crate::domain::{
-    policy::{Policy, WRONG_CODES_PER_NETWORK, WRONG_PASSWORDS_PER_NETWORK},
-    rate_limit::{guess_escalation::GuessLimits, reset_escalation::ResetLimits, sliding_window::SlidingWindow},
+    policy::{Policy, WRONG_PASSWORDS_PER_NETWORK},
+    rate_limit::{
+        guess_escalation::GuessLimits, guess_shares::NetworkGuessLimit, reset_escalation::ResetLimits,
+        sliding_window::SlidingWindow,
+    },
 };
 
 /// Validates the settings of the policy.
@@ -19,6 +22,7 @@ pub(crate) fn check(settings: &RawSettings) -> Result<Policy> {
     check_range("CODES_PER_HOUR", settings.codes_per_hour.into(), 1, 1_000)?;
     check_range("CODES_PER_DAY", settings.codes_per_day.into(), 1, 1_000)?;
     check_range("REGISTRATIONS_PER_NETWORK_PER_HOUR", settings.registrations_per_network_per_hour.into(), 0, 10_000)?;
+    check_range("WRONG_CODES_PER_NETWORK_PER_DAY", settings.wrong_codes_per_network_per_day.into(), 0, 10_000)?;
     check_range("PASSWORD_CHANGES_PER_DAY", settings.password_changes_per_day.into(), 1, 1_000)?;
     let password_checks: u32 = settings.password_checks_per_network_per_minute.into();
     check_range("PASSWORD_CHECKS_PER_NETWORK_PER_MINUTE", password_checks, 0, 10_000)?;
@@ -40,7 +44,10 @@ pub(crate) fn check(settings: &RawSettings) -> Result<Policy> {
             (settings.codes_per_hour * 3 / 5).max(1).into(),
             (settings.codes_per_day / 2).max(1).into(),
         ),
-        wrong_codes_per_network: SlidingWindow::new(&WRONG_CODES_PER_NETWORK),
+        wrong_codes_per_network: match settings.wrong_codes_per_network_per_day {
+            0 => None,
+            limit => Some(NetworkGuessLimit { per_day: limit.into() }),
+        },
         wrong_passwords_per_network: SlidingWindow::new(&WRONG_PASSWORDS_PER_NETWORK),
         password_changes: SlidingWindow::new(&[(settings.password_changes_per_day.into(), time::Duration::DAY)]),
         registrations_per_network: match settings.registrations_per_network_per_hour {

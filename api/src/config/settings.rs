@@ -31,6 +31,7 @@ shared::settings! {
         codes_per_hour: u16 = 5,
         codes_per_day: u16 = 10,
         registrations_per_network_per_hour: u16 = 60,
+        wrong_codes_per_network_per_day: u16 = 30,
         password_checks_per_network_per_minute: u16 = 120,
         trusted_proxies: String = String::new(),
         registration_ttl_seconds: u32 = 86_400,

@@ -139,6 +139,8 @@ fn error_names_the_setting_and_repeats_no_secret() {
         ("CODE_ESCALATION", "maybe"),
         ("TRUSTED_PROXIES", "10.0.0.0/40"),
         ("REGISTRATIONS_PER_NETWORK_PER_HOUR", "-1"),
+        ("WRONG_CODES_PER_NETWORK_PER_DAY", "-1"),
+        ("WRONG_CODES_PER_NETWORK_PER_DAY", "10001"),
         ("PASSWORD_CHECKS_PER_NETWORK_PER_MINUTE", "-1"),
         ("PASSWORD_CHECKS_PER_NETWORK_PER_MINUTE", "10001"),
         ("SESSION_TTL_SECONDS", "0"),

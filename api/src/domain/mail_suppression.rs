@@ -2,7 +2,10 @@
 
 use time::{Duration, OffsetDateTime};
 
-use crate::domain::rate_limit::guess_escalation::{GUESSES_PER_STEP, GuessLimits, GuessRecord};
+use crate::domain::rate_limit::{
+    guess_escalation::{GUESSES_PER_STEP, GuessLimits, GuessRecord},
+    guess_shares::InstanceTotals,
+};
 
 /// How long registrations with the email address send no mail.
 pub(crate) const SUPPRESSION_PERIOD: Duration = Duration::days(30);
@@ -21,7 +24,7 @@ pub(crate) fn escalated_record(
     now: OffsetDateTime,
 ) -> Option<GuessRecord> {
     let escalated = record.with(GUESSES_PER_STEP, now);
-    let length = |record| guesses.length(record, &[], now);
+    let length = |record| guesses.length(record, &InstanceTotals::default(), now);
     (length(&escalated) > length(record)).then_some(escalated)
 }
 
@@ -46,7 +49,7 @@ mod tests {
         for (wrong, longer) in [(0, 6), (8, 6), (9, 8), (17, 8)] {
             let record = GuessRecord { wrong, last_at: Some(T0) };
             let escalated = escalated_record(&guesses, &record, T0).unwrap();
-            assert_eq!(guesses.length(&escalated, &[], T0), longer, "{wrong}");
+            assert_eq!(guesses.length(&escalated, &InstanceTotals::default(), T0), longer, "{wrong}");
             // At the longest codes, guesses are not limited at all.
             assert!(guesses.guesses_left(&escalated, T0) >= guesses.guesses_left(&record, T0), "{wrong}");
         }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::domain::rate_limit::{
     guess_escalation::{GUESSES_PER_STEP, GuessLimits},
+    guess_shares::NetworkGuessLimit,
     lockout::LockoutRule,
     reset_escalation::ResetLimits,
     sliding_window::SlidingWindow,
@@ -49,8 +50,8 @@ pub(crate) struct Policy {
     pub(crate) codes: SlidingWindow,
     /// Rate limit: codes per email address and network.
     pub(crate) codes_per_network: SlidingWindow,
-    /// Rate limit: wrong codes per network.
-    pub(crate) wrong_codes_per_network: SlidingWindow,
+    /// Rate limit: wrong codes per network; `None` is unlimited.
+    pub(crate) wrong_codes_per_network: Option<NetworkGuessLimit>,
     /// Rate limit: wrong passwords per network.
     pub(crate) wrong_passwords_per_network: SlidingWindow,
     /// Rate limit: password changes per account; resets do not count.
@@ -99,9 +100,6 @@ pub(crate) const MUTED_RESETS: (usize, Duration) = (1, Duration::DAY);
 
 /// Rate limit: wrong passwords from one network for all email addresses together, except those to which it is known.
 pub(crate) const WRONG_PASSWORDS_PER_NETWORK: [(usize, Duration); 1] = [(100, Duration::minutes(15))];
-
-/// Rate limit: wrong codes from one network.
-pub(crate) const WRONG_CODES_PER_NETWORK: [(usize, Duration); 2] = [(10, Duration::minutes(10)), (30, Duration::DAY)];
 
 /// The window of the rate limit on password checks per network.
 pub(crate) const PASSWORD_CHECK_WINDOW: Duration = Duration::MINUTE;

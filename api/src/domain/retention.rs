@@ -5,11 +5,18 @@ use time::{Duration, OffsetDateTime};
 
 use crate::domain::{
     policy::{KNOWN_NETWORK_TTL, MUTED_RESETS, OWN_RESETS, Policy, UNLOCK_TTL},
-    rate_limit::{guess_escalation, lockout},
+    rate_limit::{
+        guess_escalation,
+        guess_shares::{ACTIVATION_WINDOW, GUESS_WINDOW},
+        lockout,
+    },
 };
 
 /// A mail with a code is not sent later than this after it was written: no code is valid longer.
 const CODE_MAIL_MAX_AGE: Duration = Duration::DAY;
+
+/// How long older APIs count instance totals of wrong guesses, from the beginning of their hour.
+const GUESS_HOURS_OF_OLDER_APIS: Duration = Duration::hours(25);
 
 /// How long after its event a notice may be sent.
 fn max_age(kind: MailKind) -> Duration {
@@ -41,6 +48,7 @@ pub(crate) struct Cutoffs {
     pub(crate) codes: OffsetDateTime,
     pub(crate) codes_per_network: OffsetDateTime,
     pub(crate) registrations_per_network: OffsetDateTime,
+    /// Wrong codes per network, as older APIs count them.
     pub(crate) wrong_codes_per_network: OffsetDateTime,
     pub(crate) wrong_passwords_per_network: OffsetDateTime,
     pub(crate) password_change_limits: OffsetDateTime,
@@ -49,7 +57,11 @@ pub(crate) struct Cutoffs {
     pub(crate) unlock_links: OffsetDateTime,
     /// Wrong guesses of an email address: by the last one.
     pub(crate) guesses: OffsetDateTime,
-    /// Instance totals of wrong guesses: by their hour.
+    /// Guesses of networks and of the instance: by their time.
+    pub(crate) code_attempts: OffsetDateTime,
+    /// Activations: by their hour.
+    pub(crate) activations: OffsetDateTime,
+    /// Instance totals of wrong guesses, as older APIs count them: by their hour.
     pub(crate) guess_hours: OffsetDateTime,
     /// Lockouts: by the end of the last lock, or the last attempt.
     pub(crate) lockouts: OffsetDateTime,
@@ -79,14 +91,16 @@ impl Retention {
             codes: now - policy.codes.longest_window().max(policy.resend_throttle),
             codes_per_network: now - policy.codes_per_network.longest_window(),
             registrations_per_network: now - registrations_window,
-            wrong_codes_per_network: now - policy.wrong_codes_per_network.longest_window(),
+            wrong_codes_per_network: now - GUESS_WINDOW,
             wrong_passwords_per_network: now - policy.wrong_passwords_per_network.longest_window(),
             password_change_limits: now - policy.password_changes.longest_window(),
             own_resets: now - OWN_RESETS.1,
             muted_resets: now - MUTED_RESETS.1,
             unlock_links: now - UNLOCK_TTL,
             guesses: now - guess_escalation::QUIET_PERIOD,
-            guess_hours: now - guess_escalation::INSTANCE_WINDOW,
+            code_attempts: now - GUESS_WINDOW,
+            activations: now - ACTIVATION_WINDOW,
+            guess_hours: now - GUESS_HOURS_OF_OLDER_APIS,
             lockouts: now - lockout::MAX_LOCK,
             known_networks: now - KNOWN_NETWORK_TTL,
             unlocks: now - UNLOCK_TTL - UNLOCK_TTL,
@@ -126,8 +140,15 @@ mod tests {
     #[test]
     fn rate_limit_rows_outlive_their_longest_window() {
         let cutoffs = RETENTION.cutoffs(&policy(), T0);
-        let one_day = [cutoffs.codes, cutoffs.codes_per_network, cutoffs.wrong_codes_per_network, cutoffs.lockouts];
-        assert_eq!(one_day, [T0 - Duration::DAY; 4]);
+        let one_day = [
+            cutoffs.codes,
+            cutoffs.codes_per_network,
+            cutoffs.wrong_codes_per_network,
+            cutoffs.code_attempts,
+            cutoffs.lockouts,
+        ];
+        assert_eq!(one_day, [T0 - Duration::DAY; 5]);
+        assert_eq!(cutoffs.activations, T0 - ACTIVATION_WINDOW);
         assert_eq!(cutoffs.wrong_passwords_per_network, T0 - Duration::minutes(15));
         assert_eq!(
             (cutoffs.registrations_per_network, cutoffs.known_networks),

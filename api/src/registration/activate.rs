@@ -1,15 +1,15 @@
 //! Activation: a registration becomes an account, by its password and the code from the mail.
 
-use futures_util::future::try_join3;
+use futures_util::future::try_join;
 use shared::messages::{Envelope, MailKind, Message};
-use time::OffsetDateTime;
 
 use crate::{
     app::App,
     auth::{
         audit, code_attempt,
+        counted_guess::{CountedGuess, GuessOutcome},
         credentials::{self, Credentials, Purpose},
-        network_guesses, password_attempt,
+        password_attempt,
     },
     domain::{outbox_message::OutboxMessage, subject_keys::SubjectKeys},
     error::Error,
@@ -17,7 +17,9 @@ use crate::{
     password_hashing::Priority,
     rng,
     store::{
-        self, codes, guesses, outbox,
+        self, codes,
+        guesses::{self, activations},
+        outbox,
         registrations::{self, Registration},
         transaction::{Commit, Transaction, Writes},
         users::{self, User},
@@ -35,8 +37,15 @@ pub(crate) async fn activate(app: &App, credentials: &Credentials, code: &str) -
     let is_correct =
         |registration: &&Registration| registration.code.matches(code, app.code_secrets.get(&registration.code.key_id));
     match reserved.registrations.iter().find(is_correct) {
-        Some(registration) => create_account(app, credentials, &keys, registration, reserved.reserved_at).await,
+        Some(registration) => {
+            let created = create_account(app, credentials, &keys, registration, &reserved.guess).await;
+            if created.is_err() {
+                reserved.guess.settle(app, GuessOutcome::Right).await;
+            }
+            created
+        }
         None => {
+            reserved.guess.settle(app, GuessOutcome::Wrong).await;
             audit::wrong_code(&keys);
             let lengths = reserved.registrations.iter().map(|registration| registration.code.length);
             Err(Error::WrongCode { attempts_left: reserved.attempts_left, length: lengths.min().unwrap_or(0) })
@@ -44,22 +53,18 @@ pub(crate) async fn activate(app: &App, credentials: &Credentials, code: &str) -
     }
 }
 
-/// Creates the account after the right code, and releases the attempt that was reserved at `reserved_at`. The first
-/// request to commit gets the email address.
+/// Creates the account after the right code, and settles the guess. The first request to commit gets the email address.
 async fn create_account(
     app: &App,
     credentials: &Credentials,
     keys: &SubjectKeys,
     verified: &Registration,
-    reserved_at: OffsetDateTime,
+    guess: &CountedGuess,
 ) -> Result<User, Error> {
     let connection = app.store.connection().await?;
-    let reading = try_join3(
-        registrations::by_id(&connection, verified.id),
-        users::by_email(&connection, &credentials.email),
-        network_guesses::read(&connection, keys),
-    );
-    let (transaction, (registration, existing_user, wrong_codes)) =
+    let reading =
+        try_join(registrations::by_id(&connection, verified.id), users::by_email(&connection, &credentials.email));
+    let (transaction, (registration, existing_user)) =
         Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
     let registration = registration.ok_or(Error::Unauthenticated)?;
     credentials::check_open_ignoring_guesses(app, &registration)?;
@@ -86,13 +91,11 @@ async fn create_account(
     outbox::insert(&mut writes, OutboxMessage::Mail(envelope));
     let details = EventDetails { email: &user.email, at: now, traceparent: &credentials.traceparent };
     app.events.activated(&mut writes, &details, user.id, registration.id);
-    network_guesses::release(&mut writes, keys, wrong_codes, reserved_at);
-    let mut instance_writes = Writes::default();
-    guesses::subtract_from_totals(&mut instance_writes, verified.code.length, reserved_at);
-    match transaction.commit_then(writes, instance_writes).await {
+    guess.settle_right_in(&mut writes);
+    // Last, because requests from all networks write these rows.
+    activations::add(&mut writes, &keys.network, now);
+    match transaction.commit(writes).await {
         Err(error) if store::violates(&error, users::EMAIL_UNIQUE) => return Err(Error::RegistrationClosed),
-        // The account exists even if the second transaction failed. All that may be lost is one guess of the limit of
-        // the instance.
         committed => drop(committed?),
     }
     audit::activation(user.id, keys);

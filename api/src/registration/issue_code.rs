@@ -2,7 +2,7 @@
 //!
 //! In order: [`read_facts`] under the lock of the email address, [`check_limits`], [`generate`], `write`.
 
-use futures_util::future::try_join4;
+use futures_util::future::try_join5;
 use i18n::Language;
 use secrecy::ExposeSecret;
 use shared::{
@@ -14,12 +14,14 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    auth::counted_guess,
     domain::{
         email::EmailAddress,
         mail_suppression,
         outbox_message::OutboxMessage,
         password::computed_hash::ComputedHash,
         policy::{Code, CodePurpose, IssuedCodes, RateLimited},
+        rate_limit::guess_shares::InstanceTotals,
         subject_keys::SubjectKeys,
     },
     rng,
@@ -56,21 +58,27 @@ pub(crate) struct LimitUsage {
 pub(crate) struct IssueFacts {
     pub(crate) usage: LimitUsage,
     ledger: GuessCounts,
+    totals: InstanceTotals,
     account: Option<User>,
     is_suppressed: bool,
 }
 
 /// Reads everything that a new code depends on. The caller holds the lock of the email address.
-pub(crate) async fn read_facts(connection: &Connection, request: &CodeRequest<'_>) -> Result<IssueFacts, PgError> {
-    let (usage, ledger, account, suppressed_until) = try_join4(
+pub(crate) async fn read_facts(
+    app: &App,
+    connection: &Connection,
+    request: &CodeRequest<'_>,
+) -> Result<IssueFacts, PgError> {
+    let (usage, ledger, totals, account, suppressed_until) = try_join5(
         read_usage(connection, request),
         guesses::read(connection, request.guess_key),
+        counted_guess::instance_totals(app, connection),
         users::by_email(connection, request.email),
         mail_suppressions::until(connection, &request.keys.mailbox),
     )
     .await?;
     let is_suppressed = mail_suppression::active_until(suppressed_until, usage.now).is_some();
-    Ok(IssueFacts { usage, ledger, account, is_suppressed })
+    Ok(IssueFacts { usage, ledger, totals, account, is_suppressed })
 }
 
 /// Reads how much of the limits is used.
@@ -124,13 +132,13 @@ impl IssueFacts {
 /// The code of a registration is a decoy that cannot be guessed if the email address has an account; so is the code of a
 /// reset if there is no account, and any code that is not mailed. Nothing else differs.
 pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, is_mailed: bool, receipt: Uuid) -> Code {
-    let IssueFacts { usage, ledger, account, .. } = facts;
+    let IssueFacts { usage, ledger, totals, account, .. } = facts;
     let now = usage.now;
     let policy = &app.policy;
     let (length, max_age) = match purpose {
-        CodePurpose::Reset => (policy.resets.length(&ledger.record, &ledger.totals, now), policy.reset_max_age()),
+        CodePurpose::Reset => (policy.resets.length(&ledger.record, totals, now), policy.reset_max_age()),
         CodePurpose::Registration | CodePurpose::Resend => {
-            (policy.guesses.length(&ledger.record, &ledger.totals, now), policy.code_max_age)
+            (policy.guesses.length(&ledger.record, totals, now), policy.code_max_age)
         }
     };
     let id = rng::id();

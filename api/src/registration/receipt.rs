@@ -1,12 +1,14 @@
 //! Receipts: what the holder of a registration's id may know about it.
 
+use futures_util::future::try_join;
 use uuid::Uuid;
 
 use crate::{
     app::App,
-    auth::code_status::MailedCode,
+    auth::{code_status::MailedCode, counted_guess},
     domain::{
         policy::{CodeStatus, Policy, attempts_left},
+        rate_limit::guess_shares::InstanceTotals,
         receipt::{Receipt, RegistrationStatus},
     },
     error::Error,
@@ -20,8 +22,10 @@ use crate::{
 pub(crate) async fn read(app: &App, id: Uuid) -> Result<Receipt, Error> {
     let connection = app.store.connection().await?;
     let registration = registrations::by_id(&connection, id).await?.ok_or(Error::NotFound)?;
-    let ledger = guesses::read(&connection, &app.email_key(&registration.email)).await?;
-    Ok(with_required_length(app, &registration, &ledger))
+    let email_key = app.email_key(&registration.email);
+    let reading = try_join(guesses::read(&connection, &email_key), counted_guess::instance_totals(app, &connection));
+    let (ledger, totals) = reading.await?;
+    Ok(with_required_length(app, &registration, &ledger, &totals))
 }
 
 /// Reads the receipts of many registrations at once. Those that do not exist are left out.
@@ -29,13 +33,19 @@ pub(crate) async fn read_all(app: &App, ids: &[Uuid]) -> Result<Vec<Receipt>, Er
     let connection = app.store.connection().await?;
     let registrations = registrations::by_ids(&connection, ids).await?;
     let keys: Vec<_> = registrations.iter().map(|registration| app.email_key(&registration.email)).collect();
-    let ledgers = guesses::read_all(&connection, &keys).await?;
+    let reading = try_join(guesses::read_all(&connection, &keys), counted_guess::instance_totals(app, &connection));
+    let (ledgers, totals) = reading.await?;
     let pairs = registrations.iter().zip(&ledgers);
-    Ok(pairs.map(|(registration, ledger)| with_required_length(app, registration, ledger)).collect())
+    Ok(pairs.map(|(registration, ledger)| with_required_length(app, registration, ledger, &totals)).collect())
 }
 
-fn with_required_length(app: &App, registration: &Registration, ledger: &GuessCounts) -> Receipt {
-    let required_length = app.policy.guesses.length(&ledger.record, &ledger.totals, ledger.now);
+fn with_required_length(
+    app: &App,
+    registration: &Registration,
+    ledger: &GuessCounts,
+    totals: &InstanceTotals,
+) -> Receipt {
+    let required_length = app.policy.guesses.length(&ledger.record, totals, ledger.now);
     let mut receipt = of(registration, &app.policy);
     // While longer codes are required, a shorter one is rejected.
     let is_pending = matches!(receipt.status, RegistrationStatus::Queued | RegistrationStatus::Sent);

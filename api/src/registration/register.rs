@@ -177,7 +177,7 @@ async fn insert(
     // Requests of one network are serialised here, but only where networks have a limit.
     let network_lock = app.policy.registrations_per_network.as_ref().map(|_| &keys.network);
     let locks: Vec<_> = std::iter::once(&keys.mailbox).chain(network_lock).collect();
-    let reading = issue_code::read_facts(&connection, &code_request);
+    let reading = issue_code::read_facts(app, &connection, &code_request);
     let (transaction, facts) = Transaction::begin(&connection, Commit::Durable, &locks, reading).await?;
     issue_code::check_limits(app, &facts.usage, &code_request)?;
     if !facts.allows_hash_of(computed) {

@@ -56,7 +56,7 @@ async fn issue(
     let connection = app.store.connection().await?;
     let reading = try_join3(
         registrations::by_id(&connection, newest.id),
-        issue_code::read_facts(&connection, &request),
+        issue_code::read_facts(app, &connection, &request),
         attempt.read_lockouts(&connection),
     );
     let (transaction, (current, facts, lockouts)) =

@@ -38,7 +38,7 @@ pub(crate) enum LimitKind {
     CodesPerNetwork,
     /// Registrations per network.
     RegistrationsPerNetwork,
-    /// Wrong codes per network.
+    /// Wrong codes per network, which only older APIs write; newer ones count in `code_attempts`.
     WrongCodesPerNetwork,
     /// Wrong passwords per network.
     WrongPasswordsPerNetwork,

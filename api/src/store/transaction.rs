@@ -4,7 +4,7 @@
 use deadpool_postgres::GenericClient;
 use futures_util::{
     FutureExt,
-    future::{join_all, join3, ready, try_join3},
+    future::{join, join_all, join3, try_join3},
 };
 use shared::telemetry::traces::spans;
 use tokio::join;
@@ -84,8 +84,16 @@ impl<'a> Transaction<'a> {
     }
 
     /// Executes the statements and commits. Returns the number of affected rows of each statement.
-    pub(crate) async fn commit(self, writes: Writes<'_>) -> Result<Vec<u64>, PgError> {
-        Ok(self.commit_then(writes, Writes::default()).await?.0)
+    pub(crate) async fn commit(mut self, writes: Writes<'_>) -> Result<Vec<u64>, PgError> {
+        let writing = writes.prepare(self.connection).await?;
+        let all = join(join_all(writing), self.connection.batch_execute("COMMIT"));
+        let (written, committed) = all.instrument(spans::postgres("write and commit")).await;
+        self.finished = true;
+        // The first error is the cause. Those of later statements say only that the transaction is aborted, and a
+        // COMMIT that rolls back reports no error at all.
+        let written = written.into_iter().collect::<Result<_, _>>()?;
+        committed?;
+        Ok(written)
     }
 
     /// Executes the statements, reads, and commits. For data that only accepted requests need, so that rejected ones do
@@ -103,32 +111,6 @@ impl<'a> Transaction<'a> {
         let read = read?;
         committed?;
         Ok(read)
-    }
-
-    /// Commits, and executes a second transaction right behind it: for hot rows that many requests write, which must
-    /// not stay locked while a commit waits for the disk. Returns when both have ended: the affected rows of the first,
-    /// and the result of the second.
-    pub(crate) async fn commit_then(
-        mut self,
-        writes: Writes<'_>,
-        next: Writes<'_>,
-    ) -> Result<(Vec<u64>, Result<(), PgError>), PgError> {
-        let connection = self.connection;
-        let writing = writes.prepare(connection).await?;
-        let next = async {
-            if next.len() > 0 {
-                Transaction::in_one_round_trip(connection, Commit::Asynchronous, next, ready(Ok(()))).await?;
-            }
-            Ok(())
-        };
-        let all = join3(join_all(writing), connection.batch_execute("COMMIT"), next);
-        let (written, committed, next) = all.instrument(spans::postgres("write and commit")).await;
-        self.finished = true;
-        // The first error is the cause. Those of later statements say only that the transaction is aborted, and a
-        // COMMIT that rolls back reports no error at all.
-        let written = written.into_iter().collect::<Result<_, _>>()?;
-        committed?;
-        Ok((written, next))
     }
 }
 

@@ -46,6 +46,11 @@ async fn s_03_one_of_100_concurrent_activations_succeeds() {
     // 503: the machine is busy.
     assert!(counts.keys().all(|status| [200, 409, 410, 429, 503].contains(status)), "{counts:?}");
     assert_eq!(stack.database.count("SELECT count(*) FROM users").await, 1);
+    assert_eq!(
+        stack.database.count("SELECT count(*) FROM code_attempts").await,
+        0,
+        "right codes do not count as wrong"
+    );
 }
 
 /// S-02, I-08: 200 concurrent wrong codes over two APIs.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::limits::code_guesses::different_code;
+use crate::limits::{code_guesses::different_code, guess_shares::insert_wrong_guesses};
 use support::{
     client::{Client, PASSWORD, concurrently},
     stack::Stack,
@@ -95,27 +95,28 @@ async fn guess_counts_for_each_registration_up_to_nine() {
     }
 }
 
-/// 200 wrong guesses at 4 digits over all email addresses (2,000 at 6) within a day lengthen everyone's codes.
+/// More than 20 wrong guesses at 4 digits over all email addresses (2,000 at 6) within a day lengthen everyone's codes.
 #[tokio::test(flavor = "multi_thread")]
 async fn instance_wide_guesses_lengthen_all_codes() {
     let stack = Stack::start().await;
     let (_, short) = stack.sign_up(ADA).await;
-    let insert_guesses =
-        "INSERT INTO guesses_by_hour (hour, length, wrong) VALUES (date_trunc('hour', clock_timestamp()), $1, $2)";
-    stack.database.execute(insert_guesses, &[&4_i16, &199_i32]).await;
     let bob = "bob@example.com";
-    assert_eq!(stack.sign_up(bob).await.1.len(), 4);
-    let wrong = stack.client.activate(bob, &different_code("0000")).await;
-    assert!([200, 422].contains(&wrong.status), "{wrong:?}");
-    if wrong.status == 422 {
-        // It was the 200th wrong guess.
-        assert_eq!(stack.client.activate(ADA, &short).await.problem(), (410, "code-expired".into()));
-        assert_eq!(stack.sign_up("eve@example.com").await.1.len(), 6);
-        stack.database.execute(insert_guesses, &[&6_i16, &2_000_i32]).await;
-        assert_eq!(stack.sign_up("dan@example.com").await.1.len(), 8);
-    }
-    stack.database.age(26 * 3_600).await;
-    assert_eq!(stack.sign_up("fay@example.com").await.1.len(), 4);
+    let (_, code) = stack.sign_up(bob).await;
+    insert_wrong_guesses(&stack.database, 4, 20).await;
+    // An API uses cached totals for a moment, a new one has none.
+    let new_length =
+        async |email| stack.start_api(&[]).await.client.register(email).await.json()["code_length"].as_u64().unwrap();
+    assert_eq!(new_length("dan@example.com").await, 4);
+    // The totals that a guess is counted with are never cached: this is the 21st wrong one, and the next is rejected.
+    assert_eq!(stack.client.activate(bob, &different_code(&code)).await.problem().0, 422);
+    assert_eq!(stack.client.activate(ADA, &short).await.problem(), (410, "code-expired".into()));
+    assert_eq!(new_length("eve@example.com").await, 6);
+    insert_wrong_guesses(&stack.database, 6, 2_000).await;
+    assert_eq!(new_length("fay@example.com").await, 6);
+    insert_wrong_guesses(&stack.database, 6, 1).await;
+    assert_eq!(new_length("gil@example.com").await, 8);
+    stack.database.age(86_400).await;
+    assert_eq!(new_length("hal@example.com").await, 4);
 }
 
 /// `CODE_ESCALATION=off`: instead of longer codes, a limit of 15 wrong guesses at the email address, for a year.
@@ -150,13 +151,27 @@ async fn policy_reports_code_lengths_and_guess_bound() {
     );
     assert_eq!(
         policy["wrong_codes"]["by_everybody"],
-        json!([{ "length": 4, "limit": 200 }, { "length": 6, "limit": 2000 }])
+        json!([{ "length": 4, "limit": 20 }, { "length": 6, "limit": 2000 }])
+    );
+    let wrong_codes = &policy["wrong_codes"];
+    assert_eq!((&wrong_codes["by_everybody_percent"], &wrong_codes["activations_of_network"]), (&json!(6), &json!(30)));
+    assert_eq!(
+        (&wrong_codes["per_network"], &wrong_codes["per_network_percent"]),
+        (&json!([{ "limit": 10, "seconds": 600 }, { "limit": 30, "seconds": 86400 }]), &json!(10))
     );
     // 9 guesses at 4 digits, 9 at 6, and 3 at each of ten codes a day of 8 digits for a year.
     let expected = 9e-4 + 9e-6 + 3.0 * 3_650.0 * 1e-8;
-    let bound = policy["guess_bound"]["one_address_one_year"].as_f64().unwrap();
-    assert!((bound - expected).abs() < 1e-12, "{bound}");
-    let strict = stack.start_api(&[("CODE_ESCALATION", "off"), ("CODE_LENGTH", "6")]).await;
+    for bound in [&policy["guess_bound"]["one_address_one_year"], &policy["bounds"]["address_per_year"]] {
+        assert!((bound.as_f64().unwrap() - expected).abs() < 1e-12, "{bound}");
+    }
+    // 21 guesses a day at 4 digits and 2,001 at 6.
+    let of_instance = policy["bounds"]["instance_per_year"].as_f64().unwrap();
+    assert!((of_instance - 365.0 * (21e-4 + 2_001e-6)).abs() < 1e-12, "{of_instance}");
+    assert!((policy["bounds"]["instance_per_activation"].as_f64().unwrap() - 6e-6).abs() < 1e-18);
+    let strict = stack
+        .start_api(&[("CODE_ESCALATION", "off"), ("CODE_LENGTH", "6"), ("WRONG_CODES_PER_NETWORK_PER_DAY", "0")])
+        .await;
     let policy = strict.client.get("/v1/policy").await.json();
+    assert_eq!((policy["bounds"].get("instance_per_year"), policy["wrong_codes"].get("per_network")), (None, None));
     assert_eq!((&policy["code"]["lengths"], &policy["wrong_codes"]["per_address"]), (&json!([6]), &json!(15)));
 }

@@ -123,7 +123,7 @@ async fn sign_up_and_login_need_few_round_trips() {
 
     let wrong = if code == "0000" { "0001" } else { "0000" };
     assert_eq!(client.activate("ada@example.com", wrong).await.problem().0, 422);
-    assert_eq!(meter.take(), 4, "a wrong code: reserve the password attempt, count the code attempt");
+    assert_eq!(meter.take(), 5, "a wrong code: reserve the password attempt, count the code attempt, settle it");
     assert_eq!(client.activate("ada@example.com", &code).await.status, 200);
     assert_eq!(meter.take(), 6, "the right code creates the user as well");
     let answer = client.activate_with("ada@example.com", "not her password", &json!({ "code": "0000" })).await;
@@ -165,7 +165,7 @@ async fn password_reset_and_change_need_few_round_trips() {
     let code = secrecy::ExposeSecret::expose_secret(&secrets.newest().digits(id, 8)).to_owned();
     meter.take();
     assert_eq!(client.reset(&receipt, &different_code(&code)).await.problem().0, 422);
-    assert_eq!(meter.take(), 3, "find the reset; lock and read; count the code attempt");
+    assert_eq!(meter.take(), 4, "find the reset; lock and read; count the code attempt; settle it");
     assert_eq!(client.reset_to(&receipt, &code, PASSWORD).await.status, 204);
     assert_eq!(meter.take(), 5, "the right code changes the password as well");
     let token = client.token("ada@example.com").await;

@@ -43,8 +43,8 @@ Usage: vestibule drill URL [options]        for example  vestibule drill http://
   --really-attack-it
 
 The attack has real effects on the instance: generated email addresses (drill-…@example.com) receive
-registrations and mails; wrong codes count toward the daily limit of the whole instance (200 at 4 digits,
-after which every user gets longer codes); and a correct guess creates an account.
+registrations and mails; wrong codes count toward the daily limit of the whole instance (20 at 4 digits, or
+6 % of its activations, after which every user gets longer codes); and a correct guess creates an account.
 
 Exit code: 0 if the policy was kept, 1 if it was violated, 2 if nothing could be tried.
 ";

@@ -30,7 +30,8 @@ struct WrongCodes {
     /// Missing if there is only one code length.
     #[serde(default)]
     per_address: u64,
-    per_network: Vec<Window>,
+    /// Missing if there is no limit.
+    per_network: Option<Vec<Window>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,7 +90,7 @@ impl Policy {
 
     /// Wrong codes per network within the elapsed time.
     pub(crate) fn wrong_codes_per_network(&self, elapsed: Duration) -> u64 {
-        max_grants(&self.wrong_codes.per_network, elapsed)
+        self.wrong_codes.per_network.as_ref().map_or(u64::MAX, |windows| max_grants(windows, elapsed))
     }
 
     /// `None` if the policy has no such limit.

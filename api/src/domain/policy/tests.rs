@@ -16,7 +16,7 @@ pub(in crate::domain) fn policy() -> Policy {
         resend_throttle: Duration::seconds(60),
         codes: SlidingWindow::new(&[(5, Duration::HOUR), (10, Duration::DAY)]),
         codes_per_network: SlidingWindow::new(&[(3, Duration::HOUR), (5, Duration::DAY)]),
-        wrong_codes_per_network: SlidingWindow::new(&WRONG_CODES_PER_NETWORK),
+        wrong_codes_per_network: Some(NetworkGuessLimit { per_day: 30 }),
         password_changes: SlidingWindow::new(&[(5, Duration::DAY)]),
         wrong_passwords_per_network: SlidingWindow::new(&WRONG_PASSWORDS_PER_NETWORK),
         registrations_per_network: Some(SlidingWindow::new(&[(60, Duration::HOUR)])),

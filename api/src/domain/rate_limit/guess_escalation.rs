@@ -3,6 +3,8 @@
 
 use time::{Duration, OffsetDateTime};
 
+use crate::domain::rate_limit::guess_shares::{INSTANCE_PERCENT, InstanceLimit, InstanceTotals};
+
 /// After this many wrong guesses an email address gets longer codes, and a registration is closed.
 pub(crate) const GUESSES_PER_STEP: u32 = 9;
 
@@ -11,13 +13,6 @@ pub(crate) const MAX_GUESSES_WITHOUT_ESCALATION: u32 = 15;
 
 /// The wrong guesses of an email address expire when there was none for this time.
 pub(crate) const QUIET_PERIOD: Duration = Duration::days(365);
-
-/// The window of the instance totals: the current hour and 24 whole ones, so never less than a day.
-pub(crate) const INSTANCE_WINDOW: Duration = Duration::hours(25);
-
-/// (code length, wrong guesses): with so many wrong guesses at codes of this length within [`INSTANCE_WINDOW`], over
-/// all email addresses together, all new codes are longer.
-const INSTANCE_LIMITS: [(u8, u32); 2] = [(4, 200), (6, 2_000)];
 
 /// The lengths that codes can escalate to above `CODE_LENGTH`.
 const LONGER_LENGTHS: [u8; 2] = [6, 8];
@@ -35,13 +30,6 @@ pub(crate) struct GuessLimits {
 pub(crate) struct GuessRecord {
     pub(crate) wrong: u32,
     pub(crate) last_at: Option<OffsetDateTime>,
-}
-
-/// The wrong guesses within [`INSTANCE_WINDOW`] at codes of one length, over all email addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct GuessTotals {
-    pub(crate) length: u8,
-    pub(crate) wrong: u32,
 }
 
 impl GuessRecord {
@@ -69,15 +57,20 @@ impl GuessLimits {
     }
 
     /// The length that a code for this email address must have now: shorter codes are neither issued nor accepted.
-    pub(crate) fn length(&self, record: &GuessRecord, totals: &[GuessTotals], now: OffsetDateTime) -> u8 {
+    pub(crate) fn length(&self, record: &GuessRecord, totals: &InstanceTotals, now: OffsetDateTime) -> u8 {
         let own = self.code_lengths[self.step(record.wrong_at(now))];
         let longest = self.code_lengths[self.code_lengths.len() - 1];
-        let mut allowed = self
-            .code_lengths
-            .iter()
-            .copied()
-            .filter(|&length| length >= own && !instance_limit_reached(length, totals));
+        let is_allowed =
+            |length| !self.instance_limit(length, totals.activations).is_some_and(|limit| limit.is_exceeded(totals));
+        let mut allowed = self.code_lengths.iter().copied().filter(|&length| length >= own && is_allowed(length));
         allowed.next().unwrap_or(longest)
+    }
+
+    /// The limit on wrong guesses at codes of this length over all email addresses; `None` if there is none, as at the
+    /// longest codes.
+    pub(crate) fn instance_limit(&self, length: u8, activations: u32) -> Option<InstanceLimit> {
+        let longest = self.code_lengths[self.code_lengths.len() - 1];
+        InstanceLimit::of(length, activations).filter(|_| length < longest)
     }
 
     /// How many codes one more guess may be compared with, each comparison counting as a guess. 0 means that the email
@@ -97,7 +90,6 @@ impl GuessLimits {
     /// An upper bound of the probability that an attacker without access to the mailbox guesses a code of one given
     /// email address within a year, when `codes` codes can be issued in that time and each allows `attempts` guesses.
     pub(crate) fn probability_bound(&self, codes: u32, attempts: u8) -> f64 {
-        let probability = |length: u8| 0.1_f64.powi(length.into());
         let guesses = f64::from(codes) * f64::from(attempts);
         if !self.escalates {
             return guesses.min(MAX_GUESSES_WITHOUT_ESCALATION.into()) * probability(self.code_lengths[0]);
@@ -123,11 +115,33 @@ impl GuessLimits {
         }
     }
 
-    /// The maximum of wrong guesses over all email addresses within [`INSTANCE_WINDOW`], for each code length that has
-    /// a limit.
-    pub(crate) fn instance_limits(&self) -> impl Iterator<Item = (u8, u32)> {
-        let before_last = &self.code_lengths[..self.code_lengths.len() - 1];
-        before_last.iter().filter_map(|&length| Some((length, instance_limit(length)?)))
+    /// The limits on wrong guesses over all email addresses without any activations, for each code length that has one.
+    pub(crate) fn instance_limits(&self) -> impl Iterator<Item = (u8, InstanceLimit)> {
+        self.code_lengths.iter().filter_map(|&length| Some((length, self.instance_limit(length, 0)?)))
+    }
+
+    /// An upper bound of the expected number of registrations that attackers without access to the mailboxes activate
+    /// within a year by guesses at codes whose length has an instance limit, over all email addresses of an instance
+    /// without other activations; `None` if no length has one.
+    ///
+    /// The limits hold in each period of [`GUESS_WINDOW`](super::guess_shares::GUESS_WINDOW) without exception:
+    /// unsettled guesses take places, and cached totals decide only while many places are left.
+    pub(crate) fn instance_bound(&self) -> Option<f64> {
+        let per_year =
+            |(length, limit): (u8, InstanceLimit)| f64::from(limit.max_wrong()) * 365.0 * probability(length);
+        self.instance_limits().map(per_year).reduce(|sum, bound| sum + bound)
+    }
+
+    /// What each activation adds to [`instance_bound`](Self::instance_bound); `None` if no limit depends on them.
+    pub(crate) fn instance_bound_per_activation(&self) -> Option<f64> {
+        let length = self.code_lengths[0];
+        let depends = self.instance_limit(length, 0) != self.instance_limit(length, u32::MAX);
+        depends.then(|| f64::from(INSTANCE_PERCENT) / 100.0 * probability(length))
+    }
+
+    /// The probability that a guess at one of the longest codes is right, which have no instance limit.
+    pub(crate) fn longest_probability(&self) -> f64 {
+        probability(self.code_lengths[self.code_lengths.len() - 1])
     }
 
     /// The index in `code_lengths` after this many wrong guesses.
@@ -136,14 +150,9 @@ impl GuessLimits {
     }
 }
 
-fn instance_limit(length: u8) -> Option<u32> {
-    // A length between two of the table has the limit of the shorter one.
-    INSTANCE_LIMITS.into_iter().rev().find(|&(from, _)| length >= from && length < 8).map(|(_, limit)| limit)
-}
-
-fn instance_limit_reached(length: u8, totals: &[GuessTotals]) -> bool {
-    let wrong: u32 = totals.iter().filter(|total| total.length == length).map(|total| total.wrong).sum();
-    instance_limit(length).is_some_and(|limit| wrong >= limit)
+/// The probability that a guess at a code of this length is right.
+fn probability(length: u8) -> f64 {
+    0.1_f64.powi(length.into())
 }
 
 #[cfg(test)]

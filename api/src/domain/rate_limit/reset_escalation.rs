@@ -3,7 +3,10 @@
 
 use time::OffsetDateTime;
 
-use crate::domain::rate_limit::guess_escalation::{GUESSES_PER_STEP, GuessRecord, GuessTotals};
+use crate::domain::rate_limit::{
+    guess_escalation::{GUESSES_PER_STEP, GuessRecord},
+    guess_shares::InstanceTotals,
+};
 
 /// The minimum length of a reset code: unlike an activation, a reset requires no password beside it.
 const USUAL_LENGTH: u8 = 8;
@@ -31,8 +34,8 @@ impl ResetLimits {
 
     /// The length of a new code for this email address. Shorter codes that were issued before stay valid until they
     /// expire: that is soon, and an attacker must not be able to invalidate them.
-    pub(crate) fn length(&self, record: &GuessRecord, totals: &[GuessTotals], now: OffsetDateTime) -> u8 {
-        let shorter = totals.iter().filter(|total| (self.usual..LONGEST).contains(&total.length));
+    pub(crate) fn length(&self, record: &GuessRecord, totals: &InstanceTotals, now: OffsetDateTime) -> u8 {
+        let shorter = totals.guesses.iter().filter(|total| (self.usual..LONGEST).contains(&total.length));
         let instance_total: u32 = shorter.fold(0, |sum, total| sum.saturating_add(total.wrong));
         let escalates = record.wrong_at(now) >= GUESSES_PER_STEP || instance_total >= INSTANCE_LIMIT;
         if escalates { LONGEST } else { self.usual }
@@ -64,7 +67,7 @@ impl ResetLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::rate_limit::guess_escalation::QUIET_PERIOD;
+    use crate::domain::rate_limit::{guess_escalation::QUIET_PERIOD, guess_shares::GuessTotals};
     use time::{Duration, macros::datetime};
 
     const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
@@ -73,25 +76,26 @@ mod tests {
         GuessRecord { wrong, last_at: Some(T0) }
     }
 
-    fn total(length: u8, wrong: u32) -> GuessTotals {
-        GuessTotals { length, wrong }
+    fn totals(wrong: &[(u8, u32)]) -> InstanceTotals {
+        let guesses = wrong.iter().map(|&(length, wrong)| GuessTotals { length, wrong }).collect();
+        InstanceTotals { guesses, activations: 0 }
     }
 
     #[test]
     fn ninth_wrong_guess_makes_reset_codes_longest() {
-        let length = |guesses| ResetLimits::new(4).length(&wrong(guesses), &[], T0);
+        let length = |guesses| ResetLimits::new(4).length(&wrong(guesses), &totals(&[]), T0);
         assert_eq!([0, 8, 9, 1_000].map(length), [8, 8, 10, 10]);
-        assert_eq!(ResetLimits::new(4).length(&wrong(9), &[], T0 + QUIET_PERIOD - Duration::SECOND), 10);
-        assert_eq!(ResetLimits::new(4).length(&wrong(9), &[], T0 + QUIET_PERIOD), 8);
+        assert_eq!(ResetLimits::new(4).length(&wrong(9), &totals(&[]), T0 + QUIET_PERIOD - Duration::SECOND), 10);
+        assert_eq!(ResetLimits::new(4).length(&wrong(9), &totals(&[]), T0 + QUIET_PERIOD), 8);
     }
 
     #[test]
     fn instance_limit_makes_all_reset_codes_longest() {
-        let length = |totals: &[GuessTotals]| ResetLimits::new(4).length(&GuessRecord::default(), totals, T0);
-        assert_eq!(length(&[total(8, 1_999), total(4, 9_999), total(10, 9_999)]), 8);
-        assert_eq!(length(&[total(8, 2_000)]), 10);
-        assert_eq!(length(&[total(8, 1_999), total(9, 1)]), 10, "two APIs with different settings share the totals");
-        assert_eq!(length(&[total(8, u32::MAX), total(9, u32::MAX)]), 10);
+        let length = |wrong: &[(u8, u32)]| ResetLimits::new(4).length(&GuessRecord::default(), &totals(wrong), T0);
+        assert_eq!(length(&[(8, 1_999), (4, 9_999), (10, 9_999)]), 8);
+        assert_eq!(length(&[(8, 2_000)]), 10);
+        assert_eq!(length(&[(8, 1_999), (9, 1)]), 10, "two APIs with different settings share the totals");
+        assert_eq!(length(&[(8, u32::MAX), (9, u32::MAX)]), 10);
     }
 
     #[test]

@@ -34,6 +34,14 @@ impl SlidingWindow {
         }
     }
 
+    /// How many more uses are allowed now.
+    pub(crate) fn room(&self, used: &[OffsetDateTime], now: OffsetDateTime) -> usize {
+        let room = |&(limit, window): &(usize, Duration)| {
+            limit.saturating_sub(used.iter().filter(|&&at| now < at + window).count())
+        };
+        self.windows.iter().map(room).min().unwrap_or(usize::MAX)
+    }
+
     /// The uses that still count, and the one at `now`.
     pub(crate) fn with(&self, used: &[OffsetDateTime], now: OffsetDateTime) -> Vec<OffsetDateTime> {
         let longest = self.longest_window();
@@ -84,6 +92,13 @@ mod tests {
         let used = every(3_600, 5);
         assert_eq!(limit.check(&used, T0 + Duration::hours(23)), Err(Duration::HOUR));
         assert_eq!(limit.check(&used, T0 + Duration::DAY), Ok(()));
+    }
+
+    #[test]
+    fn room_is_that_of_the_fullest_window() {
+        let limit = SlidingWindow::new(&[(3, Duration::HOUR), (5, Duration::DAY)]);
+        assert_eq!([0, 2, 3, 4].map(|uses| limit.room(&every(60, uses), T0 + Duration::minutes(5))), [3, 1, 0, 0]);
+        assert_eq!(limit.room(&every(60, 4), T0 + Duration::hours(2)), 1);
     }
 
     #[test]

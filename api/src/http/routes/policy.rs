@@ -14,7 +14,10 @@ use crate::{
             NETWORK_LOCKOUT, OWN_RESETS, PASSWORD_CHECK_WINDOW, Policy, SESSIONS_PER_USER, SURROUNDINGS_LOCKOUTS,
             UNLOCK_TTL, UNLOCKED_BROWSER_LOCKOUT,
         },
-        rate_limit::{guess_escalation, lockout, reset_escalation, sliding_window::SlidingWindow},
+        rate_limit::{
+            guess_escalation, guess_shares, guess_shares::InstanceLimit, lockout, reset_escalation,
+            sliding_window::SlidingWindow,
+        },
     },
 };
 
@@ -36,6 +39,7 @@ impl Policies {
 
 fn policy_body(policy: &Policy) -> PolicyBody {
     let codes_per_year = policy.codes_a_year();
+    let address_bound = policy.guesses.probability_bound(codes_per_year, policy.code_attempts);
     PolicyBody {
         code: CodePolicy {
             lengths: policy.guesses.code_lengths().to_vec(),
@@ -57,9 +61,12 @@ fn policy_body(policy: &Policy) -> PolicyBody {
         sessions: SessionPolicy { lifetime: policy.session_ttl.whole_seconds(), per_user: SESSIONS_PER_USER },
         password_min_length: policy.password_min_length,
         idempotency_lifetime: IDEMPOTENCY_TTL.whole_seconds(),
-        guess_bound: GuessBound {
-            one_address_one_year: policy.guesses.probability_bound(codes_per_year, policy.code_attempts),
-            codes: codes_per_year,
+        guess_bound: GuessBound { one_address_one_year: address_bound, codes: codes_per_year },
+        bounds: Bounds {
+            address_per_year: address_bound,
+            instance_per_year: policy.guesses.instance_bound(),
+            instance_per_activation: policy.guesses.instance_bound_per_activation(),
+            longest_code: policy.guesses.longest_probability(),
         },
     }
 }
@@ -83,13 +90,16 @@ fn reset_policy(policy: &Policy) -> ResetPolicy {
 }
 
 fn wrong_code_limits(policy: &Policy) -> WrongCodeLimits {
-    let by_length = |(length, limit)| LimitByLength { length, limit };
+    let by_length = |(length, limit): (u8, InstanceLimit)| LimitByLength { length, limit: limit.wrong };
     WrongCodeLimits {
         per_registration: guess_escalation::GUESSES_PER_STEP,
         per_address: policy.guesses.per_address(),
         forgotten_after: guess_escalation::QUIET_PERIOD.whole_seconds(),
-        per_network: windows(&policy.wrong_codes_per_network),
+        per_network: policy.wrong_codes_per_network.as_ref().map(|limit| windows(&limit.windows(0))),
+        per_network_percent: guess_shares::NETWORK_PERCENT,
         by_everybody: policy.guesses.instance_limits().map(by_length).collect(),
+        by_everybody_percent: guess_shares::INSTANCE_PERCENT,
+        activations_of_network: guess_shares::MAX_ACTIVATIONS_OF_NETWORK,
     }
 }
 
@@ -145,6 +155,7 @@ struct PolicyBody {
     /// How long an `Idempotency-Key` is remembered.
     idempotency_lifetime: i64,
     guess_bound: GuessBound,
+    bounds: Bounds,
 }
 
 /// Activation codes.
@@ -193,9 +204,17 @@ struct WrongCodeLimits {
     per_address: Option<u32>,
     /// Wrong codes are forgotten after this long without a wrong code.
     forgotten_after: i64,
-    per_network: Vec<LimitWindow>,
-    /// Limits for all clients together in one day. When one is reached, everyone gets longer codes.
+    /// The limits of a network, or this share of its own activations of the last day, if that is more. Missing when there
+    /// is no limit.
+    #[oai(skip_serializing_if_is_none)]
+    per_network: Option<Vec<LimitWindow>>,
+    per_network_percent: u32,
+    /// Limits for all clients together in one day. While one is exceeded, everyone gets longer codes. For fewer than six
+    /// digits it is this share of the activations of the last day, if that is more.
     by_everybody: Vec<LimitByLength>,
+    by_everybody_percent: u32,
+    /// The activations of one network that count for `by_everybody`.
+    activations_of_network: u32,
 }
 
 /// A limit for codes of one length.
@@ -261,4 +280,22 @@ struct GuessBound {
     one_address_one_year: f64,
     /// The maximum number of codes of one email address that can be requested and tried in that time.
     codes: u32,
+}
+
+/// Upper bounds on what attackers who cannot read the mails activate by guessing. They include the guesses that are
+/// compared at the same moment.
+#[derive(Object)]
+struct Bounds {
+    /// The maximum probability that one given email address is activated within a year.
+    address_per_year: f64,
+    /// The expected number of activations within a year over all email addresses, by guesses at codes shorter than the
+    /// longest, on an instance without other activations. Missing when the number of such guesses has no limit.
+    #[oai(skip_serializing_if_is_none)]
+    instance_per_year: Option<f64>,
+    /// What each other activation adds to it. Missing when the limits do not depend on activations.
+    #[oai(skip_serializing_if_is_none)]
+    instance_per_activation: Option<f64>,
+    /// The probability that a guess at a code of the longest length is right. Over all email addresses, such guesses are
+    /// limited by the mails that they cost.
+    longest_code: f64,
 }

@@ -136,19 +136,30 @@ async fn wrong_codes_are_counted_for_a_year() {
             assert_eq!(stack.client.activate_with(ADA, &password, &guess).await.problem().0, 422);
         }
     }
-    let hours = "SELECT (count(*) > 0)::integer::bigint FROM guesses_by_hour";
-    // They are counted by the full hour, which began up to an hour before.
-    stack.database.age(24 * 3_600 - MARGIN).await;
-    cleanup_finished(&stack.database).await;
-    assert_eq!(stack.database.count(hours).await, 1);
-    stack.database.age(3_600 + MARGIN).await;
-    cleanup_finished(&stack.database).await;
-    assert_eq!(stack.database.count(hours).await, 0);
-    pass_almost(&stack, 364 * DAY - 3_600).await;
+    // Those of networks and of the instance are counted for a day.
+    let attempts = "SELECT count(*) FROM code_attempts";
+    pass_almost(&stack, DAY).await;
+    assert_eq!(stack.database.count(attempts).await, 9);
+    pass_margin(&stack).await;
+    assert_eq!(stack.database.count(attempts).await, 0);
+    pass_almost(&stack, 364 * DAY).await;
     assert_eq!(stack.client.register(ADA).await.json()["code_length"], 6);
     pass_margin(&stack).await;
     assert_eq!(stack.database.count("SELECT count(*) FROM guesses").await, 0);
     assert_eq!(stack.client.register(ADA).await.json()["code_length"], 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn activations_are_counted_for_a_day() {
+    let stack = Stack::start_with(&[CLEANING]).await;
+    stack.sign_up_and_activate(ADA).await;
+    // Of the network, and of the instance. They are counted by the full hour, which began up to an hour before.
+    let hours = "SELECT count(*) FROM activations_by_hour";
+    pass_almost(&stack, DAY - 3_600).await;
+    assert_eq!(stack.database.count(hours).await, 2);
+    stack.database.age(3_600 + MARGIN).await;
+    cleanup_finished(&stack.database).await;
+    assert_eq!(stack.database.count(hours).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! Tests of the guess escalation at its exact limits.
 
 use super::*;
+use crate::domain::rate_limit::guess_shares::GuessTotals;
 use time::macros::datetime;
 
 const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
@@ -10,8 +11,12 @@ fn wrong(wrong: u32) -> GuessRecord {
 }
 
 fn length(record: &GuessRecord, totals: &[(u8, u32)]) -> u8 {
-    let totals: Vec<_> = totals.iter().map(|&(length, wrong)| GuessTotals { length, wrong }).collect();
-    GuessLimits::new(4, true).length(record, &totals, T0)
+    GuessLimits::new(4, true).length(record, &instance(0, totals), T0)
+}
+
+fn instance(activations: u32, wrong: &[(u8, u32)]) -> InstanceTotals {
+    let guesses = wrong.iter().map(|&(length, wrong)| GuessTotals { length, wrong }).collect();
+    InstanceTotals { guesses, activations }
 }
 
 #[test]
@@ -23,18 +28,20 @@ fn every_nine_wrong_guesses_make_codes_longer() {
 #[test]
 fn wrong_guesses_expire_after_a_quiet_year() {
     let guesses = GuessLimits::new(4, true);
-    assert_eq!(guesses.length(&wrong(9), &[], T0 + QUIET_PERIOD - Duration::SECOND), 6);
-    assert_eq!(guesses.length(&wrong(9), &[], T0 + QUIET_PERIOD), 4);
+    assert_eq!(guesses.length(&wrong(9), &instance(0, &[]), T0 + QUIET_PERIOD - Duration::SECOND), 6);
+    assert_eq!(guesses.length(&wrong(9), &instance(0, &[]), T0 + QUIET_PERIOD), 4);
     assert_eq!(GuessRecord::default().wrong_at(T0), 0);
 }
 
 #[test]
 fn instance_limit_makes_all_codes_longer() {
-    assert_eq!(length(&wrong(0), &[(4, 199)]), 4);
-    assert_eq!(length(&wrong(0), &[(4, 200), (6, 1_999)]), 6);
-    assert_eq!(length(&wrong(0), &[(4, 200), (6, 2_000), (8, 9_999_999)]), 8);
-    assert_eq!(length(&wrong(9), &[(6, 2_000)]), 8, "the instance limit of its own step is reached");
-    assert_eq!(length(&wrong(0), &[(6, 2_000)]), 4, "the instance limit of the shorter length is not reached");
+    assert_eq!(length(&wrong(0), &[(4, 20)]), 4);
+    assert_eq!(length(&wrong(0), &[(4, 21), (6, 2_000)]), 6);
+    assert_eq!(length(&wrong(0), &[(4, 21), (6, 2_001), (8, 9_999_999)]), 8);
+    assert_eq!(length(&wrong(9), &[(6, 2_001)]), 8, "the instance limit of its own step is exceeded");
+    assert_eq!(length(&wrong(0), &[(6, 2_001)]), 4, "the instance limit of the shorter length is not exceeded");
+    let with_activations = |wrong| GuessLimits::new(4, true).length(&GuessRecord::default(), &wrong, T0);
+    assert_eq!([60, 61].map(|wrong| with_activations(instance(1_000, &[(4, wrong)]))), [4, 6]);
 }
 
 #[test]
@@ -48,7 +55,7 @@ fn comparisons_per_guess_end_with_the_step() {
 fn without_escalation_guesses_are_limited_to_fifteen() {
     let limits = GuessLimits::new(4, false);
     assert_eq!([0, 14, 15, 16].map(|guesses| limits.guesses_left(&wrong(guesses), T0)), [15, 1, 0, 0]);
-    assert_eq!(limits.length(&wrong(15), &[GuessTotals { length: 4, wrong: 1_000 }], T0), 4);
+    assert_eq!(limits.length(&wrong(15), &instance(0, &[(4, 1_000)]), T0), 4);
     assert_eq!(limits.guesses_left(&wrong(15), T0 + QUIET_PERIOD), 15);
 }
 
@@ -57,8 +64,11 @@ fn a_longer_initial_code_has_fewer_steps() {
     let code_lengths = |length| GuessLimits::new(length, true).code_lengths().to_vec();
     assert_eq!((code_lengths(4), code_lengths(5), code_lengths(6)), (vec![4, 6, 8], vec![5, 6, 8], vec![6, 8]));
     assert_eq!((code_lengths(7), code_lengths(8), code_lengths(10)), (vec![7, 8], vec![8], vec![10]));
-    let limits: Vec<_> = GuessLimits::new(4, true).instance_limits().collect();
-    assert_eq!(limits, [(4, 200), (6, 2_000)]);
+    let limits = |length| {
+        let limits = GuessLimits::new(length, true);
+        limits.instance_limits().map(|(length, limit)| (length, limit.wrong)).collect::<Vec<_>>()
+    };
+    assert_eq!((limits(4), limits(7), limits(8)), (vec![(4, 20), (6, 2_000)], vec![(7, 2_000)], vec![]));
 }
 
 #[test]
@@ -68,4 +78,22 @@ fn probability_bound_matches_the_documented_numbers() {
     assert!((bound - (9e-4 + 9e-6 + 1.095e-4)).abs() < 1e-12, "{bound}");
     let strict = GuessLimits::new(4, false).probability_bound(3_650, 3);
     assert!((strict - 15e-4).abs() < 1e-12, "{strict}");
+}
+
+#[test]
+fn instance_bound_matches_the_documented_numbers() {
+    // 21 guesses a day at 4 digits and 2,001 at 6.
+    let limits = GuessLimits::new(4, true);
+    assert!((limits.instance_bound().unwrap() - (0.7665 + 0.730_365)).abs() < 1e-12);
+    assert!((limits.instance_bound_per_activation().unwrap() - 6e-6).abs() < 1e-18);
+    assert!((limits.longest_probability() - 1e-8).abs() < 1e-20);
+    let six = GuessLimits::new(6, true);
+    assert!((six.instance_bound().unwrap() - 0.730_365).abs() < 1e-12);
+    assert_eq!(six.instance_bound_per_activation(), None);
+    assert_eq!(GuessLimits::new(8, true).instance_bound(), None);
+    assert_eq!(
+        GuessLimits::new(4, false).instance_bound(),
+        None,
+        "without escalation no limit of the instance applies"
+    );
 }
