@@ -93,6 +93,9 @@ impl Environment {
             ("ARGON2_MEMORY_KIB", "7168"),
             ("ARGON2_PASSES", "1"),
             ("HASH_QUEUE_MS", "2000"),
+            // A guess whose process is killed counts as wrong, and users retry: at four digits a long test would exceed the
+            // limit of a small instance.
+            ("CODE_LENGTH", "6"),
             // As long as a user retries, so that no slow machine makes a code expire. A mail that is sent again within ten
             // minutes has the same text: it states the lifetime, which shrinks only when the maximum age is near.
             ("CODE_TTL_SECONDS", "300"),
