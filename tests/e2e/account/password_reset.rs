@@ -115,6 +115,11 @@ async fn one_of_ten_concurrent_resets_succeeds() {
     assert_eq!(stack.client.login(ADA, &format!("horse battery {winner}")).await.status, 200);
     stack.mail_server.nth_mail_to(ADA, 4).await;
     assert_eq!(stack.database.count("SELECT count(*) FROM password_changes").await, 1);
+    assert_eq!(
+        stack.database.count("SELECT count(*) FROM code_attempts").await,
+        0,
+        "right codes do not count as wrong"
+    );
 }
 
 /// There is one hash thread, and verifying a hash with very expensive parameters occupies it for longer than
