@@ -44,8 +44,8 @@ test-faults: ## Kill, disconnect and stall processes and servers under load; FUL
 test-all: ## Run the long forms of all suites (scripts/test-all PART runs one of its parts)
 	scripts/test-all
 
-test-security: ## Run only the tests of the numbered attacks (S-01 to S-31)
-	scripts/with-servers cargo test --workspace --all-features $(not_special) -- $(foreach n,01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 31,s_$(n)_)
+test-security: ## Run only the tests of the numbered attacks (S-01 to S-42)
+	scripts/with-servers cargo test --workspace --all-features $(not_special) -- $(foreach n,01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 42,s_$(n)_)
 
 test-coverage: ## Run all tests and report line coverage (requires cargo-llvm-cov)
 	@command -v cargo-llvm-cov >/dev/null || { echo "cargo-llvm-cov is missing: cargo install cargo-llvm-cov"; exit 1; }

@@ -6,7 +6,6 @@ pub(crate) mod codes;
 pub(crate) mod deliveries;
 pub(crate) mod guesses;
 pub(crate) mod key_fingerprint;
-pub(crate) mod known_networks;
 pub(crate) mod lockouts;
 pub(crate) mod mail_suppressions;
 pub(crate) mod notices;
@@ -19,7 +18,6 @@ pub(crate) mod schema;
 pub(crate) mod sessions;
 pub(crate) mod transaction;
 pub(crate) mod unacknowledged;
-pub(crate) mod unlocks;
 pub(crate) mod users;
 
 use anyhow::anyhow;
@@ -90,8 +88,8 @@ pub(crate) fn statements() -> Vec<&'static str> {
         guesses::activations::ALL,
         guesses::code_attempts::ALL,
         lockouts::ALL,
-        known_networks::ALL,
-        unlocks::ALL,
+        lockouts::known_networks::ALL,
+        lockouts::unlocks::ALL,
         unacknowledged::ALL,
         mail_suppressions::ALL,
         key_fingerprint::ALL,

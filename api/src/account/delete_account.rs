@@ -16,11 +16,10 @@ use crate::{
     password_hashing::Priority,
     rng,
     store::{
-        known_networks,
+        lockouts::{known_networks, unlocks},
         notices::account_deletions,
         outbox, registrations, resets,
         transaction::{Commit, Transaction, Writes},
-        unlocks,
         users::{self, User},
     },
 };

@@ -18,7 +18,8 @@ use crate::{
     error::Error,
     password_hashing::Priority,
     store::{
-        guesses, known_networks,
+        guesses,
+        lockouts::known_networks,
         resets::{self, Reset},
         sessions,
         transaction::{Commit, Transaction, Writes},

@@ -15,7 +15,11 @@ use crate::{
         rate_limit::lockout::{Lockout, LockoutRefusal, LockoutRule},
         subject_keys::SubjectKeys,
     },
-    store::{Connection, PgError, known_networks, lockouts, transaction::Writes, unlocks},
+    store::{
+        Connection, PgError,
+        lockouts::{self, known_networks, unlocks},
+        transaction::Writes,
+    },
 };
 
 /// Where an attempt comes from.

@@ -23,7 +23,8 @@ use crate::{
     },
     error::Error,
     store::{
-        Connection, PgError, guesses, known_networks, lockouts,
+        Connection, PgError, guesses,
+        lockouts::{self, known_networks},
         rate_limits::{self, LimitKind},
         transaction::{Commit, Transaction, Writes},
     },

@@ -24,10 +24,11 @@ use crate::{
     error::Error,
     rng,
     store::{
-        Connection, PgError, mail_suppressions, outbox,
+        Connection, PgError,
+        lockouts::unlocks::{self, NewUnlock, Unlock},
+        mail_suppressions, outbox,
         rate_limits::{self, LimitKind},
         transaction::{Commit, Transaction, Writes},
-        unlocks::{self, NewUnlock, Unlock},
         users::{self, User},
     },
 };

@@ -11,12 +11,12 @@ use crate::{
     store::{
         Connection, cleanup_lock, deliveries,
         guesses::{self, activations, code_attempts},
-        known_networks, lockouts, mail_suppressions,
+        lockouts::{self, known_networks, unlocks},
+        mail_suppressions,
         notices::{account_deletions, password_changes},
         rate_limits::{self, LimitKind},
         registrations, resets, sessions,
         transaction::{Commit, Transaction, Writes},
-        unlocks,
     },
 };
 

@@ -1,5 +1,8 @@
 //! Lockouts after wrong passwords, by subject key: of an email address, and of an email address in a network.
 
+pub(crate) mod known_networks;
+pub(crate) mod unlocks;
+
 use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
 use tokio_postgres::{Error as PgError, Row};

@@ -5,7 +5,7 @@ use deadpool_postgres::GenericClient;
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::Error as PgError;
 
-use super::transaction::Writes;
+use crate::store::transaction::Writes;
 
 // LIMIT makes the plan use the index, however small the table was when it was planned.
 const LAST_AT: &str = "SELECT last_at FROM known_networks WHERE address = $1 AND network = $2 LIMIT 1";
@@ -28,7 +28,7 @@ pub(crate) async fn last_at(
     address: &[u8; 32],
     network: &[u8; 32],
 ) -> Result<Option<OffsetDateTime>, PgError> {
-    let row = super::row(client, LAST_AT, &[&address.as_slice(), &network.as_slice()]).await?;
+    let row = crate::store::row(client, LAST_AT, &[&address.as_slice(), &network.as_slice()]).await?;
     Ok(row.map(|row| row.get(0)))
 }
 

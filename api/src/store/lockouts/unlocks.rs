@@ -6,8 +6,10 @@ use time::OffsetDateTime;
 use tokio_postgres::Error as PgError;
 use uuid::Uuid;
 
-use super::transaction::{Value, Writes};
-use crate::domain::{email::EmailAddress, session::TokenHash};
+use crate::{
+    domain::{email::EmailAddress, session::TokenHash},
+    store::transaction::{Value, Writes},
+};
 
 const BY_ID: &str =
     "SELECT language, created_at, opened_at, clock_timestamp() AS now FROM unlocks WHERE id = $1 LIMIT 1";
@@ -47,7 +49,7 @@ pub(crate) struct NewUnlock<'a> {
 
 /// Reads a link.
 pub(crate) async fn by_id(client: &impl GenericClient, id: Uuid) -> Result<Option<Unlock>, PgError> {
-    let row = super::row(client, BY_ID, &[&id]).await?;
+    let row = crate::store::row(client, BY_ID, &[&id]).await?;
     Ok(row.map(|row| Unlock {
         language: Language::of_tag(row.get("language")),
         created_at: row.get("created_at"),
@@ -62,7 +64,7 @@ pub(crate) async fn opened_at(
     cookie: &TokenHash,
     address: &[u8; 32],
 ) -> Result<Option<OffsetDateTime>, PgError> {
-    let row = super::row(client, OPENED_AT, &[&cookie.as_slice(), &address.as_slice()]).await?;
+    let row = crate::store::row(client, OPENED_AT, &[&cookie.as_slice(), &address.as_slice()]).await?;
     Ok(row.map(|row| row.get(0)))
 }
 
