@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 
 use crate::{
     auth::{
-        breached_passwords::BreachedPasswords, instance_guesses::InstanceGuesses, password_checks::PasswordChecks,
-        rejection_cache::RejectionCache,
+        attempt_refusals::AttemptQueues, breached_passwords::BreachedPasswords, instance_guesses::InstanceGuesses,
+        password_checks::PasswordChecks, rejection_cache::RejectionCache,
     },
     domain::{
         client::Client,
@@ -40,6 +40,7 @@ pub(crate) struct App {
     pub(crate) breached_passwords: BreachedPasswords,
     pub(crate) rejection_cache: RejectionCache,
     pub(crate) password_checks: PasswordChecks,
+    pub(crate) attempt_queues: AttemptQueues,
     pub(crate) instance_guesses: InstanceGuesses,
     /// Wakes the outbox relay.
     pub(crate) relay_wakeup: Arc<Notify>,

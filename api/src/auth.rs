@@ -1,6 +1,7 @@
 //! Authentication and its rate limits: passwords, codes, and the keys that limits are stored under.
 
 pub(crate) mod attempt_origin;
+pub(crate) mod attempt_refusals;
 pub(crate) mod audit;
 pub(crate) mod breached_passwords;
 pub(crate) mod code_attempt;

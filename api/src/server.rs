@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     auth::{
-        breached_passwords::BreachedPasswords, instance_guesses::InstanceGuesses, password_checks::PasswordChecks,
-        rejection_cache::RejectionCache,
+        attempt_refusals::AttemptQueues, breached_passwords::BreachedPasswords, instance_guesses::InstanceGuesses,
+        password_checks::PasswordChecks, rejection_cache::RejectionCache,
     },
     cleanup::{self, Cleanup},
     config::Config,
@@ -103,6 +103,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
         code_secrets: config.code_secrets,
         subject_key: config.subject_key,
         password_checks: PasswordChecks::new(config.policy.password_checks_per_network),
+        attempt_queues: AttemptQueues::new(),
         policy: config.policy,
         hash_pool: HashPool::start(config.hashing, HashMetrics::new(&registry))?,
         breached_passwords: BreachedPasswords::new(config.breached_passwords),

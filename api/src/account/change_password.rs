@@ -10,9 +10,10 @@ use crate::{
     },
     app::App,
     auth::{
+        attempt_refusals::Refusals,
         audit,
         password_attempt::{AttemptLimits, AttemptOutcome, PasswordAttempt},
-        unlock::{Refusals, Target},
+        unlock::Target,
     },
     domain::{
         client::Client,
@@ -60,6 +61,7 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
             Err(error) => refusals.handle(app, &target, error).await?,
         }
     };
+    drop(refusals);
     // All hashes of an email address share one recipe, so the old and the new one do as well.
     let recipe = app.recipe(&user.email, std::iter::once(&user.password_hash));
     let new_hash = match verify_old_and_hash_new(request, &user, recipe, old_permit, new_permit).await {

@@ -6,10 +6,11 @@ use uuid::Uuid;
 use crate::{
     app::App,
     auth::{
+        attempt_refusals::Refusals,
         audit, network_guesses,
         password_attempt::{AttemptLimits, AttemptOutcome, PasswordAttempt},
         rehash,
-        unlock::{Refusals, Target},
+        unlock::Target,
     },
     domain::{client::Client, email::EmailAddress, password::Password, policy::Policy, subject_keys::SubjectKeys},
     error::Error,
@@ -105,6 +106,7 @@ pub(crate) async fn verify_password<'k>(
             Err(error) => refusals.handle(app, &target, error).await?,
         }
     };
+    drop(refusals);
     let registration_hashes = registrations.iter().map(|registration| &registration.password_hash);
     let hashes = registration_hashes.chain(user.iter().map(|user| &user.password_hash));
     let recipe = app.recipe(&credentials.email, hashes);

@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// How often an attempt with a correct password is settled again if that fails.
+/// How often an attempt is settled again if that fails, because it would be pending for 30 seconds otherwise.
 const SETTLE_RETRIES: u32 = 3;
 
 /// A reserved attempt. The caller must settle it exactly once, whatever happens: in a transaction of its own by
@@ -141,7 +141,14 @@ impl<'k> PasswordAttempt<'k> {
     /// Settles the attempt in a transaction of its own.
     pub(crate) async fn settle(mut self, app: &App, outcome: AttemptOutcome) -> Result<(), Error> {
         self.is_pending = false;
-        self.settle_now(app, outcome).await
+        let mut settled = self.settle_now(app, outcome).await;
+        for _ in 0..SETTLE_RETRIES {
+            if !matches!(settled, Err(Error::Unavailable(_))) {
+                break;
+            }
+            settled = self.settle_now(app, outcome).await;
+        }
+        settled
     }
 
     async fn settle_now(&self, app: &App, outcome: AttemptOutcome) -> Result<(), Error> {
@@ -188,11 +195,7 @@ impl<'k> PasswordAttempt<'k> {
         if matches!(result, Err(Error::Unavailable(_) | Error::Internal(_))) {
             // Best effort: this may fail for the same reason, and then the attempt becomes a failure. Nothing happens if
             // it is settled already.
-            for _ in 0..SETTLE_RETRIES {
-                if self.settle_now(app, AttemptOutcome::Correct).await.is_ok() {
-                    break;
-                }
-            }
+            let _ = self.settle(app, AttemptOutcome::Correct).await;
         }
         result
     }

@@ -3,8 +3,6 @@
 //!
 //! Email addresses without an account behave alike: the same mail is sent, and its link has the same effect.
 
-use std::time::Duration;
-
 use futures_util::future::try_join3;
 use i18n::Language;
 use shared::messages::{Envelope, MailKind, Message};
@@ -14,11 +12,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     domain::{
-        email::EmailAddress,
-        mail_suppression,
-        outbox_message::OutboxMessage,
-        policy::{RateLimited, Scope, UNLOCK_TTL},
-        session::Token,
+        email::EmailAddress, mail_suppression, outbox_message::OutboxMessage, policy::UNLOCK_TTL, session::Token,
         subject_keys::SubjectKeys,
     },
     error::Error,
@@ -33,9 +27,6 @@ use crate::{
     },
 };
 
-/// How long a request waits each time while too many attempts at its account are pending.
-const BUSY_DELAYS_MS: [u64; 10] = [20, 40, 80, 160, 320, 500, 500, 500, 500, 500];
-
 /// The account that an attempt is for, and the request that makes it.
 pub(crate) struct Target<'a> {
     pub(crate) email: &'a EmailAddress,
@@ -43,35 +34,9 @@ pub(crate) struct Target<'a> {
     pub(crate) traceparent: &'a str,
 }
 
-/// Handles the refusals of one attempt, until it is reserved.
-#[derive(Default)]
-pub(crate) struct Refusals {
-    waits: usize,
-}
-
-impl Refusals {
-    /// Returns once the attempt may be reserved again, because too many others were pending; or returns the error. Mails
-    /// the owner a link if the account is locked.
-    pub(crate) async fn handle(&mut self, app: &App, target: &Target<'_>, error: Error) -> Result<(), Error> {
-        if let Error::RateLimited(RateLimited { scope: Scope::Account, .. }) = error
-            && let Err(error) = mail_link(app, target).await
-        {
-            tracing::warn!(error = %error, "unlock link not mailed");
-        }
-        match (&error, BUSY_DELAYS_MS.get(self.waits)) {
-            (Error::Overloaded, Some(&delay)) => {
-                self.waits += 1;
-                tokio::time::sleep(Duration::from_millis(delay)).await;
-                Ok(())
-            }
-            _ => Err(error),
-        }
-    }
-}
-
 /// Mails a link, unless one was mailed within a day. That is counted for the account; where there is none, for the
 /// mailbox, because addresses with other tags cost an attacker nothing.
-async fn mail_link(app: &App, target: &Target<'_>) -> Result<(), Error> {
+pub(crate) async fn mail_link(app: &App, target: &Target<'_>) -> Result<(), Error> {
     let &Target { email, keys, traceparent } = target;
     let connection = app.store.connection().await?;
     // Most requests are rejected here, without the lock.

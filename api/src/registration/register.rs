@@ -8,8 +8,9 @@ use i18n::Language;
 use crate::{
     app::App,
     auth::{
+        attempt_refusals::Refusals,
         password_attempt::{AttemptOutcome, PasswordAttempt},
-        unlock::{Refusals, Target},
+        unlock::Target,
     },
     domain::receipt::Receipt,
     domain::{
@@ -126,6 +127,7 @@ async fn retry(
             Err(error) => refusals.handle(app, &target, error).await?,
         }
     };
+    drop(refusals);
     let recipe = app.recipe(&request.email, std::iter::once(&original.password_hash));
     let computed = match permit.hash(request.password.clone(), recipe).await {
         Ok(computed) => computed,

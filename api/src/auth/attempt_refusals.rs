@@ -1,0 +1,95 @@
+//! What happens when a password attempt cannot be reserved: it waits while too many others at its account are pending,
+//! and the owner of a locked account is mailed a link.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    time::{Instant, sleep, timeout_at},
+};
+
+use crate::{
+    app::App,
+    auth::unlock::{self, Target},
+    domain::policy::{RateLimited, Scope},
+    error::Error,
+};
+
+/// The number of queues. Accounts that share one only wait longer.
+const QUEUES: usize = 1024;
+
+/// How long an attempt waits.
+const MAX_WAIT: Duration = Duration::from_secs(3);
+
+/// How often the attempt at the head of a queue is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The queues of waiting attempts, by mailbox. Only the first of a queue asks the database, however many wait.
+pub(crate) struct AttemptQueues(Box<[Arc<Mutex<()>>]>);
+
+/// Handles the refusals of one attempt, until it is reserved. To be dropped then, so that the next one can be tried.
+#[derive(Default)]
+pub(crate) struct Refusals {
+    /// When the attempt has waited long enough.
+    give_up_at: Option<Instant>,
+    /// The head of the queue.
+    turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl AttemptQueues {
+    /// Creates empty queues.
+    pub(crate) fn new() -> Self {
+        Self((0..QUEUES).map(|_| Arc::default()).collect())
+    }
+
+    /// Returns when this is the first waiting attempt of the mailbox.
+    async fn wait(&self, mailbox: &[u8; 32]) -> OwnedMutexGuard<()> {
+        let queue = usize::from(u16::from_be_bytes([mailbox[8], mailbox[9]])) % QUEUES;
+        Arc::clone(&self.0[queue]).lock_owned().await
+    }
+}
+
+impl Refusals {
+    /// Returns once the attempt may be reserved again, because too many others were pending; or returns the error.
+    pub(crate) async fn handle(&mut self, app: &App, target: &Target<'_>, error: Error) -> Result<(), Error> {
+        match error {
+            Error::Overloaded if self.wait(app, target).await => Ok(()),
+            Error::RateLimited(RateLimited { scope: Scope::Account, .. }) => {
+                if let Err(error) = unlock::mail_link(app, target).await {
+                    tracing::warn!(error = %error, "unlock link not mailed");
+                }
+                Err(error)
+            }
+            error => Err(error),
+        }
+    }
+
+    /// Waits for the next try; `false` if the attempt has waited long enough.
+    async fn wait(&mut self, app: &App, target: &Target<'_>) -> bool {
+        let give_up_at = *self.give_up_at.get_or_insert_with(|| Instant::now() + MAX_WAIT);
+        if self.turn.is_some() {
+            sleep(RETRY_INTERVAL).await;
+            return Instant::now() < give_up_at;
+        }
+        self.turn = timeout_at(give_up_at, app.attempt_queues.wait(&target.keys.mailbox)).await.ok();
+        self.turn.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_of_one_mailbox_are_tried_one_after_the_other() {
+        let queues = AttemptQueues::new();
+        let mut other = [0; 32];
+        other[9] = 1;
+        let first = queues.wait(&[0; 32]).await;
+        let soon = || Instant::now() + Duration::from_secs(1);
+        assert!(timeout_at(soon(), queues.wait(&[0; 32])).await.is_err());
+        assert!(timeout_at(soon(), queues.wait(&other)).await.is_ok());
+        drop(first);
+        assert!(timeout_at(soon(), queues.wait(&[0; 32])).await.is_ok());
+    }
+}
