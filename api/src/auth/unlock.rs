@@ -23,7 +23,7 @@ use crate::{
         mail_suppressions, outbox,
         rate_limits::{self, LimitKind},
         transaction::{Commit, Transaction, Writes},
-        users::{self, User},
+        users,
     },
 };
 
@@ -34,71 +34,59 @@ pub(crate) struct Target<'a> {
     pub(crate) traceparent: &'a str,
 }
 
-/// Mails a link, unless one was mailed within a day. That is counted for the account; where there is none, for the
-/// mailbox, because addresses with other tags cost an attacker nothing.
+/// Creates a link for the email address, and the message that has it mailed, unless there was one within a day.
+///
+/// Without an account, the mailbox gets one such mail a day, whatever tags an attacker adds, and none if it is muted.
+/// Only the worker sees the difference: every email address costs the same here.
 pub(crate) async fn mail_link(app: &App, target: &Target<'_>) -> Result<(), Error> {
     let &Target { email, keys, traceparent } = target;
     let connection = app.store.connection().await?;
-    // Most requests are rejected here, without the lock.
-    let (account, mailed, _) = read_facts(&connection, target).await?;
-    if mailed.is_recent(account.as_ref()) {
+    // Most requests end here, without the lock.
+    let (links, now) = read_links(&connection, keys).await?;
+    if links.of_address.is_some_and(|last| now < last + UNLOCK_TTL) {
         return Ok(());
     }
-    let reading = read_facts(&connection, target);
-    let (transaction, (account, mailed, muted_until)) =
+    let reading = try_join3(
+        read_links(&connection, keys),
+        users::by_email(&connection, email),
+        mail_suppressions::until(&connection, &keys.mailbox),
+    );
+    let (transaction, ((links, now), account, muted_until)) =
         Transaction::begin(&connection, Commit::Durable, &[&keys.mailbox], reading).await?;
-    if mailed.is_recent(account.as_ref()) {
+    let is_recent = |last: Option<OffsetDateTime>| last.is_some_and(|last| now < last + UNLOCK_TTL);
+    if is_recent(links.of_address) {
         return Ok(());
     }
-    let now = mailed.now;
-    let is_muted = mail_suppression::active_until(muted_until, now).is_some();
+    let wants_none = mail_suppression::active_until(muted_until, now).is_some() || is_recent(links.of_mailbox);
     let message = Message { kind: MailKind::Unlock, id: rng::id() };
     let unlock = NewUnlock {
         id: message.id,
         email,
         address: &keys.email,
         language: account.as_ref().map_or(Language::of_tag(""), |account| account.language),
-        is_muted: is_muted && account.is_none(),
+        is_muted: wants_none && account.is_none(),
     };
     let mut writes = Writes::default();
     unlocks::insert(&mut writes, unlock, now);
-    let subject = if account.is_some() { &keys.email } else { &keys.mailbox };
-    rate_limits::write(&mut writes, subject, LimitKind::UnlockLinks, vec![now]);
+    rate_limits::write(&mut writes, &keys.email, LimitKind::UnlockLinks, vec![now]);
+    rate_limits::write(&mut writes, &keys.mailbox, LimitKind::UnlockMails, vec![now]);
     outbox::insert(&mut writes, OutboxMessage::Mail(Envelope { message, traceparent: Some(traceparent.to_owned()) }));
     transaction.commit(writes).await?;
     app.wake_relay();
     Ok(())
 }
 
-/// When links were mailed.
-struct MailedLinks {
-    for_account: Option<OffsetDateTime>,
-    for_mailbox: Option<OffsetDateTime>,
-    now: OffsetDateTime,
+/// When the last links were created.
+struct LastLinks {
+    of_address: Option<OffsetDateTime>,
+    of_mailbox: Option<OffsetDateTime>,
 }
 
-impl MailedLinks {
-    fn is_recent(&self, account: Option<&User>) -> bool {
-        let last = if account.is_some() { self.for_account } else { self.for_mailbox };
-        last.is_some_and(|last| self.now < last + UNLOCK_TTL)
-    }
-}
-
-async fn read_facts(
-    connection: &Connection,
-    target: &Target<'_>,
-) -> Result<(Option<User>, MailedLinks, Option<OffsetDateTime>), PgError> {
-    let keys = target.keys;
-    let links = [(&keys.email, LimitKind::UnlockLinks), (&keys.mailbox, LimitKind::UnlockLinks)];
-    let (account, ([for_account, for_mailbox], now), muted_until) = try_join3(
-        users::by_email(connection, target.email),
-        rate_limits::times_used(connection, links),
-        mail_suppressions::until(connection, &keys.mailbox),
-    )
-    .await?;
-    let mailed =
-        MailedLinks { for_account: for_account.last().copied(), for_mailbox: for_mailbox.last().copied(), now };
-    Ok((account, mailed, muted_until))
+/// Reads the last links, and the time of the database.
+async fn read_links(connection: &Connection, keys: &SubjectKeys) -> Result<(LastLinks, OffsetDateTime), PgError> {
+    let limits = [(&keys.email, LimitKind::UnlockLinks), (&keys.mailbox, LimitKind::UnlockMails)];
+    let ([of_address, of_mailbox], now) = rate_limits::times_used(connection, limits).await?;
+    Ok((LastLinks { of_address: of_address.last().copied(), of_mailbox: of_mailbox.last().copied() }, now))
 }
 
 /// What a link can do.

@@ -77,6 +77,7 @@ impl Deletions {
             (LimitKind::OwnResets, cutoffs.own_resets),
             (LimitKind::MutedResets, cutoffs.muted_resets),
             (LimitKind::UnlockLinks, cutoffs.unlock_links),
+            (LimitKind::UnlockMails, cutoffs.unlock_links),
         ] {
             rate_limits::delete_expired(&mut writes, kind, cutoff, max_rows);
             tables.push("budgets");

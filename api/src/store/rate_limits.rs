@@ -48,8 +48,10 @@ pub(crate) enum LimitKind {
     OwnResets,
     /// Reset codes that were mailed to the account of a muted mailbox.
     MutedResets,
-    /// Unlock links per account; where there is none, per mailbox.
+    /// Unlock links per email address.
     UnlockLinks,
+    /// Unlock links per mailbox.
+    UnlockMails,
 }
 
 impl LimitKind {
@@ -65,6 +67,7 @@ impl LimitKind {
             Self::OwnResets => "own-resets",
             Self::MutedResets => "muted-resets",
             Self::UnlockLinks => "unlock-links",
+            Self::UnlockMails => "unlock-mails",
         }
     }
 }

@@ -95,3 +95,21 @@ async fn s_35_muted_owner_gets_one_reset_code_and_one_unlock_link_a_day() {
     }
     assert_eq!(mails(&stack), 5, "the code, the welcome, the reported mail, and these two");
 }
+
+/// An attacker who locks many tagged addresses without an account causes one mail, and takes nothing from an account.
+#[tokio::test(flavor = "multi_thread")]
+async fn unlock_mails_of_tagged_addresses_are_one_a_day() {
+    let stack = Stack::start_with(&[("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")]).await;
+    stack.create_account(ADA).await;
+    let emails = (0..3).map(tagged).chain([ADA.to_owned()]);
+    for (n, email) in emails.enumerate() {
+        let stranger = stack.client.from_address(&format!("198.51.100.{n}"));
+        for _ in 0..6 {
+            stranger.login(&email, "not the password").await;
+        }
+    }
+    wait_until_delivered(&stack).await;
+    assert_eq!(stack.database.count("SELECT count(*) FROM unlocks").await, 4, "every address costs the same");
+    let tagged_mails = (0..3).map(|n| stack.mail_server.mails_to(&tagged(n)).len());
+    assert_eq!((tagged_mails.sum::<usize>(), stack.mail_server.mails_to(ADA).len()), (1, 3));
+}
