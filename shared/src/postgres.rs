@@ -1,6 +1,7 @@
 //! The Postgres connection pool of both processes, and the migrations, which either process may run.
 
 mod hosts;
+mod migrations;
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
@@ -8,26 +9,20 @@ use std::{
 };
 
 use self::hosts::Hosts;
+pub use self::migrations::{migrate, newest_version};
 use crate::config::environment::Environment;
 use anyhow::{Context, Result, anyhow};
 use deadpool_postgres::{
-    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Metrics, Object, RecyclingMethod, Runtime, Timeouts,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Metrics, RecyclingMethod, Runtime, Timeouts,
 };
 use rustls::{ClientConfig, RootCertStore, pki_types::pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{Client, Config, config::SslMode};
+use tokio_postgres::{Config, config::SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// The connection pool of a process. A task that holds a connection must not wait for a second one: the pool may have
 /// only one, so that would be a deadlock.
 pub type Pool = deadpool_postgres::Pool;
-
-mod embedded {
-    refinery::embed_migrations!("../migrations");
-}
-
-/// The advisory lock that serialises migrations: an arbitrary constant, the same in all processes.
-const MIGRATION_LOCK: i64 = 0x0076_6573_7469_6275;
 
 /// Server-side timeouts of a connection, unless the URL sets `options`.
 const SESSION_OPTIONS: &str = "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s";
@@ -104,37 +99,6 @@ pub struct PoolUsage {
 pub fn usage(pool: &Pool) -> PoolUsage {
     let status = pool.status();
     PoolUsage { in_use: status.size - status.available, idle: status.available, waiting: status.waiting }
-}
-
-/// Applies all pending migrations. Several processes may call it at once: one migrates, the others wait for it.
-pub async fn migrate(pool: &Pool) -> Result<()> {
-    let mut client = pool.get().await.context("cannot connect to DATABASE_URL")?;
-    let result = migrate_over(&mut client).await;
-    if result.is_err() {
-        // The advisory lock belongs to the session, so a failure must close the session.
-        drop(Object::take(client));
-    }
-    result
-}
-
-async fn migrate_over(client: &mut Client) -> Result<()> {
-    // Migrations may take long, and refinery logs a notice each time that its table exists.
-    let session = "SET statement_timeout = 0; SET lock_timeout = 0; SET client_min_messages = warning";
-    client.batch_execute(&format!("{session}; SELECT pg_advisory_lock({MIGRATION_LOCK})")).await?;
-    let mut runner = embedded::migrations::runner();
-    runner.set_migration_table_name("migrations");
-    // The database may have migrations of a newer version: during its roll-out, or after it was rolled back.
-    let runner = runner.set_abort_missing(false);
-    let report = runner.run_async(client).await.context("a migration failed")?;
-    for migration in report.applied_migrations() {
-        tracing::info!(%migration, "migration applied");
-    }
-    Ok(client.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK}); RESET ALL")).await?)
-}
-
-/// The schema version that this program was built for.
-pub fn newest_version() -> i32 {
-    embedded::migrations::runner().get_migrations().iter().map(|migration| migration.version()).max().unwrap_or(0)
 }
 
 /// The connection configuration of a URL with one host.
