@@ -27,11 +27,13 @@ use crate::{
 };
 
 /// Settings whose values must not appear in errors; each can also be read from a file.
-const SECRETS: [&str; 4] = ["DATABASE_URL", "AMQP_URL", "CODE_SECRETS", "SUBJECT_KEY"];
+const SECRETS: [&str; 5] = ["DATABASE_URL", "MIGRATE_DATABASE_URL", "AMQP_URL", "CODE_SECRETS", "SUBJECT_KEY"];
 
 /// The validated settings.
 pub struct Config {
     pub database_url: SecretString,
+    /// The login of the role that owns the schema.
+    pub migrate_database_url: SecretString,
     /// Empty if the outbox is delivered without a broker.
     amqp_url: SecretString,
     pub api_addr: SocketAddr,
@@ -89,9 +91,11 @@ impl Config {
         }
         let (code_secrets, subject_key) = keys::check(settings.code_secrets, &settings.subject_key, production)?;
         let database_url = required("DATABASE_URL", settings.database_url)?;
-        shared::postgres::check_url(&database_url, environment)?;
+        let migrate_database_url =
+            shared::postgres::check_urls(&database_url, settings.migrate_database_url, environment)?;
         Ok(Self {
             database_url,
+            migrate_database_url,
             amqp_url: settings.amqp_url,
             api_addr: socket_address("API_ADDR", &settings.api_addr)?,
             ops_addr: socket_address("OPS_ADDR", &settings.ops_addr)?,

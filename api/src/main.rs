@@ -41,7 +41,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Migrate => {
             let config = Config::load()?;
             log::start(&config.log_format, None)?;
-            postgres::migrate(&postgres::pool(&config.database_url, 1)?).await
+            postgres::migrate_as_owner(&config.migrate_database_url, &config.database_url).await
         }
         Command::Health => ops_server::check_readiness(Config::load()?.ops_addr).await,
         Command::Tool(tool) => print(&api::answer(Config::load()?, tool).await?),

@@ -55,7 +55,7 @@ pub struct Services {
 pub async fn run(config: Config, listener: TcpListener, ops: TcpListener, stop: CancellationToken) -> Result<()> {
     let database = postgres::pool(&config.database_url, CONNECTIONS)?;
     if config.migrate_on_start {
-        let migrating = postgres::migrate(&database);
+        let migrating = postgres::migrate_as_owner(&config.migrate_database_url, &config.database_url);
         tokio::select! {
             migrated = ops_server::serve_while_migrating(&ops, "api", migrating) => migrated?,
             () = stop.cancelled() => return Ok(()),

@@ -2,6 +2,7 @@
 
 mod hosts;
 mod migrations;
+mod service_role;
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
@@ -9,7 +10,7 @@ use std::{
 };
 
 use self::hosts::Hosts;
-pub use self::migrations::{migrate, newest_version};
+pub use self::migrations::{migrate, migrate_as_owner, newest_version};
 use crate::config::environment::Environment;
 use anyhow::{Context, Result, anyhow};
 use deadpool_postgres::{
@@ -40,7 +41,7 @@ pub fn pool(url: &SecretString, connections: usize) -> Result<Pool> {
 
 /// A connection pool whose callers can wait for a connection as long as `wait`.
 pub fn pool_with_wait(url: &SecretString, connections: usize, wait: Duration) -> Result<Pool> {
-    let hosts = hosts(url)?;
+    let hosts = hosts("DATABASE_URL", url)?;
     let create = Some(hosts.connect_timeout);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = Manager::from_connect(Config::new(), hosts, recycling);
@@ -52,22 +53,37 @@ pub fn pool_with_wait(url: &SecretString, connections: usize, wait: Duration) ->
         .build()?)
 }
 
-/// Checks the format of the URL and, in production, rejects a well-known login, however it is spelt.
-pub fn check_url(url: &SecretString, environment: Environment) -> Result<()> {
-    hosts(url)?.configs.iter().try_for_each(|host| {
+/// Checks `DATABASE_URL` and `MIGRATE_DATABASE_URL`, and returns the second, whose default is the first.
+pub fn check_urls(
+    database_url: &SecretString,
+    migrate_database_url: SecretString,
+    environment: Environment,
+) -> Result<SecretString> {
+    check_url("DATABASE_URL", database_url, environment)?;
+    if migrate_database_url.expose_secret().is_empty() {
+        return Ok(database_url.clone());
+    }
+    check_url("MIGRATE_DATABASE_URL", &migrate_database_url, environment)?;
+    Ok(migrate_database_url)
+}
+
+/// Checks the format of a URL and, in production, rejects a well-known login, however it is spelt. `setting` is the name of
+/// the setting that contains it.
+fn check_url(setting: &str, url: &SecretString, environment: Environment) -> Result<()> {
+    hosts(setting, url)?.configs.iter().try_for_each(|host| {
         let password = String::from_utf8_lossy(host.get_password().unwrap_or_default());
         // Without a password the server authenticates the client by other means.
         if password.is_empty() {
             Ok(())
         } else {
-            environment.check_login("DATABASE_URL", host.get_user().unwrap_or_default(), &password)
+            environment.check_login(setting, host.get_user().unwrap_or_default(), &password)
         }
     })
 }
 
 /// The hosts of the URL, all with the same TLS configuration.
-fn hosts(url: &SecretString) -> Result<Hosts> {
-    let parsed = hosts::split(url.expose_secret()).into_iter().map(|url| parse(&url.into()));
+fn hosts(setting: &str, url: &SecretString) -> Result<Hosts> {
+    let parsed = hosts::split(url.expose_secret()).into_iter().map(|url| parse(setting, &url.into()));
     let (configs, mut tls): (Vec<_>, Vec<_>) = parsed.collect::<Result<Vec<_>>>()?.into_iter().unzip();
     let connect_timeout = configs[0].get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
     Ok(Hosts { configs, tls: tls.remove(0), connect_timeout, last_connected: AtomicUsize::new(0) })
@@ -102,11 +118,11 @@ pub fn usage(pool: &Pool) -> PoolUsage {
 }
 
 /// The connection configuration of a URL with one host.
-fn parse(url: &SecretString) -> Result<(Config, MakeRustlsConnect)> {
+fn parse(setting: &str, url: &SecretString) -> Result<(Config, MakeRustlsConnect)> {
     let (url, ca) = split_ca(url.expose_secret());
     // The error of the parser may contain parts of the URL, and the URL contains a password.
     let format = "postgres://user:password@host/database?sslmode=…, disable or require";
-    let invalid = |_| anyhow!("DATABASE_URL is not a Postgres URL ({format})");
+    let invalid = |_| anyhow!("{setting} is not a Postgres URL ({format})");
     let mut config: Config = url.parse().map_err(invalid)?;
     // TLS is used only with sslmode=require, and then the certificate is verified. "prefer", the default, would either
     // skip the verification or fail on the self-signed certificate of a Debian server.
@@ -118,7 +134,7 @@ fn parse(url: &SecretString) -> Result<(Config, MakeRustlsConnect)> {
     }
     config.application_name("vestibule");
     config.tcp_user_timeout(Duration::from_secs(10)).keepalives_idle(Duration::from_secs(30));
-    Ok((config, MakeRustlsConnect::new(tls_config(ca.as_deref())?)))
+    Ok((config, MakeRustlsConnect::new(tls_config(setting, ca.as_deref())?)))
 }
 
 /// Removes the `sslrootcert` of libpq, which the driver does not support, from a URL, and returns both.
@@ -130,11 +146,11 @@ fn split_ca(url: &str) -> (String, Option<String>) {
 }
 
 /// A TLS configuration that trusts the public certificate authorities and those of the file `ca`.
-fn tls_config(ca: Option<&str>) -> Result<ClientConfig> {
+fn tls_config(setting: &str, ca: Option<&str>) -> Result<ClientConfig> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = ca {
         let file = rustls::pki_types::CertificateDer::pem_file_iter(path);
-        for certificate in file.with_context(|| format!("DATABASE_URL: cannot read sslrootcert {path}"))? {
+        for certificate in file.with_context(|| format!("{setting}: cannot read sslrootcert {path}"))? {
             roots.add(certificate?)?;
         }
     }
@@ -171,18 +187,23 @@ mod tests {
             "host=h user = postgres password = postgres",
         ] {
             let url = url.to_owned().into();
-            check_url(&url, Environment::default()).unwrap();
-            let error = check_url(&url, production).expect_err(url.expose_secret()).to_string();
-            assert!(error.starts_with("DATABASE_URL has a well-known login"), "{error}");
+            let own: SecretString = "postgres://vestibule:kj3h4@h/x".to_owned().into();
+            for (service, owner, setting) in [(&url, &own, "DATABASE_URL"), (&own, &url, "MIGRATE_DATABASE_URL")] {
+                check_urls(service, owner.clone(), Environment::default()).unwrap();
+                let error = check_urls(service, owner.clone(), production).expect_err(url.expose_secret()).to_string();
+                assert!(error.starts_with(&format!("{setting} has a well-known login")), "{error}");
+            }
         }
         for url in ["postgres://vestibule:kj3h4@h/x", "postgres:///x?host=/run/postgresql&user=postgres"] {
-            check_url(&url.to_owned().into(), production).unwrap();
+            let url: SecretString = url.to_owned().into();
+            let owner = check_urls(&url, SecretString::default(), production).unwrap();
+            assert_eq!(owner.expose_secret(), url.expose_secret());
         }
     }
 
     #[test]
     fn tls_is_used_only_with_sslmode_require() {
-        let mode = |url: &str| parse(&url.to_owned().into()).unwrap().0.get_ssl_mode();
+        let mode = |url: &str| parse("DATABASE_URL", &url.to_owned().into()).unwrap().0.get_ssl_mode();
         assert_eq!(mode("postgres://h/x"), SslMode::Disable);
         assert_eq!(mode("postgres://h/x?sslmode=require"), SslMode::Require);
     }
@@ -194,7 +215,8 @@ mod tests {
             ("postgres://h/x?sslmode=require".into(), Some("/ca.pem".into()))
         );
         assert_eq!(split_ca("postgres://h/x"), ("postgres://h/x".into(), None));
-        let missing = parse(&"postgres://h/x?sslmode=require&sslrootcert=/nowhere.pem".to_owned().into());
+        let missing =
+            parse("DATABASE_URL", &"postgres://h/x?sslmode=require&sslrootcert=/nowhere.pem".to_owned().into());
         assert!(missing.err().unwrap().to_string().contains("/nowhere.pem"));
     }
 }

@@ -119,8 +119,10 @@ async fn connect(settings: &Settings, embedded: Option<&DataFolder>) -> Result<P
     if let Some(data) = embedded {
         drop(pool.get().await.map_err(|error| database::startup_error(&data.database(), &error.to_string()))?);
     }
-    if config.migrate_on_start || embedded.is_some() {
+    if embedded.is_some() {
         postgres::migrate(&pool).await?;
+    } else if config.migrate_on_start {
+        postgres::migrate_as_owner(&config.migrate_database_url, url).await?;
     }
     Ok(pool)
 }

@@ -4,6 +4,7 @@ pub(crate) mod api_process;
 pub(crate) mod auth_log;
 pub(crate) mod cleanup;
 pub(crate) mod drill;
+pub(crate) mod least_privilege;
 pub(crate) mod metrics;
 pub(crate) mod outbox_cli;
 pub(crate) mod partial_commit;

@@ -6,17 +6,22 @@ use tokio::sync::Mutex;
 use tokio_postgres::{Client, NoTls, types::ToSql};
 
 /// Created by the first running test, dropped by the last one.
-static TEMPLATE: Mutex<Template> = Mutex::const_new(Template { users: 0, name: None });
+static TEMPLATE: Mutex<Template> = Mutex::const_new(Template { users: 0, name: None, password: String::new() });
 
 struct Template {
     /// How many databases were copied from it and still exist.
     users: usize,
     name: Option<String>,
+    /// The password of the role that reads and writes rows, which has the name of the template.
+    password: String,
 }
 
 /// The database of one test, dropped with it.
 pub struct Database {
+    /// The URL with the login of the role that owns the schema.
     pub url: String,
+    /// The URL with the login of a role that reads and writes rows, as API and worker have it in production.
+    pub service_url: String,
     name: String,
     from_template: bool,
     client: Client,
@@ -26,29 +31,33 @@ impl Database {
     /// Creates a database with the current schema.
     pub async fn create() -> Self {
         let name = fresh_name();
-        {
+        let service_url = {
             let mut template = TEMPLATE.lock().await;
             if template.name.is_none() {
-                template.name = Some(migrated_template().await);
+                template.password = random_id();
+                template.name = Some(migrated_template(&template.password).await);
             }
             let template_name = template.name.as_deref().unwrap();
             admin(&format!(r#"CREATE DATABASE "{name}" TEMPLATE "{template_name}""#)).await;
+            let service_url = with_login(&url_of(&name), template_name, &template.password);
             template.users += 1;
-        }
-        Self::at(name, true).await
+            service_url
+        };
+        Self::at(name, service_url, true).await
     }
 
-    /// Creates a database without tables.
+    /// Creates a database without tables, and without the role of `service_url`: a migration creates both.
     pub async fn create_empty() -> Self {
         let name = fresh_name();
         admin(&format!(r#"CREATE DATABASE "{name}""#)).await;
-        Self::at(name, false).await
+        let service_url = with_login(&url_of(&name), &name, &random_id());
+        Self::at(name, service_url, false).await
     }
 
-    async fn at(name: String, from_template: bool) -> Self {
+    async fn at(name: String, service_url: String, from_template: bool) -> Self {
         let url = url_of(&name);
         let client = connect(&url).await;
-        Self { url, name, from_template, client }
+        Self { url, service_url, name, from_template, client }
     }
 
     /// The URL with a login of its own: `ENVIRONMENT=production` rejects that of .env.example, which the development
@@ -57,9 +66,7 @@ impl Database {
         let (role, password) = (&self.name, random_id());
         let sql = format!(r#"CREATE ROLE "{role}" LOGIN PASSWORD '{password}' IN ROLE CURRENT_USER"#);
         self.client.batch_execute(&sql).await.unwrap();
-        let (scheme, rest) = self.url.split_once("://").unwrap();
-        let (_, host) = rest.split_once('@').unwrap();
-        format!("{scheme}://{role}:{password}@{host}")
+        with_login(&self.url, role, &password)
     }
 
     /// The connection of the test.
@@ -139,6 +146,7 @@ impl Drop for Database {
                 && let Some(name) = template.name.take()
             {
                 admin(&format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#)).await;
+                admin(&format!(r#"DROP ROLE IF EXISTS "{name}""#)).await;
             }
         });
     }
@@ -155,12 +163,34 @@ pub fn server_url(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run the tests with `make test`"))
 }
 
-async fn migrated_template() -> String {
+/// The login of the Postgres server that may create databases. In the development container `DATABASE_URL` is that of a
+/// role that only reads and writes rows.
+fn owner_url() -> String {
+    match std::env::var("MIGRATE_DATABASE_URL") {
+        Ok(url) if !url.is_empty() => url,
+        _ => server_url("DATABASE_URL"),
+    }
+}
+
+/// The URL with another login.
+pub fn with_login(url: &str, role: &str, password: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (_, host) = rest.split_once('@').unwrap();
+    format!("{scheme}://{role}:{password}@{host}")
+}
+
+/// Creates a migrated database and the role that reads and writes its rows.
+async fn migrated_template(password: &str) -> String {
     let name = format!("vestibule_test_{}_template", std::process::id());
     // A killed run with the same process id, as in a container, may have left it.
     admin(&format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#)).await;
     admin(&format!(r#"CREATE DATABASE "{name}""#)).await;
-    migrate(&url_of(&name)).await.unwrap();
+    let url = url_of(&name);
+    let service_url = with_login(&url, &name, password);
+    shared::postgres::migrate_as_owner(&url.clone().into(), &service_url.into()).await.unwrap();
+    // Tables and sequences that tests create, for triggers that observe the processes.
+    let grant = |objects| format!(r#"ALTER DEFAULT PRIVILEGES GRANT ALL ON {objects} TO "{name}";"#);
+    connect(&url).await.batch_execute(&["TABLES", "SEQUENCES"].map(grant).concat()).await.unwrap();
     name
 }
 
@@ -179,9 +209,9 @@ pub fn random_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// `DATABASE_URL` with another database name.
+/// The server's URL with another database name.
 fn url_of(name: &str) -> String {
-    let server = server_url("DATABASE_URL");
+    let server = owner_url();
     let (base, query) = server.split_once('?').unwrap_or((&server, ""));
     let base = base.rsplit_once('/').filter(|(host, _)| !host.ends_with('/')).map_or(base, |(host, _)| host);
     format!("{base}/{name}?{query}")
@@ -189,7 +219,7 @@ fn url_of(name: &str) -> String {
 
 /// Executes SQL on the server's default database.
 async fn admin(sql: &str) {
-    connect(&server_url("DATABASE_URL")).await.batch_execute(sql).await.unwrap();
+    connect(&owner_url()).await.batch_execute(sql).await.unwrap();
 }
 
 async fn connect(url: &str) -> Client {

@@ -69,7 +69,9 @@ impl Stack {
         let database = Database::create().await;
         let prefix = format!("test-{}", database::random_id());
         let defaults = [
-            ("DATABASE_URL", database.url.as_str()),
+            // As in production: the schema is there, and the processes cannot change it.
+            ("DATABASE_URL", database.service_url.as_str()),
+            ("MIGRATE_ON_START", "false"),
             ("AMQP_URL", &database::server_url("AMQP_URL")),
             ("SMTP_URL", &mail_server.url()),
             ("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),

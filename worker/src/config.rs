@@ -13,13 +13,14 @@ use shared::{
 use crate::{delivery::email::Sender, smtp::config::SmtpConfig};
 
 /// The secret settings: each may also be given as `X_FILE`, the path of a file with the value.
-const SECRETS: [&str; 4] = ["DATABASE_URL", "AMQP_URL", "SMTP_URL", "CODE_SECRETS"];
+const SECRETS: [&str; 5] = ["DATABASE_URL", "MIGRATE_DATABASE_URL", "AMQP_URL", "SMTP_URL", "CODE_SECRETS"];
 
 shared::settings! {
     /// The settings as they are in the environment: each field is named like its variable. A missing variable has its
     /// documented default.
     pub(crate) struct RawSettings {
         database_url: SecretString = SecretString::default(),
+        migrate_database_url: SecretString = SecretString::default(),
         amqp_url: SecretString = SecretString::default(),
         smtp_url: SecretString = SecretString::default(),
         code_secrets: SecretString = SecretString::default(),
@@ -43,6 +44,8 @@ pub struct Config {
     pub concurrency: u16,
     pub(crate) migrate_on_start: bool,
     pub(crate) database_url: SecretString,
+    /// The login of the role that owns the schema.
+    pub(crate) migrate_database_url: SecretString,
     /// Empty in a process that delivers without a broker.
     amqp_url: SecretString,
     pub(crate) smtp: Arc<SmtpConfig>,
@@ -92,7 +95,8 @@ impl Config {
             bail!("CODE_SECRETS holds the secret of .env.example, which is public: generate your own");
         }
         let database_url = required("DATABASE_URL", settings.database_url)?;
-        shared::postgres::check_url(&database_url, environment)?;
+        let migrate_database_url =
+            shared::postgres::check_urls(&database_url, settings.migrate_database_url, environment)?;
         let sender = Sender::parse(&settings.mail_from).map_err(|problem| anyhow!("MAIL_FROM {problem}"))?;
         check_mail(&smtp, &sender, environment)?;
         Ok(Self {
@@ -101,6 +105,7 @@ impl Config {
             concurrency: settings.worker_concurrency,
             migrate_on_start: settings.migrate_on_start,
             database_url,
+            migrate_database_url,
             amqp_url: settings.amqp_url,
             smtp: Arc::new(smtp),
             code_secrets,

@@ -36,7 +36,7 @@ pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> R
     // Under load, half of the messages in flight are being sent; only the other half use a database connection.
     let database = postgres::pool(&config.database_url, usize::from(config.concurrency) + 1)?;
     if config.migrate_on_start {
-        let migrating = postgres::migrate(&database);
+        let migrating = postgres::migrate_as_owner(&config.migrate_database_url, &config.database_url);
         tokio::select! {
             migrated = ops_server::serve_while_migrating(&ops, "worker", migrating) => migrated?,
             () = stop.cancelled() => return Ok(()),

@@ -8,6 +8,7 @@ shared::settings! {
     /// the defaults of the API contract.
     pub(crate) struct RawSettings {
         database_url: SecretString = SecretString::default(),
+        migrate_database_url: SecretString = SecretString::default(),
         amqp_url: SecretString = SecretString::default(),
         code_secrets: SecretString = SecretString::default(),
         subject_key: SecretString = SecretString::default(),

@@ -177,7 +177,7 @@ async fn worker_does_not_trust_a_read_only_database() {
         Some(_) => "&",
     };
     let standby = format!("{}{separator}options=-c%20default_transaction_read_only%3Don", stack.database.url);
-    let worker = stack.start_worker(&[("DATABASE_URL", &standby), ("MIGRATE_ON_START", "false")]).await;
+    let worker = stack.start_worker(&[("DATABASE_URL", &standby)]).await;
     stack.wait_for_queue_length(&stack.topology.codes.retry_queue(5), 2).await;
     worker.stop().await.unwrap();
     assert_eq!(

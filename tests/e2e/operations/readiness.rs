@@ -109,8 +109,9 @@ async fn process_waiting_to_migrate_is_live_not_ready() {
     let stack = Stack::without_broker().await;
     let lock = 0x0076_6573_7469_6275_i64;
     stack.database.count(&format!("SELECT 1::bigint FROM pg_advisory_lock({lock})")).await;
-    let api = stack.start_api(&[]).await;
-    let worker = stack.start_worker(&[]).await;
+    let migrating = [("MIGRATE_ON_START", "true"), ("MIGRATE_DATABASE_URL", stack.database.url.as_str())];
+    let api = stack.start_api(&migrating).await;
+    let worker = stack.start_worker(&migrating).await;
     for (process, name) in [(&api, "api"), (&worker, "worker")] {
         assert_eq!(process.ops.request("GET", "/health/live").send().await.unwrap().status(), 200);
         let (status, report) = process.readiness().await;

@@ -3,9 +3,11 @@
 use std::{collections::BTreeSet, path::Path};
 
 /// Settings of the containers, which the API and the worker do not read.
-const OF_COMPOSE: [&str; 11] = [
+const OF_COMPOSE: [&str; 13] = [
     "POSTGRES_USER",
     "POSTGRES_PASSWORD",
+    "POSTGRES_SERVICE_USER",
+    "POSTGRES_SERVICE_PASSWORD",
     "POSTGRES_DB",
     "RABBITMQ_DEFAULT_USER",
     "RABBITMQ_DEFAULT_PASS",
@@ -47,16 +49,25 @@ fn env_example_documents_every_setting_and_no_other() {
     assert_eq!(documented, expected);
 }
 
-/// The containers of the API and of the worker get exactly the settings that their processes read; secrets also as files.
+/// The containers of the API and of the worker get the settings that their processes read; secrets also as files. Only
+/// `migrate` gets the login of the schema's owner.
 #[test]
 fn compose_passes_every_setting_to_the_containers() {
     let text = file("docker-compose.yml");
     let (_, list) = text.split_once("x-settings: &settings\n").unwrap();
-    let passed = list.lines().take_while(|line| line.starts_with("  ")).map(|line| line.trim().trim_end_matches(':'));
+    let lines = list.lines().take_while(|line| line.starts_with("  ")).map(str::trim);
+    let passed = lines.filter(|line| !line.starts_with('#')).map(|line| line.split_once(':').unwrap().0);
     let passed: BTreeSet<_> = passed.filter(|name| !name.ends_with("_FILE")).map(str::to_owned).collect();
-    assert_eq!(passed, read_by_processes());
+    let mut expected = read_by_processes();
+    assert!(expected.remove("MIGRATE_DATABASE_URL"));
+    assert_eq!(passed, expected);
     for secret in ["DATABASE_URL", "AMQP_URL", "SMTP_URL", "CODE_SECRETS", "SUBJECT_KEY", "OTEL_EXPORTER_OTLP_HEADERS"]
     {
         assert!(list.contains(&format!("  {secret}_FILE:\n")), "{secret}_FILE");
+    }
+    let (before, migrate) = text.split_once("\n  migrate:\n").unwrap();
+    let (migrate, after) = migrate.split_once("\n\n").unwrap();
+    for name in ["MIGRATE_DATABASE_URL:", "MIGRATE_DATABASE_URL_FILE:"] {
+        assert!(migrate.contains(name) && !before.contains(name) && !after.contains(name), "{name}");
     }
 }
