@@ -94,7 +94,7 @@ async fn unlimited_service(request: Request) -> poem::Result<Response> {
                   "per_address_and_network": windows },
         "wrong_codes": { "per_address": 9, "per_network": [{ "limit": 10, "seconds": 600 }] },
         "wrong_passwords": { "per_address_and_network": 5, "per_address": 50 },
-        "guess_bound": { "one_address_one_year": 0.001_018_5 },
+        "bounds": { "address_per_year": 0.001_018_5 },
     });
     let (status, body) = match (request.method(), request.uri().path()) {
         (_, "/v1/policy") => (StatusCode::OK, policy),

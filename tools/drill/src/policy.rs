@@ -13,7 +13,7 @@ pub(crate) struct Policy {
     wrong_codes: WrongCodes,
     wrong_passwords: WrongPasswords,
     registrations_per_network: Option<Vec<Window>>,
-    guess_bound: GuessBound,
+    bounds: Bounds,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,8 +49,8 @@ struct Window {
 
 /// Probabilities that an attacker guesses a code.
 #[derive(Debug, Deserialize)]
-struct GuessBound {
-    one_address_one_year: f64,
+struct Bounds {
+    address_per_year: f64,
 }
 
 impl Policy {
@@ -121,7 +121,7 @@ impl Policy {
 
     /// Probability that an attacker guesses a code of one email address within a year.
     pub(crate) fn yearly_bound(&self) -> f64 {
-        self.guess_bound.one_address_one_year
+        self.bounds.address_per_year
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
                       "per_address_and_network": windows },
             "wrong_codes": { "per_address": per_address, "per_network": [{ "limit": 10, "seconds": 600 }] },
             "wrong_passwords": { "per_address_and_network": 5, "per_address": 50 },
-            "guess_bound": { "one_address_one_year": bound },
+            "bounds": { "address_per_year": bound },
         });
         Policy::parse(&body).unwrap()
     }
