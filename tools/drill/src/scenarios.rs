@@ -39,8 +39,10 @@ pub enum Scenario {
 }
 
 impl Scenario {
+    /// [`Scenario::Body`] comes before other scenarios use up the wrong codes of the whole instance, after which all
+    /// codes get longer.
     const ALL: [Self; 7] =
-        [Self::Guess, Self::OddCodes, Self::Body, Self::Burst, Self::Resend, Self::Time, Self::Forge];
+        [Self::Body, Self::Guess, Self::OddCodes, Self::Burst, Self::Resend, Self::Time, Self::Forge];
 
     /// All scenarios; [`Scenario::Forge`] only with `--spoof`.
     pub(crate) fn all(spoof: bool) -> Vec<Self> {

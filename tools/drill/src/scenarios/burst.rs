@@ -12,7 +12,7 @@ use crate::{
     sources::Source,
 };
 
-/// More requests from one network would lock the address for that network before a code is compared.
+/// More requests from one network would wait for each other, because each may turn out to be a wrong password.
 const REQUESTS_PER_SOURCE: usize = 4;
 
 pub(super) async fn run(environment: &Environment) -> Result<Vec<Row>> {
