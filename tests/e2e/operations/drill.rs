@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use support::{
+    client::PASSWORD,
     fake_smtp::{
         FakeSmtpServer,
         behaviour::{Behaviour, Stage},
@@ -41,9 +42,12 @@ async fn drill_passes_for_a_real_instance() {
     let home = StandaloneFolder::new();
     let running = home.start(&[("RESEND_THROTTLE_SECONDS", "0")]);
     running.sign_up_and_activate("ada@example.com").await;
+    let url = url(&running);
     // A few more calls than a comparison needs at least, so that one lost call on a busy machine does not fail the
     // test.
-    let arguments = [&url(&running), "--rounds", "1", "--calls", "60", "--active", "ada@example.com"];
+    let account = format!("ada@example.com:{PASSWORD}");
+    let mut arguments = vec![&*url, "--rounds", "1", "--calls", "60", "--active", "ada@example.com"];
+    arguments.extend(["--account", &account]);
     let (code, report, stderr) = drill(&arguments).await;
     assert_eq!((code, &report["kept"]), (Some(0), &json!(true)), "{stderr}{report:#}");
     assert_eq!(verdicts(&report, "not tried"), [""; 0], "{report:#}");
@@ -56,7 +60,18 @@ async fn drill_passes_for_a_real_instance() {
     ] {
         assert!(row(play)["granted"] == granted || row(hits_play)["hits"].as_u64() > Some(0), "{play}: {report:#}");
     }
-    assert_eq!(row("burst: mails to one address")["granted"], 5, "{report:#}");
+    for (play, granted) in [
+        ("burst: mails to one address", 5),
+        ("tags: codes for one mailbox", 5),
+        ("tags: … from one network", 3),
+        ("changes: password changes of one account", 5),
+        ("lockout: wrong passwords for one address", 50),
+        ("lockout: … from one network", 5),
+    ] {
+        assert_eq!(row(play)["granted"], granted, "{play}: {report:#}");
+    }
+    let log_in = running.client.login("ada@example.com", PASSWORD).await;
+    assert_eq!(log_in.status, 200, "the last change restores the password: {log_in:?}");
     running.stop();
 }
 
@@ -92,16 +107,23 @@ async fn unlimited_service(request: Request) -> poem::Result<Response> {
     let policy = json!({
         "code": { "lengths": [4, 6, 8], "attempts": 3, "resend_after": 60, "per_address": windows,
                   "per_address_and_network": windows },
+        "password_changes": windows,
+        "password_checks_per_network": [{ "limit": 20, "seconds": 60 }],
         "wrong_codes": { "per_address": 9, "per_network": [{ "limit": 10, "seconds": 600 }] },
-        "wrong_passwords": { "per_address_and_network": 5, "per_address": 50 },
+        "wrong_passwords": { "per_address_and_network": 5, "per_address": 50, "within": 900 },
         "bounds": { "address_per_year": 0.001_018_5 },
     });
+    // ada@example.com:ada
+    let is_right_password = request.header("authorization") == Some("Basic YWRhQGV4YW1wbGUuY29tOmFkYQ==");
     let (status, body) = match (request.method(), request.uri().path()) {
         (_, "/v1/policy") => (StatusCode::OK, policy),
         (&Method::GET, _) => (StatusCode::OK, sent),
         (_, "/v1/users/activate") => {
             (StatusCode::UNPROCESSABLE_ENTITY, json!({ "type": "http://localhost/problems/wrong-code" }))
         }
+        (_, "/v1/users/login") if is_right_password => (StatusCode::OK, json!({ "token": "t" })),
+        (_, "/v1/users/login") => (StatusCode::UNAUTHORIZED, json!({})),
+        (_, "/v1/users/me/password") => (StatusCode::NO_CONTENT, json!({})),
         _ => (StatusCode::ACCEPTED, sent),
     };
     Ok(poem::web::Json(body).with_status(status).into_response())
@@ -117,7 +139,8 @@ async fn serve(endpoint: impl Endpoint + 'static) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn drill_reports_every_broken_limit() {
     let target = serve(poem::endpoint::make(unlimited_service)).await;
-    let (code, report, stderr) = drill(&[&target, "--rounds", "1", "--calls", "20"]).await;
+    let (code, report, stderr) =
+        drill(&[&target, "--rounds", "1", "--calls", "20", "--account", "ada@example.com:ada"]).await;
     assert_eq!((code, &report["kept"]), (Some(1), &json!(false)), "{stderr}{report:#}");
     let broken = verdicts(&report, "broken");
     for play in [
@@ -128,6 +151,12 @@ async fn drill_reports_every_broken_limit() {
         "burst: comparisons for one code",
         "burst: mails to one address",
         "resend: codes sent again",
+        "tags: codes for one mailbox",
+        "tags: … from one network",
+        "changes: password changes of one account",
+        "flood: passwords verified for one network",
+        "lockout: wrong passwords for one address",
+        "lockout: … from one network",
         "all: codes for one address",
     ] {
         assert!(broken.contains(&play), "{play}: {broken:?}");

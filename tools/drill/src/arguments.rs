@@ -2,7 +2,7 @@
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use super::{scenarios::Scenario, target::Target};
+use super::{client::Credentials, scenarios::Scenario, target::Target};
 
 /// Target and options of a drill; [`HELP`] describes the options.
 #[derive(Clone, Debug)]
@@ -18,6 +18,10 @@ pub struct Arguments {
     pub victim: Option<String>,
     /// An email address with an activated account.
     pub active: Option<String>,
+    /// An activated account whose password is changed.
+    pub(crate) account: Option<Credentials>,
+    /// Number of API processes behind the URL.
+    pub processes: u64,
     pub spoof: bool,
     pub json: bool,
 }
@@ -30,12 +34,19 @@ granted with what the policy of the instance (GET /v1/policy) promises.
 Usage: vestibule drill URL [options]        for example  vestibule drill http://localhost:8000
 
   --only SCENARIO     run this scenario only; repeat the option to run several. One of: guess, odd-codes,
-                      body, time, burst, resend, forge (needs --spoof). Default: all but forge
+                      body, time, burst, resend, tags, changes (needs --account), flood, lockout, forge (needs
+                      --spoof). Default: all but forge
   --minutes N         start no new step after N minutes, 1 to 60 (default 10)
   --rounds N          number of email addresses whose codes are guessed, 1 to 20 (default 2)
   --calls N           size of bursts and samples, 20 to 1000 (default 200)
   --victim ADDRESS    guess codes of this email address first, instead of a generated one
   --active ADDRESS    also compare responses with this email address, which has an account; it receives mails
+  --account EMAIL:PASSWORD
+                      an activated test account of yours, whose password is changed as often as the instance
+                      allows; its owner receives mails. The last allowed change restores the password, unless
+                      it was changed before on the same day; the report says which password it has now
+  --processes N       number of API processes behind the URL, 1 to 100 (default 1). Each of them counts the
+                      password checks of a network itself
   --spoof             send a different X-Forwarded-For header with each request; an instance must believe
                       this header only from a trusted proxy. Adds the scenario forge
   --json              print JSON instead of a table
@@ -45,6 +56,7 @@ Usage: vestibule drill URL [options]        for example  vestibule drill http://
 The attack has real effects on the instance: generated email addresses (drill-…@example.com) receive
 registrations and mails; wrong codes count toward the daily limit of the whole instance (20 at 4 digits, or
 6 % of its activations, after which every user gets longer codes); and a correct guess creates an account.
+For some seconds the hash threads are as busy as one network can make them.
 
 Exit code: 0 if the policy was kept, 1 if it was violated, 2 if nothing could be tried.
 ";
@@ -55,7 +67,8 @@ impl Arguments {
         let mut url = None;
         let mut scenarios = vec![];
         let (mut minutes, mut rounds, mut calls) = (10, 2, 200);
-        let (mut victim, mut active) = (None, None);
+        let (mut victim, mut active, mut account) = (None, None, None);
+        let mut processes = 1;
         let (mut spoof, mut json) = (false, false);
         let (mut owns_target, mut really_attack) = (false, false);
         while let Some(argument) = parser.next()? {
@@ -67,6 +80,8 @@ impl Arguments {
                 Arg::Long("calls") => calls = parser.value()?.parse()?,
                 Arg::Long("victim") => victim = Some(parser.value()?.string()?),
                 Arg::Long("active") => active = Some(parser.value()?.string()?),
+                Arg::Long("account") => account = Some(parser.value()?.parse_with(parse_account)?),
+                Arg::Long("processes") => processes = parser.value()?.parse()?,
                 Arg::Long("spoof") => spoof = true,
                 Arg::Long("json") => json = true,
                 Arg::Long("i-own-this") => owns_target = true,
@@ -82,11 +97,23 @@ impl Arguments {
                 "a number is out of range: --calls must be 20 to 1000, --minutes 1 to 60, --rounds 1 to 20".into()
             );
         }
+        if !(1..=100).contains(&processes) {
+            return Err("--processes must be 1 to 100".into());
+        }
         let scenarios = if scenarios.is_empty() { Scenario::all(spoof) } else { scenarios };
         if scenarios.contains(&Scenario::Forge) && !spoof {
             return Err("the scenario forge needs --spoof".into());
         }
-        Ok(Some(Self { target, scenarios, minutes, rounds, calls, victim, active, spoof, json }))
+        Ok(Some(Self { target, scenarios, minutes, rounds, calls, victim, active, account, processes, spoof, json }))
+    }
+}
+
+fn parse_account(account: &str) -> Result<Credentials, &'static str> {
+    match account.split_once(':') {
+        Some((email, password)) if !email.is_empty() && !password.is_empty() => {
+            Ok(Credentials { email: email.to_owned(), password: password.to_owned() })
+        }
+        _ => Err("--account must be EMAIL:PASSWORD"),
     }
 }
 
@@ -103,10 +130,17 @@ mod tests {
     #[test]
     fn url_is_enough_and_forge_runs_only_with_spoof() {
         let arguments = parse(&[LOCAL_URL]).unwrap().unwrap();
-        assert_eq!((arguments.minutes, arguments.rounds, arguments.calls, arguments.scenarios.len()), (10, 2, 200, 6));
-        assert_eq!(parse(&[LOCAL_URL, "--spoof"]).unwrap().unwrap().scenarios.len(), 7);
+        assert_eq!((arguments.minutes, arguments.rounds, arguments.calls, arguments.scenarios.len()), (10, 2, 200, 10));
+        assert_eq!(parse(&[LOCAL_URL, "--spoof"]).unwrap().unwrap().scenarios.len(), 11);
         assert_eq!(parse(&["--only", "burst", LOCAL_URL, "--only=time"]).unwrap().unwrap().scenarios.len(), 2);
         assert!(parse(&["--help"]).unwrap().is_none());
+    }
+
+    #[test]
+    fn account_is_split_at_the_first_colon() {
+        let account = parse(&[LOCAL_URL, "--account", "ada@example.com:a:b"]).unwrap().unwrap().account.unwrap();
+        assert_eq!((account.email.as_str(), account.password.as_str()), ("ada@example.com", "a:b"));
+        assert!(!format!("{account:?}").contains("a:b"), "{account:?}");
     }
 
     #[test]
@@ -129,6 +163,8 @@ mod tests {
             &[LOCAL_URL, "--calls", "0"],
             &[LOCAL_URL, "--minutes", "61"],
             &[LOCAL_URL, "--rounds", "-1"],
+            &[LOCAL_URL, "--processes", "0"],
+            &[LOCAL_URL, "--account", "ada@example.com"],
             &[LOCAL_URL, "--fast"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");

@@ -1,6 +1,6 @@
 //! HTTP client of the attacker: it can do everything that a client can, except read the mails.
 
-use std::{sync::Mutex, time::Duration};
+use std::{fmt, sync::Mutex, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use reqwest::{Method, RequestBuilder};
@@ -35,11 +35,18 @@ pub(crate) struct AttackClient {
     deadline: Instant,
 }
 
-/// Credentials that the attacker invented.
+/// Credentials that the attacker invented, or those of a test account.
 #[derive(Clone)]
 pub(crate) struct Credentials {
     pub(crate) email: String,
     pub(crate) password: String,
+}
+
+impl fmt::Debug for Credentials {
+    /// Omits the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("email", &self.email).finish_non_exhaustive()
+    }
 }
 
 impl Credentials {
@@ -86,6 +93,11 @@ impl AttackClient {
     /// Whether requests can come from more than one network, real or spoofed.
     pub(crate) fn has_many_networks(&self) -> bool {
         self.sources.is_spoofing() || self.sources.count() > 1
+    }
+
+    /// Whether requests can come from more than one network that the instance cannot mistake for another.
+    pub(crate) fn has_real_networks(&self) -> bool {
+        self.sources.count() > 1
     }
 
     /// The source networks in words, for the progress output.
@@ -136,6 +148,27 @@ impl AttackClient {
         let network = self.sources.network(source);
         self.with_grants(|grants| grants.count_guess(network, &response));
         Ok(response)
+    }
+
+    /// Requests a password reset and counts it like a registration: the limits of codes and networks do as well.
+    pub(crate) async fn forgot(&self, source: Source, email: &str) -> Result<Response> {
+        let request = self.request(source, Method::POST, "/v1/users/password/forgot");
+        let response = send(request.json(&json!({ "email": email }))).await?;
+        let network = self.sources.network(source);
+        self.with_grants(|grants| grants.count_registration(network, email, &response));
+        Ok(response)
+    }
+
+    /// Logs in.
+    pub(crate) async fn log_in(&self, source: Source, credentials: &Credentials) -> Result<Response> {
+        let request = self.request(source, Method::POST, "/v1/users/login");
+        send(request.basic_auth(&credentials.email, Some(&credentials.password))).await
+    }
+
+    /// Changes the password with a session.
+    pub(crate) async fn change_password(&self, source: Source, token: &str, old: &str, new: &str) -> Result<Response> {
+        let request = self.request(source, Method::POST, "/v1/users/me/password").bearer_auth(token);
+        send(request.json(&json!({ "password": old, "new_password": new }))).await
     }
 
     /// Fetches the receipt of a registration.

@@ -13,6 +13,9 @@ pub(crate) struct Policy {
     wrong_codes: WrongCodes,
     wrong_passwords: WrongPasswords,
     registrations_per_network: Option<Vec<Window>>,
+    password_changes: Vec<Window>,
+    /// Counted by each API process. Missing if there is no limit.
+    password_checks_per_network: Option<Vec<Window>>,
     bounds: Bounds,
 }
 
@@ -38,6 +41,8 @@ struct WrongCodes {
 struct WrongPasswords {
     per_address_and_network: u64,
     per_address: u64,
+    /// The window of both, in seconds.
+    within: u64,
 }
 
 /// A sliding window: at most `limit` within `seconds`.
@@ -109,6 +114,32 @@ impl Policy {
         elapsed.as_secs().checked_div(self.code.resend_after).map_or(per_address, |paced| paced.min(per_address))
     }
 
+    /// Password changes per account within the elapsed time.
+    pub(crate) fn password_changes(&self, elapsed: Duration) -> u64 {
+        max_grants(&self.password_changes, elapsed)
+    }
+
+    /// Passwords that so many API processes verify for a network within the elapsed time, if the network begins then.
+    /// `None` if the policy has no such limit.
+    pub(crate) fn password_checks(&self, processes: u64, elapsed: Duration) -> Option<u64> {
+        let windows = self.password_checks_per_network.as_ref()?;
+        Some(max_grants(windows, elapsed).saturating_mul(processes))
+    }
+
+    /// Wrong passwords for an email address from all networks within the elapsed time.
+    pub(crate) fn wrong_passwords(&self, elapsed: Duration) -> u64 {
+        self.max_wrong_passwords(self.wrong_passwords.per_address, elapsed)
+    }
+
+    /// Wrong passwords for an email address from one network within the elapsed time.
+    pub(crate) fn wrong_passwords_per_network(&self, elapsed: Duration) -> u64 {
+        self.max_wrong_passwords(self.wrong_passwords.per_address_and_network, elapsed)
+    }
+
+    fn max_wrong_passwords(&self, limit: u64, elapsed: Duration) -> u64 {
+        max_grants(&[Window { limit, seconds: self.wrong_passwords.within }], elapsed)
+    }
+
     /// Wrong passwords for an email address from one network that do not yet lock it for this network.
     pub(crate) fn unlocked_passwords_per_network(&self) -> u64 {
         self.wrong_passwords.per_address_and_network.saturating_sub(1)
@@ -156,7 +187,9 @@ mod tests {
             "code": { "lengths": lengths, "attempts": 3, "resend_after": 60, "per_address": windows,
                       "per_address_and_network": windows },
             "wrong_codes": { "per_address": per_address, "per_network": [{ "limit": 10, "seconds": 600 }] },
-            "wrong_passwords": { "per_address_and_network": 5, "per_address": 50 },
+            "wrong_passwords": { "per_address_and_network": 5, "per_address": 50, "within": 900 },
+            "password_changes": windows,
+            "password_checks_per_network": [{ "limit": 120, "seconds": 60 }],
             "bounds": { "address_per_year": bound },
         });
         Policy::parse(&body).unwrap()
@@ -176,6 +209,15 @@ mod tests {
         assert_eq!([0, 3_599, 3_600, 7_200].map(codes), [5, 5, 10, 10]);
         assert_eq!(policy.wrong_codes_per_network(Duration::from_secs(600)), 20);
         assert_eq!(policy.registrations_per_network(), None);
+        let passwords = |seconds| policy.wrong_passwords(Duration::from_secs(seconds));
+        assert_eq!([0, 899, 900].map(passwords), [50, 50, 100]);
+    }
+
+    #[test]
+    fn each_process_counts_password_checks_itself() {
+        let policy = policy(&[4], 15, 15e-4);
+        let checks = |processes, seconds| policy.password_checks(processes, Duration::from_secs(seconds));
+        assert_eq!([checks(1, 59), checks(1, 60), checks(2, 59)], [Some(120), Some(240), Some(240)]);
     }
 
     #[test]

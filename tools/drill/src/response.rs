@@ -41,6 +41,12 @@ impl Response {
         self.status == 202
     }
 
+    /// Whether the instance verified a password, with whichever result: a wrong one, that of an account, or that of a
+    /// pending registration.
+    pub(crate) fn is_password_check(&self) -> bool {
+        matches!(self.status, 200 | 401 | 403)
+    }
+
     /// Whether overload (503) or a limit of the client's network or account (429) prevented the attempt.
     pub(crate) fn is_throttled(&self) -> bool {
         let scope = &self.json()["scope"];

@@ -2,10 +2,15 @@
 
 mod body;
 mod burst;
+mod changes;
+mod flood;
 mod forge;
 mod guess;
+mod lockout;
+mod network_attack;
 mod odd_codes;
 mod resend;
+mod tags;
 mod time;
 
 use anyhow::Result;
@@ -35,14 +40,29 @@ pub enum Scenario {
     Time,
     Burst,
     Resend,
+    Tags,
+    Changes,
+    Flood,
+    Lockout,
     Forge,
 }
 
 impl Scenario {
     /// [`Scenario::Body`] comes before other scenarios use up the wrong codes of the whole instance, after which all
-    /// codes get longer.
-    const ALL: [Self; 7] =
-        [Self::Body, Self::Guess, Self::OddCodes, Self::Burst, Self::Resend, Self::Time, Self::Forge];
+    /// codes get longer; those that lock networks come late.
+    const ALL: [Self; 11] = [
+        Self::Body,
+        Self::Guess,
+        Self::OddCodes,
+        Self::Burst,
+        Self::Resend,
+        Self::Tags,
+        Self::Changes,
+        Self::Time,
+        Self::Flood,
+        Self::Lockout,
+        Self::Forge,
+    ];
 
     /// All scenarios; [`Scenario::Forge`] only with `--spoof`.
     pub(crate) fn all(spoof: bool) -> Vec<Self> {
@@ -67,6 +87,10 @@ impl Scenario {
             Self::Time => "time",
             Self::Burst => "burst",
             Self::Resend => "resend",
+            Self::Tags => "tags",
+            Self::Changes => "changes",
+            Self::Flood => "flood",
+            Self::Lockout => "lockout",
             Self::Forge => "forge",
         }
     }
@@ -80,6 +104,10 @@ impl Scenario {
             Self::Time => "comparing the response times for unknown and known addresses",
             Self::Burst => "guessing one code, then registering one address, with concurrent requests",
             Self::Resend => "requesting new codes as fast as possible",
+            Self::Tags => "requesting codes for many tags of one mailbox",
+            Self::Changes => "changing the password of one account",
+            Self::Flood => "logging in from one network as fast as possible, while another one registers",
+            Self::Lockout => "trying wrong passwords of one address from many networks",
             Self::Forge => "claiming another network in X-Forwarded-For with each request",
         }
     }
@@ -93,6 +121,10 @@ impl Scenario {
             Self::Time => time::run(environment).await,
             Self::Burst => burst::run(environment).await,
             Self::Resend => resend::run(environment).await,
+            Self::Tags => tags::run(environment).await,
+            Self::Changes => changes::run(environment).await,
+            Self::Flood => flood::run(environment).await,
+            Self::Lockout => lockout::run(environment).await,
             Self::Forge => forge::run(environment).await,
         }
     }
