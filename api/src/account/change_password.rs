@@ -47,8 +47,11 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
     // Before the permits, because it can take a second.
     app.breached_passwords.check(&request.new, "new_password").await?;
     // One permit for each password, before everything else: an overload must cost nothing.
-    let old_permit = app.hash_pool.reserve(request.client.network, Priority::High)?;
-    let new_permit = app.hash_pool.reserve(request.client.network, Priority::High)?;
+    let reserve_permits = || {
+        let reserve = || app.hash_pool.reserve(request.client.network, Priority::High);
+        Ok::<_, Overloaded>((reserve()?, reserve()?))
+    };
+    let mut permits = reserve_permits()?;
     let user = session::user(app, &request.token).await?;
     request.new.check_not_derived_from(&user.email).map_err(|error| FieldError { field: "new_password", ..error })?;
     let keys = app.subject_keys(&user.email, request.client);
@@ -58,13 +61,18 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
     let attempt = loop {
         match reserve(app, &keys).await {
             Ok(attempt) => break attempt?,
-            Err(error) => refusals.handle(app, &target, error).await?,
+            Err(error) => {
+                // A request that waits for others must not hold a place in the hash queue.
+                drop(permits);
+                refusals.handle(app, &target, error).await?;
+                permits = reserve_permits()?;
+            }
         }
     };
     drop(refusals);
     // All hashes of an email address share one recipe, so the old and the new one do as well.
     let recipe = app.recipe(&user.email, std::iter::once(&user.password_hash));
-    let new_hash = match verify_old_and_hash_new(request, &user, recipe, old_permit, new_permit).await {
+    let new_hash = match verify_old_and_hash_new(request, &user, recipe, permits).await {
         Ok(Some(new_hash)) if new_hash.matches(&user.password_hash) => {
             attempt.settle(app, AttemptOutcome::CorrectForAccount).await?;
             let message = "This is the current password. Choose another one.";
@@ -111,8 +119,7 @@ async fn verify_old_and_hash_new(
     request: &ChangePassword,
     user: &User,
     recipe: Recipe,
-    old_permit: HashPermit,
-    new_permit: HashPermit,
+    (old_permit, new_permit): (HashPermit, HashPermit),
 ) -> Result<Option<ComputedHash>, Overloaded> {
     let old_hash = old_permit.hash(request.old.clone(), recipe).await?;
     if !old_hash.matches(&user.password_hash) {

@@ -61,7 +61,10 @@ pub(crate) async fn request_reset(app: &App, request: &ForgotPassword) -> Result
         traceparent: &request.traceparent,
     };
 
-    app.rejection_cache.check(&keys)?;
+    // A browser with a cookie may have resets of its own.
+    if keys.unlock_cookie.is_none() {
+        app.rejection_cache.check(&keys)?;
+    }
     let connection = app.store.connection().await?;
     // Checked once without the lock: a request that is rejected here makes no other one wait for the mailbox.
     let reading =

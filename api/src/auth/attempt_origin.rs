@@ -38,6 +38,8 @@ type Counted<'k> = (&'k [u8; 32], LockoutRule);
 /// The lockouts of one origin, as read at `now` under the lock of the mailbox.
 pub(crate) struct Lockouts<'k> {
     counted: Vec<(Counted<'k>, Lockout)>,
+    /// How many overdue attempts have become failures by a reservation.
+    pub(crate) overdue: u32,
     /// The database's time when they were read.
     pub(crate) now: OffsetDateTime,
 }
@@ -130,10 +132,11 @@ impl<'k> OriginFacts<'k> {
         let reserve = |(subject, rule): Counted<'k>| {
             let read = self.lockouts.counted.iter().find(|((read, _), _)| *read == subject);
             let mut lockout = read.map(|(_, lockout)| lockout.clone()).unwrap_or_default();
-            lockout.reserve(&rule, now).map(|()| ((subject, rule), lockout))
+            lockout.reserve(&rule, now).map(|overdue| (overdue, ((subject, rule), lockout)))
         };
-        let counted = origin.lockouts(self.keys).into_iter().map(reserve).collect::<Result<_, _>>()?;
-        Ok(Lockouts { counted, now })
+        let reserved = origin.lockouts(self.keys).into_iter().map(reserve).collect::<Result<Vec<_>, _>>()?;
+        let (overdue, counted): (Vec<_>, _) = reserved.into_iter().unzip();
+        Ok(Lockouts { counted, overdue: overdue.into_iter().max().unwrap_or(0), now })
     }
 }
 
@@ -142,7 +145,13 @@ impl<'k> Lockouts<'k> {
     pub(crate) async fn read(connection: &Connection, counted: Vec<Counted<'k>>) -> Result<Self, PgError> {
         let subjects: Vec<_> = counted.iter().map(|(subject, _)| *subject).collect();
         let (read, now) = lockouts::read(connection, &subjects).await?;
-        Ok(Self { counted: counted.into_iter().zip(read).collect(), now })
+        Ok(Self { counted: counted.into_iter().zip(read).collect(), overdue: 0, now })
+    }
+
+    /// The pending attempts of the subject that has most of them: the account.
+    pub(crate) fn pending(&self) -> u32 {
+        let pending = self.counted.iter().map(|(_, lockout)| lockout.pending.len()).max();
+        u32::try_from(pending.unwrap_or(0)).unwrap_or(u32::MAX)
     }
 
     /// Counts the attempt that was reserved at `reserved_at` as a failure. Returns whether it begins a lock.

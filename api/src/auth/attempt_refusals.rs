@@ -11,7 +11,7 @@ use tokio::{
 use crate::{
     app::App,
     auth::unlock::{self, Target},
-    domain::policy::{RateLimited, Scope},
+    domain::policy::Scope,
     error::Error,
 };
 
@@ -22,7 +22,7 @@ const QUEUES: usize = 1024;
 const MAX_WAIT: Duration = Duration::from_secs(3);
 
 /// How often the attempt at the head of a queue is tried again.
-const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The queues of waiting attempts, by mailbox. Only the first of a queue asks the database, however many wait.
 pub(crate) struct AttemptQueues(Box<[Arc<Mutex<()>>]>);
@@ -50,18 +50,20 @@ impl AttemptQueues {
 }
 
 impl Refusals {
-    /// Returns once the attempt may be reserved again, because too many others were pending; or returns the error.
+    /// Returns once the attempt may be reserved again, because too many others were pending; or returns the error. The
+    /// caller holds nothing that others wait for.
     pub(crate) async fn handle(&mut self, app: &App, target: &Target<'_>, error: Error) -> Result<(), Error> {
-        match error {
-            Error::Overloaded if self.wait(app, target).await => Ok(()),
-            Error::RateLimited(RateLimited { scope: Scope::Account, .. }) => {
-                if let Err(error) = unlock::mail_link(app, target).await {
-                    tracing::warn!(error = %error, "unlock link not mailed");
-                }
-                Err(error)
-            }
-            error => Err(error),
+        let is_refused = match &error {
+            Error::Overloaded if self.wait(app, target).await => return Ok(()),
+            // An attacker can keep an account busy as well as locked.
+            Error::Overloaded => true,
+            Error::RateLimited(limit) => limit.scope == Scope::Account,
+            _ => false,
+        };
+        if is_refused && let Err(error) = unlock::mail_link(app, target).await {
+            tracing::warn!(error = %error, "unlock link not mailed");
         }
+        Err(error)
     }
 
     /// Waits for the next try; `false` if the attempt has waited long enough.

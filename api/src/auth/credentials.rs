@@ -14,7 +14,7 @@ use crate::{
     },
     domain::{client::Client, email::EmailAddress, password::Password, policy::Policy, subject_keys::SubjectKeys},
     error::Error,
-    password_hashing::HashPermit,
+    password_hashing::{HashPermit, Priority},
     store::{
         registrations::{self, Registration},
         transaction::{Commit, Transaction, Writes},
@@ -99,11 +99,16 @@ pub(crate) async fn verify_password<'k>(
 ) -> Result<VerifiedCredentials<'k>, Error> {
     app.password_checks.count(credentials.client.network)?;
     let target = Target { email: &credentials.email, keys, traceparent: &credentials.traceparent };
-    let mut refusals = Refusals::default();
+    let (mut permit, mut refusals) = (permit, Refusals::default());
     let Candidates { user, registrations, attempt } = loop {
         match read_candidates(app, credentials, keys, purpose).await {
             Ok(candidates) => break candidates,
-            Err(error) => refusals.handle(app, &target, error).await?,
+            Err(error) => {
+                // A request that waits for others must not hold a place in the hash queue.
+                drop(permit);
+                refusals.handle(app, &target, error).await?;
+                permit = app.hash_pool.reserve(credentials.client.network, Priority::High)?;
+            }
         }
     };
     drop(refusals);

@@ -121,12 +121,18 @@ impl<'k> PasswordAttempt<'k> {
             LockoutRefusal::Locked(retry_after) => Refusal::limited(Scope::Account, retry_after),
             LockoutRefusal::Busy => Refusal::Busy,
         })?;
+        let failures = consecutive.wrong_at(reserved_at).saturating_add(lockouts.overdue);
         if origin == Origin::Unknown {
-            if consecutive.wrong_at(reserved_at) >= MAX_CONSECUTIVE_FAILURES {
+            // Were all pending attempts wrong, this one included, they would still be within the limit.
+            if failures.saturating_add(lockouts.pending()) > MAX_CONSECUTIVE_FAILURES {
                 return Err(Refusal::limited(Scope::Account, MAX_LOCK));
             }
             let checked = policy.wrong_passwords_per_network.check(&network, reserved_at);
             checked.map_err(|retry_after| Refusal::limited(Scope::Network, retry_after))?;
+        }
+        if lockouts.overdue > 0 {
+            let consecutive = consecutive.with(lockouts.overdue, reserved_at);
+            guesses::write(writes, &keys.password_failures, &consecutive, reserved_at);
         }
         lockouts.write(writes);
         Ok(Self { keys, origin, reserved_at, is_pending: false })
@@ -184,6 +190,10 @@ impl<'k> PasswordAttempt<'k> {
             lockouts.clear_origin();
             guesses::delete(writes, &self.keys.password_failures);
             known_networks::add(writes, &self.keys.email, &self.keys.email_and_network, lockouts.now);
+            if self.origin == Origin::UnlockedBrowser {
+                // The network is known from now on, whatever was tried from there before.
+                lockouts::delete(writes, &self.keys.email_and_network);
+            }
         }
         lockouts.write(writes);
     }
@@ -192,7 +202,10 @@ impl<'k> PasswordAttempt<'k> {
     /// transaction. The password was correct, so a retry of the client must not be locked out by the failure.
     pub(crate) async fn ensure_settled<T>(mut self, app: &App, result: Result<T, Error>) -> Result<T, Error> {
         self.is_pending = false;
-        if matches!(result, Err(Error::Unavailable(_) | Error::Internal(_))) {
+        let is_rolled_back = |error: &Error| {
+            matches!(error, Error::Unavailable(_) | Error::Internal(_) | Error::NoSession | Error::Unauthenticated)
+        };
+        if result.as_ref().err().is_some_and(is_rolled_back) {
             // Best effort: this may fail for the same reason, and then the attempt becomes a failure. Nothing happens if
             // it is settled already.
             let _ = self.settle(app, AttemptOutcome::Correct).await;

@@ -3,7 +3,7 @@
 //!
 //! Email addresses without an account behave alike: the same mail is sent, and its link has the same effect.
 
-use futures_util::future::try_join3;
+use futures_util::future::try_join4;
 use i18n::Language;
 use shared::messages::{Envelope, MailKind, Message};
 use time::OffsetDateTime;
@@ -12,7 +12,12 @@ use uuid::Uuid;
 use crate::{
     app::App,
     domain::{
-        email::EmailAddress, mail_suppression, outbox_message::OutboxMessage, policy::UNLOCK_TTL, session::Token,
+        email::EmailAddress,
+        mail_suppression,
+        outbox_message::OutboxMessage,
+        policy::{UNLOCK_MAILS_PER_NETWORK, UNLOCK_TTL},
+        rate_limit::sliding_window::SlidingWindow,
+        session::Token,
         subject_keys::SubjectKeys,
     },
     error::Error,
@@ -22,6 +27,7 @@ use crate::{
         lockouts::unlocks::{self, NewUnlock, Unlock},
         mail_suppressions, outbox,
         rate_limits::{self, LimitKind},
+        registrations,
         transaction::{Commit, Transaction, Writes},
         users,
     },
@@ -36,7 +42,8 @@ pub(crate) struct Target<'a> {
 
 /// Creates a link for the email address, and the message that has it mailed, unless there was one within a day.
 ///
-/// Without an account, the mailbox gets one such mail a day, whatever tags an attacker adds, and none if it is muted.
+/// Without an account or an open registration, the mailbox gets one such mail a day, whatever tags an attacker adds, a
+/// network causes a limited number, and a muted mailbox gets none.
 /// Only the worker sees the difference: every email address costs the same here.
 pub(crate) async fn mail_link(app: &App, target: &Target<'_>) -> Result<(), Error> {
     let &Target { email, keys, traceparent } = target;
@@ -46,30 +53,39 @@ pub(crate) async fn mail_link(app: &App, target: &Target<'_>) -> Result<(), Erro
     if links.of_address.is_some_and(|last| now < last + UNLOCK_TTL) {
         return Ok(());
     }
-    let reading = try_join3(
+    let reading = try_join4(
         read_links(&connection, keys),
         users::by_email(&connection, email),
+        registrations::open_of(&connection, email, app.policy.registration_ttl),
         mail_suppressions::until(&connection, &keys.mailbox),
     );
-    let (transaction, ((links, now), account, muted_until)) =
-        Transaction::begin(&connection, Commit::Durable, &[&keys.mailbox], reading).await?;
+    let (transaction, ((links, now), account, open, muted_until)) =
+        Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
     let is_recent = |last: Option<OffsetDateTime>| last.is_some_and(|last| now < last + UNLOCK_TTL);
     if is_recent(links.of_address) {
         return Ok(());
     }
-    let wants_none = mail_suppression::active_until(muted_until, now).is_some() || is_recent(links.of_mailbox);
+    let per_network = SlidingWindow::new(&[UNLOCK_MAILS_PER_NETWORK]);
+    let is_spam = is_recent(links.of_mailbox) || per_network.check(&links.of_network, now).is_err();
+    let is_muted = mail_suppression::active_until(muted_until, now).is_some();
+    // A sign-up that is waiting for its code gets its own link, as an account does.
+    let is_mailed = account.is_some() || !is_muted && (!is_spam || !open.is_empty());
     let message = Message { kind: MailKind::Unlock, id: rng::id() };
     let unlock = NewUnlock {
         id: message.id,
         email,
         address: &keys.email,
         language: account.as_ref().map_or(Language::of_tag(""), |account| account.language),
-        is_muted: wants_none && account.is_none(),
+        is_muted: !is_mailed,
     };
     let mut writes = Writes::default();
     unlocks::insert(&mut writes, unlock, now);
     rate_limits::write(&mut writes, &keys.email, LimitKind::UnlockLinks, vec![now]);
-    rate_limits::write(&mut writes, &keys.mailbox, LimitKind::UnlockMails, vec![now]);
+    // Written in any case, so that every email address costs the same.
+    let of_mailbox = if is_mailed { Some(now) } else { links.of_mailbox };
+    rate_limits::write(&mut writes, &keys.mailbox, LimitKind::UnlockMails, of_mailbox.into_iter().collect());
+    let of_network = if is_mailed { per_network.with(&links.of_network, now) } else { links.of_network };
+    rate_limits::write(&mut writes, &keys.network, LimitKind::UnlockMails, of_network);
     outbox::insert(&mut writes, OutboxMessage::Mail(Envelope { message, traceparent: Some(traceparent.to_owned()) }));
     transaction.commit(writes).await?;
     app.wake_relay();
@@ -80,13 +96,20 @@ pub(crate) async fn mail_link(app: &App, target: &Target<'_>) -> Result<(), Erro
 struct LastLinks {
     of_address: Option<OffsetDateTime>,
     of_mailbox: Option<OffsetDateTime>,
+    /// Mailed because of requests from this network, oldest first.
+    of_network: Vec<OffsetDateTime>,
 }
 
 /// Reads the last links, and the time of the database.
 async fn read_links(connection: &Connection, keys: &SubjectKeys) -> Result<(LastLinks, OffsetDateTime), PgError> {
-    let limits = [(&keys.email, LimitKind::UnlockLinks), (&keys.mailbox, LimitKind::UnlockMails)];
-    let ([of_address, of_mailbox], now) = rate_limits::times_used(connection, limits).await?;
-    Ok((LastLinks { of_address: of_address.last().copied(), of_mailbox: of_mailbox.last().copied() }, now))
+    let limits = [
+        (&keys.email, LimitKind::UnlockLinks),
+        (&keys.mailbox, LimitKind::UnlockMails),
+        (&keys.network, LimitKind::UnlockMails),
+    ];
+    let ([of_address, of_mailbox, of_network], now) = rate_limits::times_used(connection, limits).await?;
+    let (of_address, of_mailbox) = (of_address.last().copied(), of_mailbox.last().copied());
+    Ok((LastLinks { of_address, of_mailbox, of_network }, now))
 }
 
 /// What a link can do.

@@ -76,6 +76,7 @@ impl Deletions {
             (LimitKind::PasswordChanges, cutoffs.password_change_limits),
             (LimitKind::OwnResets, cutoffs.own_resets),
             (LimitKind::MutedResets, cutoffs.muted_resets),
+            (LimitKind::FormerKnownNetworks, cutoffs.known_networks),
             (LimitKind::UnlockLinks, cutoffs.unlock_links),
             (LimitKind::UnlockMails, cutoffs.unlock_links),
         ] {

@@ -92,6 +92,9 @@ pub(crate) const KNOWN_NETWORK_TTL: Duration = Duration::days(90);
 /// How long an unlock link can be opened, and how long the browser is let in then. Links are mailed at this interval.
 pub(crate) const UNLOCK_TTL: Duration = Duration::DAY;
 
+/// Unlock links that one network causes to be mailed to addresses without an account or an open registration.
+pub(crate) const UNLOCK_MAILS_PER_NETWORK: (usize, Duration) = (20, Duration::HOUR);
+
 /// Resets of its own that a known network or an unlocked browser has when those of the mailbox are used up.
 pub(crate) const OWN_RESETS: (usize, Duration) = (3, Duration::DAY);
 
@@ -291,9 +294,13 @@ impl Policy {
     }
 
     /// An upper bound of the probability that an attacker without access to the mailbox takes over one given account in
-    /// a year.
+    /// a year, from one network that is known to the account and any number of others.
     pub(crate) fn reset_probability_bound(&self) -> f64 {
-        self.resets.probability_bound(self.codes_a_year(), self.resets_alive(), self.code_attempts)
+        // A network that is known to the account has resets of its own beside those of the mailbox.
+        let own = SlidingWindow::new(&[OWN_RESETS]);
+        let codes = self.codes_a_year().saturating_add(own.max_in(Duration::days(365)));
+        let alive = self.resets_alive().saturating_add(own.max_in(self.reset_max_age()));
+        self.resets.probability_bound(codes, alive, self.code_attempts)
     }
 }
 

@@ -120,11 +120,16 @@ async fn retry(
 ) -> Result<Receipt, Error> {
     app.password_checks.count(request.client.network)?;
     let target = Target { email: &request.email, keys, traceparent: &request.traceparent };
-    let mut refusals = Refusals::default();
+    let (mut permit, mut refusals) = (permit, Refusals::default());
     let attempt = loop {
         match PasswordAttempt::reserve(app, keys).await {
             Ok(attempt) => break attempt,
-            Err(error) => refusals.handle(app, &target, error).await?,
+            Err(error) => {
+                // A request that waits for others must not hold a place in the hash queue.
+                drop(permit);
+                refusals.handle(app, &target, error).await?;
+                permit = app.hash_pool.reserve(request.client.network, Priority::Low)?;
+            }
         }
     };
     drop(refusals);

@@ -48,9 +48,11 @@ pub(crate) enum LimitKind {
     OwnResets,
     /// Reset codes that were mailed to the account of a muted mailbox.
     MutedResets,
+    /// Networks that APIs before `V16` knew: only deleted when they expire.
+    FormerKnownNetworks,
     /// Unlock links per email address.
     UnlockLinks,
-    /// Unlock links per mailbox.
+    /// Unlock links that were mailed, per mailbox and per network.
     UnlockMails,
 }
 
@@ -66,6 +68,7 @@ impl LimitKind {
             Self::PasswordChanges => "password-changes",
             Self::OwnResets => "own-resets",
             Self::MutedResets => "muted-resets",
+            Self::FormerKnownNetworks => "let-in",
             Self::UnlockLinks => "unlock-links",
             Self::UnlockMails => "unlock-mails",
         }

@@ -61,6 +61,8 @@ async fn use_every_endpoint(stack: &Stack) {
             for _ in 0..6 {
                 stranger.login(email, "not the password").await;
             }
+            // No code expires before it is mailed.
+            wait_until_delivered(stack).await;
             stack.database.age(3_600).await;
         }
     }
@@ -112,4 +114,41 @@ async fn unlock_mails_of_tagged_addresses_are_one_a_day() {
     assert_eq!(stack.database.count("SELECT count(*) FROM unlocks").await, 4, "every address costs the same");
     let tagged_mails = (0..3).map(|n| stack.mail_server.mails_to(&tagged(n)).len());
     assert_eq!((tagged_mails.sum::<usize>(), stack.mail_server.mails_to(ADA).len()), (1, 3));
+}
+
+/// The link of a sign-up that waits for its code cannot be used up with other tags.
+#[tokio::test(flavor = "multi_thread")]
+async fn open_sign_up_gets_its_own_unlock_link() {
+    let stack = Stack::start_with(&[("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")]).await;
+    stack.sign_up(ADA).await;
+    for (n, email) in [tagged(1), tagged(2), ADA.to_owned()].iter().enumerate() {
+        let stranger = stack.client.from_address(&format!("198.51.100.{n}"));
+        for _ in 0..6 {
+            stranger.login(email, "not the password").await;
+        }
+    }
+    assert_eq!(stack.mail_server.nth_mail_to(ADA, 2).await.subject, "Too many wrong passwords");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_network_causes_twenty_unlock_mails_an_hour() {
+    let stack = Stack::start_with(&[
+        ("ARGON2_MEMORY_KIB", "8"),
+        ("ARGON2_PASSES", "1"),
+        ("PASSWORD_CHECKS_PER_NETWORK_PER_MINUTE", "0"),
+    ])
+    .await;
+    let stranger = stack.client.from_address("198.51.100.7");
+    for n in 0..22 {
+        for _ in 0..6 {
+            stranger.login(&format!("u{n}@example.com"), "not the password").await;
+        }
+        if n % 10 == 9 {
+            // So that wrong passwords do not limit the network.
+            stack.database.age(900).await;
+        }
+    }
+    wait_until_delivered(&stack).await;
+    assert_eq!(stack.database.count("SELECT count(*) FROM unlocks").await, 22);
+    assert_eq!(stack.mail_server.mails().len(), 20);
 }

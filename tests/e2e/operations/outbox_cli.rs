@@ -158,8 +158,8 @@ async fn welcome_mail_is_reemitted_for_a_day() {
     assert_eq!(stack.database.count(reemitted).await, 1);
 }
 
-/// The reset mails to a known and to an unknown email address, and the warning about a changed password; not the mail
-/// of a reset that was closed meanwhile.
+/// The reset mails to a known and to an unknown email address, the warning about a changed password, and the link that
+/// unlocks an account; not the mail of a reset that was closed meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_password_mails_are_reemitted_once() {
     let stack = Stack::prepare(&[]).await;
@@ -179,22 +179,31 @@ async fn lost_password_mails_are_reemitted_once() {
     assert_eq!(send(change).await.status, 204);
     let known = api.client.request_reset(ADA).await.receipt();
     let unknown = api.client.request_reset("bob@example.com").await.receipt();
-    wait_for_queue_lengths(&stack, 3, 1).await;
+    let stranger = api.client.from_address("198.51.100.1");
+    for _ in 0..6 {
+        stranger.login(ADA, "not her password").await;
+    }
+    wait_for_queue_lengths(&stack, 3, 2).await;
     delete_queues(&stack).await;
 
     stack.start_worker(&[]).await;
-    assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 2, "welcomes": 0, "warnings": 1 }));
+    assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 2, "welcomes": 0, "warnings": 2 }));
     for receipt in [&known, &unknown] {
         api.client.wait_for_reset_receipt(receipt, "sent").await;
     }
-    stack.database.wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 2 + 3).await;
+    stack.database.wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 2 + 4).await;
     assert_eq!(outbox(&stack, "reemit").await, json!({ "codes": 0, "welcomes": 0, "warnings": 0 }));
     assert_eq!(api.client.reset_receipt(&closed).await["status"], "queued");
     let mut subjects: Vec<_> = stack.mail_server.mails().into_iter().skip(2).map(|mail| mail.subject).collect();
     subjects.sort();
     assert_eq!(
         subjects,
-        ["No account for this email address", "Your password reset code", "Your password was changed"]
+        [
+            "No account for this email address",
+            "Too many wrong passwords",
+            "Your password reset code",
+            "Your password was changed"
+        ]
     );
 }
 

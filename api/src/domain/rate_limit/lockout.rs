@@ -56,10 +56,15 @@ impl LockoutRule {
 }
 
 impl Lockout {
-    /// Reserves a password attempt, which is pending until [`Self::fail`] or [`Self::release`] settles it.
-    pub(crate) fn reserve(&mut self, rule: &LockoutRule, now: OffsetDateTime) -> Result<(), LockoutRefusal> {
-        while let Some(overdue) = self.pending.first().copied().filter(|&at| now >= at + MAX_PENDING_TIME) {
-            self.fail(rule, overdue, now);
+    /// Reserves a password attempt, which is pending until [`Self::fail`] or [`Self::release`] settles it. Returns how
+    /// many overdue attempts have become failures by this.
+    pub(crate) fn reserve(&mut self, rule: &LockoutRule, now: OffsetDateTime) -> Result<u32, LockoutRefusal> {
+        let mut overdue = 0;
+        while let Some(reserved_at) = self.pending.first().copied().filter(|&at| now >= at + MAX_PENDING_TIME) {
+            // At the moment when it became a failure, not now: a refusal is not stored, and the next one must find the
+            // same lock.
+            self.fail(rule, reserved_at, reserved_at + MAX_PENDING_TIME);
+            overdue += 1;
         }
         if let Some(until) = self.until.filter(|&until| now < until) {
             return Err(LockoutRefusal::Locked(until - now));
@@ -69,10 +74,10 @@ impl Lockout {
             return Err(LockoutRefusal::Busy);
         }
         self.pending.push(now);
-        Ok(())
+        Ok(overdue)
     }
 
-    /// Counts the attempt that was reserved at `reserved_at` as a failure. Returns whether it begins a lock.
+    /// Counts the attempt that was reserved at `reserved_at` as a failure at `now`. Returns whether it begins a lock.
     pub(crate) fn fail(&mut self, rule: &LockoutRule, reserved_at: OffsetDateTime, now: OffsetDateTime) -> bool {
         self.release(reserved_at);
         if self.is_locked(now) {
@@ -138,7 +143,7 @@ mod tests {
     /// A wrong password at this minute; an error says how many minutes to wait.
     fn fail(lockout: &mut Lockout, minute: i64) -> Result<bool, i64> {
         match lockout.reserve(&RULE, minutes(minute)) {
-            Ok(()) => Ok(lockout.fail(&RULE, minutes(minute), minutes(minute))),
+            Ok(_) => Ok(lockout.fail(&RULE, minutes(minute), minutes(minute))),
             Err(LockoutRefusal::Locked(wait)) => Err(wait.whole_minutes()),
             Err(LockoutRefusal::Busy) => panic!("nothing is pending"),
         }
@@ -197,12 +202,12 @@ mod tests {
         }
         let second = |n| minutes(1) + Duration::seconds(n);
         for n in 0..3 {
-            assert_eq!(lockout.reserve(&RULE, second(n)), Ok(()));
+            assert_eq!(lockout.reserve(&RULE, second(n)), Ok(0));
         }
         assert_eq!(lockout.reserve(&RULE, second(3)), Err(LockoutRefusal::Busy), "three more failures would lock");
         lockout.release(second(1));
         assert_eq!((lockout.failures.len(), lockout.pending.len()), (2, 2));
-        assert_eq!(lockout.reserve(&RULE, second(3)), Ok(()));
+        assert_eq!(lockout.reserve(&RULE, second(3)), Ok(0));
         for n in [0, 2] {
             assert!(!lockout.fail(&RULE, second(n), second(4)));
         }
@@ -218,7 +223,7 @@ mod tests {
         let allowed = (0..40).filter(|&n| lockout.reserve(&rule, T0 + Duration::milliseconds(n)).is_ok()).count();
         assert_eq!(allowed, 32);
         let last = LockoutRule::attempts(1);
-        assert_eq!(Lockout::default().reserve(&last, T0), Ok(()), "at least one attempt");
+        assert_eq!(Lockout::default().reserve(&last, T0), Ok(0), "at least one attempt");
     }
 
     #[test]
@@ -230,9 +235,13 @@ mod tests {
         assert_eq!(lockout.reserve(&RULE, T0 + Duration::seconds(29)), Err(LockoutRefusal::Busy));
         assert_eq!(lockout.reserve(&RULE, T0 + Duration::seconds(30)), Err(LockoutRefusal::Busy));
         assert_eq!((lockout.failures.len(), lockout.pending.len()), (1, 4));
-        let locked = lockout.reserve(&RULE, T0 + Duration::seconds(34));
-        assert_eq!(locked, Err(LockoutRefusal::Locked(Duration::minutes(15))));
-        assert!(lockout.pending.is_empty());
+        // Each refusal finds the same lock, although none is stored. It ends, and then all five are counted.
+        for (second, left) in [(34, 900), (334, 600), (933, 1)] {
+            let refused = lockout.clone().reserve(&RULE, T0 + Duration::seconds(second));
+            assert_eq!(refused, Err(LockoutRefusal::Locked(Duration::seconds(left))));
+        }
+        assert_eq!(lockout.reserve(&RULE, T0 + Duration::seconds(934)), Ok(4));
+        assert_eq!((lockout.pending.len(), lockout.locks), (1, 1));
     }
 
     #[test]

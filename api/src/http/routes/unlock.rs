@@ -55,6 +55,8 @@ async fn show(app: Arc<App>, request: Request) -> Result<Response> {
 
 async fn open(app: Arc<App>, request: Request) -> Result<Response> {
     let opened = match link_id(&app, &request) {
+        // The page of another site must not replace the cookie of this browser by that of its own link.
+        Ok(_) if request.header("sec-fetch-site").is_some_and(|site| site != "same-origin") => Err(Error::NotFound),
         Ok(id) => unlock::open(&app, id).await,
         Err(error) => Err(error),
     };
