@@ -24,7 +24,7 @@ pub(crate) struct NewPassword {
 }
 
 /// Stores the hash, closes all resets that could change it once more, mails the owner, and publishes an event. The
-/// caller has locked the email address, ends the sessions, and commits.
+/// caller has locked the mailbox, ends the sessions, and commits.
 pub(crate) fn set_password<'a>(app: &App, writes: &mut Writes<'a>, user: &'a User, new: NewPassword) {
     let NewPassword { password_hash, traceparent, changed_at } = new;
     users::set_password(writes, user.id, password_hash, changed_at);

@@ -1,6 +1,6 @@
 //! Issues a code for a registration or a reset, with the outbox message that has it mailed.
 //!
-//! In order: [`read_facts`] under the lock of the email address, [`check_limits`], [`generate`], `write`.
+//! In order: [`read_facts`] under the lock of the mailbox, [`check_limits`], [`generate`], `write`.
 
 use futures_util::future::try_join5;
 use i18n::Language;
@@ -54,7 +54,7 @@ pub(crate) struct LimitUsage {
     pub(crate) now: OffsetDateTime,
 }
 
-/// What a new code depends on, read under the lock of the email address.
+/// What a new code depends on, read under the lock of the mailbox.
 pub(crate) struct IssueFacts {
     pub(crate) usage: LimitUsage,
     ledger: GuessCounts,
@@ -63,7 +63,7 @@ pub(crate) struct IssueFacts {
     is_suppressed: bool,
 }
 
-/// Reads everything that a new code depends on. The caller holds the lock of the email address.
+/// Reads everything that a new code depends on. The caller holds the lock of the mailbox.
 pub(crate) async fn read_facts(
     app: &App,
     connection: &Connection,

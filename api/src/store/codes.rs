@@ -10,7 +10,7 @@ use crate::domain::{email::EmailAddress, policy::Code};
 const SUPERSEDE: &str = "UPDATE codes SET superseded_at = $2 WHERE registration_id = $1 AND superseded_at IS NULL";
 const INSERT: &str = "INSERT INTO codes (id, registration_id, code_hash, key_id, length, attempts_allowed, \
     ttl_seconds, deadline, resend_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-// The caller holds the lock of the email address; the condition is correct even if it does not.
+// The caller holds the lock of the mailbox; the condition is correct even if it does not.
 const COUNT_ATTEMPT: &str =
     "UPDATE codes SET attempts = attempts + 1 WHERE id = ANY($1) AND attempts < attempts_allowed";
 const CONSUME: &str = "UPDATE codes SET consumed_at = $2 WHERE id = $1";

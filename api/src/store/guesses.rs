@@ -58,7 +58,7 @@ impl From<Row> for GuessCounts {
     }
 }
 
-/// Writes the guess record of a subject key. The caller holds the lock of the email address.
+/// Writes the guess record of a subject key. The caller holds the lock of the mailbox.
 pub(crate) fn write<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], record: &GuessRecord, now: OffsetDateTime) {
     let wrong = i32::try_from(record.wrong).unwrap_or(i32::MAX);
     writes.push(WRITE, [Box::new(subject.as_slice()), Box::new(wrong), Box::new(now)]);

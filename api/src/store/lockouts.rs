@@ -45,7 +45,7 @@ pub(crate) async fn read(
     Ok((rows.iter().map(lockout).collect(), now))
 }
 
-/// Writes or, if it is empty, deletes a lockout. The caller holds the lock of the email address.
+/// Writes or, if it is empty, deletes a lockout. The caller holds the lock of the mailbox.
 pub(crate) fn write<'a>(writes: &mut Writes<'a>, subject: &'a [u8; 32], lockout: Lockout) {
     if lockout == Lockout::default() {
         return delete(writes, subject);

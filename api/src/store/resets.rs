@@ -19,7 +19,7 @@ const BY_ID: &str = "SELECT r.id, r.email, r.user_id, r.created_at, r.used_at, r
 const INSERT: &str = "INSERT INTO resets (id, code_id, email, user_id, language, code_hash, key_id, length, \
     attempts_allowed, ttl_seconds, deadline, resend_at, created_at) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-// The caller holds the lock of the email address; the condition is correct even if it does not.
+// The caller holds the lock of the mailbox; the condition is correct even if it does not.
 const COUNT_ATTEMPT: &str =
     "UPDATE resets SET attempts = attempts + 1 WHERE id = $1 AND attempts < attempts_allowed AND used_at IS NULL";
 const GIVE_BACK: &str = "UPDATE resets SET attempts = attempts - 1 WHERE id = $1 AND attempts > 0";

@@ -38,12 +38,12 @@ pub(crate) async fn end(connection: &Connection, token: &TokenHash) -> Result<bo
     Ok(super::row(connection, END, &[&token.as_slice()]).await?.is_some_and(|row| is_valid(&row)))
 }
 
-/// Ends all sessions of a user except the `newest` ones. The caller holds the lock of the email address.
+/// Ends all sessions of a user except the `newest` ones. The caller holds the lock of the mailbox.
 pub(crate) fn end_all_but_newest(writes: &mut Writes<'_>, user: Uuid, newest: usize) {
     writes.push(END_ALL_BUT_NEWEST, [Box::new(user), Box::new(i64::try_from(newest).unwrap_or(i64::MAX))]);
 }
 
-/// Ends all sessions of a user except this one. The caller holds the lock of the email address.
+/// Ends all sessions of a user except this one. The caller holds the lock of the mailbox.
 pub(crate) fn end_all_others(writes: &mut Writes<'_>, user: Uuid, token: TokenHash) {
     writes.push(END_ALL_OTHERS, [Box::new(user), Box::new(token.to_vec())]);
 }

@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 use super::Connection;
 
-/// Locks subjects (email addresses, networks), so that one request at a time decides about each: its rate limits, its
+/// Locks subjects (mailboxes, networks), so that one request at a time decides about each: its rate limits, its
 /// account.
 pub(crate) const LOCK: &str = "SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key";
 
@@ -42,7 +42,7 @@ pub(crate) struct Writes<'a>(Vec<(&'static str, Vec<Value<'a>>)>);
 pub(crate) type Value<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 
 impl<'a> Transaction<'a> {
-    /// Begins a transaction, locks the subjects, and reads under the locks. The caller passes an email address before
+    /// Begins a transaction, locks the subjects, and reads under the locks. The caller passes a mailbox before
     /// its network, never after it, so that two requests cannot deadlock.
     pub(crate) async fn begin<T>(
         connection: &'a Connection,

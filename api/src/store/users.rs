@@ -76,12 +76,12 @@ pub(crate) fn rehash<'a>(writes: &mut Writes<'a>, user: &'a User, new_hash: Stri
     writes.push(REHASH, [Box::new(user.id), Box::new(old_hash), Box::new(new_hash), Box::new(seconds)]);
 }
 
-/// Sets the hash of a new password. The caller holds the lock of the email address.
+/// Sets the hash of a new password. The caller holds the lock of the mailbox.
 pub(crate) fn set_password(writes: &mut Writes<'_>, user: Uuid, hash: String, now: OffsetDateTime) {
     writes.push(SET_PASSWORD, [Box::new(user), Box::new(hash), Box::new(now)]);
 }
 
-/// Deletes an account. The caller holds the lock of the email address.
+/// Deletes an account. The caller holds the lock of the mailbox.
 pub(crate) fn delete(writes: &mut Writes<'_>, user: Uuid) {
     writes.push(DELETE, [Box::new(user)]);
 }

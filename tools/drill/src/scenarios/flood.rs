@@ -92,7 +92,7 @@ async fn log_in_repeatedly(
     requests.buffer_unordered(CONNECTIONS).try_collect().await
 }
 
-/// Registers new addresses from another network until the flood is over or the network has used up its registrations.
+/// Registers new addresses from another network until the flood has ended or the network has used up its registrations.
 async fn sign_up_until(environment: &Environment, is_over: &AtomicBool) -> Result<Vec<Response>> {
     let client = &environment.client;
     let source = client.next_source();

@@ -48,7 +48,7 @@ pub(super) async fn run(environment: &Environment) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Refusals must name the account: a client that is told to change its network would try in vain.
+/// Refusals must name the account: a client that changes its network because of another scope would fail again.
 fn refusals_of_other_scopes(environment: &Environment, responses: &[Response]) -> Result<Row> {
     let check = "lockout: refusals of another scope than account";
     // Earlier scenarios may have used up the wrong passwords of the only network.
