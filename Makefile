@@ -10,7 +10,7 @@ not_special := --lib --bins --test e2e --test command_line --test metrics_docume
 threads := $(shell echo $$((2 * $$(nproc) + 1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs run test test-browser screenshots test-faults test-all test-security test-coverage test-compose test-schema check-deploy fuzz fuzz-check lint layers deny audit migrate migration bench clean
+.PHONY: help up down logs run test test-browser screenshots test-faults test-all test-security test-coverage test-compose test-schema check-deploy fuzz fuzz-check lint layers deny audit migrate migration bench bench-growth clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -90,6 +90,9 @@ migration: ## Create the next migration file: make migration name=add_something
 
 bench: ## Run all benchmarks (a quarter of an hour) and update docs/PERFORMANCE.md; QUICK=1 only checks that they run
 	@scripts/bench
+
+bench-growth: ## Check that requests cost the same with old snapshots (ten minutes), and update docs/PERFORMANCE.md
+	@scripts/bench growth
 
 clean: ## Remove build output, and the containers with their data
 	$(compose) --profile '*' down --volumes --remove-orphans --rmi local

@@ -73,11 +73,12 @@ start_postgres() {
     { tail -n 40 "$home.log" >&2; fail "initdb failed; its output is above"; }
   # No fsync, as the data is discarded anyway, unless DURABLE=1 asks for a production-like server (for benchmarks).
   # No unix socket, because its path has a length limit.
-  local haste=(-c fsync=off -c full_page_writes=off)
-  [[ ${DURABLE:-} != 1 ]] || haste=()
+  # There statements are counted, too.
+  local settings=(-c fsync=off -c full_page_writes=off)
+  [[ ${DURABLE:-} != 1 ]] || settings=(-c shared_preload_libraries=pg_stat_statements)
   start QUIT "$home.log" "$bin/postgres" -D "$home/data" -c port="$postgres_port" \
     -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 \
-    -c timezone=UTC -c log_timezone=UTC "${haste[@]}"
+    -c timezone=UTC -c log_timezone=UTC "${settings[@]}"
   postgres=$!
 }
 

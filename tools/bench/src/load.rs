@@ -2,5 +2,6 @@
 
 pub(crate) mod client;
 pub(crate) mod closed_loop;
+pub(crate) mod journeys;
 pub(crate) mod open_loop;
 pub(crate) mod users;

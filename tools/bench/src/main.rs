@@ -5,12 +5,13 @@ mod baseline;
 mod benches;
 mod clock;
 mod environment;
+mod growth;
 mod load;
 mod report;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::{environment::context::BenchContext, report::progress::print};
 use benches::BenchResults;
@@ -42,22 +43,21 @@ fn measure() -> Result<()> {
     })
 }
 
-/// The ids of the benches to run: those with a row of this name, or all if there is no argument.
+/// The ids of the benches to run: those with a row of this name; all of speed if there is no argument, and all of growth
+/// if it is `growth`.
 fn choose(arguments: &[String]) -> Result<Vec<&'static str>> {
-    let matches = |row: &str, argument: &String| row.eq_ignore_ascii_case(argument);
-    let unknown = arguments
-        .iter()
-        .find(|argument| !benches::ALL.iter().flat_map(|rows| rows.iter()).any(|row| matches(row, argument)));
-    ensure!(
-        unknown.is_none(),
-        "there is no bench '{}'; choose from {:?}",
-        unknown.map_or("", |argument| argument),
-        benches::ALL
-    );
-    let ids = benches::ALL.iter().filter(|rows| {
-        arguments.is_empty() || rows.iter().any(|row| arguments.iter().any(|argument| matches(row, argument)))
-    });
-    Ok(ids.map(|rows| rows[0]).collect())
+    let ids = |benches: &mut dyn Iterator<Item = &&'static [&'static str]>| benches.map(|rows| rows[0]).collect();
+    match arguments {
+        [] => return Ok(ids(&mut benches::ALL.iter())),
+        [suite] if suite == "growth" => return Ok(ids(&mut growth::ALL.iter())),
+        _ => {}
+    }
+    let all = || benches::ALL.iter().chain(&growth::ALL);
+    let is_row = |argument: &String, rows: &[&str]| rows.iter().any(|row| row.eq_ignore_ascii_case(argument));
+    if let Some(unknown) = arguments.iter().find(|argument| !all().any(|rows| is_row(argument, rows))) {
+        bail!("there is no bench '{unknown}'; choose growth, or from {:?}", all().collect::<Vec<_>>());
+    }
+    Ok(ids(&mut all().filter(|rows| arguments.iter().any(|argument| is_row(argument, rows)))))
 }
 
 async fn run(context: &BenchContext, ids: &[&str]) -> Result<()> {
@@ -70,7 +70,10 @@ async fn run(context: &BenchContext, ids: &[&str]) -> Result<()> {
     let mut all = BenchResults::default();
     for id in ids {
         print(&format!("{id} …"));
-        let BenchResults { rows, points } = benches::run(id, context).await?;
+        let BenchResults { rows, points } = match growth::run(id, context).await? {
+            Some(rows) => BenchResults { rows, points: Vec::new() },
+            None => benches::run(id, context).await?,
+        };
         print(&crate::report::table::aligned(&rows));
         let unmeasured = rows.iter().find(|row| !row.is_measured());
         ensure!(unmeasured.is_none(), "a bench measured nothing: {unmeasured:?}");
@@ -80,9 +83,12 @@ async fn run(context: &BenchContext, ids: &[&str]) -> Result<()> {
     print(&crate::report::table::aligned(&all.rows));
     if context.quick {
         print("QUICK=1 only checks that the benches run; the figures are meaningless.");
-    } else if ids.len() == benches::ALL.len() {
+    } else if *ids == benches::ALL.map(|rows| rows[0]) {
         crate::report::document::write(context, &all, &servers)?;
         print("Updated docs/PERFORMANCE.md and docs/performance.svg.");
+    } else if *ids == growth::ALL.map(|rows| rows[0]) {
+        crate::report::document::write_growth(context, &all, &servers)?;
+        print("Updated the table of growth in docs/PERFORMANCE.md.");
     }
     Ok(())
 }

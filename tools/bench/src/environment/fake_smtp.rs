@@ -1,6 +1,7 @@
 //! Fake SMTP server: accepts every mail and records its recipient and time. Fast, and supports PIPELINING.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -10,10 +11,11 @@ use anyhow::{Result, ensure};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::oneshot,
     task::{JoinHandle, JoinSet},
 };
 
-use crate::{clock::now, report::statistics::middle_rate};
+use crate::{clock::now, load::users, report::statistics::middle_rate};
 
 /// Delay of a mail server that syncs each mail to disk before it replies 250.
 pub(crate) const DISK_LATENCY: Duration = Duration::from_millis(5);
@@ -33,6 +35,8 @@ struct Received {
     mails: Vec<Mail>,
     /// The last message, as it was sent.
     last_message: Vec<u8>,
+    /// Receivers of the code of a user's next mail.
+    expected_codes: HashMap<u64, oneshot::Sender<String>>,
 }
 
 /// The server; it stops when this is dropped.
@@ -71,6 +75,13 @@ impl FakeSmtpServer {
         std::mem::take(&mut lock(&self.received).mails)
     }
 
+    /// Receives the code of the next mail to this user.
+    pub(crate) fn expect_code(&self, user: u64) -> oneshot::Receiver<String> {
+        let (sender, receiver) = oneshot::channel();
+        lock(&self.received).expected_codes.insert(user, sender);
+        receiver
+    }
+
     /// The last message, as it was sent.
     pub(crate) fn last_message(&self) -> Vec<u8> {
         lock(&self.received).last_message.clone()
@@ -104,6 +115,13 @@ impl Drop for FakeSmtpServer {
 
 fn lock(received: &Mutex<Received>) -> MutexGuard<'_, Received> {
     received.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The code in a mail: the first line that consists of digits.
+fn code_in(message: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(message);
+    let is_code = |line: &&str| !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit());
+    text.lines().find(is_code).map(str::to_owned)
 }
 
 async fn listen(listener: TcpListener, received: Arc<Mutex<Received>>, delay: Duration) {
@@ -172,6 +190,11 @@ impl Session {
         }
         {
             let mut received = lock(&self.received);
+            let expected = users::from_email(&self.to).and_then(|user| received.expected_codes.remove(&user));
+            if let (Some(expected), Some(code)) = (expected, code_in(&message)) {
+                // A client that gave up does not receive it.
+                let _ = expected.send(code);
+            }
             received.mails.push(Mail { to: std::mem::take(&mut self.to), at: now() });
             received.last_message = message;
         }

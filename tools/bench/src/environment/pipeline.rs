@@ -42,7 +42,7 @@ pub(crate) struct Pipeline {
     pub(crate) deployment: Deployment,
     pub(crate) api: Api,
     worker: Process,
-    pub(crate) mail_server: FakeSmtpServer,
+    pub(crate) mail_server: Arc<FakeSmtpServer>,
     pub(crate) client: Arc<HttpClient>,
     threads: usize,
 }
@@ -58,7 +58,7 @@ impl Pipeline {
         let mut deployment = Deployment::prepare(context, label).await?;
         deployment.set("HASH_THREADS", threads);
         settings.iter().for_each(|(name, value)| deployment.set(name, value));
-        let mail_server = FakeSmtpServer::start(crate::environment::fake_smtp::DISK_LATENCY).await?;
+        let mail_server = Arc::new(FakeSmtpServer::start(crate::environment::fake_smtp::DISK_LATENCY).await?);
         let (worker, api) =
             (deployment.start_worker(context, &mail_server).await?, deployment.start_api(context).await?);
         let client = HttpClient::new(api.address, CONNECTIONS);

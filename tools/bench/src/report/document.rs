@@ -10,14 +10,11 @@ use crate::{
     report::{plot, table},
 };
 
-const BEGIN: &str = "<!-- bench:begin -->";
-const END: &str = "<!-- bench:end -->";
+/// The folder of the document.
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 
-/// Updates the document and the plot.
+/// Updates the table of speed and the plot.
 pub(crate) fn write(context: &BenchContext, findings: &BenchResults, servers: &str) -> Result<()> {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-    let path = docs.join("PERFORMANCE.md");
-    let text = std::fs::read_to_string(&path).context("cannot read docs/PERFORMANCE.md")?;
     let measured = format!(
         "\n{} {} rounds, engine `{}`.\n\n{}\n![Goodput and latency by offered load](performance.svg)\n",
         machine(context, servers),
@@ -25,12 +22,23 @@ pub(crate) fn write(context: &BenchContext, findings: &BenchResults, servers: &s
         context.engine.name(),
         table::markdown(&findings.rows)
     );
-    std::fs::write(
-        &path,
-        replace_between_markers(&text, &measured)
-            .context("docs/PERFORMANCE.md does not contain the markers <!-- bench:begin --> and <!-- bench:end -->")?,
-    )?;
-    Ok(std::fs::write(docs.join("performance.svg"), plot::svg(&findings.points))?)
+    replace("bench", &measured)?;
+    Ok(std::fs::write(Path::new(DOCS).join("performance.svg"), plot::svg(&findings.points))?)
+}
+
+/// Updates the table of growth.
+pub(crate) fn write_growth(context: &BenchContext, findings: &BenchResults, servers: &str) -> Result<()> {
+    replace("growth", &format!("\n{}\n\n{}", machine(context, servers), table::markdown(&findings.rows)))
+}
+
+/// Replaces a section of the document.
+fn replace(section: &str, new: &str) -> Result<()> {
+    let path = Path::new(DOCS).join("PERFORMANCE.md");
+    let text = std::fs::read_to_string(&path).context("cannot read docs/PERFORMANCE.md")?;
+    let replaced = replace_between_markers(section, &text, new);
+    let replaced =
+        replaced.with_context(|| format!("docs/PERFORMANCE.md does not contain both markers of {section}"))?;
+    Ok(std::fs::write(&path, replaced)?)
 }
 
 /// The properties of the machine and the servers that affect the figures.
@@ -42,10 +50,11 @@ pub(crate) fn machine(context: &BenchContext, servers: &str) -> String {
 }
 
 /// `None` if a marker is missing.
-fn replace_between_markers(text: &str, new: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}{new}{END}{after}"))
+fn replace_between_markers(section: &str, text: &str, new: &str) -> Option<String> {
+    let [begin, end] = ["begin", "end"].map(|which| format!("<!-- {section}:{which} -->"));
+    let (before, rest) = text.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}{new}{end}{after}"))
 }
 
 #[cfg(test)]
@@ -54,8 +63,8 @@ mod tests {
 
     #[test]
     fn only_text_between_the_markers_changes() {
-        let text = format!("a\n{BEGIN}\nold\n{END}\nz\n");
-        assert_eq!(replace_between_markers(&text, "\nnew\n").unwrap(), format!("a\n{BEGIN}\nnew\n{END}\nz\n"));
-        assert_eq!(replace_between_markers("no markers", "new"), None);
+        let text = |content| format!("a\n<!-- x:begin -->{content}<!-- x:end -->\n<!-- y:begin -->y<!-- y:end -->\n");
+        assert_eq!(replace_between_markers("x", &text("old"), "new").unwrap(), text("new"));
+        assert_eq!(replace_between_markers("z", &text("old"), "new"), None);
     }
 }
