@@ -10,7 +10,7 @@ use std::{
 };
 
 use self::hosts::Hosts;
-pub use self::migrations::{migrate, migrate_as_owner, newest_version};
+pub use self::migrations::{Migration, apply, migrate, migrate_as_owner, newest_version};
 use crate::config::environment::Environment;
 use anyhow::{Context, Result, anyhow};
 use deadpool_postgres::{

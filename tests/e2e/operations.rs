@@ -6,6 +6,7 @@ pub(crate) mod cleanup;
 pub(crate) mod drill;
 pub(crate) mod least_privilege;
 pub(crate) mod metrics;
+pub(crate) mod migrations;
 pub(crate) mod outbox_cli;
 pub(crate) mod partial_commit;
 pub(crate) mod postgres_hosts;

@@ -222,7 +222,8 @@ async fn admin(sql: &str) {
     connect(&owner_url()).await.batch_execute(sql).await.unwrap();
 }
 
-async fn connect(url: &str) -> Client {
+/// Opens a connection.
+pub async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("Postgres at DATABASE_URL");
     tokio::spawn(connection);
     client
