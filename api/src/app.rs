@@ -24,7 +24,7 @@ use crate::{
     },
     error::Error,
     metrics::Metrics,
-    outbox::{delivery::OutboxDelivery, events::EventWriter},
+    outbox::{delivery::OutboxDelivery, events::EventWriter, read_positions::ReadPositions},
     password_hashing::HashPool,
     registration::subscribers::Subscribers,
     store::{Store, key_fingerprint},
@@ -44,6 +44,8 @@ pub(crate) struct App {
     pub(crate) instance_guesses: InstanceGuesses,
     /// Wakes the outbox relay.
     pub(crate) relay_wakeup: Arc<Notify>,
+    /// Where the outbox relay and the metrics begin to read.
+    pub(crate) outbox_positions: Arc<ReadPositions>,
     pub(crate) delivery: OutboxDelivery,
     pub(crate) public_url: String,
     pub(crate) events: EventWriter,

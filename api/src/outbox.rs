@@ -6,5 +6,6 @@ pub(crate) mod event_poll;
 pub(crate) mod events;
 pub(crate) mod in_flight;
 pub(crate) mod rabbitmq;
+pub(crate) mod read_positions;
 pub(crate) mod reemit;
 pub(crate) mod relay;

@@ -27,7 +27,9 @@ use crate::{
     config::Config,
     http,
     metrics::Metrics,
-    outbox::{delivery::OutboxDelivery, events::EventWriter, rabbitmq::Publisher, relay},
+    outbox::{
+        delivery::OutboxDelivery, events::EventWriter, rabbitmq::Publisher, read_positions::ReadPositions, relay,
+    },
     password_hashing::{HashMetrics, HashPool},
     registration::{receipt_watch, subscribers::Subscribers},
     store::Store,
@@ -110,6 +112,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
         rejection_cache: RejectionCache::new(),
         instance_guesses: InstanceGuesses::default(),
         relay_wakeup: Arc::default(),
+        outbox_positions: Arc::new(ReadPositions::new()),
         delivery: delivery.clone(),
         events: EventWriter { source: config.public_url.clone(), with_email: config.events_with_email },
         public_url: config.public_url,
@@ -125,7 +128,14 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     let mut tasks = Tasks::new(stop.clone());
     tasks.start(
         "the relay",
-        relay::run(app.store.clone(), delivery, Arc::clone(&app.relay_wakeup), metrics, stop.clone()),
+        relay::run(
+            app.store.clone(),
+            delivery,
+            Arc::clone(&app.relay_wakeup),
+            Arc::clone(&app.outbox_positions),
+            metrics,
+            stop.clone(),
+        ),
     );
     tasks.start("the cleanup", cleanup::run(app.store.clone(), cleanup, stop.clone()));
     tasks.start("the receipt watch", receipt_watch::run(Arc::clone(&app), stop.clone()));

@@ -5,6 +5,7 @@ pub(crate) mod confirms;
 pub(crate) mod consumer_recovery;
 pub(crate) mod event_backpressure;
 pub(crate) mod events;
+pub(crate) mod held_snapshot;
 pub(crate) mod outages;
 pub(crate) mod parked;
 pub(crate) mod relay_leases;

@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::try_join;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +13,7 @@ use crate::{
     domain::outbox_capacity::Capacity,
     error::Error,
     metrics::Metrics,
-    outbox::{delivery::OutboxDelivery, event_poll::EventPoll, in_flight::InFlight},
+    outbox::{delivery::OutboxDelivery, event_poll::EventPoll, in_flight::InFlight, read_positions::ReadPositions},
     rng,
     store::{
         Store,
@@ -49,17 +50,18 @@ const FINAL_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs until `stop`. Messages in flight are then finished or released, so that no lease outlives the relay.
 ///
-/// `wake` signals that a transaction wrote to the outbox.
+/// `wake` signals that a transaction wrote to the outbox. `positions` are those of this relay.
 pub(crate) async fn run(
     store: Store,
     delivery: OutboxDelivery,
     wake: Arc<Notify>,
+    positions: Arc<ReadPositions>,
     metrics: Metrics,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let lease = Lease { owner: rng::id(), duration: LEASE_DURATION };
     let in_flight = InFlight::new(Arc::clone(&delivery.deliver), metrics.published);
-    let mut relay = Relay { store, delivery, in_flight, event_poll: EventPoll::new(), lease };
+    let mut relay = Relay { store, delivery, in_flight, event_poll: EventPoll::new(), positions, lease };
     let mut failing = false;
     while !stop.is_cancelled() {
         let round_started = Instant::now();
@@ -72,6 +74,7 @@ pub(crate) async fn run(
                 pause
             }
             Err(error) => {
+                relay.positions.restart();
                 metrics.postgres_errors.inc();
                 // Once per outage, not once per second.
                 if !std::mem::replace(&mut failing, true) {
@@ -101,6 +104,7 @@ struct Relay {
     delivery: OutboxDelivery,
     in_flight: InFlight,
     event_poll: EventPoll,
+    positions: Arc<ReadPositions>,
     lease: Lease,
 }
 
@@ -126,7 +130,7 @@ impl Relay {
             shared::fault_points::point("relay-after-lease");
         }
         if capacity.events > 0 {
-            self.event_poll.record_poll(events.len() == capacity.events);
+            self.event_poll.record_poll(events.len() >= capacity.events);
         }
         let may_be_more = |leased: &Vec<_>, capacity| capacity > 0 && leased.len() == capacity;
         let may_be_more_mails = may_be_more(&codes, capacity.codes) || may_be_more(&notices, capacity.notices);
@@ -150,14 +154,24 @@ impl Relay {
     /// not wait for the disk: what a crash of Postgres undoes is delivered once more, and recognised by its id.
     async fn write_updates_and_lease(&mut self, capacity: Capacity) -> Result<LeasedBatch, Error> {
         let renew_leases = self.in_flight.must_renew_leases();
+        let must_advance = self.positions.must_advance();
         let exchange = with_database_timeout(async {
             // Deliveries may take long: the connection is returned to the pool before them.
             let connection = self.store.connection().await?;
-            let leasing = outbox::lease(&connection, capacity, self.lease);
+            let positions = self.positions.current();
+            let reading = try_join(outbox::lease(&connection, capacity, positions, self.lease), async {
+                match must_advance {
+                    true => outbox::later_positions(&connection, positions).await.map(Some),
+                    false => Ok(None),
+                }
+            });
             let updates = self.in_flight.updates(self.lease, renew_leases);
-            Ok(Transaction::in_one_round_trip(&connection, Commit::Asynchronous, updates, leasing).await?)
+            Ok(Transaction::in_one_round_trip(&connection, Commit::Asynchronous, updates, reading).await?)
         });
-        let leased = exchange.await?;
+        let (leased, later) = exchange.await?;
+        if let Some(later) = later {
+            self.positions.advance(later);
+        }
         self.in_flight.updates_committed(renew_leases);
         Ok(leased)
     }

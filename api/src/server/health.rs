@@ -75,7 +75,9 @@ impl Gauges {
         self.pool_connections.set(["in_use"], in_use);
         self.pool_connections.set(["idle"], idle);
         self.pool_waiting.set(gauge_value(waiting));
-        let query = async { Ok::<_, Error>(stats::waiting(&app.store.connection().await?).await?) };
+        let query = async {
+            Ok::<_, Error>(stats::waiting(&app.store.connection().await?, app.outbox_positions.current()).await?)
+        };
         let Some(Ok((codes, notices, events))) = with_check_timeout(query).await else {
             // No value is better than an outdated one.
             self.outbox_messages.forget();

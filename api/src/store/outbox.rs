@@ -21,31 +21,89 @@ const INSERT: &str = "INSERT INTO outbox (id, message, traceparent, is_notice) V
 // Plans are made while the table is empty, and kept: without this they would read all of it, however many rows wait
 // later.
 const DISABLE_SEQUENTIAL_SCANS: &str = "SET LOCAL enable_seqscan = off";
-// SKIP LOCKED lets any number of relays work side by side; an expired lease is that of a crashed relay. Codes, notices
-// and events have an index each. Those of mails are ordered by age: their backoff lasts seconds only. That of events is
-// ordered by `due_at`: there may be many in backoff, and those are not read. now(), because an index cannot be
-// searched with clock_timestamp(), which changes during the statement.
-const LEASE_CODES: &str = "UPDATE outbox SET leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $2) \
-    WHERE id = ANY (ARRAY (SELECT id FROM outbox WHERE NOT message ? 'specversion' AND NOT is_notice \
-    AND (leased_until IS NULL OR leased_until <= clock_timestamp()) ORDER BY created_at LIMIT $1 \
-    FOR UPDATE SKIP LOCKED)) RETURNING id, message, traceparent";
-const LEASE_NOTICES: &str = "UPDATE outbox SET leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $2) \
-    WHERE id = ANY (ARRAY (SELECT id FROM outbox WHERE is_notice \
-    AND (leased_until IS NULL OR leased_until <= clock_timestamp()) ORDER BY created_at LIMIT $1 \
-    FOR UPDATE SKIP LOCKED)) RETURNING id, message, traceparent";
-const LEASE_EVENTS: &str = "UPDATE outbox SET leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $2) \
-    WHERE id = ANY (ARRAY (SELECT id FROM outbox WHERE message ? 'specversion' AND due_at <= now() \
-    AND (leased_until IS NULL OR leased_until <= clock_timestamp()) ORDER BY due_at LIMIT $1 \
-    FOR UPDATE SKIP LOCKED)) RETURNING id, message, traceparent, \
-    GREATEST(EXTRACT(EPOCH FROM clock_timestamp() - created_at), 0)::float8 AS age_seconds";
-const RENEW: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => $2) \
-    WHERE id = ANY($1) AND leased_by = $3";
-// `due_at` of a mail stays unchanged, so that no index has to be updated. The ids are there twice so that all plans use
-// the primary key.
-const RELEASE: &str = "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => pause), \
-    due_at = CASE WHEN message ? 'specversion' THEN clock_timestamp() + make_interval(secs => pause) ELSE due_at END \
+
+/// The conditions of the rows of a lane, each with an index by position of its own; of events only those that were never
+/// retried.
+macro_rules! codes {
+    () => {
+        "NOT message ? 'specversion' AND NOT is_notice"
+    };
+}
+macro_rules! notices {
+    () => {
+        "is_notice"
+    };
+}
+macro_rules! events {
+    () => {
+        "message ? 'specversion' AND due_at IS NULL"
+    };
+}
+pub(crate) use {codes, events, notices};
+
+/// The position of a row that is written now.
+macro_rules! this_position {
+    () => {
+        "pg_current_xact_id()::text::bigint"
+    };
+}
+
+/// Leases the first rows. SKIP LOCKED lets any number of relays work side by side. A lease that has expired is that of a
+/// crashed relay, or of a row that cannot be read: such a row moves to the end, so that the positions before it are passed.
+/// A new row stays where it is, and no index has to be updated.
+macro_rules! lease {
+    ($rows:expr, $order:literal) => {
+        concat!(
+            "UPDATE outbox SET leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $2), \
+            position = CASE WHEN leased_until IS NULL THEN position ELSE ",
+            this_position!(),
+            " END WHERE id = ANY (ARRAY (SELECT id FROM outbox WHERE ",
+            $rows,
+            " AND (leased_until IS NULL OR leased_until <= clock_timestamp()) ORDER BY ",
+            $order,
+            " LIMIT $1 FOR UPDATE SKIP LOCKED)) RETURNING id, message, traceparent, \
+            GREATEST(EXTRACT(EPOCH FROM clock_timestamp() - created_at), 0)::float8 AS age_seconds"
+        )
+    };
+}
+
+/// The first position of the rows of a lane at `$parameter` or after it.
+macro_rules! first_position {
+    ($rows:expr, $parameter:literal) => {
+        concat!("(SELECT min(position) FROM outbox WHERE ", $rows, " AND position >= ", $parameter, ")")
+    };
+}
+
+const LEASE_CODES: &str = lease!(concat!(codes!(), " AND position >= $4"), "position");
+const LEASE_NOTICES: &str = lease!(concat!(notices!(), " AND position >= $4"), "position");
+const LEASE_EVENTS: &str = lease!(concat!(events!(), " AND position >= $4"), "position");
+// By due time, because many events may be in backoff, and those are not read. now(), because an index cannot be searched
+// with clock_timestamp(), which changes during the statement.
+const LEASE_RETRIED_EVENTS: &str = lease!("due_at <= now()", "due_at");
+// All transactions before that of the first position have ended (GREATEST and LEAST ignore NULL).
+const POSITIONS: &str = concat!(
+    "SELECT LEAST(first, codes) AS codes, LEAST(first, notices) AS notices, LEAST(first, events) AS events FROM (SELECT \
+     pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS first, ",
+    first_position!(codes!(), "$1"),
+    " AS codes, ",
+    first_position!(notices!(), "$2"),
+    " AS notices, ",
+    first_position!(events!(), "$3"),
+    " AS events) AS positions"
+);
+const RENEW: &str = concat!(
+    "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => $2), position = ",
+    this_position!(),
+    " WHERE id = ANY($1) AND leased_by = $3"
+);
+// The ids are there twice so that all plans use the primary key.
+const RELEASE: &str = concat!(
+    "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => pause), position = ",
+    this_position!(),
+    ", due_at = CASE WHEN message ? 'specversion' THEN clock_timestamp() + make_interval(secs => pause) END \
     FROM unnest($1::uuid[], $2::float8[]) AS released (row_id, pause) \
-    WHERE id = row_id AND id = ANY ($1) AND leased_by = $3";
+    WHERE id = row_id AND id = ANY ($1) AND leased_by = $3"
+);
 // Whichever relay holds the lease by now: the message is delivered.
 const DELETE: &str = "DELETE FROM outbox WHERE id = ANY($1)";
 const INSERT_IF_ABSENT: &str = "INSERT INTO outbox (id, message, is_notice) \
@@ -78,6 +136,8 @@ pub(crate) const ALL: &[&str] = &[
     LEASE_CODES,
     LEASE_NOTICES,
     LEASE_EVENTS,
+    LEASE_RETRIED_EVENTS,
+    POSITIONS,
     RENEW,
     RELEASE,
     DELETE,
@@ -86,6 +146,8 @@ pub(crate) const ALL: &[&str] = &[
     REMOVE_EMAIL,
     BACKLOG,
 ];
+
+type ReadMessage = fn(&Row) -> Result<OutboxMessage, &'static str>;
 
 /// A leased row; the error says why its message cannot be read.
 pub(crate) struct LeasedRow {
@@ -107,6 +169,14 @@ pub(crate) struct Lease {
     pub(crate) duration: Duration,
 }
 
+/// For each lane a position below which it has no rows, and never will have. 0 is always one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Positions {
+    pub(crate) codes: i64,
+    pub(crate) notices: i64,
+    pub(crate) events: i64,
+}
+
 /// Writes a message. It is published once the transaction is committed.
 pub(crate) fn insert(writes: &mut Writes<'_>, message: OutboxMessage) {
     let is_notice = message.lane() == OutboxLane::Notices;
@@ -117,23 +187,39 @@ pub(crate) fn insert(writes: &mut Writes<'_>, message: OutboxMessage) {
     writes.push(INSERT, [Box::new(id), Box::new(body), Box::new(traceparent), Box::new(is_notice)]);
 }
 
-/// Leases up to `capacity` rows of each lane, in one round trip. A lane without capacity is not queried.
-pub(crate) async fn lease(connection: &Connection, capacity: Capacity, lease: Lease) -> Result<LeasedBatch, PgError> {
-    let lease_rows = async |sql, limit: usize, read: fn(&Row) -> Result<OutboxMessage, &'static str>| {
+/// Leases up to `capacity` rows of each lane from these positions on, in one round trip. A lane without capacity is not
+/// queried. Of events up to `capacity` new ones and as many that are retried.
+pub(crate) async fn lease(
+    connection: &Connection,
+    capacity: Capacity,
+    positions: Positions,
+    lease: Lease,
+) -> Result<LeasedBatch, PgError> {
+    let lease_rows = async |sql, limit: usize, position: Option<i64>, read: ReadMessage| {
         if limit == 0 {
             return Ok::<_, PgError>(vec![]);
         }
         let (limit, seconds) = (i64::try_from(limit).unwrap_or(i64::MAX), lease.duration.as_secs_f64());
-        let values: [&(dyn ToSql + Sync); 3] = [&limit, &seconds, &lease.owner];
-        let rows = super::rows(connection, sql, &values).await?;
-        Ok(rows.iter().map(|row| LeasedRow { id: row.get("id"), message: read(row) }).collect())
+        let values: [&(dyn ToSql + Sync); 4] = [&limit, &seconds, &lease.owner, &position];
+        let values = if position.is_some() { &values[..] } else { &values[..3] };
+        let rows = super::rows(connection, sql, values).await?;
+        Ok(rows.iter().map(|row| LeasedRow { id: row.get("id"), message: read(row) }).collect::<Vec<_>>())
     };
-    let (codes, notices, events) = try_join!(
-        lease_rows(LEASE_CODES, capacity.codes, read_mail),
-        lease_rows(LEASE_NOTICES, capacity.notices, read_mail),
-        lease_rows(LEASE_EVENTS, capacity.events, read_event)
+    let (codes, notices, mut events, retried) = try_join!(
+        lease_rows(LEASE_CODES, capacity.codes, Some(positions.codes), read_mail),
+        lease_rows(LEASE_NOTICES, capacity.notices, Some(positions.notices), read_mail),
+        lease_rows(LEASE_EVENTS, capacity.events, Some(positions.events), read_event),
+        lease_rows(LEASE_RETRIED_EVENTS, capacity.events, None, read_event)
     )?;
+    events.extend(retried);
     Ok(LeasedBatch { codes, notices, events })
+}
+
+/// Reads positions that are as late as can be, from earlier ones on.
+pub(crate) async fn later_positions(connection: &Connection, earlier: Positions) -> Result<Positions, PgError> {
+    let Positions { codes, notices, events } = earlier;
+    let row = connection.query_one(&connection.prepare_cached(POSITIONS).await?, &[&codes, &notices, &events]).await?;
+    Ok(Positions { codes: row.get("codes"), notices: row.get("notices"), events: row.get("events") })
 }
 
 fn read_mail(row: &Row) -> Result<OutboxMessage, &'static str> {

@@ -1,0 +1,4 @@
+-- no transaction
+DROP INDEX CONCURRENTLY IF EXISTS outbox_codes;
+DROP INDEX CONCURRENTLY IF EXISTS outbox_notices;
+DROP INDEX CONCURRENTLY IF EXISTS outbox_events;
