@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Activations of the instance add to one of so many rows an hour. A row stays locked until the activation is committed.
-const INSTANCE_SLOTS: i64 = 64;
+const INSTANCE_SLOTS: i64 = 256;
 
 /// The same for one network. Its activations are serialised anyway; the slots only keep the chains of row versions short.
 const NETWORK_SLOTS: i64 = 16;

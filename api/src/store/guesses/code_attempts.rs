@@ -18,10 +18,11 @@ pub(crate) const HAVE_PLACES: &str = "code_attempts_have_places";
 /// The advisory lock under which guesses take the last places of an instance limit: an arbitrary constant.
 const INSTANCE_LOCK: i64 = 0x6775_6573_7365_7301;
 
-// The window begins at `statement_timestamp()`, and not at `clock_timestamp()`, which no index can be searched by.
+// The window begins at `statement_timestamp()`, and not at `clock_timestamp()`, which no index can be searched by. IS TRUE
+// keeps the plan from searching by time alone, among the deleted guesses of all networks that are not vacuumed yet.
 const READ_NETWORK: &str = "WITH attempts AS MATERIALIZED (SELECT at, codes, \
         wrong OR at <= statement_timestamp() - make_interval(secs => $3) AS is_wrong FROM code_attempts \
-        WHERE network = $1 AND at > statement_timestamp() - make_interval(secs => $2)) \
+        WHERE network = $1 AND (at > statement_timestamp() - make_interval(secs => $2)) IS TRUE) \
     SELECT statement_timestamp() AS now, \
     ARRAY (SELECT at FROM attempts, generate_series(1, codes) WHERE is_wrong ORDER BY at) AS wrong, \
     (SELECT COALESCE(sum(codes), 0)::bigint FROM attempts WHERE NOT is_wrong) AS unsettled, \
