@@ -35,7 +35,7 @@ async fn older_version_starts_on_a_newer_schema() {
 
 /// A dump reads a table that a migration changes. All later queries would wait behind the migration.
 #[tokio::test(flavor = "multi_thread")]
-async fn migration_that_waits_for_a_lock_blocks_nobody_for_long() {
+async fn migration_waiting_for_a_lock_does_not_block_queries() {
     let database = Database::create().await;
     let dump = connect(&database.url).await;
     dump.batch_execute("BEGIN; SELECT count(*) FROM users").await.unwrap();
