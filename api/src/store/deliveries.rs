@@ -4,8 +4,8 @@ use time::OffsetDateTime;
 
 use super::transaction::Writes;
 
-const DELETE_EXPIRED: &str = "DELETE FROM deliveries WHERE ctid = ANY(ARRAY( \
-    SELECT ctid FROM deliveries WHERE at <= $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+const DELETE_EXPIRED: &str = "DELETE FROM deliveries WHERE message_id = ANY(ARRAY( \
+    SELECT message_id FROM deliveries WHERE at <= $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[DELETE_EXPIRED];

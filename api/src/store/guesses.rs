@@ -20,11 +20,11 @@ const READ_ALL: &str = "SELECT clock_timestamp() AS now, \
 const WRITE: &str = "INSERT INTO guesses (subject, wrong, last_at) VALUES ($1, $2, $3) \
     ON CONFLICT (subject) DO UPDATE SET wrong = EXCLUDED.wrong, last_at = EXCLUDED.last_at";
 const DELETE: &str = "DELETE FROM guesses WHERE subject = $1";
-const DELETE_EXPIRED: &str = "DELETE FROM guesses WHERE ctid = ANY(ARRAY( \
-    SELECT ctid FROM guesses WHERE last_at <= $1 ORDER BY last_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+const DELETE_EXPIRED: &str = "DELETE FROM guesses WHERE subject = ANY(ARRAY( \
+    SELECT subject FROM guesses WHERE last_at <= $1 ORDER BY last_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 // Only older APIs write this table: their instance totals.
-const DELETE_EXPIRED_HOURS: &str = "DELETE FROM guesses_by_hour WHERE ctid = ANY(ARRAY( \
-    SELECT ctid FROM guesses_by_hour WHERE hour <= $1 ORDER BY hour LIMIT $2 FOR UPDATE SKIP LOCKED))";
+const DELETE_EXPIRED_HOURS: &str = "DELETE FROM guesses_by_hour WHERE (hour, length) IN ( \
+    SELECT hour, length FROM guesses_by_hour WHERE hour <= $1 ORDER BY hour LIMIT $2 FOR UPDATE SKIP LOCKED)";
 
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[READ, READ_ALL, WRITE, DELETE, DELETE_EXPIRED, DELETE_EXPIRED_HOURS];

@@ -19,7 +19,7 @@ const WRITE: &str = "INSERT INTO lockouts (subject, failures, pending, locks, un
     ON CONFLICT (subject) DO UPDATE SET failures = EXCLUDED.failures, pending = EXCLUDED.pending, \
     locks = EXCLUDED.locks, until = EXCLUDED.until";
 const DELETE: &str = "DELETE FROM lockouts WHERE subject = $1";
-const DELETE_EXPIRED: &str = "DELETE FROM lockouts WHERE ctid = ANY(ARRAY( SELECT ctid FROM lockouts \
+const DELETE_EXPIRED: &str = "DELETE FROM lockouts WHERE subject = ANY(ARRAY( SELECT subject FROM lockouts \
     WHERE GREATEST(until, failures[cardinality(failures)], pending[cardinality(pending)]) <= $1 \
     ORDER BY GREATEST(until, failures[cardinality(failures)], pending[cardinality(pending)]) LIMIT $2 \
     FOR UPDATE SKIP LOCKED))";

@@ -18,8 +18,8 @@ const MAILED_TO: &str = "SELECT email, language, clock_timestamp() FROM ( \
 const SET: &str = "INSERT INTO mutes (subject, until) VALUES ($1, $2) \
     ON CONFLICT (subject) DO UPDATE SET until = EXCLUDED.until";
 const DELETE: &str = "DELETE FROM mutes WHERE subject = $1";
-const DELETE_EXPIRED: &str = "DELETE FROM mutes WHERE ctid = ANY(ARRAY( \
-    SELECT ctid FROM mutes WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED))";
+const DELETE_EXPIRED: &str = "DELETE FROM mutes WHERE subject = ANY(ARRAY( \
+    SELECT subject FROM mutes WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[UNTIL, MAILED_TO, SET, DELETE, DELETE_EXPIRED];

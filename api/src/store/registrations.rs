@@ -47,11 +47,11 @@ const CLOSE_OPEN_OF: &str = "UPDATE registrations SET closed_at = $2 \
     WHERE email = $1 AND activated_at IS NULL AND closed_at IS NULL";
 // Their codes are deleted with them (ON DELETE CASCADE).
 const DELETE_OF: &str = "DELETE FROM registrations WHERE email = $1";
-const DELETE_EXPIRED_PENDING: &str = "DELETE FROM registrations WHERE ctid = ANY(ARRAY( \
-    SELECT ctid FROM registrations WHERE activated_at IS NULL AND closed_at IS NULL AND created_at <= $1 \
+const DELETE_EXPIRED_PENDING: &str = "DELETE FROM registrations WHERE id = ANY(ARRAY( \
+    SELECT id FROM registrations WHERE activated_at IS NULL AND closed_at IS NULL AND created_at <= $1 \
     ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
-const DELETE_EXPIRED_ENDED: &str = "DELETE FROM registrations WHERE ctid = ANY(ARRAY( \
-    SELECT ctid FROM registrations WHERE (activated_at IS NOT NULL OR closed_at IS NOT NULL) \
+const DELETE_EXPIRED_ENDED: &str = "DELETE FROM registrations WHERE id = ANY(ARRAY( \
+    SELECT id FROM registrations WHERE (activated_at IS NOT NULL OR closed_at IS NOT NULL) \
     AND COALESCE(activated_at, closed_at) <= $1 \
     ORDER BY COALESCE(activated_at, closed_at) LIMIT $2 FOR UPDATE SKIP LOCKED))";
 

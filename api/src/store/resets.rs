@@ -27,8 +27,8 @@ const MARK_USED: &str = "UPDATE resets SET used_at = $2 WHERE id = $1";
 const CLOSE_OF: &str =
     "UPDATE resets SET closed_at = $2 WHERE email = $1 AND used_at IS NULL AND closed_at IS NULL AND deadline > $2";
 const DELETE_OF: &str = "DELETE FROM resets WHERE email = $1";
-const DELETE_EXPIRED: &str = "DELETE FROM resets WHERE ctid = ANY(ARRAY( \
-    SELECT ctid FROM resets WHERE deadline <= $1 ORDER BY deadline LIMIT $2 FOR UPDATE SKIP LOCKED))";
+const DELETE_EXPIRED: &str = "DELETE FROM resets WHERE id = ANY(ARRAY( \
+    SELECT id FROM resets WHERE deadline <= $1 ORDER BY deadline LIMIT $2 FOR UPDATE SKIP LOCKED))";
 // statement_timestamp() as in `codes`.
 const IS_LATE: &str = "SELECT EXISTS (SELECT FROM resets r WHERE r.sent_at IS NULL AND r.closed_at IS NULL \
     AND r.deadline > statement_timestamp() AND r.created_at < statement_timestamp() - make_interval(secs => $1) \

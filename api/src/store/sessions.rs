@@ -18,8 +18,8 @@ const END_ALL_BUT_NEWEST: &str = "DELETE FROM sessions WHERE user_id = $1 AND to
     (SELECT token_hash FROM sessions WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2)";
 const END_ALL_OTHERS: &str = "DELETE FROM sessions WHERE user_id = $1 AND token_hash <> $2";
 const INSERT: &str = "INSERT INTO sessions (token_hash, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
-const DELETE_EXPIRED: &str = "DELETE FROM sessions WHERE ctid = ANY(ARRAY( \
-    SELECT ctid FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+const DELETE_EXPIRED: &str = "DELETE FROM sessions WHERE token_hash = ANY(ARRAY( \
+    SELECT token_hash FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[USER_OF, END, END_ALL_BUT_NEWEST, END_ALL_OTHERS, INSERT, DELETE_EXPIRED];

@@ -107,3 +107,22 @@ async fn message_of_deleted_code_is_recorded_as_dropped() {
         .await;
     assert!(stack.mail_server.mails_to(ADA).is_empty());
 }
+
+/// Rows of different partitions may have the same `ctid`.
+#[tokio::test(flavor = "multi_thread")]
+async fn cleanup_of_a_partitioned_table_keeps_live_rows() {
+    let stack = Stack::without_broker().await;
+    let database = &stack.database;
+    let partition = "DROP TABLE deliveries;
+        CREATE TABLE deliveries (message_id uuid NOT NULL, outcome text NOT NULL, why text,
+            at timestamptz NOT NULL DEFAULT clock_timestamp()) PARTITION BY LIST (outcome);
+        CREATE TABLE delivered PARTITION OF deliveries FOR VALUES IN ('delivered');
+        CREATE TABLE dropped PARTITION OF deliveries FOR VALUES IN ('dropped');
+        GRANT ALL ON deliveries TO PUBLIC;
+        INSERT INTO deliveries (message_id, outcome) SELECT gen_random_uuid(), 'dropped' FROM generate_series(1, 10)";
+    database.client().batch_execute(partition).await.unwrap();
+    database.execute(INSERT_OLD_DELIVERIES, &[&5]).await;
+    let _api = stack.start_api(&[CLEANING]).await;
+    database.wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 0).await;
+    assert_eq!(database.count(COUNT_DELIVERIES).await, 10);
+}

@@ -22,8 +22,8 @@ const ADD: &str = "INSERT INTO activations_by_hour (subject, hour, slot, activat
         WHERE subject = $1 AND hour > $2 - make_interval(secs => $5)) < $6::bigint \
     ORDER BY subject \
     ON CONFLICT (subject, hour, slot) DO UPDATE SET activations = activations_by_hour.activations + 1";
-const DELETE_EXPIRED: &str = "DELETE FROM activations_by_hour WHERE ctid = ANY(ARRAY( \
-    SELECT ctid FROM activations_by_hour WHERE hour <= $1 ORDER BY hour LIMIT $2 FOR UPDATE SKIP LOCKED))";
+const DELETE_EXPIRED: &str = "DELETE FROM activations_by_hour WHERE (subject, hour, slot) IN ( \
+    SELECT subject, hour, slot FROM activations_by_hour WHERE hour <= $1 ORDER BY hour LIMIT $2 FOR UPDATE SKIP LOCKED)";
 
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[ADD, DELETE_EXPIRED];

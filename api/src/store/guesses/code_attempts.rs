@@ -43,8 +43,8 @@ const INSERT_IF_PLACES: &str = "INSERT INTO code_attempts (id, network, at, leng
     THEN $5::smallint END";
 const DELETE: &str = "DELETE FROM code_attempts WHERE id = $1";
 const MARK_WRONG: &str = "UPDATE code_attempts SET wrong = true WHERE id = $1";
-const DELETE_EXPIRED: &str = "DELETE FROM code_attempts WHERE ctid = ANY(ARRAY( \
-    SELECT ctid FROM code_attempts WHERE at <= $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+const DELETE_EXPIRED: &str = "DELETE FROM code_attempts WHERE id = ANY(ARRAY( \
+    SELECT id FROM code_attempts WHERE at <= $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] =

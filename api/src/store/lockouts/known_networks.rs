@@ -13,8 +13,8 @@ const ADD: &str = "INSERT INTO known_networks (address, network, last_at) VALUES
     ON CONFLICT (address, network) DO UPDATE SET last_at = EXCLUDED.last_at WHERE known_networks.last_at <= $4";
 const DELETE_OTHERS: &str = "DELETE FROM known_networks WHERE address = $1 AND network <> $2";
 const DELETE_OF: &str = "DELETE FROM known_networks WHERE address = $1";
-const DELETE_EXPIRED: &str = "DELETE FROM known_networks WHERE ctid = ANY(ARRAY( \
-    SELECT ctid FROM known_networks WHERE last_at <= $1 ORDER BY last_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+const DELETE_EXPIRED: &str = "DELETE FROM known_networks WHERE (address, network) IN ( \
+    SELECT address, network FROM known_networks WHERE last_at <= $1 ORDER BY last_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
 
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[LAST_AT, ADD, DELETE_OTHERS, DELETE_OF, DELETE_EXPIRED];

@@ -19,8 +19,8 @@ const OPEN: &str =
     "UPDATE unlocks SET opened_at = $2, cookie = $3 WHERE id = $1 AND opened_at IS NULL AND created_at > $4";
 const OPENED_AT: &str = "SELECT opened_at FROM unlocks WHERE cookie = $1 AND address = $2 LIMIT 1";
 const DELETE_OF: &str = "DELETE FROM unlocks WHERE email = $1";
-const DELETE_EXPIRED: &str = "DELETE FROM unlocks WHERE ctid = ANY(ARRAY( \
-    SELECT ctid FROM unlocks WHERE created_at <= $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+const DELETE_EXPIRED: &str = "DELETE FROM unlocks WHERE id = ANY(ARRAY( \
+    SELECT id FROM unlocks WHERE created_at <= $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[BY_ID, INSERT, OPEN, OPENED_AT, DELETE_OF, DELETE_EXPIRED];

@@ -10,8 +10,8 @@ use crate::{
 };
 
 const INSERT: &str = "INSERT INTO account_deletions (id, email, language, deleted_at) VALUES ($1, $2, $3, $4)";
-const DELETE_EXPIRED: &str = "DELETE FROM account_deletions WHERE ctid = ANY(ARRAY( \
-    SELECT ctid FROM account_deletions WHERE deleted_at <= $1 ORDER BY deleted_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+const DELETE_EXPIRED: &str = "DELETE FROM account_deletions WHERE id = ANY(ARRAY( \
+    SELECT id FROM account_deletions WHERE deleted_at <= $1 ORDER BY deleted_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[INSERT, DELETE_EXPIRED];

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use crate::store::transaction::Writes;
 
 const INSERT: &str = "INSERT INTO password_changes (id, user_id, changed_at) VALUES ($1, $2, $3)";
-const DELETE_EXPIRED: &str = "DELETE FROM password_changes WHERE ctid = ANY(ARRAY( \
-    SELECT ctid FROM password_changes WHERE changed_at <= $1 ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+const DELETE_EXPIRED: &str = "DELETE FROM password_changes WHERE id = ANY(ARRAY( \
+    SELECT id FROM password_changes WHERE changed_at <= $1 ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[INSERT, DELETE_EXPIRED];
