@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
-use shared::codes::CodeSecrets;
+use shared::{codes::CodeSecrets, postgres::Pool};
 use tokio::sync::Notify;
 
 use crate::{
@@ -33,6 +33,8 @@ use crate::{
 /// The state that all requests share.
 pub(crate) struct App {
     pub(crate) store: Store,
+    /// The connections of health checks.
+    pub(crate) health_database: Pool,
     pub(crate) code_secrets: CodeSecrets,
     pub(crate) subject_key: SubjectKey,
     pub(crate) policy: Policy,

@@ -45,6 +45,8 @@ const CONFIRMS_IN_FLIGHT: usize = 1_000;
 /// The services that the API runs on. Other components of the same process may share them.
 pub struct Services {
     pub database: Pool,
+    /// For health checks: a connection of their own, so that a pool that is exhausted does not make the process unready.
+    pub health_database: Pool,
     pub delivery: OutboxDelivery,
     /// The listener of the ops server (health and metrics).
     pub ops: TcpListener,
@@ -66,7 +68,8 @@ pub async fn run(config: Config, listener: TcpListener, ops: TcpListener, stop: 
     let mut tasks = Tasks::new(stop.clone());
     let metrics = Registry::default();
     let delivery = broker(&config, &metrics, &mut tasks, stop.clone())?;
-    let services = Services { database, delivery, ops, metrics, others: vec![] };
+    let health_database = postgres::pool(&config.database_url, 1)?;
+    let services = Services { database, health_database, delivery, ops, metrics, others: vec![] };
     tasks.start("the API", run_on(services, config, listener, stop));
     tasks.run().await
 }
@@ -90,7 +93,7 @@ pub fn broker(
 
 /// Runs the API on the given services until `stop` is cancelled.
 pub async fn run_on(services: Services, config: Config, listener: TcpListener, stop: CancellationToken) -> Result<()> {
-    let Services { database, delivery, ops, metrics: registry, others } = services;
+    let Services { database, health_database, delivery, ops, metrics: registry, others } = services;
     let metrics = Metrics::new(&registry);
     let cleanup = Cleanup {
         interval: config.cleanup_interval,
@@ -102,6 +105,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     let max_subscriptions = config.transport.max_connections / 4;
     let app = Arc::new(App {
         store: Store::new(database),
+        health_database,
         code_secrets: config.code_secrets,
         subject_key: config.subject_key,
         password_checks: PasswordChecks::new(config.policy.password_checks_per_network),

@@ -108,7 +108,7 @@ const SINGLE_CONNECTION_WAIT: Duration = Duration::from_secs(8);
 
 /// Opens the connection pool of the process and migrates the schema if required. `embedded` is the data folder of an
 /// embedded database, which accepts one connection and lets a second one wait forever.
-async fn connect(settings: &Settings, embedded: Option<&DataFolder>) -> Result<Pool> {
+async fn connect(settings: &Settings, embedded: Option<&DataFolder>) -> Result<Databases> {
     let config = api::Config::load_from(settings.all())?;
     let concurrency = usize::from(worker::Config::load_from(settings.all())?.concurrency);
     let url = &config.database_url;
@@ -124,13 +124,20 @@ async fn connect(settings: &Settings, embedded: Option<&DataFolder>) -> Result<P
     } else if config.migrate_on_start {
         postgres::migrate_as_owner(&config.migrate_database_url, url).await?;
     }
-    Ok(pool)
+    let health = if embedded.is_some() { pool.clone() } else { postgres::pool(url, 1)? };
+    Ok(Databases { requests: pool, health })
+}
+
+/// The connection pools of the process; the embedded database has one connection for both.
+struct Databases {
+    requests: Pool,
+    health: Pool,
 }
 
 /// Runs API, relay and worker until `stop` is cancelled.
 async fn serve(
     settings: &Settings,
-    database: Pool,
+    Databases { requests: database, health: health_database }: Databases,
     listener: TcpListener,
     ops: TcpListener,
     stop: CancellationToken,
@@ -150,7 +157,7 @@ async fn serve(
         let in_process = in_process.insert(Arc::new(worker::in_process_delivery(worker, database.clone(), health)));
         delivery::in_process_delivery(Arc::clone(in_process), max_in_flight)
     };
-    let services = Services { database, delivery, ops, metrics, others };
+    let services = Services { database, health_database, delivery, ops, metrics, others };
     tasks.start("the API", api::run_on(services, api, listener, stop));
     let ended = tasks.run().await;
     if let Some(in_process) = in_process {

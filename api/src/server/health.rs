@@ -52,18 +52,22 @@ impl App {
     async fn checks(&self) -> Checks {
         let version = with_check_timeout(self.schema_version()).await.and_then(Result::ok);
         let required = |name, ok| Check { name, ok, required: true };
+        let optional = |name, ok| Check { name, ok, required: false };
         vec![
             required("postgres", version.is_some()),
             // A newer schema is fine: the previous version of the API must work with it during a rollout.
             required("migrations", version.is_some_and(|version| version >= postgres::newest_version())),
             required("hash_pool", self.hash_pool.is_healthy()),
             // Not required: messages wait in the outbox while the broker is down, and requests are still served.
-            Check { name: "broker", ok: (self.delivery.is_up)(), required: false },
+            optional("broker", (self.delivery.is_up)()),
+            // Not required: a slow database would make all APIs unready at once, and the rest of their requests fail, too.
+            optional("pool", self.store.usage().waiting == 0),
         ]
     }
 
     async fn schema_version(&self) -> Result<i32, Error> {
-        Ok(schema::version(&self.store.connection().await?).await?)
+        let connection = self.health_database.get().await.map_err(|error| Error::Unavailable(error.into()))?;
+        Ok(schema::version(&connection).await?)
     }
 }
 

@@ -87,6 +87,33 @@ async fn concurrent_health_requests_share_one_database_query() {
     health_reports_postgres_up(&api.client).await;
 }
 
+/// If a database that is slow for some requests made all APIs unready, all other requests would fail, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn exhausted_pool_is_reported_and_does_not_make_the_api_unready() {
+    let stack = Stack::without_broker().await;
+    let api = stack.start_api(&[("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")]).await;
+    api.wait_for_readiness(200).await;
+    let locker = support::database::connect(&stack.database.url).await;
+    locker.batch_execute("BEGIN; LOCK TABLE registrations").await.unwrap();
+    // More than there are connections. Each waits for the lock for two seconds, or as long for a connection.
+    let requests = tokio::spawn(concurrently(200, {
+        let client = api.client.clone();
+        move |n| {
+            let client = client.clone();
+            async move { client.register(&format!("u{n}@example.com")).await }
+        }
+    }));
+    let mut reports = vec![];
+    while !requests.is_finished() {
+        reports.push(api.readiness().await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(reports.iter().all(|(status, _)| *status == 200), "{reports:?}");
+    assert!(reports.iter().any(|(_, report)| report.contains(r#""pool":"failing""#)), "{reports:?}");
+    locker.batch_execute("ROLLBACK").await.unwrap();
+    assert!(requests.await.unwrap().iter().any(|answer| answer.status == 503));
+}
+
 /// With an older schema, tables could be missing. A newer schema is accepted: during a rollout, both versions run.
 #[tokio::test(flavor = "multi_thread")]
 async fn api_is_ready_when_schema_is_new_enough() {
