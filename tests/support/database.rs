@@ -179,6 +179,16 @@ pub fn with_login(url: &str, role: &str, password: &str) -> String {
     format!("{scheme}://{role}:{password}@{host}")
 }
 
+/// The URL with a setting for each session, like `lock_timeout=5s`.
+pub fn with_session_setting(url: &str, setting: &str) -> String {
+    let separator = match url.split_once('?') {
+        None => "?",
+        Some((_, "")) => "",
+        Some(_) => "&",
+    };
+    format!("{url}{separator}options=-c%20{}", setting.replace('=', "%3D"))
+}
+
 /// Creates a migrated database and the role that reads and writes its rows.
 async fn migrated_template(password: &str) -> String {
     let name = format!("vestibule_test_{}_template", std::process::id());

@@ -1,6 +1,7 @@
 //! Crash recovery (I-03): processes are killed and connections broken at the worst moments, and no mail is lost.
 
 use support::{
+    database::with_session_setting,
     fake_smtp::behaviour::{Behaviour, Stage},
     proxy::{Proxy, ProxyMode},
     stack::Stack,
@@ -171,12 +172,7 @@ async fn worker_does_not_trust_a_read_only_database() {
     assert_eq!(api.client.register("unknown@example.com").await.status, 202);
     stack.wait_for_queue_length(&stack.topology.codes.name, 2).await;
     stack.database.execute("DELETE FROM registrations WHERE email = 'unknown@example.com'", &[]).await;
-    let separator = match stack.database.url.split_once('?') {
-        None => "?",
-        Some((_, "")) => "",
-        Some(_) => "&",
-    };
-    let standby = format!("{}{separator}options=-c%20default_transaction_read_only%3Don", stack.database.url);
+    let standby = with_session_setting(&stack.database.url, "default_transaction_read_only=on");
     let worker = stack.start_worker(&[("DATABASE_URL", &standby)]).await;
     stack.wait_for_queue_length(&stack.topology.codes.retry_queue(5), 2).await;
     worker.stop().await.unwrap();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use support::{
     client::{Client, concurrently},
+    database::{connect, with_session_setting},
     fake_smtp::behaviour::{Behaviour, Stage},
     proxy::{Proxy, ProxyMode},
     scrape::Scrape,
@@ -91,11 +92,14 @@ async fn concurrent_health_requests_share_one_database_query() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exhausted_pool_is_reported_and_does_not_make_the_api_unready() {
     let stack = Stack::without_broker().await;
-    let api = stack.start_api(&[("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")]).await;
+    // Requests wait for longer than a health check.
+    let database_url = with_session_setting(&stack.database.service_url, "lock_timeout=5s");
+    let settings = [("DATABASE_URL", &*database_url), ("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")];
+    let api = stack.start_api(&settings).await;
     api.wait_for_readiness(200).await;
-    let locker = support::database::connect(&stack.database.url).await;
+    let locker = connect(&stack.database.url).await;
     locker.batch_execute("BEGIN; LOCK TABLE registrations").await.unwrap();
-    // More than there are connections. Each waits for the lock for two seconds, or as long for a connection.
+    // More than there are connections: the others wait for one.
     let requests = tokio::spawn(concurrently(200, {
         let client = api.client.clone();
         move |n| {
