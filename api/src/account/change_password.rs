@@ -74,7 +74,7 @@ pub(crate) async fn change(app: &App, request: &ChangePassword) -> Result<(), Er
     let recipe = app.recipe(&user.email, std::iter::once(&user.password_hash));
     let new_hash = match verify_old_and_hash_new(request, &user, recipe, permits).await {
         Ok(Some(new_hash)) if new_hash.matches(&user.password_hash) => {
-            attempt.settle(app, AttemptOutcome::CorrectForAccount).await?;
+            attempt.settle_for_account(app, &user).await?;
             let message = "This is the current password. Choose another one.";
             return Err(FieldError::new("new_password", "unchanged", message).into());
         }

@@ -78,7 +78,7 @@ pub(crate) async fn verify_registration_password<'k>(
     let VerifiedCredentials { user, registrations, attempt } =
         verify_password(app, credentials, keys, purpose, permit).await?;
     if let Some(user) = user {
-        attempt.settle(app, AttemptOutcome::CorrectForAccount).await?;
+        attempt.settle_for_account(app, &user).await?;
         audit::password_verified(user.id, keys);
         rehash::rehash_if_outdated(app, &user, keys, credentials).await;
         return Err(Error::AlreadyActive);

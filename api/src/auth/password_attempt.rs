@@ -4,7 +4,7 @@
 //! pending in between, and no failure; if it is not settled within 30 seconds, for example after a crash, it becomes
 //! one (fail closed).
 
-use futures_util::future::try_join3;
+use futures_util::future::{try_join, try_join3};
 use time::OffsetDateTime;
 
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
         lockouts::{self, known_networks},
         rate_limits::{self, LimitKind},
         transaction::{Commit, Transaction, Writes},
+        users::{self, User},
     },
 };
 
@@ -34,7 +35,7 @@ use crate::{
 const SETTLE_RETRIES: u32 = 3;
 
 /// A reserved attempt. The caller must settle it exactly once, whatever happens: in a transaction of its own by
-/// [`settle`](Self::settle), in one of the caller by [`settle_in`](Self::settle_in) and then
+/// [`settle`](Self::settle) or [`settle_for_account`](Self::settle_for_account), in one of the caller by [`settle_in`](Self::settle_in) and then
 /// [`ensure_settled`](Self::ensure_settled), or after a wrong password by [`fail`](Self::fail).
 #[must_use = "an attempt that is not settled counts as a wrong password"]
 pub(crate) struct PasswordAttempt<'k> {
@@ -52,7 +53,7 @@ pub(crate) enum AttemptOutcome {
     NotVerified,
     /// The password is that of a registration.
     Correct,
-    /// The password is that of the account. Removes the failures of the origin of this attempt, whose network is known
+    /// The password is that of the account, and was not replaced while it was verified. Removes the failures of the origin of this attempt, whose network is known
     /// to the account from now on.
     CorrectForAccount,
 }
@@ -145,29 +146,45 @@ impl<'k> PasswordAttempt<'k> {
     }
 
     /// Settles the attempt in a transaction of its own.
-    pub(crate) async fn settle(mut self, app: &App, outcome: AttemptOutcome) -> Result<(), Error> {
+    pub(crate) async fn settle(self, app: &App, outcome: AttemptOutcome) -> Result<(), Error> {
+        self.settle_with_retries(app, outcome, None).await
+    }
+
+    /// Settles the attempt in a transaction of its own: the password is that of the account, as it was read before the
+    /// password was verified. One that was replaced meanwhile, for example by a reset, makes no network known.
+    pub(crate) async fn settle_for_account(self, app: &App, verified: &User) -> Result<(), Error> {
+        self.settle_with_retries(app, AttemptOutcome::CorrectForAccount, Some(verified)).await
+    }
+
+    async fn settle_with_retries(
+        mut self,
+        app: &App,
+        outcome: AttemptOutcome,
+        verified: Option<&User>,
+    ) -> Result<(), Error> {
         self.is_pending = false;
-        let mut settled = self.settle_now(app, outcome).await;
+        let mut settled = self.settle_now(app, outcome, verified).await;
         for _ in 0..SETTLE_RETRIES {
             if !matches!(settled, Err(Error::Unavailable(_))) {
                 break;
             }
-            settled = self.settle_now(app, outcome).await;
+            settled = self.settle_now(app, outcome, verified).await;
         }
         settled
     }
 
-    async fn settle_now(&self, app: &App, outcome: AttemptOutcome) -> Result<(), Error> {
+    async fn settle_now(&self, app: &App, outcome: AttemptOutcome, verified: Option<&User>) -> Result<(), Error> {
         let connection = app.store.connection().await?;
-        let (transaction, lockouts) = Transaction::begin(
-            &connection,
-            Commit::Asynchronous,
-            &[&self.keys.mailbox],
-            self.read_lockouts(&connection),
-        )
-        .await?;
+        let is_replaced = async {
+            let Some(verified) = verified else { return Ok(false) };
+            let current = users::by_email(&connection, &verified.email).await?;
+            Ok(current.is_none_or(|current| current.password_hash != verified.password_hash))
+        };
+        let reading = try_join(self.read_lockouts(&connection), is_replaced);
+        let (transaction, (lockouts, is_replaced)) =
+            Transaction::begin(&connection, Commit::Asynchronous, &[&self.keys.mailbox], reading).await?;
         let mut writes = Writes::default();
-        self.settle_in(&mut writes, lockouts, outcome);
+        self.settle_in(&mut writes, lockouts, if is_replaced { AttemptOutcome::Correct } else { outcome });
         transaction.commit(writes).await?;
         Ok(())
     }

@@ -305,3 +305,34 @@ async fn reset_forgets_other_known_networks() {
         0
     );
 }
+
+/// The old password, which may be the attacker's, is right when it is read and replaced before it has been verified.
+#[tokio::test(flavor = "multi_thread")]
+async fn replaced_password_makes_no_network_known() {
+    let stack = stack_with_account().await;
+    let session = stack.client.from_address(HOME).token(ADA).await;
+    // The transaction that reserves an attempt ends with what a reset does.
+    let sql = "CREATE FUNCTION reset_password() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            UPDATE users SET password_hash = left(password_hash, 60);
+            DELETE FROM known_networks;
+            RETURN NULL;
+        END $$;
+        CREATE CONSTRAINT TRIGGER reset_password AFTER INSERT ON lockouts DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION reset_password();";
+    let hash = "SELECT password_hash FROM users";
+    let verified: String = stack.database.client().query_one(hash, &[]).await.unwrap().get(0);
+    stack.database.client().batch_execute(sql).await.unwrap();
+    let body = json!({ "password": PASSWORD, "new_password": PASSWORD });
+    for expected in [(409, "already-active"), (422, "invalid-input")] {
+        stack.database.execute("UPDATE users SET password_hash = $1", &[&verified]).await;
+        let client = stack.client.from_address(ELSEWHERE);
+        let answer = match expected.0 {
+            409 => client.resend(ADA).await,
+            _ => send(client.request("POST", "/v1/users/me/password").bearer_auth(&session).json(&body)).await,
+        };
+        assert_eq!(answer.problem(), (expected.0, expected.1.to_owned()));
+        assert_ne!(stack.database.client().query_one(hash, &[]).await.unwrap().get::<_, String>(0), verified);
+        assert_eq!(stack.database.count("SELECT count(*) FROM known_networks").await, 0, "{expected:?}");
+        assert_eq!(stack.database.count("SELECT count(*) FROM lockouts").await, 0, "the attempt is settled");
+    }
+}
