@@ -1,5 +1,6 @@
 //! Authentication and its rate limits: passwords, codes, and the keys that limits are stored under.
 
+pub(crate) mod aborted_attempts;
 pub(crate) mod attempt_origin;
 pub(crate) mod attempt_refusals;
 pub(crate) mod audit;

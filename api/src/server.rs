@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     auth::{
-        attempt_refusals::AttemptQueues, breached_passwords::BreachedPasswords, instance_guesses::InstanceGuesses,
-        password_checks::PasswordChecks, rejection_cache::RejectionCache,
+        aborted_attempts, attempt_refusals::AttemptQueues, breached_passwords::BreachedPasswords,
+        instance_guesses::InstanceGuesses, password_checks::PasswordChecks, rejection_cache::RejectionCache,
     },
     cleanup::{self, Cleanup},
     config::Config,
@@ -103,13 +103,14 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     };
     // Part of the connections only, so that other requests are still served.
     let max_subscriptions = config.transport.max_connections / 4;
+    let (attempt_queues, aborted) = AttemptQueues::new();
     let app = Arc::new(App {
         store: Store::new(database),
         health_database,
         code_secrets: config.code_secrets,
         subject_key: config.subject_key,
         password_checks: PasswordChecks::new(config.policy.password_checks_per_network),
-        attempt_queues: AttemptQueues::new(),
+        attempt_queues,
         policy: config.policy,
         hash_pool: HashPool::start(config.hashing, HashMetrics::new(&registry))?,
         breached_passwords: BreachedPasswords::new(config.breached_passwords),
@@ -142,6 +143,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
         ),
     );
     tasks.start("the cleanup", cleanup::run(app.store.clone(), cleanup, stop.clone()));
+    tasks.start("the count of aborted attempts", aborted_attempts::run(Arc::clone(&app), aborted, stop.clone()));
     tasks.start("the receipt watch", receipt_watch::run(Arc::clone(&app), stop.clone()));
     tasks.start("the ops server", ops_server::serve(ops, reporter, stop.clone()));
     tasks.start("the HTTP server", http::serve(app, config.transport, listener, stop));

@@ -103,9 +103,9 @@ async fn reserve<'k>(app: &App, keys: &'k SubjectKeys) -> Result<Result<Password
         return Ok(Err(RateLimited { scope: Scope::Account, retry_after }));
     }
     let mut writes = Writes::default();
-    let attempt = PasswordAttempt::reserve_in(&app.policy, &mut writes, keys, limits)?;
+    let attempt = PasswordAttempt::reserve_in(app, &mut writes, keys, limits)?;
     transaction.commit(writes).await?;
-    Ok(Ok(attempt.committed()))
+    Ok(Ok(attempt))
 }
 
 /// When the password of the account was changed, oldest first; resets do not count.

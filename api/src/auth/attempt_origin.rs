@@ -154,6 +154,11 @@ impl<'k> Lockouts<'k> {
         u32::try_from(pending.unwrap_or(0)).unwrap_or(u32::MAX)
     }
 
+    /// Whether the attempt that was reserved at `reserved_at` is pending.
+    pub(crate) fn has_pending(&self, reserved_at: OffsetDateTime) -> bool {
+        self.counted.iter().any(|(_, lockout)| lockout.pending.contains(&reserved_at))
+    }
+
     /// Counts the attempt that was reserved at `reserved_at` as a failure. Returns whether it begins a lock.
     pub(crate) fn fail(&mut self, reserved_at: OffsetDateTime) -> bool {
         let now = self.now;

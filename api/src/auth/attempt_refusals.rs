@@ -4,13 +4,16 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Mutex, OwnedMutexGuard},
+    sync::{Mutex, OwnedMutexGuard, mpsc},
     time::{Instant, sleep, timeout_at},
 };
 
 use crate::{
     app::App,
-    auth::unlock::{self, Target},
+    auth::{
+        aborted_attempts::AbortedAttempt,
+        unlock::{self, Target},
+    },
     domain::policy::Scope,
     error::Error,
 };
@@ -24,8 +27,16 @@ const MAX_WAIT: Duration = Duration::from_secs(3);
 /// How often the attempt at the head of a queue is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The queues of waiting attempts, by mailbox. Only the first of a queue asks the database, however many wait.
-pub(crate) struct AttemptQueues(Box<[Arc<Mutex<()>>]>);
+/// How many aborted attempts may be queued: about two megabytes.
+const MAX_ABORTED: usize = 4096;
+
+/// The queues of password attempts.
+pub(crate) struct AttemptQueues {
+    /// Those that wait, by mailbox. Only the first of a queue asks the database, however many wait.
+    waiting: Box<[Arc<Mutex<()>>]>,
+    /// Those of aborted requests.
+    pub(crate) aborted: mpsc::Sender<AbortedAttempt>,
+}
 
 /// Handles the refusals of one attempt, until it is reserved. To be dropped then, so that the next one can be tried.
 #[derive(Default)]
@@ -37,15 +48,16 @@ pub(crate) struct Refusals {
 }
 
 impl AttemptQueues {
-    /// Creates empty queues.
-    pub(crate) fn new() -> Self {
-        Self((0..QUEUES).map(|_| Arc::default()).collect())
+    /// Creates empty queues, and returns the end of that of aborted attempts.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<AbortedAttempt>) {
+        let (aborted, receiver) = mpsc::channel(MAX_ABORTED);
+        (Self { waiting: (0..QUEUES).map(|_| Arc::default()).collect(), aborted }, receiver)
     }
 
     /// Returns when this is the first waiting attempt of the mailbox.
     async fn wait(&self, mailbox: &[u8; 32]) -> OwnedMutexGuard<()> {
         let queue = usize::from(u16::from_be_bytes([mailbox[8], mailbox[9]])) % QUEUES;
-        Arc::clone(&self.0[queue]).lock_owned().await
+        Arc::clone(&self.waiting[queue]).lock_owned().await
     }
 }
 
@@ -84,7 +96,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn attempts_of_one_mailbox_are_tried_one_after_the_other() {
-        let queues = AttemptQueues::new();
+        let (queues, _) = AttemptQueues::new();
         let mut other = [0; 32];
         other[9] = 1;
         let first = queues.wait(&[0; 32]).await;

@@ -154,13 +154,13 @@ async fn read_candidates<'k>(
         network_guesses::check(app, wrong_codes.as_ref())?;
     }
     let mut writes = Writes::default();
-    let attempt = PasswordAttempt::reserve_in(&app.policy, &mut writes, keys, limits)?;
+    let attempt = PasswordAttempt::reserve_in(app, &mut writes, keys, limits)?;
     // Read only after the limits were checked: a rejection takes no longer for a known email address than for an
     // unknown one.
     let candidates = try_join(users::by_email(&connection, &credentials.email), registrations);
     let (user, mut registrations) = transaction.commit_and_read(writes, candidates).await?;
     registrations.retain(|registration| registration.email == credentials.email);
-    Ok(Candidates { user, registrations, attempt: attempt.committed() })
+    Ok(Candidates { user, registrations, attempt })
 }
 
 /// Checks whether a registration can still be activated or get another code.

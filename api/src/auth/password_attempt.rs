@@ -1,20 +1,22 @@
 //! Rate limit for password attempts.
 //!
 //! An attempt is reserved in a committed transaction *before* the password is verified, and settled afterwards. It is
-//! pending in between, and no failure; if it is not settled within 30 seconds, for example after a crash, it becomes
-//! one (fail closed).
+//! pending in between, and no failure. If its request is aborted it becomes one, and so it does after 30 seconds, for
+//! example after a crash (fail closed).
 
 use futures_util::future::{try_join, try_join3};
 use time::OffsetDateTime;
+use tokio::sync::mpsc;
 
 use crate::{
     app::App,
     auth::{
+        aborted_attempts::AbortedAttempt,
         attempt_origin::{Lockouts, Origin, OriginFacts},
         audit,
     },
     domain::{
-        policy::{MAX_CONSECUTIVE_FAILURES, Policy, RateLimited, Scope},
+        policy::{MAX_CONSECUTIVE_FAILURES, RateLimited, Scope},
         rate_limit::{
             guess_escalation::GuessRecord,
             lockout::{LockoutRefusal, MAX_LOCK},
@@ -40,10 +42,17 @@ const SETTLE_RETRIES: u32 = 3;
 #[must_use = "an attempt that is not settled counts as a wrong password"]
 pub(crate) struct PasswordAttempt<'k> {
     keys: &'k SubjectKeys,
+    reservation: Reservation,
+    is_settled: bool,
+    /// Takes the attempt if it is dropped before it is settled.
+    aborted: mpsc::Sender<AbortedAttempt>,
+}
+
+/// What the database knows of an attempt.
+#[derive(Clone, Copy)]
+pub(crate) struct Reservation {
     origin: Origin,
     reserved_at: OffsetDateTime,
-    /// Whether the reservation is committed and not settled yet.
-    is_pending: bool,
 }
 
 /// How an attempt ended, other than with a wrong password.
@@ -56,6 +65,14 @@ pub(crate) enum AttemptOutcome {
     /// The password is that of the account, and was not replaced while it was verified. Removes the failures of the origin of this attempt, whose network is known
     /// to the account from now on.
     CorrectForAccount,
+}
+
+/// Why an attempt is a failure.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    WrongPassword,
+    /// The request ended before the attempt was settled.
+    Aborted,
 }
 
 /// What a reservation depends on.
@@ -100,15 +117,15 @@ impl<'k> PasswordAttempt<'k> {
         let (transaction, limits) =
             Transaction::begin(&connection, Commit::Asynchronous, &[&keys.mailbox], reading).await?;
         let mut writes = Writes::default();
-        let attempt = Self::reserve_in(&app.policy, &mut writes, keys, limits)?;
+        let attempt = Self::reserve_in(app, &mut writes, keys, limits)?;
         transaction.commit(writes).await?;
-        Ok(attempt.committed())
+        Ok(attempt)
     }
 
-    /// Reserves an attempt. The caller holds the lock of the mailbox, commits `writes` before the password is verified,
-    /// and then calls [`committed`](Self::committed).
+    /// Reserves an attempt. The caller holds the lock of the mailbox, and commits `writes` before the password is
+    /// verified.
     pub(crate) fn reserve_in<'w>(
-        policy: &Policy,
+        app: &App,
         writes: &mut Writes<'w>,
         keys: &'k SubjectKeys,
         limits: AttemptLimits<'k>,
@@ -128,7 +145,7 @@ impl<'k> PasswordAttempt<'k> {
             if failures.saturating_add(lockouts.pending()) > MAX_CONSECUTIVE_FAILURES {
                 return Err(Refusal::limited(Scope::Account, MAX_LOCK));
             }
-            let checked = policy.wrong_passwords_per_network.check(&network, reserved_at);
+            let checked = app.policy.wrong_passwords_per_network.check(&network, reserved_at);
             checked.map_err(|retry_after| Refusal::limited(Scope::Network, retry_after))?;
         }
         if lockouts.overdue > 0 {
@@ -136,13 +153,8 @@ impl<'k> PasswordAttempt<'k> {
             guesses::write(writes, &keys.password_failures, &consecutive, reserved_at);
         }
         lockouts.write(writes);
-        Ok(Self { keys, origin, reserved_at, is_pending: false })
-    }
-
-    /// Notes that the reservation is committed: from now on an attempt that is dropped counts as a wrong password.
-    pub(crate) fn committed(mut self) -> Self {
-        self.is_pending = true;
-        self
+        let aborted = app.attempt_queues.aborted.clone();
+        Ok(Self { keys, reservation: Reservation { origin, reserved_at }, is_settled: false, aborted })
     }
 
     /// Settles the attempt in a transaction of its own.
@@ -162,7 +174,6 @@ impl<'k> PasswordAttempt<'k> {
         outcome: AttemptOutcome,
         verified: Option<&User>,
     ) -> Result<(), Error> {
-        self.is_pending = false;
         let mut settled = self.settle_now(app, outcome, verified).await;
         for _ in 0..SETTLE_RETRIES {
             if !matches!(settled, Err(Error::Unavailable(_))) {
@@ -170,6 +181,7 @@ impl<'k> PasswordAttempt<'k> {
             }
             settled = self.settle_now(app, outcome, verified).await;
         }
+        self.is_settled = true;
         settled
     }
 
@@ -191,7 +203,7 @@ impl<'k> PasswordAttempt<'k> {
 
     /// Reads what [`settle_in`](Self::settle_in) needs. The caller holds the lock of the mailbox.
     pub(crate) async fn read_lockouts(&self, connection: &Connection) -> Result<Lockouts<'k>, PgError> {
-        Lockouts::read(connection, self.origin.lockouts(self.keys)).await
+        Lockouts::read(connection, self.reservation.origin.lockouts(self.keys)).await
     }
 
     /// Settles the attempt in a transaction of the caller, who holds the lock of the mailbox, commits `writes`, and
@@ -200,14 +212,14 @@ impl<'k> PasswordAttempt<'k> {
     where
         'k: 'w,
     {
-        lockouts.release(self.reserved_at);
+        lockouts.release(self.reservation.reserved_at);
         if outcome == AttemptOutcome::CorrectForAccount {
             // Not after the password of a registration: an attacker who has one of his own at this email address may
             // still be guessing that of the account.
             lockouts.clear_origin();
             guesses::delete(writes, &self.keys.password_failures);
             known_networks::add(writes, &self.keys.email, &self.keys.email_and_network, lockouts.now);
-            if self.origin == Origin::UnlockedBrowser {
+            if self.reservation.origin == Origin::UnlockedBrowser {
                 // The network is known from now on, whatever was tried from there before.
                 lockouts::delete(writes, &self.keys.email_and_network);
             }
@@ -218,7 +230,6 @@ impl<'k> PasswordAttempt<'k> {
     /// Settles the attempt if the transaction that should have settled it has failed, and returns the result of that
     /// transaction. The password was correct, so a retry of the client must not be locked out by the failure.
     pub(crate) async fn ensure_settled<T>(mut self, app: &App, result: Result<T, Error>) -> Result<T, Error> {
-        self.is_pending = false;
         let is_rolled_back = |error: &Error| {
             matches!(error, Error::Unavailable(_) | Error::Internal(_) | Error::NoSession | Error::Unauthenticated)
         };
@@ -226,6 +237,8 @@ impl<'k> PasswordAttempt<'k> {
             // Best effort: this may fail for the same reason, and then the attempt becomes a failure. Nothing happens if
             // it is settled already.
             let _ = self.settle(app, AttemptOutcome::Correct).await;
+        } else {
+            self.is_settled = true;
         }
         result
     }
@@ -233,30 +246,8 @@ impl<'k> PasswordAttempt<'k> {
     /// Settles the attempt after a wrong password. The response must wait for it: a client that knows that a password
     /// is wrong has spent an attempt.
     pub(crate) async fn fail(mut self, app: &App) -> Result<(), Error> {
-        self.is_pending = false;
-        let keys = self.keys;
-        let connection = app.store.connection().await?;
-        let reading = try_join3(
-            self.read_lockouts(&connection),
-            guesses::read(&connection, &keys.password_failures),
-            rate_limits::times_used(&connection, [(&keys.network, LimitKind::WrongPasswordsPerNetwork)]),
-        );
-        let (transaction, (mut lockouts, ledger, ([network], _))) =
-            Transaction::begin(&connection, Commit::Asynchronous, &keys.locks(), reading).await?;
-        let now = lockouts.now;
-        let begins_lock = lockouts.fail(self.reserved_at);
-        let mut writes = Writes::default();
-        lockouts.write(&mut writes);
-        guesses::write(&mut writes, &keys.password_failures, &ledger.record.with(1, now), now);
-        if self.origin == Origin::Unknown {
-            let network = app.policy.wrong_passwords_per_network.with(&network, now);
-            rate_limits::write(&mut writes, &keys.network, LimitKind::WrongPasswordsPerNetwork, network);
-        }
-        transaction.commit(writes).await?;
-        audit::wrong_password(keys);
-        if begins_lock {
-            audit::lock(keys);
-        }
+        self.reservation.fail(app, self.keys, Failure::WrongPassword).await?;
+        self.is_settled = true;
         Ok(())
     }
 }
@@ -264,9 +255,47 @@ impl<'k> PasswordAttempt<'k> {
 impl Drop for PasswordAttempt<'_> {
     /// The client has disconnected, or the request timed out, before the attempt was settled.
     fn drop(&mut self) {
-        if self.is_pending {
-            audit::aborted_attempt(self.keys);
+        if !self.is_settled {
+            // If too many are queued, this one counts after 30 seconds, and only for the email address.
+            let _ = self.aborted.try_send(AbortedAttempt::new(self.keys, self.reservation));
         }
+    }
+}
+
+impl Reservation {
+    /// Counts the attempt as a failure.
+    pub(crate) async fn fail(self, app: &App, keys: &SubjectKeys, failure: Failure) -> Result<(), Error> {
+        let Self { origin, reserved_at } = self;
+        let connection = app.store.connection().await?;
+        let reading = try_join3(
+            Lockouts::read(&connection, origin.lockouts(keys)),
+            guesses::read(&connection, &keys.password_failures),
+            rate_limits::times_used(&connection, [(&keys.network, LimitKind::WrongPasswordsPerNetwork)]),
+        );
+        let (transaction, (mut lockouts, ledger, ([network], _))) =
+            Transaction::begin(&connection, Commit::Asynchronous, &keys.locks(), reading).await?;
+        // The transaction that reserved or settled an aborted attempt may have been rolled back or not.
+        if failure == Failure::Aborted && !lockouts.has_pending(reserved_at) {
+            return Ok(());
+        }
+        let now = lockouts.now;
+        let begins_lock = lockouts.fail(reserved_at);
+        let mut writes = Writes::default();
+        lockouts.write(&mut writes);
+        guesses::write(&mut writes, &keys.password_failures, &ledger.record.with(1, now), now);
+        if origin == Origin::Unknown {
+            let network = app.policy.wrong_passwords_per_network.with(&network, now);
+            rate_limits::write(&mut writes, &keys.network, LimitKind::WrongPasswordsPerNetwork, network);
+        }
+        transaction.commit(writes).await?;
+        match failure {
+            Failure::WrongPassword => audit::wrong_password(keys),
+            Failure::Aborted => audit::aborted_attempt(keys),
+        }
+        if begins_lock {
+            audit::lock(keys);
+        }
+        Ok(())
     }
 }
 

@@ -152,3 +152,33 @@ async fn password_spraying_network_is_limited() {
         AND used_at[cardinality(used_at)] > clock_timestamp() - interval '15 minutes'";
     assert_eq!(stack.database.count(recent).await, 0, "a correct password does not count");
 }
+
+/// An attacker who disconnects before the responses gets no further with that: the attempts count for the email address and
+/// for the network.
+#[tokio::test(flavor = "multi_thread")]
+async fn aborted_attempts_count_like_wrong_passwords() {
+    let stack = Stack::start_with(&[("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")]).await;
+    stack.create_account(ADA).await;
+    let network_a = stack.client.from_address(NETWORK_A);
+    for batch in 0..7 {
+        let attempts = concurrently_with_retry(14, |n| {
+            let (network_a, email) = (network_a.clone(), format!("u{batch}-{n}@example.com"));
+            async move { wrong_password(&network_a, &email).await }
+        });
+        assert_eq!(count(&attempts.await), [(401, 14)].into());
+    }
+    // Its hashes take so long that requests are aborted before.
+    let slow = stack.start_api(&[("ARGON2_MEMORY_KIB", "19456"), ("ARGON2_PASSES", "64")]).await;
+    let slow_network_a = slow.client.from_address(NETWORK_A);
+    let pending = "SELECT coalesce(max(cardinality(pending)), 0)::bigint FROM lockouts";
+    for n in 1..=2 {
+        let client = slow_network_a.clone();
+        let request = tokio::spawn(async move { wrong_password(&client, "bob@example.com").await });
+        stack.database.wait_for_count(pending, 1).await;
+        request.abort();
+        stack.database.wait_for_count(pending, 0).await;
+        let failures = "SELECT coalesce(max(cardinality(failures)), 0)::bigint FROM lockouts";
+        assert_eq!(stack.database.count(failures).await, n);
+    }
+    assert_eq!(status_and_scope(&network_a.login(ADA, PASSWORD).await), (429, json!("network")));
+}
