@@ -1,7 +1,7 @@
 //! Resets beyond the limits that strangers can use up: a known network and an unlocked browser have some of their own,
-//! and the account of a muted mailbox still gets one a day.
+//! and the account of a muted mailbox still gets one a day, from whatever network it is requested.
 
-use futures_util::future::try_join3;
+use futures_util::future::try_join;
 use time::OffsetDateTime;
 
 use crate::{
@@ -20,10 +20,10 @@ use crate::{
 
 /// What a client may request, at `now`.
 pub(crate) struct ResetAllowance<'k> {
+    /// The key of the email address.
+    email: &'k [u8; 32],
     /// What a trusted client is counted under; `None` for a stranger.
     trusted: Option<&'k [u8; 32]>,
-    /// What resets for a muted mailbox are counted under: a trusted client, or all strangers together.
-    muted_subject: &'k [u8; 32],
     /// When resets of its own were requested, oldest first.
     own: Vec<OffsetDateTime>,
     /// When resets were mailed although the mailbox is muted.
@@ -36,22 +36,18 @@ impl<'k> ResetAllowance<'k> {
     pub(crate) async fn read(connection: &Connection, keys: &'k SubjectKeys) -> Result<Self, PgError> {
         let network = &keys.email_and_network;
         let browser = keys.unlock_cookie.as_ref().unwrap_or(network);
-        let own = [(network, LimitKind::OwnResets), (browser, LimitKind::OwnResets)];
-        let muted = [network, browser, &keys.email].map(|subject| (subject, LimitKind::MutedResets));
-        let (trust, ([own_of_network, own_of_browser], now), ([of_network, of_browser, of_strangers], _)) = try_join3(
-            TrustFacts::read(connection, keys),
-            rate_limits::times_used(connection, own),
-            rate_limits::times_used(connection, muted),
-        )
-        .await?;
-        let (trusted, own, muted) = if trust.is_unlocked_browser(now) {
-            (Some(browser), own_of_browser, of_browser)
+        let limits =
+            [(network, LimitKind::OwnResets), (browser, LimitKind::OwnResets), (&keys.email, LimitKind::MutedResets)];
+        let (trust, ([of_network, of_browser, muted], now)) =
+            try_join(TrustFacts::read(connection, keys), rate_limits::times_used(connection, limits)).await?;
+        let (trusted, own) = if trust.is_unlocked_browser(now) {
+            (Some(browser), of_browser)
         } else if trust.is_known_network(now) {
-            (Some(network), own_of_network, of_network)
+            (Some(network), of_network)
         } else {
-            (None, vec![], of_strangers)
+            (None, vec![])
         };
-        Ok(Self { trusted, muted_subject: trusted.unwrap_or(&keys.email), own, muted, now })
+        Ok(Self { email: &keys.email, trusted, own, muted, now })
     }
 
     /// Whether a reset is allowed although the limits of strangers are used up.
@@ -80,6 +76,6 @@ impl<'k> ResetAllowance<'k> {
     where
         'k: 'w,
     {
-        rate_limits::write(writes, self.muted_subject, LimitKind::MutedResets, vec![self.now]);
+        rate_limits::write(writes, self.email, LimitKind::MutedResets, vec![self.now]);
     }
 }
