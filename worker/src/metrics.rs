@@ -8,7 +8,7 @@ use shared::telemetry::metrics::{Counter, Family, Gauge, Histogram, Registry, na
 use crate::domain::outcome::{Completion, Outcome};
 
 /// Why mails are dropped: the reasons in `domain/decision.rs` and `delivery/handler.rs`.
-const DROP_REASONS: [&str; 5] = ["expired", "superseded", "registration over", "gone", "muted"];
+const DROP_REASONS: [&str; 4] = ["expired", "superseded", "registration over", "gone"];
 
 /// The label value of the kind of a message that could not be parsed.
 const UNKNOWN_KIND: &str = "-";

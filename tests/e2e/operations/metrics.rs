@@ -1,12 +1,18 @@
 //! Metrics: exact counts after known requests, and a bounded number of series.
 
+use std::process::Command;
+
 use lapin::{BasicProperties, options::BasicPublishOptions};
 use serde_json::json;
 use shared::telemetry::metrics::names;
 
-use crate::limits::code_guesses::different_code;
+use crate::{
+    limits::code_guesses::different_code,
+    registration::not_me::{not_me_path, submit_not_me},
+};
 use support::{
     client::{Client, PASSWORD, send},
+    process::{Process, program},
     scrape::Scrape,
     stack::Stack,
     standalone::StandaloneFolder,
@@ -219,6 +225,59 @@ async fn s_37_metrics_and_messages_do_not_reveal_accounts() {
         messages.push(kinds);
     }
     assert_eq!(messages[0], messages[1]);
+}
+
+/// I-15: of a muted mailbox, the first reset code and unlock link are mailed if there is an account, and only then.
+#[tokio::test(flavor = "multi_thread")]
+async fn s_37_metrics_and_log_do_not_reveal_mails_of_muted_accounts() {
+    let mut stack = Stack::prepare(&[]).await;
+    let api = stack.start_api(&[]).await;
+    let mut worker = Command::new(program("worker"));
+    worker.env_clear().envs(stack.variables(&[("OPS_ADDR", "127.0.0.1:0")]));
+    let mut worker = Process::start(&mut worker);
+    let worker_ops = Client::new(format!("http://{}", worker.address("ops")));
+    stack.client = api.client.clone();
+    stack.create_account(ADA).await;
+    let recorded = "SELECT count(*) FROM deliveries";
+    let mut seen = vec![];
+    for (email, mails_before) in [(ADA, 2), ("unknown@example.com", 0)] {
+        stack.client.register(email).await;
+        let link = not_me_path(&stack.mail_server.nth_mail_to(email, mails_before + 1).await);
+        assert_eq!(submit_not_me(&stack.client, &link, "").await.status, 200);
+        stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
+        let mut scrapes = vec![];
+        for requests in 0..2 {
+            let messages = stack.database.count(recorded).await + 2 * requests;
+            if requests > 0 {
+                stack.client.request_reset(email).await;
+                let attacker = stack.client.from_address("198.51.100.7");
+                for _ in 0..6 {
+                    attacker.login(email, "not the password").await;
+                }
+            }
+            stack.database.wait_for_count(recorded, messages).await;
+            let handled = |scrape: &Scrape| {
+                let series = scrape.series().into_iter().filter(|series| series.starts_with("messages_total"));
+                series.map(|series| scrape.value(series)).sum::<f64>().to_string()
+            };
+            let of_worker = Scrape::wait_until(&worker_ops, |scrape| {
+                handled(scrape) == messages.to_string() && scrape.value("in_hand") == 0.0
+            });
+            scrapes.push((Scrape::of(&api.ops).await, of_worker.await));
+        }
+        let [(api_0, worker_0), (api_1, worker_1)] = &scrapes[..] else { unreachable!() };
+        seen.push((changes(api_0, api_1), changes(worker_0, worker_1)));
+    }
+    assert_eq!(
+        (stack.mail_server.mails_to(ADA).len(), stack.mail_server.mails_to("unknown@example.com").len()),
+        (5, 1)
+    );
+    assert_eq!(seen[0], seen[1]);
+    let (code, log) = worker.terminate();
+    assert_eq!(code, Some(0), "{log}");
+    let outcomes: Vec<_> = log.lines().filter(|line| line.contains("outcome recorded")).collect();
+    assert_eq!(outcomes.len(), 8, "{log}");
+    assert!(outcomes.iter().all(|line| line.contains("outcome=Delivered")), "{outcomes:#?}");
 }
 
 /// In the one-process binary, API and worker share one ops server.

@@ -135,10 +135,10 @@ impl Handler {
         // Return the connection to the pool, so that the next email is sent while Postgres records this one.
         drop(connection);
         match sent {
-            SendOutcome::Accepted if email.is_muted => self.record(message.id, DeliveryRecord::Muted).await,
             SendOutcome::Accepted => {
                 shared::fault_points::point("worker-after-250");
-                Ok(self.record_delivered(message).await)
+                let record = if email.is_muted { DeliveryRecord::Muted } else { DeliveryRecord::Delivered };
+                Ok(self.record_accepted(message, record).await)
             }
             SendOutcome::PermanentFailure(reason) => {
                 self.record(message.id, DeliveryRecord::Undeliverable(&reason)).await
@@ -148,9 +148,9 @@ impl Handler {
     }
 
     /// Records that the mail was accepted; retries without limit, because a mail that was sent but not recorded would
-    /// be sent again. A caller that cannot wait drops the future.
-    async fn record_delivered(&self, Message { kind, id }: Message) -> Outcome {
-        let record = || self.store.record(id, DeliveryRecord::Delivered);
+    /// be sent again. A muted one must not differ from it. A caller that cannot wait drops the future.
+    async fn record_accepted(&self, Message { kind, id }: Message, accepted: DeliveryRecord<'_>) -> Outcome {
+        let record = || self.store.record(id, accepted);
         let recorded = record().await;
         let age = match recorded {
             Ok(age) => age,
@@ -164,7 +164,7 @@ impl Handler {
         if let Some(age) = age {
             self.health.metrics.observe_delivery_age(kind, age);
         }
-        completed(DeliveryRecord::Delivered)
+        completed(accepted)
     }
 
     /// Records the outcome of a mail that was not sent; fails after a limited number of retries, and the message is
@@ -175,17 +175,19 @@ impl Handler {
     }
 }
 
+/// Logs a recorded outcome. In log and metrics a muted mail is a delivered one: whether a reset code or an unlock link of
+/// a muted mailbox is mailed would reveal that there is an account.
 fn completed(record: DeliveryRecord<'_>) -> Outcome {
     shared::fault_points::point("worker-after-record");
-    match record {
-        DeliveryRecord::Undeliverable(_) => tracing::warn!(outcome = ?record, "outcome recorded"),
+    let shown = if record == DeliveryRecord::Muted { DeliveryRecord::Delivered } else { record };
+    match shown {
+        DeliveryRecord::Undeliverable(_) => tracing::warn!(outcome = ?shown, "outcome recorded"),
         DeliveryRecord::Delivered | DeliveryRecord::Muted | DeliveryRecord::Dropped(_) => {
-            tracing::info!(outcome = ?record, "outcome recorded");
+            tracing::info!(outcome = ?shown, "outcome recorded");
         }
     }
-    Outcome::Completed(match record {
-        DeliveryRecord::Delivered => Completion::Delivered,
-        DeliveryRecord::Muted => Completion::Dropped("muted"),
+    Outcome::Completed(match shown {
+        DeliveryRecord::Delivered | DeliveryRecord::Muted => Completion::Delivered,
         DeliveryRecord::Dropped(reason) => Completion::Dropped(reason),
         DeliveryRecord::Undeliverable(_) => Completion::Undeliverable,
     })

@@ -6,9 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shared::telemetry::traces::spans;
 use tokio::time::{Instant, timeout};
-use tracing::Instrument;
 
 use crate::smtp::{
     Email, SendOutcome, config::SmtpConfig, connect::connect, connection::SmtpConnection, error::SmtpError,
@@ -47,16 +45,6 @@ impl SmtpClient {
 
     /// Sends the email; `Ok` means that the mail server accepted it.
     pub(super) async fn deliver(&mut self, email: &Email) -> Result<(), SmtpError> {
-        let span = spans::smtp();
-        let result = self.deliver_over_any_connection(email).instrument(span.clone()).await;
-        span.record("smtp.reply", result.as_ref().err().map_or("2xx", SmtpError::class));
-        if result.is_err() {
-            span.record("failed", true);
-        }
-        result
-    }
-
-    async fn deliver_over_any_connection(&mut self, email: &Email) -> Result<(), SmtpError> {
         if let Some(idle) = self.idle.take().filter(|idle| idle.since.elapsed() < MAX_IDLE) {
             match self.deliver_over(idle.connection, email).await {
                 // The server closed the idle connection, which says nothing about this email: try a new connection.

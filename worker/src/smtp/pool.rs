@@ -8,15 +8,18 @@ use std::{
     time::Duration,
 };
 
+use shared::telemetry::traces::spans;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep_until},
 };
+use tracing::Instrument;
 
 use crate::smtp::{
     Email, SendOutcome,
     client::{IdleConnection, SmtpClient, send_outcome},
     config::SmtpConfig,
+    error::SmtpError,
     health::SmtpHealth,
 };
 
@@ -86,26 +89,35 @@ impl SmtpPool {
 }
 
 impl PooledConnection<'_> {
-    /// Sends an email. A muted email takes as long as the last one that was accepted, so that the time in its receipt
-    /// does not reveal that it is muted.
+    /// Sends an email. A muted email takes as long as the last one that was accepted, so that neither the time in its
+    /// receipt nor that in the metrics reveals that it is muted.
     pub(crate) async fn send(&mut self, email: &Email) -> SendOutcome {
         let started = Instant::now();
+        let span = spans::smtp();
+        let result = self.deliver(email, started).instrument(span.clone()).await;
+        span.record("smtp.reply", result.as_ref().err().map_or("2xx", SmtpError::class));
+        if result.is_err() {
+            span.record("failed", true);
+        }
+        self.pool.health.record(&result, started);
+        send_outcome(&result)
+    }
+
+    async fn deliver(&mut self, email: &Email, started: Instant) -> Result<(), SmtpError> {
         let last_accepted_micros = &self.pool.last_accepted_micros;
         let result = self.client.deliver(email).await;
-        self.pool.health.record(&result, started);
-        let outcome = send_outcome(&result);
-        match outcome {
-            SendOutcome::Accepted if email.is_muted => {
+        match &result {
+            Ok(()) if email.is_muted => {
                 let last_accepted = Duration::from_micros(last_accepted_micros.load(Relaxed));
                 sleep_until(started + last_accepted.min(MAX_MUTED_DELAY)).await;
             }
-            SendOutcome::Accepted => {
+            Ok(()) => {
                 let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
                 last_accepted_micros.store(micros, Relaxed);
             }
-            SendOutcome::TransientFailure(_) | SendOutcome::PermanentFailure(_) => {}
+            Err(_) => {}
         }
-        outcome
+        result
     }
 }
 

@@ -62,7 +62,7 @@ names! {
 
     // Of the worker.
     MESSAGES: Counter[2] = "vestibule_messages_total", ["kind", "outcome"], "Messages processed by mail kind and outcome: delivered, dropped, undeliverable, repeated (already recorded), retried, postponed, parked or given_back. The kind of an unreadable message is -.";
-    MAILS_DROPPED: Counter[1] = "vestibule_mails_dropped_total", ["reason"], "Mails that were not sent, by reason: no longer useful, or suppressed (muted).";
+    MAILS_DROPPED: Counter[1] = "vestibule_mails_dropped_total", ["reason"], "Mails that were not sent because they were no longer useful, by reason.";
     SMTP_RESULTS: Counter[1] = "vestibule_smtp_results_total", ["class"], "Replies of the mail server to a mail by class: 2xx, 4xx, 5xx, timeout, or connection (not established, lost, not trusted, or rejected before the mail was sent).";
     SMTP_SECONDS: Histogram[0](SHORT) = "vestibule_smtp_seconds", [], "Duration of one SMTP transaction, including opening the connection if necessary.";
     SMTP_LAST_SUCCESS: Gauge[0] = "vestibule_smtp_last_success_timestamp_seconds", [], "Time when the mail server last accepted a mail; 0 before the first one.";
