@@ -1,5 +1,8 @@
 //! Rate limit and lock-out for wrong passwords, by email address and network.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::limits::network_limits::{NETWORK_A, NETWORK_B, status_and_scope};
@@ -181,4 +184,62 @@ async fn aborted_attempts_count_like_wrong_passwords() {
         assert_eq!(stack.database.count(failures).await, n);
     }
     assert_eq!(status_and_scope(&network_a.login(ADA, PASSWORD).await), (429, json!("network")));
+}
+
+/// Attempts that wait because too many others are pending have given their places in the hash queue back.
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_attempts_hold_no_place_in_hash_queue() {
+    let stack = Stack::without_broker().await;
+    // A network has room for a few of these hashes.
+    let slow = [("HASH_THREADS", "1"), ("ARGON2_PASSES", "48"), ("HASH_QUEUE_MS", "3000")];
+    let api = stack.start_api(&slow).await;
+    // They wait for three seconds, and so does a machine that stalls.
+    for n in 1..=3 {
+        if is_admitted_while_others_wait(&stack, &api.client.from_address(&format!("198.51.100.{n}")), n).await {
+            return;
+        }
+    }
+    panic!("no log-in was admitted while others waited");
+}
+
+/// Sends log-ins that have to wait until the places of their network are full. Returns whether there is room for another
+/// log-in of the network while they still wait. `n` makes the addresses unique.
+async fn is_admitted_while_others_wait(stack: &Stack, client: &Client, n: u8) -> bool {
+    const REQUESTS: usize = 12;
+    // One address is locked, so a log-in is rejected without a hash, if there is a place in the queue. Of the other one,
+    // the network would be locked if four more attempts failed.
+    let (locked, busy) = (format!("locked{n}@example.com"), format!("busy{n}@example.com"));
+    for (email, state) in [
+        (&locked, "until = clock_timestamp() + interval '1 h'"),
+        (&busy, "pending = array_fill(clock_timestamp() + interval '1 h', ARRAY[4])"),
+    ] {
+        assert_eq!(client.login(email, PASSWORD).await.status, 401);
+        stack.database.execute(&format!("UPDATE lockouts SET {state} WHERE until IS NULL"), &[]).await;
+    }
+    // No request can read that before all have their places.
+    let database = stack.database.client();
+    database.batch_execute("BEGIN; LOCK TABLE lockouts IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let requests: Vec<_> = (0..REQUESTS)
+        .map(|_| {
+            let (client, busy) = (client.clone(), busy.clone());
+            tokio::spawn(async move { client.login(&busy, PASSWORD).await })
+        })
+        .collect();
+    let blocked = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database \
+        WHERE NOT granted AND datname = current_database()";
+    loop {
+        let rejected = requests.iter().filter(|request| request.is_finished()).count();
+        if usize::try_from(stack.database.count(blocked).await).unwrap() + rejected >= REQUESTS {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let is_full = client.login(&locked, PASSWORD).await.status == 503;
+    database.batch_execute("COMMIT").await.unwrap();
+    while client.login(&locked, PASSWORD).await.status == 503 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stack.database.execute("UPDATE lockouts SET pending = '{}'", &[]).await;
+    let answers = join_all(requests).await.into_iter().map(Result::unwrap).collect::<Vec<_>>();
+    is_full && count(&answers).contains_key(&401)
 }
