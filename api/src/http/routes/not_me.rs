@@ -76,19 +76,28 @@ fn respond(app: &App, request: &Request, status: Result<SuppressionStatus, Error
         }
         Ok(SuppressionStatus { language, suppressed_until: None }) => render(app, language, lifted),
         Err(error) => {
-            responses::log_server_error(&error);
             let page = if matches!(error, Error::NotFound) { NotMe::InvalidLink } else { NotMe::Unavailable };
-            let mut response = render(app, language::preferred(request.headers()), page)?;
-            let problem = Problem::from(error);
-            response.set_status(problem.status());
-            response.headers_mut().extend(problem.headers);
-            Ok(response)
+            error_response(request, error, |language| render(app, language, page))
         }
     }
 }
 
 fn render(app: &App, language: Language, page: NotMe) -> Result<Response> {
     Ok(html_response(pages::not_me(language, page, &app.public_url).map_err(InternalServerError)?))
+}
+
+/// The response to an error: a page in the client's language.
+pub(crate) fn error_response(
+    request: &Request,
+    error: Error,
+    page: impl FnOnce(Language) -> Result<Response>,
+) -> Result<Response> {
+    responses::log_server_error(&error);
+    let mut response = page(language::preferred(request.headers()))?;
+    let problem = Problem::from(error);
+    response.set_status(problem.status());
+    response.headers_mut().extend(problem.headers);
+    Ok(response)
 }
 
 /// The response with a page behind a link in a mail.

@@ -9,11 +9,7 @@ use i18n::{
     pages::{self, Unlock},
 };
 use poem::{
-    Endpoint, EndpointExt, Request, Response, Result,
-    endpoint::make,
-    error::{InternalServerError, ResponseError},
-    get,
-    http::header,
+    Endpoint, EndpointExt, Request, Response, Result, endpoint::make, error::InternalServerError, get, http::header,
 };
 use shared::mail_link::MailLink;
 use uuid::Uuid;
@@ -24,9 +20,7 @@ use crate::{
     domain::policy::UNLOCKED_BROWSER_LOCKOUT,
     error::Error,
     http::{
-        language,
-        problem::{Problem, responses},
-        routes::not_me::html_response,
+        routes::not_me::{error_response, html_response},
         unlock_cookie,
     },
 };
@@ -81,13 +75,8 @@ fn link_id(app: &App, request: &Request) -> Result<Uuid, Error> {
 }
 
 fn render_error(app: &App, request: &Request, error: Error) -> Result<Response> {
-    responses::log_server_error(&error);
     let page = if matches!(error, Error::NotFound) { Unlock::InvalidLink } else { Unlock::Unavailable };
-    let mut response = render(app, language::preferred(request.headers()), page)?;
-    let problem = Problem::from(error);
-    response.set_status(problem.status());
-    response.headers_mut().extend(problem.headers);
-    Ok(response)
+    error_response(request, error, |language| render(app, language, page))
 }
 
 fn render(app: &App, language: Language, page: Unlock) -> Result<Response> {
