@@ -5,6 +5,7 @@ mod breached_passwords;
 mod hashing;
 mod keys;
 mod limits;
+mod migration;
 mod retention;
 mod settings;
 mod transport;
@@ -18,6 +19,8 @@ use shared::{
     codes::CodeSecrets,
     config::{environment::Environment, public_url, required, socket_address},
 };
+
+pub use self::migration::MigrationConfig;
 
 use self::settings::RawSettings;
 use crate::{

@@ -18,7 +18,7 @@ mod server;
 mod store;
 
 pub use cli::{Command, Tool, USAGE, answer};
-pub use config::Config;
+pub use config::{Config, MigrationConfig};
 pub use domain::outbox_message::OutboxMessage;
 #[cfg(any(test, fuzzing))]
 pub use http::fuzzing;

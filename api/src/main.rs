@@ -3,7 +3,7 @@
 use std::{io::Write, process::ExitCode};
 
 use anyhow::{Context, Result};
-use api::{Command, Config};
+use api::{Command, Config, MigrationConfig};
 use shared::telemetry::{log, ops_server, traces::Traces};
 use shared::{postgres, shutdown};
 use tokio::net::TcpListener;
@@ -39,7 +39,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Help => print(api::USAGE),
         Command::Serve => serve(Config::load()?).await,
         Command::Migrate => {
-            let config = Config::load()?;
+            let config = MigrationConfig::load()?;
             log::start(&config.log_format, None)?;
             postgres::migrate_as_owner(&config.migrate_database_url, &config.database_url).await
         }

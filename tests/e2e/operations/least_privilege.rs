@@ -7,7 +7,7 @@ use support::{
     client::PASSWORD,
     database::{Database, with_login},
     process::program,
-    stack::{SUBJECT_KEY, Stack},
+    stack::Stack,
 };
 use tokio_postgres::{NoTls, error::SqlState};
 
@@ -27,16 +27,10 @@ const FORBIDDEN: [&str; 10] = [
     "COPY users TO PROGRAM 'cat'",
 ];
 
-/// Runs `api migrate` with the owner of the database and this login of the service.
+/// Runs `api migrate` with the owner of the database and this login of the service. It needs nothing else.
 fn migrate(database: &Database, service_url: &str) -> Output {
     let mut command = Command::new(program("api"));
-    command.env_clear().envs([
-        ("MIGRATE_DATABASE_URL", database.url.as_str()),
-        ("DATABASE_URL", service_url),
-        ("AMQP_URL", "amqp://u:p@127.0.0.1:1"),
-        ("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
-        ("SUBJECT_KEY", SUBJECT_KEY),
-    ]);
+    command.env_clear().envs([("MIGRATE_DATABASE_URL", database.url.as_str()), ("DATABASE_URL", service_url)]);
     command.arg("migrate").output().unwrap()
 }
 

@@ -70,4 +70,9 @@ fn compose_passes_every_setting_to_the_containers() {
     for name in ["MIGRATE_DATABASE_URL:", "MIGRATE_DATABASE_URL_FILE:"] {
         assert!(migrate.contains(name) && !before.contains(name) && !after.contains(name), "{name}");
     }
+    let (_, environment) = migrate.split_once("    environment:\n").unwrap();
+    let names = environment.lines().map_while(|line| line.strip_prefix("      ")?.strip_suffix(':'));
+    let secrets = ["DATABASE_URL_FILE", "MIGRATE_DATABASE_URL_FILE", "RUST_LOG"].map(str::to_owned);
+    let expected: BTreeSet<_> = api::MigrationConfig::variables().into_iter().chain(secrets).collect();
+    assert_eq!(names.map(str::to_owned).collect::<BTreeSet<_>>(), expected, "migrate has no key and no other login");
 }
