@@ -13,13 +13,15 @@ use crate::{
     domain::{policy::Policy, retention::Retention},
     error::Error,
     metrics::Metrics,
-    store::Store,
+    store::{self, Store},
 };
 
 /// The settings of the job.
 pub(crate) struct Cleanup {
     /// The interval from one run to the next.
     pub(crate) interval: Duration,
+    /// The database has no autovacuum.
+    pub(crate) vacuums: bool,
     pub(crate) retention: Retention,
     pub(crate) policy: Policy,
     pub(crate) metrics: Metrics,
@@ -60,6 +62,7 @@ async fn run_rounds(store: &Store, cleanup: &Cleanup) {
             tracing::info!(rows = deleted.summary(), "deleted expired rows");
         }
         pause = if result.is_ok() && deleted.may_be_more { PAUSE_BETWEEN_BATCHES } else { cleanup.interval };
+        let result = if cleanup.vacuums { result.and(vacuum(store).await) } else { result };
         let failed_before = std::mem::replace(&mut failing, result.is_err());
         if let Err(error) = result {
             cleanup.metrics.postgres_errors.inc();
@@ -69,6 +72,14 @@ async fn run_rounds(store: &Store, cleanup: &Cleanup) {
             }
         }
     }
+}
+
+/// Vacuums and analyzes one table after the other. Requests have the connection meanwhile, if there is only one.
+async fn vacuum(store: &Store) -> Result<(), Error> {
+    for statement in store::vacuum::statements() {
+        store::vacuum::execute(&store.connection().await?, &statement).await?;
+    }
+    Ok(())
 }
 
 impl Cleanup {

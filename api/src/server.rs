@@ -47,6 +47,8 @@ pub struct Services {
     pub database: Pool,
     /// For health checks: a connection of their own, so that a pool that is exhausted does not make the process unready.
     pub health_database: Pool,
+    /// Whether Postgres vacuums its tables itself.
+    pub has_autovacuum: bool,
     pub delivery: OutboxDelivery,
     /// The listener of the ops server (health and metrics).
     pub ops: TcpListener,
@@ -69,7 +71,7 @@ pub async fn run(config: Config, listener: TcpListener, ops: TcpListener, stop: 
     let metrics = Registry::default();
     let delivery = broker(&config, &metrics, &mut tasks, stop.clone())?;
     let health_database = postgres::pool(&config.database_url, 1)?;
-    let services = Services { database, health_database, delivery, ops, metrics, others: vec![] };
+    let services = Services { database, health_database, has_autovacuum: true, delivery, ops, metrics, others: vec![] };
     tasks.start("the API", run_on(services, config, listener, stop));
     tasks.run().await
 }
@@ -93,10 +95,11 @@ pub fn broker(
 
 /// Runs the API on the given services until `stop` is cancelled.
 pub async fn run_on(services: Services, config: Config, listener: TcpListener, stop: CancellationToken) -> Result<()> {
-    let Services { database, health_database, delivery, ops, metrics: registry, others } = services;
+    let Services { database, health_database, has_autovacuum, delivery, ops, metrics: registry, others } = services;
     let metrics = Metrics::new(&registry);
     let cleanup = Cleanup {
         interval: config.cleanup_interval,
+        vacuums: !has_autovacuum,
         retention: config.retention,
         policy: config.policy.clone(),
         metrics: metrics.clone(),

@@ -19,6 +19,7 @@ pub(crate) mod sessions;
 pub(crate) mod transaction;
 pub(crate) mod unacknowledged;
 pub(crate) mod users;
+pub(crate) mod vacuum;
 
 use anyhow::anyhow;
 use deadpool_postgres::{GenericClient, Object, Pool, PoolError};

@@ -108,7 +108,7 @@ const SINGLE_CONNECTION_WAIT: Duration = Duration::from_secs(8);
 
 /// Opens the connection pool of the process and migrates the schema if required. `embedded` is the data folder of an
 /// embedded database, which accepts one connection and lets a second one wait forever.
-async fn connect(settings: &Settings, embedded: Option<&DataFolder>) -> Result<Databases> {
+async fn connect(settings: &Settings, embedded: Option<&DataFolder>) -> Result<Database> {
     let config = api::Config::load_from(settings.all())?;
     let concurrency = usize::from(worker::Config::load_from(settings.all())?.concurrency);
     let url = &config.database_url;
@@ -124,20 +124,22 @@ async fn connect(settings: &Settings, embedded: Option<&DataFolder>) -> Result<D
     } else if config.migrate_on_start {
         postgres::migrate_as_owner(&config.migrate_database_url, url).await?;
     }
-    let health = if embedded.is_some() { pool.clone() } else { postgres::pool(url, 1)? };
-    Ok(Databases { requests: pool, health })
+    let is_embedded = embedded.is_some();
+    let health = if is_embedded { pool.clone() } else { postgres::pool(url, 1)? };
+    Ok(Database { requests: pool, health, has_autovacuum: !is_embedded })
 }
 
-/// The connection pools of the process; the embedded database has one connection for both.
-struct Databases {
+/// The connection pools of the process. The embedded database has one connection for both, and no other processes.
+struct Database {
     requests: Pool,
     health: Pool,
+    has_autovacuum: bool,
 }
 
 /// Runs API, relay and worker until `stop` is cancelled.
 async fn serve(
     settings: &Settings,
-    Databases { requests: database, health: health_database }: Databases,
+    Database { requests: database, health: health_database, has_autovacuum }: Database,
     listener: TcpListener,
     ops: TcpListener,
     stop: CancellationToken,
@@ -157,7 +159,7 @@ async fn serve(
         let in_process = in_process.insert(Arc::new(worker::in_process_delivery(worker, database.clone(), health)));
         delivery::in_process_delivery(Arc::clone(in_process), max_in_flight)
     };
-    let services = Services { database, health_database, delivery, ops, metrics, others };
+    let services = Services { database, health_database, has_autovacuum, delivery, ops, metrics, others };
     tasks.start("the API", api::run_on(services, api, listener, stop));
     let ended = tasks.run().await;
     if let Some(in_process) = in_process {

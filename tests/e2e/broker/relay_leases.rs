@@ -63,9 +63,15 @@ impl Relay {
         let ops = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stop = CancellationToken::new();
-        let health_database = database.clone();
-        let services =
-            Services { database, health_database, delivery, ops, metrics: Default::default(), others: vec![] };
+        let services = Services {
+            health_database: database.clone(),
+            database,
+            has_autovacuum: true,
+            delivery,
+            ops,
+            metrics: Default::default(),
+            others: vec![],
+        };
         let task = tokio::spawn(api::run_on(services, config, listener, stop.clone()));
         Self { is_up, deliveries, event_deliveries, failures, stop, task }
     }

@@ -2,6 +2,12 @@
 
 mod retention;
 
+use std::sync::Arc;
+
+use api::{OutboxDelivery, Services};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
 use support::{database::Database, stack::Stack};
 
 const ADA: &str = "ada@example.com";
@@ -125,4 +131,35 @@ async fn cleanup_of_a_partitioned_table_keeps_live_rows() {
     let _api = stack.start_api(&[CLEANING]).await;
     database.wait_for_count("SELECT count(*) FROM deliveries WHERE outcome = 'delivered'", 0).await;
     assert_eq!(database.count(COUNT_DELIVERIES).await, 10);
+}
+
+/// The embedded database of `cargo run` has no autovacuum.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_a_database_without_autovacuum_are_vacuumed() {
+    let stack = Stack::without_broker().await;
+    let database = shared::postgres::pool(&stack.database.url.clone().into(), 1).unwrap();
+    let delivery = OutboxDelivery {
+        deliver: Arc::new(|_| Box::pin(std::future::pending())),
+        is_up: Arc::new(|| false),
+        max_in_flight: 1,
+    };
+    let services = Services {
+        health_database: database.clone(),
+        database,
+        has_autovacuum: false,
+        delivery,
+        ops: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        metrics: Default::default(),
+        others: vec![],
+    };
+    let config = api::Config::load_from(stack.variables(&[CLEANING])).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stop = CancellationToken::new();
+    let api = tokio::spawn(api::run_on(services, config, listener, stop.clone()));
+    // All but those that requests hardly write.
+    let untouched = "SELECT count(*) FROM pg_stat_user_tables WHERE vacuum_count * analyze_count = 0 AND relname NOT IN \
+        ('account_deletions', 'guesses_by_hour', 'migrations', 'mutes', 'names', 'password_changes', 'unlocks')";
+    stack.database.wait_for_count(untouched, 0).await;
+    stop.cancel();
+    api.await.unwrap().unwrap();
 }
