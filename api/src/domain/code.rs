@@ -27,4 +27,12 @@ mod tests {
             assert_eq!(parse(given).unwrap_err().code, code, "{given:?}");
         }
     }
+
+    #[test]
+    fn code_has_at_most_ten_digits() {
+        assert_eq!(parse("0123456789"), Ok("0123456789"));
+        for digits in [11, 12, 1_000] {
+            assert_eq!(parse(&"0".repeat(digits)).unwrap_err().code, "invalid", "{digits}");
+        }
+    }
 }

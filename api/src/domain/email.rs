@@ -166,6 +166,32 @@ mod tests {
     }
 
     #[test]
+    fn local_part_has_at_most_64_characters() {
+        assert!(parsed(&format!("{}@example.com", "a".repeat(64))).is_some());
+        assert_eq!(parsed(&format!("{}@example.com", "a".repeat(65))), None);
+    }
+
+    #[test]
+    fn address_has_at_most_254_characters() {
+        let (local, label) = ("a".repeat(64), "b".repeat(63));
+        let of_length = |length: usize| parsed(&format!("{local}@{label}.{label}.{}.com", "b".repeat(length - 197)));
+        assert_eq!(of_length(254).unwrap().len(), 254);
+        assert_eq!([255, 256].map(of_length), [None, None]);
+    }
+
+    /// IDNA ignores soft hyphens, so that even a very long input can be a short email address.
+    #[test]
+    fn input_has_at_most_1016_bytes() {
+        let of_bytes = |bytes: usize| {
+            let padding = bytes - "ab@example.com".len();
+            let local = if padding.is_multiple_of(2) { "ab" } else { "abc" };
+            parsed(&format!("{local}@{}example.com", "\u{ad}".repeat(padding / 2)))
+        };
+        assert_eq!([258, 1_016].map(|bytes| of_bytes(bytes).unwrap()), ["ab@example.com"; 2]);
+        assert_eq!([1_017, 1_018, 5_000].map(of_bytes), [None, None, None]);
+    }
+
+    #[test]
     fn debug_output_is_masked() {
         assert_eq!(format!("{:?}", EmailAddress::parse("ada@example.com").unwrap()), "a***@example.com");
     }

@@ -156,6 +156,12 @@ mod tests {
     }
 
     #[test]
+    fn hint_names_the_proxy_and_the_setting() {
+        let hint = TrustedProxies::hint("::ffff:10.0.0.1".parse().unwrap());
+        assert!(hint.contains("add 10.0.0.1 to TRUSTED_PROXIES"), "{hint}");
+    }
+
+    #[test]
     fn invalid_proxy_list_is_rejected() {
         assert!(TrustedProxies::parse("10.0.0.0/8,, 10.0.0.1").is_ok());
         assert!(TrustedProxies::parse("10.0.0.0/40").unwrap_err().contains("10.0.0.0/40"));

@@ -41,3 +41,32 @@ impl OutboxMessage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::messages::{MailKind, Message};
+    use uuid::Uuid;
+
+    fn mail(kind: MailKind) -> OutboxMessage {
+        OutboxMessage::Mail(Envelope { message: Message { kind, id: Uuid::nil() }, traceparent: Some("mail".into()) })
+    }
+
+    fn event() -> OutboxMessage {
+        let (kind, traceparent) = ("user.registered".into(), Some("event".into()));
+        OutboxMessage::Event(Event { id: Uuid::nil(), kind, body: ().into(), traceparent, age: Default::default() })
+    }
+
+    #[test]
+    fn codes_notices_and_events_have_separate_lanes() {
+        assert_eq!(mail(MailKind::SendCode).lane(), OutboxLane::Codes);
+        assert_eq!(mail(MailKind::Activated).lane(), OutboxLane::Notices);
+        assert_eq!(event().lane(), OutboxLane::Events);
+    }
+
+    #[test]
+    fn trace_is_that_of_the_request() {
+        assert_eq!(mail(MailKind::SendCode).trace(), ("publish a mail", Some("mail")));
+        assert_eq!(event().trace(), ("publish an event", Some("event")));
+    }
+}

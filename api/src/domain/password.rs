@@ -42,4 +42,17 @@ mod tests {
         assert_eq!(bytes("caf\u{e9} noir"), bytes("cafe\u{301} noir"));
         assert_ne!(bytes("cafe noir"), bytes("caf\u{e9} noir"));
     }
+
+    #[test]
+    fn password_has_one_to_128_characters() {
+        let is_valid = |characters| Password::parse(&"é".repeat(characters)).is_some();
+        assert_eq!([0, 1, 128, 129, 200].map(is_valid), [false, true, true, false, false]);
+    }
+
+    /// Each input is 106 characters of 310 bytes in NFC: the limit applies before the normalisation.
+    #[test]
+    fn submitted_password_has_at_most_512_bytes() {
+        let is_valid = |end: &str| Password::parse(&format!("{}{end}", "a\u{323}\u{302}".repeat(102))).is_some();
+        assert_eq!(["12", "123", "1234"].map(is_valid), [true, false, false]);
+    }
 }

@@ -39,3 +39,14 @@ impl RegistrationStatus {
         matches!(self, Self::Activated | Self::Closed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{RegistrationStatus::*, *};
+
+    #[test]
+    fn only_activated_and_closed_registrations_are_final() {
+        assert!([Activated, Closed].into_iter().all(RegistrationStatus::is_last));
+        assert!(![Queued, Sent, Expired, Undeliverable].into_iter().any(RegistrationStatus::is_last));
+    }
+}

@@ -132,6 +132,15 @@ mod tests {
     }
 
     #[test]
+    fn mails_and_their_limits_have_retention_times_of_their_own() {
+        let cutoffs = RETENTION.cutoffs(&policy(), T0);
+        let ages = [cutoffs.resets, cutoffs.account_deletions, cutoffs.unlocks, cutoffs.unlock_links].map(|at| T0 - at);
+        assert_eq!(ages, [Duration::WEEK, Duration::WEEK, Duration::days(2), Duration::DAY]);
+        let limits = [cutoffs.password_change_limits, cutoffs.own_resets, cutoffs.muted_resets].map(|at| T0 - at);
+        assert_eq!(limits, [Duration::DAY; 3]);
+    }
+
+    #[test]
     fn delivery_records_outlive_open_registrations() {
         let policy = Policy { registration_ttl: Duration::days(60), ..policy() };
         assert_eq!(T0 - RETENTION.cutoffs(&policy, T0).deliveries, Duration::days(61));

@@ -92,15 +92,76 @@ impl SubjectKeys {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::domain::network::Network;
+
+    fn subject_key() -> SubjectKey {
+        SubjectKey(SecretKey::parse("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap())
+    }
+
+    fn email(address: &str) -> EmailAddress {
+        EmailAddress::parse(address).unwrap()
+    }
+
+    /// The keys of a request for this email address from this IP address, without an unlock cookie.
+    pub(crate) fn keys(address: &str, ip: &str) -> SubjectKeys {
+        let client = Client { network: Network::of(ip.parse().unwrap()), unlock_cookie: None };
+        subject_key().keys(&email(address), client)
+    }
 
     /// The stored limits of every installation depend on this value.
     #[test]
     fn key_of_an_email_address_never_changes() {
-        let secret = SecretKey::parse("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();
-        let key = SubjectKey(secret).email_key(&EmailAddress::parse("ada@example.com").unwrap());
+        let key = subject_key().email_key(&email("ada@example.com"));
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "711996a3c7104c77d839dd97b5eeef6ad58d0c6ca86dc4a5cbcb29980952a1ec");
+    }
+
+    #[test]
+    fn keys_of_different_kinds_differ() {
+        let (key, ada) = (subject_key(), email("ada+shop@example.com"));
+        let SubjectKeys { email, mailbox, network, password_failures, email_and_network, mailbox_and_network, .. } =
+            keys("ada+shop@example.com", "203.0.113.7");
+        let kinds = [
+            email,
+            mailbox,
+            network,
+            password_failures,
+            email_and_network,
+            mailbox_and_network,
+            key.reset_guess_key(&ada),
+            key.salt(&ada),
+            key.fingerprint(),
+        ];
+        let distinct: std::collections::HashSet<_> = kinds.iter().collect();
+        assert_eq!(distinct.len(), kinds.len());
+    }
+
+    #[test]
+    fn keys_of_a_request_are_those_of_its_address() {
+        let (key, ada) = (subject_key(), email("ada@example.com"));
+        let keys = keys("ada@example.com", "203.0.113.7");
+        assert_eq!((keys.email, keys.mailbox), (key.email_key(&ada), key.mailbox_key(&ada)));
+        assert_eq!(key.mailbox_key(&email("ada+shop@example.com")), key.email_key(&ada));
+        for of in [SubjectKey::reset_guess_key, SubjectKey::salt] {
+            assert_eq!(of(&key, &ada), of(&key, &ada));
+            assert_ne!(of(&key, &ada), of(&key, &email("bob@example.com")));
+        }
+    }
+
+    #[test]
+    fn only_ipv6_networks_have_surroundings() {
+        assert_eq!(keys("ada@example.com", "203.0.113.7").email_and_surroundings, None);
+        let of = |ip| keys("ada@example.com", ip).email_and_surroundings.unwrap();
+        let (first, same_48, same_56) = (of("2001:db8:1:100::1"), of("2001:db8:1:200::1"), of("2001:db8:1:1ff::1"));
+        assert_eq!((first[0] == same_48[0], first[1] == same_48[1]), (false, true));
+        assert_eq!(first, same_56);
+    }
+
+    #[test]
+    fn mailbox_is_locked_before_the_network() {
+        let keys = keys("ada+shop@example.com", "203.0.113.7");
+        assert_eq!(keys.locks(), [&keys.mailbox, &keys.network]);
     }
 }

@@ -76,4 +76,17 @@ mod tests {
         assert!(!computed(7, 2).matches(&stored));
         assert!(!computed(7, 1).matches("not a hash"));
     }
+
+    #[test]
+    fn recipe_is_compared_whatever_the_password() {
+        let stored = computed(7, 1).to_stored().unwrap();
+        assert!(computed(8, 1).has_same_recipe(&stored));
+        assert!(!computed(7, 2).has_same_recipe(&stored));
+        assert!(computed(7, 1).has_same_recipe("not a hash"), "no recipe differs from it");
+    }
+
+    #[test]
+    fn debug_output_contains_no_hash() {
+        assert_eq!(format!("{:?}", computed(7, 1)), "ComputedHash(…)");
+    }
 }

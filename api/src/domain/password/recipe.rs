@@ -86,6 +86,19 @@ mod tests {
     }
 
     #[test]
+    fn costs_are_bounded() {
+        let is_valid = |(memory_kib, passes)| Costs::new(memory_kib, passes).is_some();
+        assert_eq!([(8, 1), (1_048_576, 64)].map(is_valid), [true, true]);
+        assert_eq!([(7, 1), (8, 0), (1_048_577, 64), (1_048_576, 65)].map(is_valid), [false; 4]);
+    }
+
+    #[test]
+    fn work_is_memory_times_passes() {
+        assert_eq!(DEFAULT_COSTS.work(), 38_912);
+        assert_eq!(Costs { memory_kib: u32::MAX, passes: 2 }.work(), 8_589_934_590);
+    }
+
+    #[test]
     fn recipe_is_parsed_from_a_stored_hash() {
         let of = |params: &str| Recipe::of(&format!("$argon2id$v=19${params}$AQEBAQEBAQEBAQEBAQEBAQ"));
         assert!(of("m=19456,t=2,p=1") == Some(Recipe { costs: DEFAULT_COSTS, salt: [1; 16] }));

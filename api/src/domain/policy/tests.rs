@@ -1,6 +1,7 @@
 //! Tests of the policy at its exact limits.
 
 use super::*;
+use shared::codes::CodeSecrets;
 
 const T0: OffsetDateTime = time::macros::datetime!(2026-11-21 12:00 UTC);
 
@@ -68,6 +69,16 @@ fn unsent_code_waits_until_its_deadline() {
 fn last_allowed_attempt_exhausts_the_code() {
     assert_eq!((code(Some(T0), 2).status(T0), attempts_left(&code(Some(T0), 2), 2)), (CodeStatus::Live, 1));
     assert_eq!((code(Some(T0), 3).status(T0), attempts_left(&code(Some(T0), 3), 3)), (CodeStatus::Exhausted, 0));
+}
+
+#[test]
+fn only_the_digits_of_the_code_match() {
+    let secrets = CodeSecrets::parse("a:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();
+    let key = secrets.newest();
+    let code = Code { hash: key.verifier(Uuid::nil(), "0042").to_vec(), ..code(Some(T0), 0) };
+    assert!(code.matches("0042", Some(key)));
+    assert!(!code.matches("0043", Some(key)));
+    assert!(!code.matches("0042", None), "without the key of the code no guess is right");
 }
 
 #[test]

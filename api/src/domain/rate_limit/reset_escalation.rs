@@ -101,6 +101,7 @@ mod tests {
     #[test]
     fn reset_code_is_never_shorter_than_registration_code() {
         assert_eq!([4, 8, 9, 10].map(|length| ResetLimits::new(length).base_length()), [8, 8, 9, 10]);
+        assert_eq!([4, 10].map(|length| ResetLimits::new(length).max_length()), [10, 10]);
     }
 
     #[test]

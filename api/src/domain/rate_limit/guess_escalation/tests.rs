@@ -34,6 +34,12 @@ fn wrong_guesses_expire_after_a_quiet_year() {
 }
 
 #[test]
+fn right_guess_is_taken_back_from_the_record() {
+    assert_eq!([0, 1, 9, 10].map(|less| wrong(9).without(less).wrong), [9, 8, 0, 0]);
+    assert_eq!(wrong(9).without(1).last_at, Some(T0), "the quiet period goes on");
+}
+
+#[test]
 fn instance_limit_makes_all_codes_longer() {
     assert_eq!(length(&wrong(0), &[(4, 20)]), 4);
     assert_eq!(length(&wrong(0), &[(4, 21), (6, 2_000)]), 6);
@@ -57,6 +63,14 @@ fn without_escalation_guesses_are_limited_to_fifteen() {
     assert_eq!([0, 14, 15, 16].map(|guesses| limits.guesses_left(&wrong(guesses), T0)), [15, 1, 0, 0]);
     assert_eq!(limits.length(&wrong(15), &instance(0, &[(4, 1_000)]), T0), 4);
     assert_eq!(limits.guesses_left(&wrong(15), T0 + QUIET_PERIOD), 15);
+}
+
+#[test]
+fn address_has_a_guess_limit_unless_codes_are_longest() {
+    let per_address = |length, escalates| GuessLimits::new(length, escalates).per_address();
+    assert_eq!([4, 6, 7].map(|length| per_address(length, true)), [Some(9); 3]);
+    assert_eq!([8, 10].map(|length| per_address(length, true)), [None; 2]);
+    assert_eq!([4, 8].map(|length| per_address(length, false)), [Some(15); 2]);
 }
 
 #[test]

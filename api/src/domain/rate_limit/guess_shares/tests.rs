@@ -43,6 +43,12 @@ fn six_digits_have_a_constant_limit_and_eight_none() {
     assert_eq!(places(6, &totals(0, &[(6, u32::MAX), (7, u32::MAX)])), Some(0));
 }
 
+/// Never longer than a wrong guess, though activations are counted by their hour and cached for moments.
+#[test]
+fn activations_count_a_minute_less_than_guesses() {
+    assert_eq!(GUESS_WINDOW - ACTIVATION_WINDOW, Duration::MINUTE);
+}
+
 /// What a network may still submit, after wrong guesses at one moment some time ago.
 fn network_places(per_day: u32, wrong: usize, ago: Duration, activations: u32) -> Result<u32, Duration> {
     let guesses = NetworkGuesses { wrong: vec![T0 - ago; wrong], unsettled: 0, activations, now: T0 };
