@@ -186,3 +186,6 @@ impl<'k> Lockouts<'k> {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

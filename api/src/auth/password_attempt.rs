@@ -321,3 +321,6 @@ pub(crate) fn mark_network_known<'w>(writes: &mut Writes<'w>, keys: &'w SubjectK
     guesses::delete(writes, &keys.password_failures);
     known_networks::add(writes, &keys.email, &keys.email_and_network, now);
 }
+
+#[cfg(test)]
+mod tests;

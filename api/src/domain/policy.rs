@@ -305,4 +305,4 @@ impl Policy {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -134,6 +134,12 @@ impl<'a> Writes<'a> {
         self.0.len()
     }
 
+    /// What the statements do, each like `INSERT INTO lockouts`: for unit tests of what is decided.
+    #[cfg(test)]
+    pub(crate) fn kinds(&self) -> Vec<String> {
+        self.0.iter().map(|(sql, _)| sql.split_whitespace().take(3).collect::<Vec<_>>().join(" ")).collect()
+    }
+
     /// One future for each statement, which sends it at the first poll. `join_all` polls up to 30 futures in their
     /// order.
     async fn prepare<'s>(

@@ -6,7 +6,7 @@ use shared::codes::CodeSecrets;
 const T0: OffsetDateTime = time::macros::datetime!(2026-11-21 12:00 UTC);
 
 /// The policy with the default settings.
-pub(in crate::domain) fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     Policy {
         guesses: GuessLimits::new(4, true),
         resets: ResetLimits::new(4),
