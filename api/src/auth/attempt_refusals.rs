@@ -65,28 +65,36 @@ impl Refusals {
     /// Returns once the attempt may be reserved again, because too many others were pending; or returns the error. The
     /// caller holds nothing that others wait for.
     pub(crate) async fn handle(&mut self, app: &App, target: &Target<'_>, error: Error) -> Result<(), Error> {
-        let is_refused = match &error {
-            Error::Overloaded if self.wait(app, target).await => return Ok(()),
-            // An attacker can keep an account busy as well as locked.
-            Error::Overloaded => true,
-            Error::RateLimited(limit) => limit.scope == Scope::Account,
-            _ => false,
-        };
-        if is_refused && let Err(error) = unlock::mail_link(app, target).await {
+        if matches!(error, Error::Overloaded) && self.wait(&app.attempt_queues, &target.keys.mailbox).await {
+            return Ok(());
+        }
+        if is_of_account(&error)
+            && let Err(error) = unlock::mail_link(app, target).await
+        {
             tracing::warn!(error = %error, "unlock link not mailed");
         }
         Err(error)
     }
 
     /// Waits for the next try; `false` if the attempt has waited long enough.
-    async fn wait(&mut self, app: &App, target: &Target<'_>) -> bool {
+    async fn wait(&mut self, queues: &AttemptQueues, mailbox: &[u8; 32]) -> bool {
         let give_up_at = *self.give_up_at.get_or_insert_with(|| Instant::now() + MAX_WAIT);
         if self.turn.is_some() {
             sleep(RETRY_INTERVAL).await;
             return Instant::now() < give_up_at;
         }
-        self.turn = timeout_at(give_up_at, app.attempt_queues.wait(&target.keys.mailbox)).await.ok();
+        self.turn = timeout_at(give_up_at, queues.wait(mailbox)).await.ok();
         self.turn.is_some()
+    }
+}
+
+/// Whether the account refuses the attempt, so that its owner needs a link. An attacker can keep an account busy as well as
+/// locked.
+fn is_of_account(error: &Error) -> bool {
+    match error {
+        Error::Overloaded => true,
+        Error::RateLimited(limit) => limit.scope == Scope::Account,
+        _ => false,
     }
 }
 

@@ -113,13 +113,19 @@ async fn reserve_codes(
     };
     shared::fault_points::point("activate-after-counting");
     check_reserved(rows_updated.get(code_update), comparable.len())?;
-    for registration in &mut comparable {
+    let attempts_left = note_guess(&mut comparable, required_length);
+    Ok(ReservedCodeAttempt { registrations: comparable, attempts_left, guess })
+}
+
+/// Notes the guess that was counted at these registrations, and returns the attempts that the newest code has left: none if
+/// codes must be longer by now.
+fn note_guess(registrations: &mut [Registration], required_length: u8) -> u8 {
+    for registration in &mut *registrations {
         registration.code.attempts += 1;
         registration.guesses += 1;
     }
-    let newest = comparable.first().filter(|newest| newest.code.length >= required_length);
-    let attempts_left = newest.map_or(0, |newest| attempts_left(&newest.code, newest.guesses));
-    Ok(ReservedCodeAttempt { registrations: comparable, attempts_left, guess })
+    let newest = registrations.first().filter(|newest| newest.code.length >= required_length);
+    newest.map_or(0, |newest| attempts_left(&newest.code, newest.guesses))
 }
 
 /// Selects the registrations whose code is live and long enough, at most as many as the email address, the network and

@@ -50,7 +50,7 @@ pub(crate) async fn mail_link(app: &App, target: &Target<'_>) -> Result<(), Erro
     let connection = app.store.connection().await?;
     // Most requests end here, without the lock.
     let (links, now) = read_links(&connection, keys).await?;
-    if links.of_address.is_some_and(|last| now < last + UNLOCK_TTL) {
+    if is_recent(links.of_address, now) {
         return Ok(());
     }
     let reading = try_join4(
@@ -61,15 +61,16 @@ pub(crate) async fn mail_link(app: &App, target: &Target<'_>) -> Result<(), Erro
     );
     let (transaction, ((links, now), account, open, muted_until)) =
         Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
-    let is_recent = |last: Option<OffsetDateTime>| last.is_some_and(|last| now < last + UNLOCK_TTL);
-    if is_recent(links.of_address) {
+    if is_recent(links.of_address, now) {
         return Ok(());
     }
+    let recipient = Recipient {
+        has_account: account.is_some(),
+        has_open_registration: !open.is_empty(),
+        is_muted: mail_suppression::active_until(muted_until, now).is_some(),
+    };
     let per_network = SlidingWindow::new(&[UNLOCK_MAILS_PER_NETWORK]);
-    let is_spam = is_recent(links.of_mailbox) || per_network.check(&links.of_network, now).is_err();
-    let is_muted = mail_suppression::active_until(muted_until, now).is_some();
-    // A sign-up that is waiting for its code gets its own link, as an account does.
-    let is_mailed = account.is_some() || !is_muted && (!is_spam || !open.is_empty());
+    let is_mailed = recipient.gets_mail(&links, &per_network, now);
     let message = Message { kind: MailKind::Unlock, id: rng::id() };
     let unlock = NewUnlock {
         id: message.id,
@@ -90,6 +91,28 @@ pub(crate) async fn mail_link(app: &App, target: &Target<'_>) -> Result<(), Erro
     transaction.commit(writes).await?;
     app.wake_relay();
     Ok(())
+}
+
+/// What decides whether the link of an email address is mailed.
+#[derive(Clone, Copy)]
+struct Recipient {
+    has_account: bool,
+    has_open_registration: bool,
+    /// Whether the owner of the mailbox wants no mail.
+    is_muted: bool,
+}
+
+impl Recipient {
+    /// Whether the link is mailed. A sign-up that is waiting for its code gets its own link, as an account does.
+    fn gets_mail(self, links: &LastLinks, per_network: &SlidingWindow, now: OffsetDateTime) -> bool {
+        let is_spam = is_recent(links.of_mailbox, now) || per_network.check(&links.of_network, now).is_err();
+        self.has_account || !self.is_muted && (!is_spam || self.has_open_registration)
+    }
+}
+
+/// Whether a link was created within a day.
+fn is_recent(last: Option<OffsetDateTime>, now: OffsetDateTime) -> bool {
+    last.is_some_and(|last| now < last + UNLOCK_TTL)
 }
 
 /// When the last links were created.
@@ -120,12 +143,18 @@ pub(crate) enum LinkStatus {
     Ended,
 }
 
+impl LinkStatus {
+    fn of(unlock: &Unlock) -> Self {
+        let is_valid = unlock.opened_at.is_none() && unlock.now < unlock.created_at + UNLOCK_TTL;
+        if is_valid { Self::Valid } else { Self::Ended }
+    }
+}
+
 /// Reads the status of a link, and the language of its mail. Changes nothing, because mail scanners follow links.
 pub(crate) async fn read_status(app: &App, id: Uuid) -> Result<(Language, LinkStatus), Error> {
     let connection = app.store.connection().await?;
     let unlock = unlocks::by_id(&connection, id).await?.ok_or(Error::NotFound)?;
-    let is_valid = unlock.opened_at.is_none() && unlock.now < unlock.created_at + UNLOCK_TTL;
-    Ok((unlock.language, if is_valid { LinkStatus::Valid } else { LinkStatus::Ended }))
+    Ok((unlock.language, LinkStatus::of(&unlock)))
 }
 
 /// Uses a link: returns the cookie that lets the browser in; `None` if the link has ended.
