@@ -112,3 +112,6 @@ impl App {
         self.subject_key.reset_guess_key(email)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

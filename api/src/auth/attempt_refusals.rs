@@ -101,6 +101,7 @@ fn is_of_account(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{email::EmailAddress, policy::RateLimited, subject_keys::tests::keys};
 
     #[tokio::test(start_paused = true)]
     async fn attempts_of_one_mailbox_are_tried_one_after_the_other() {
@@ -113,5 +114,42 @@ mod tests {
         assert!(timeout_at(soon(), queues.wait(&other)).await.is_ok());
         drop(first);
         assert!(timeout_at(soon(), queues.wait(&[0; 32])).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_attempt_is_tried_again_for_three_seconds() {
+        let (queues, began, mut refusals) = (AttemptQueues::new(), Instant::now(), Refusals::default());
+        let mut tries = 0;
+        while refusals.wait(&queues, &[0; 32]).await {
+            tries += 1;
+            assert!(began.elapsed() < MAX_WAIT);
+        }
+        assert_eq!((tries, began.elapsed()), (60, MAX_WAIT), "at once as the head of its queue, then every 50 ms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempt_behind_another_waits_three_seconds() {
+        let (queues, began, mut refusals) = (AttemptQueues::new(), Instant::now(), Refusals::default());
+        let _first = queues.wait(&[0; 32]).await;
+        assert!(!refusals.wait(&queues, &[0; 32]).await);
+        assert_eq!(began.elapsed(), MAX_WAIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_an_overload_is_waited_for() {
+        let (app, keys) = (crate::app::tests::app(), keys("ada@example.com", "203.0.113.7"));
+        let email = &EmailAddress::parse("ada@example.com").unwrap();
+        let target = Target { email, keys: &keys, traceparent: "" };
+        let mut refusals = Refusals::default();
+        let refused = refusals.handle(&app, &target, Error::Unauthenticated).await;
+        assert!(matches!(refused, Err(Error::Unauthenticated)) && refusals.give_up_at.is_none());
+        assert!(refusals.handle(&app, &target, Error::Overloaded).await.is_ok());
+    }
+
+    #[test]
+    fn only_refusals_of_the_account_mail_a_link() {
+        let limited = |scope| Error::RateLimited(RateLimited { scope, retry_after: time::Duration::MINUTE });
+        assert!(is_of_account(&Error::Overloaded) && is_of_account(&limited(Scope::Account)));
+        assert!(![limited(Scope::Network), limited(Scope::Address), Error::Unauthenticated].iter().any(is_of_account));
     }
 }

@@ -112,8 +112,58 @@ impl Display for ShortKey<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::{
+        io::{Read, Seek},
+        sync::Arc,
+    };
+
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::domain::subject_keys::tests::keys;
+
+    /// Runs this and returns the fields of each line that it logged.
+    pub(in crate::auth) fn logged(run: impl FnOnce()) -> Vec<Value> {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(Arc::clone(&file)).finish();
+        tracing::subscriber::with_default(subscriber, run);
+        let (mut file, mut text) = (&*file, String::new());
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The authentication events among these lines: name, user, and the first keys.
+    pub(in crate::auth) fn events(lines: &[Value]) -> Vec<[Value; 4]> {
+        let events = lines.iter().filter(|line| line["target"] == AUTH_EVENTS && line["level"] == "INFO");
+        events.map(|event| ["event", "user", "subject", "network"].map(|field| event[field].clone())).collect()
+    }
+
+    #[test]
+    fn success_is_logged_with_the_user() {
+        let (keys, user) = (keys("ada@example.com", "203.0.113.7"), Uuid::from_u128(7));
+        let lines = logged(|| {
+            for log in [activation, login, password_verified, password_reset, password_change, deletion] {
+                log(user, &keys);
+            }
+        });
+        let names = ["activation", "login", "password-verified", "password-reset", "password-change", "deletion"];
+        let (subject, network) = (ShortKey(&keys.email).to_string(), ShortKey(&keys.network).to_string());
+        let expected = names.map(|name| [json!(name), json!(user), json!(subject), json!(network)]);
+        assert_eq!(events(&lines), expected);
+    }
+
+    #[test]
+    fn failure_is_logged_without_the_user() {
+        let keys = keys("ada@example.com", "203.0.113.7");
+        let lines =
+            logged(|| [wrong_password, aborted_attempt, wrong_code, lock].into_iter().for_each(|log| log(&keys)));
+        let (subject, network) = (ShortKey(&keys.email).to_string(), ShortKey(&keys.network).to_string());
+        let expected = ["wrong-password", "aborted-attempt", "wrong-code", "lock"]
+            .map(|name| [json!(name), json!(null), json!(subject), json!(network)]);
+        assert_eq!(events(&lines), expected);
+    }
 
     #[test]
     fn every_event_is_documented() {

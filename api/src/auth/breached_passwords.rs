@@ -81,3 +81,66 @@ async fn is_listed(service: &RangeService, password: &Password, permit: OwnedSem
 fn breached(field: &'static str) -> FieldError {
     FieldError::new(field, "too-common", "This password is known from data breaches. Choose another one.")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::audit::tests;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    /// The check with a service that gives this answer to each lookup.
+    async fn check_with(answer: &'static str) -> BreachedPasswords {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    stream.read_buf(&mut head).await.unwrap();
+                }
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        BreachedPasswords::new(Some(RangeService::parse(&url).unwrap()))
+    }
+
+    async fn check(check: &BreachedPasswords) -> Result<(), FieldError> {
+        check.check(&Password::parse("password").unwrap(), "new_password").await
+    }
+
+    #[tokio::test]
+    async fn only_a_listed_password_is_refused() {
+        let listed = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n1E4C9B93F3F0682250B6CF8331B7EE68FD8:3";
+        let error = check(&check_with(listed).await).await.unwrap_err();
+        assert_eq!((error.field, error.code), ("new_password", "too-common"));
+        let other = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n0018A45C4D1DEF81644B54AB7F969B88D65:3";
+        assert_eq!(check(&check_with(other).await).await, Ok(()));
+    }
+
+    #[test]
+    fn outage_of_the_service_is_logged_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let lines = tests::logged(|| {
+            runtime.block_on(async {
+                let failing = check_with("not HTTP").await;
+                for _ in 0..3 {
+                    assert_eq!(check(&failing).await, Ok(()));
+                }
+            });
+        });
+        let warnings = lines.iter().filter(|line| line["level"] == "WARN");
+        let events: Vec<_> = warnings.map(|line| &line["message"]).collect();
+        assert_eq!(events, ["breached password lookup failed; accepting passwords unchecked"]);
+    }
+
+    #[tokio::test]
+    async fn without_an_answer_every_password_is_accepted() {
+        assert_eq!(check(&BreachedPasswords::new(None)).await, Ok(()));
+        let failing = check_with("HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\n\r\n").await;
+        assert_eq!(check(&failing).await, Ok(()));
+        assert!(failing.is_failing.load(Ordering::Relaxed));
+    }
+}

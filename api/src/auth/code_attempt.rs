@@ -201,3 +201,6 @@ pub(crate) fn check_reserved(rows_updated: Option<&u64>, codes: usize) -> Result
     // Possible only where another API has another SUBJECT_KEY, and so takes another lock for this email address.
     Err(Error::Unavailable(anyhow::anyhow!("a concurrent request used the last attempts of the code")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,42 @@ mod tests {
     }
 
     #[test]
+    fn mail_has_failed_if_it_was_rejected_or_dropped() {
+        let email = crate::domain::email::EmailAddress::parse("ada@example.com").unwrap();
+        for (undeliverable, dropped) in [(false, false), (true, false), (false, true), (true, true)] {
+            let registration = Registration {
+                id: uuid::Uuid::nil(),
+                email: email.clone(),
+                password_hash: String::new(),
+                language: i18n::Language::English,
+                created_at: NOW,
+                activated_at: None,
+                closed_at: None,
+                guesses: 0,
+                undeliverable,
+                dropped,
+                code: code(false, 0),
+                now: NOW,
+            };
+            let reset = Reset {
+                id: uuid::Uuid::nil(),
+                email: email.clone(),
+                user: None,
+                language: i18n::Language::English,
+                created_at: NOW,
+                used_at: None,
+                closed_at: None,
+                undeliverable,
+                dropped,
+                code: code(false, 0),
+                now: NOW,
+            };
+            let failed = [MailedCode::from(&registration).mail_failed, MailedCode::from(&reset).mail_failed];
+            assert_eq!(failed, [undeliverable || dropped; 2]);
+        }
+    }
+
+    #[test]
     fn code_that_is_not_sent_yet_keeps_its_attempts() {
         let check = |code: Code| MailedCode { code: &code, mail_failed: false, now: NOW }.check_live(2);
         assert!(matches!(check(code(false, 1)), Err(Error::CodeNotSent { attempts_left: 2 })));

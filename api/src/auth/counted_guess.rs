@@ -115,3 +115,56 @@ impl Pauses {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{app::tests::app, domain::rate_limit::guess_shares::GuessTotals};
+    use std::convert::Infallible;
+    use time::macros::datetime;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+    const COUNTED: &str = "INSERT INTO code_attempts";
+
+    /// The statements that count a guess at this length after so many wrong ones at six digits.
+    fn count(length: u8, wrong: u32) -> Vec<String> {
+        let totals = InstanceTotals { guesses: vec![GuessTotals { length: 6, wrong }], activations: 0 };
+        let limit = InstanceLimit::of(length, 0).map(|limit| (limit, &totals));
+        let mut writes = Writes::default();
+        let _ = CountedGuess::count_in(&mut writes, &[0; 32], (length, 1), limit, NOW);
+        writes.kinds()
+    }
+
+    #[test]
+    fn places_are_counted_under_a_lock_when_few_are_left() {
+        assert_eq!(count(6, 1_000), [COUNTED], "1001 places are left");
+        for wrong in [1_001, 2_001] {
+            assert_eq!(count(6, wrong), ["SELECT pg_advisory_xact_lock(key) FROM", COUNTED], "{wrong}");
+        }
+        assert_eq!(count(8, 2_001), [COUNTED], "this length has no limit");
+    }
+
+    #[test]
+    fn right_guess_is_deleted() {
+        let (mut writes, guess) = (Writes::default(), CountedGuess { id: Uuid::nil() });
+        guess.settle_right_in(&mut writes);
+        assert_eq!(writes.kinds(), ["DELETE FROM code_attempts"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guess_without_a_place_waits_2550_milliseconds() {
+        let app = app();
+        let totals = async |activations| {
+            let query = async { Ok::<_, Infallible>(InstanceTotals { activations, ..InstanceTotals::default() }) };
+            app.instance_guesses.read(query).await.unwrap().activations
+        };
+        let (began, mut pauses) = (tokio::time::Instant::now(), Pauses::default());
+        for pause in 1..=8 {
+            totals(0).await;
+            assert!(pauses.take(&app).await);
+            assert_eq!(totals(pause).await, pause, "the totals are read again");
+        }
+        assert!(!pauses.take(&app).await);
+        assert_eq!(began.elapsed(), Duration::from_millis(2_550));
+    }
+}

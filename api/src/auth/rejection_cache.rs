@@ -140,6 +140,59 @@ mod tests {
         assert_eq!(cache.check(&keys(1, 2)), Ok(()), "after each window the database is asked again");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn time_since_the_rejection_is_no_longer_waited_for() {
+        let cache = RejectionCache::new();
+        for _ in 0..REPEATED {
+            let _ = cache.record(&[1; 32], rejected(Scope::Address));
+        }
+        tokio::time::advance(WINDOW / 4).await;
+        let RateLimited { retry_after, .. } = cache.check(&keys(1, 2)).unwrap_err();
+        assert_eq!(retry_after, time::Duration::MINUTE - WINDOW / 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rejections_of_an_earlier_window_do_not_count() {
+        let cache = RejectionCache::new();
+        let reject = |times| {
+            for _ in 0..times {
+                let _ = cache.record(&[1; 32], rejected(Scope::Address));
+            }
+        };
+        reject(REPEATED - 1);
+        tokio::time::advance(WINDOW).await;
+        reject(REPEATED - 1);
+        assert_eq!(cache.check(&keys(1, 2)), Ok(()));
+        tokio::time::advance(WINDOW - Duration::from_nanos(1)).await;
+        reject(1);
+        assert!(cache.check(&keys(1, 2)).is_err(), "the tenth within one window");
+    }
+
+    #[test]
+    fn subjects_of_one_slot_are_told_apart() {
+        let cache = RejectionCache::new();
+        let mut same_slot = [1; 32];
+        same_slot[0] = 0;
+        for _ in 0..REPEATED {
+            let _ = cache.record(&[1; 32], rejected(Scope::Address));
+        }
+        let other = SubjectKeys { mailbox_and_network: same_slot, ..keys(1, 2) };
+        assert!(cache.check(&other).is_ok() && !cache.is_rejection_likely(&other));
+        let _ = cache.record(&same_slot, Ok(()));
+        assert!(cache.check(&keys(1, 2)).is_err(), "an accepted request forgets its own subject only");
+        let _ = cache.record(&same_slot, rejected(Scope::Address));
+        assert!(cache.check(&other).is_ok(), "a rejection that replaces another is the first of its own");
+    }
+
+    #[test]
+    fn subjects_of_different_slots_do_not_replace_each_other() {
+        let cache = RejectionCache::new();
+        for key in [1, 2, 0xff] {
+            let _ = cache.record(&[key; 32], rejected(Scope::Address));
+        }
+        assert!([1, 2, 0xff].into_iter().all(|key| cache.is_rejection_likely(&keys(key, 0))));
+    }
+
     #[test]
     fn memory_never_rejects_longer_than_the_limit() {
         let cache = RejectionCache::new();

@@ -169,3 +169,59 @@ pub(crate) async fn open(app: &App, id: Uuid) -> Result<(Language, Option<Token>
     let opened = transaction.commit(writes).await?;
     Ok((language, (opened == [1]).then_some(cookie)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::{Duration, macros::datetime};
+
+    const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+    const UNKNOWN: Recipient = Recipient { has_account: false, has_open_registration: false, is_muted: false };
+
+    fn links(of_mailbox: Option<OffsetDateTime>, from_network: usize) -> LastLinks {
+        LastLinks { of_address: None, of_mailbox, of_network: vec![NOW - Duration::MINUTE; from_network] }
+    }
+
+    fn gets_mail(recipient: Recipient, links: &LastLinks) -> bool {
+        recipient.gets_mail(links, &SlidingWindow::new(&[UNLOCK_MAILS_PER_NETWORK]), NOW)
+    }
+
+    #[test]
+    fn link_is_recent_for_exactly_a_day() {
+        assert!(is_recent(Some(NOW - Duration::DAY + Duration::NANOSECOND), NOW));
+        assert!(!is_recent(Some(NOW - Duration::DAY), NOW) && !is_recent(None, NOW));
+    }
+
+    #[test]
+    fn accounts_always_get_their_link() {
+        for is_muted in [false, true] {
+            let recipient = Recipient { has_account: true, is_muted, ..UNKNOWN };
+            assert!(gets_mail(recipient, &links(None, 0)) && gets_mail(recipient, &links(Some(NOW), 20)));
+        }
+    }
+
+    #[test]
+    fn mailbox_without_an_account_gets_one_mail_a_day() {
+        assert!(gets_mail(UNKNOWN, &links(None, 19)) && gets_mail(UNKNOWN, &links(Some(NOW - Duration::DAY), 0)));
+        assert!(!gets_mail(UNKNOWN, &links(Some(NOW - Duration::HOUR), 0)), "the mailbox had its mail");
+        assert!(!gets_mail(UNKNOWN, &links(None, 20)), "the network has caused 20 within an hour");
+    }
+
+    #[test]
+    fn open_registration_gets_its_link_unless_it_is_muted() {
+        let registration = Recipient { has_open_registration: true, ..UNKNOWN };
+        assert!(gets_mail(registration, &links(None, 0)) && gets_mail(registration, &links(Some(NOW), 20)));
+        let muted = [registration, UNKNOWN].map(|recipient| Recipient { is_muted: true, ..recipient });
+        assert!(!muted.into_iter().any(|recipient| gets_mail(recipient, &links(None, 0))));
+    }
+
+    #[test]
+    fn link_is_valid_once_and_for_a_day() {
+        let status = |age, opened_at| {
+            LinkStatus::of(&Unlock { language: Language::of_tag(""), created_at: NOW - age, opened_at, now: NOW })
+        };
+        assert_eq!(status(Duration::DAY - Duration::NANOSECOND, None), LinkStatus::Valid);
+        assert_eq!(status(Duration::DAY, None), LinkStatus::Ended);
+        assert_eq!(status(Duration::MINUTE, Some(NOW)), LinkStatus::Ended);
+    }
+}

@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::{
-    auth::attempt_origin::{
-        TrustFacts,
-        tests::{NOW, facts, keys_with_cookie, known_network, locked, not_trusted, pending},
+    auth::{
+        attempt_origin::{
+            TrustFacts,
+            tests::{NOW, facts, keys_with_cookie, known_network, locked, not_trusted, pending},
+        },
+        audit::tests,
     },
     domain::{policy::tests::policy, rate_limit::lockout::Lockout, rate_limit::lockout::MAX_PENDING_TIME},
 };
@@ -120,4 +123,23 @@ fn entering_by_a_code_makes_the_network_known() {
     let mut writes = Writes::default();
     mark_network_known(&mut writes, &keys, NOW);
     assert_eq!(writes.kinds(), ["DELETE FROM lockouts", "DELETE FROM guesses", "INSERT INTO known_networks"]);
+}
+
+/// An attempt is never taken as reserved, settled or failed if that is not committed.
+#[tokio::test]
+async fn attempt_without_postgres_is_an_error() {
+    let (app, keys) = (crate::app::tests::app(), keys_with_cookie());
+    let attempt = || PasswordAttempt { keys: &keys, origin: Origin::Unknown, reserved_at: NOW, is_pending: false };
+    assert!(matches!(PasswordAttempt::reserve(&app, &keys).await, Err(Error::Unavailable(_))));
+    assert!(matches!(attempt().settle(&app, AttemptOutcome::Correct).await, Err(Error::Unavailable(_))));
+    assert!(matches!(attempt().fail(&app).await, Err(Error::Unavailable(_))));
+}
+
+#[test]
+fn only_a_dropped_pending_attempt_is_logged_as_aborted() {
+    let keys = keys_with_cookie();
+    let attempt = || PasswordAttempt { keys: &keys, origin: Origin::Unknown, reserved_at: NOW, is_pending: false };
+    let logged = |attempt: PasswordAttempt<'_>| tests::events(&tests::logged(|| drop(attempt)));
+    assert!(matches!(&logged(attempt().committed())[..], [[name, ..]] if name == "aborted-attempt"));
+    assert!(logged(attempt()).is_empty(), "it was not committed");
 }

@@ -56,6 +56,65 @@ async fn certificate_of_the_service_is_verified() {
     assert_eq!(range(&RangeService { tls, ..service }).await.unwrap(), b"abc");
 }
 
+/// Starts a service over HTTP that responds to every request with so many bytes.
+async fn start_service(bytes: usize) -> RangeService {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut head).await.unwrap();
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").await.unwrap();
+            // Fails when the client has received enough.
+            let _ = stream.write_all(&vec![b'0'; bytes]).await;
+        }
+    });
+    RangeService::parse(&url).unwrap()
+}
+
+#[tokio::test]
+async fn answer_has_at_most_one_mebibyte() {
+    assert_eq!(range(&start_service(1_048_576).await).await.unwrap().len(), 1_048_576);
+    let error = range(&start_service(1_048_577).await).await.unwrap_err();
+    assert_eq!(error.to_string(), "the answer is larger than 1048576 bytes");
+}
+
+#[test]
+fn url_with_more_than_host_port_and_path_is_rejected() {
+    for url in [
+        "http://user@passwords.example.org",
+        "http://:secret@passwords.example.org",
+        "http://passwords.example.org?key=secret",
+        "http://passwords.example.org#fragment",
+    ] {
+        let error = RangeService::parse(url).err().unwrap().to_string();
+        assert_eq!(error, "it has more than host, port and path", "{url}");
+    }
+    let scheme = RangeService::parse("ftp://passwords.example.org").err().unwrap();
+    assert_eq!(scheme.to_string(), "its scheme is neither https nor http");
+    assert!(RangeService::parse("data:text").is_err());
+}
+
+#[test]
+fn only_lookups_of_another_machine_must_be_encrypted() {
+    let is_unencrypted = |url| RangeService::parse(url).unwrap().is_unencrypted();
+    assert!(
+        ["http://passwords.example.org", "http://192.0.2.1", "http://[2001:db8::1]"].into_iter().all(is_unencrypted)
+    );
+    let fine = ["https://passwords.example.org", "http://localhost:8080", "http://127.0.0.2", "http://[::1]"];
+    assert!(!fine.into_iter().any(is_unencrypted));
+}
+
+#[test]
+fn name_in_the_log_is_host_and_port() {
+    assert_eq!(
+        RangeService::parse("http://passwords.example.org:8080/key").unwrap().name(),
+        "passwords.example.org:8080"
+    );
+}
+
 #[test]
 fn url_becomes_host_port_and_path() {
     for (url, expected) in [
