@@ -68,17 +68,13 @@ impl Key {
     /// The digits of a code, uniformly distributed over the 10^`length` possibilities.
     pub fn digits(&self, code: Uuid, length: u8) -> SecretString {
         let possibilities = 10_u64.pow(u32::from(length));
-        // A draw at or above the largest multiple of `possibilities` would favour small numbers: draw again.
-        let fair_below = u64::MAX - u64::MAX % possibilities;
-        let mut draw_number = 0_u32;
-        loop {
-            let mac = self.mac("vestibule/digits/1", &[code.as_bytes(), &draw_number.to_be_bytes()]);
-            let draw = u64::from_be_bytes(std::array::from_fn(|i| mac[i]));
-            if draw < fair_below {
-                return format!("{:0width$}", draw % possibilities, width = usize::from(length)).into();
-            }
-            draw_number += 1;
-        }
+        let draw = |number: u32| {
+            let mac = self.mac("vestibule/digits/1", &[code.as_bytes(), &number.to_be_bytes()]);
+            fair_remainder(u64::from_be_bytes(std::array::from_fn(|i| mac[i])), possibilities)
+        };
+        // At most one draw of 10^9 is repeated, so one of the first is fair.
+        let number = (0..=u32::MAX).find_map(draw).unwrap_or_default();
+        format!("{number:0width$}", width = usize::from(length)).into()
     }
 
     /// The keyed hash that Postgres stores to verify the digits of this code.
@@ -95,6 +91,13 @@ impl Key {
     pub(crate) fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
         self.secret.mac(purpose, parts)
     }
+}
+
+/// The remainder of a random number; `None` at or above the largest multiple of the divisor, where it would favour small
+/// remainders.
+fn fair_remainder(random: u64, divisor: u64) -> Option<u64> {
+    let fair_below = u64::MAX - u64::MAX % divisor;
+    (random < fair_below).then_some(random % divisor)
 }
 
 #[cfg(test)]
@@ -117,6 +120,23 @@ mod tests {
     }
 
     #[test]
+    fn id_of_a_secret_has_one_to_32_characters() {
+        let parse = |id: &str| CodeSecrets::parse(&format!("{id}:{}", BASE64_STANDARD.encode([7_u8; 32])));
+        assert!(parse("a").is_ok() && parse(&"a".repeat(32)).is_ok());
+        for id in [String::new(), "a".repeat(33), "a".repeat(40)] {
+            assert_eq!(parse(&id).unwrap_err(), "the id of a secret must have 1 to 32 characters", "{id}");
+        }
+    }
+
+    #[test]
+    fn example_secret_is_recognised_anywhere_in_the_ring() {
+        let example = BASE64_STANDARD.encode("example-secret-do-not-use-in-prod");
+        let other = BASE64_STANDARD.encode([7_u8; 32]);
+        assert!(CodeSecrets::parse(&format!("a:{other},b:{example}")).unwrap().has_example());
+        assert!(!ring().has_example());
+    }
+
+    #[test]
     fn invalid_secrets_are_rejected_without_being_repeated() {
         for (list, why) in [
             ("", "it must be a list of id:base64"),
@@ -135,6 +155,25 @@ mod tests {
         let digits = |key: &Key| key.digits(id, 8).expose_secret().to_owned();
         assert_eq!(digits(ring.newest()), digits(ring.newest()));
         assert_ne!(digits(ring.newest()), digits(ring.get("a").unwrap()));
+    }
+
+    /// The worker mails the digits that the API compares, also while the two have different versions.
+    #[test]
+    fn digits_and_verifier_of_a_code_never_change() {
+        let ring = ring();
+        let digits = [4, 6, 8, 10].map(|length| ring.newest().digits(Uuid::from_u128(1), length));
+        assert_eq!(digits.each_ref().map(ExposeSecret::expose_secret), ["8318", "228318", "02228318", "4302228318"]);
+        let verifier = ring.newest().verifier(Uuid::from_u128(1), "0042").map(|byte| format!("{byte:02x}")).concat();
+        assert_eq!(verifier, "cfd603253b43fa13dd57a956403a3410415eab78c364f74c21303eb7f73da799");
+    }
+
+    #[test]
+    fn random_numbers_above_the_largest_multiple_are_drawn_again() {
+        // u64::MAX is 18 446 744 073 709 551 615.
+        let largest = 18_446_744_073_709_550_000;
+        assert_eq!(fair_remainder(largest - 1, 10_000), Some(9_999));
+        assert_eq!([largest, largest + 1, u64::MAX].map(|random| fair_remainder(random, 10_000)), [None; 3]);
+        assert_eq!([0, 10_042].map(|random| fair_remainder(random, 10_000)), [0, 42].map(Some));
     }
 
     #[test]
