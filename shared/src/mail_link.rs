@@ -84,6 +84,15 @@ mod tests {
     }
 
     #[test]
+    fn url_is_the_page_of_its_kind_with_the_token() {
+        let two = two_keys();
+        let key = two.newest();
+        let url = |link: MailLink| link.url("https://accounts.example.com", key, CODE);
+        assert_eq!(url(NotMe), format!("https://accounts.example.com/not-me/{}", NotMe.token(key, CODE)));
+        assert_eq!(url(Unlock), format!("https://accounts.example.com/unlock/{}", Unlock.token(key, CODE)));
+    }
+
+    #[test]
     fn token_of_one_kind_is_none_of_another() {
         let two = two_keys();
         assert_eq!(Unlock.read(&two, &NotMe.token(two.newest(), CODE)), None);

@@ -55,6 +55,15 @@ mod tests {
     }
 
     #[test]
+    fn key_has_at_least_32_bytes() {
+        let parse = |bytes| SecretKey::parse(&BASE64_STANDARD.encode(vec![7_u8; bytes]));
+        assert!([32, 33, 64].into_iter().all(|bytes| parse(bytes).is_ok()));
+        for bytes in [0, 31] {
+            assert_eq!(parse(bytes).unwrap_err(), format!("has {bytes} bytes, at least 32 are needed"));
+        }
+    }
+
+    #[test]
     fn both_example_keys_are_recognised() {
         let settings = include_str!("../../.env.example");
         let value = |name: &str| settings.lines().find_map(|line| line.strip_prefix(name)).unwrap();

@@ -144,6 +144,7 @@ pub(crate) mod tests {
         let keys = keys("ada@example.com", "203.0.113.7");
         assert_eq!((keys.email, keys.mailbox), (key.email_key(&ada), key.mailbox_key(&ada)));
         assert_eq!(key.mailbox_key(&email("ada+shop@example.com")), key.email_key(&ada));
+        assert_ne!(key.fingerprint(), SubjectKey(SecretKey::parse(&"A".repeat(44)).unwrap()).fingerprint());
         for of in [SubjectKey::reset_guess_key, SubjectKey::salt] {
             assert_eq!(of(&key, &ada), of(&key, &ada));
             assert_ne!(of(&key, &ada), of(&key, &email("bob@example.com")));
