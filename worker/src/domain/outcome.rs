@@ -35,3 +35,44 @@ pub(crate) enum Completion {
     /// The outcome was recorded before: this is a duplicate of the message.
     AlreadyRecorded,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    };
+    use tracing::{Subscriber, span};
+    use tracing_subscriber::{
+        Layer,
+        layer::{Context, SubscriberExt},
+    };
+
+    /// Whether a value was recorded in a span.
+    #[derive(Clone, Default)]
+    struct Recorded(Arc<AtomicBool>);
+
+    impl<S: Subscriber> Layer<S> for Recorded {
+        fn on_record(&self, _: &span::Id, _: &span::Record<'_>, _: Context<'_, S>) {
+            self.0.store(true, Relaxed);
+        }
+    }
+
+    fn is_marked(outcome: &Outcome) -> bool {
+        let recorded = Recorded::default();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(recorded.clone()), || {
+            outcome.mark_failure(&tracing::info_span!("delivery", failed = tracing::field::Empty));
+        });
+        recorded.0.load(Relaxed)
+    }
+
+    #[test]
+    fn only_a_message_that_is_not_completed_has_failed() {
+        use Completion::{AlreadyRecorded, Delivered, Dropped, Undeliverable};
+        let completed = [Delivered, Dropped("expired"), Undeliverable, AlreadyRecorded].map(Outcome::Completed);
+        assert!(!completed.iter().any(is_marked));
+        let (retry, postpone) = (Outcome::Retry(String::new()), Outcome::Postpone(String::new()));
+        assert!([retry, postpone, Outcome::Park("unknown"), Outcome::Requeue].iter().all(is_marked));
+    }
+}
