@@ -13,12 +13,17 @@ const COSTS: Costs = Costs { memory_kib: Costs::MIN_MEMORY_KIB, passes: 1 };
 
 /// The state with the default policy and one code secret, `a`. Nothing listens at the address of its database.
 pub(crate) fn app() -> App {
+    app_with_database("postgres://api@127.0.0.1:1/none")
+}
+
+/// The same with another database.
+pub(crate) fn app_with_database(url: &str) -> App {
     let registry = Registry::default();
     let metrics = Metrics::new(&registry);
     let hashing =
         HashSettings { engine: EngineKind::Reference, costs: COSTS, threads: 1, max_wait: Duration::from_secs(60) };
     App {
-        store: Store::new(postgres::pool(&"postgres://api@127.0.0.1:1/none".into(), 1).unwrap()),
+        store: Store::new(postgres::pool(&url.into(), 1).unwrap()),
         code_secrets: CodeSecrets::parse(&format!("a:{SECRET}")).unwrap(),
         subject_key: SubjectKey(SecretKey::parse(SECRET).unwrap()),
         policy: policy(),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::limits::code_guesses::different_code;
 use support::{
-    client::{Answer, concurrently_with_retry, count},
+    client::{Answer, PASSWORD, concurrently_with_retry, count},
     stack::Stack,
 };
 
@@ -110,6 +110,7 @@ async fn network_gets_ten_then_thirty_wrong_codes() {
     let rejected = rejected.unwrap();
     assert_eq!(status_and_scope(&rejected), (429, json!("network")));
     assert!(rejected.header("retry-after").parse::<i64>().unwrap() > 80_000);
+    assert_eq!(network_a.login(&codes[11].0, PASSWORD).await.status, 200, "only codes are limited");
     assert_eq!(
         stack.client.from_address(NETWORK_B).activate(&codes[10].0, &codes[10].1).await.status,
         200,

@@ -143,3 +143,24 @@ fn only_a_dropped_pending_attempt_is_logged_as_aborted() {
     assert!(matches!(&logged(attempt().committed())[..], [[name, ..]] if name == "aborted-attempt"));
     assert!(logged(attempt()).is_empty(), "it was not committed");
 }
+
+/// Otherwise a right password would count as wrong after a moment without Postgres.
+#[tokio::test]
+async fn settling_is_tried_four_times_without_postgres() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://api@{}/none?sslmode=disable", listener.local_addr().unwrap());
+    let (app, keys) = (crate::app::tests::app_with_database(&url), keys_with_cookie());
+    let attempt = PasswordAttempt { keys: &keys, origin: Origin::Unknown, reserved_at: NOW, is_pending: false };
+    let mut connections = 0;
+    let close_all = async {
+        while let Ok(connection) = listener.accept().await {
+            drop(connection);
+            connections += 1;
+        }
+    };
+    tokio::select! {
+        settled = attempt.settle(&app, AttemptOutcome::Correct) => assert!(settled.is_err()),
+        () = close_all => {}
+    }
+    assert_eq!(connections, 4);
+}
