@@ -10,7 +10,7 @@ not_special := --lib --bins --test e2e --test command_line --test metrics_docume
 threads := $(shell echo $$((2 * $$(nproc) + 1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs run test test-browser screenshots test-faults test-all test-security test-coverage test-compose test-schema check-deploy fuzz fuzz-check lint layers deny audit migrate migration bench bench-growth clean
+.PHONY: help up down logs run test test-browser screenshots test-faults test-all test-security test-coverage test-compose test-schema check-deploy fuzz fuzz-check mutants lint layers deny audit migrate migration bench bench-growth clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +66,9 @@ fuzz: ## Run each fuzz target for a minute, or for TIME=seconds
 
 fuzz-check: ## Check that the fuzz targets compile
 	scripts/fuzz --check
+
+mutants: ## Change the rules one by one and check that a unit test fails; FILES=api/src/domain/email.rs or SHARD=1/4 for a part
+	@scripts/mutants
 
 lint: ## Check formatting and run clippy with warnings as errors
 	cargo fmt --all --check
