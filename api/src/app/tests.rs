@@ -24,6 +24,7 @@ pub(crate) fn app_with_database(url: &str) -> App {
         HashSettings { engine: EngineKind::Reference, costs: COSTS, threads: 1, max_wait: Duration::from_secs(60) };
     App {
         store: Store::new(postgres::pool(&url.into(), 1).unwrap()),
+        health_database: postgres::pool(&url.into(), 1).unwrap(),
         code_secrets: CodeSecrets::parse(&format!("a:{SECRET}")).unwrap(),
         subject_key: SubjectKey(SecretKey::parse(SECRET).unwrap()),
         policy: policy(),
@@ -31,9 +32,10 @@ pub(crate) fn app_with_database(url: &str) -> App {
         breached_passwords: BreachedPasswords::new(None),
         rejection_cache: RejectionCache::new(),
         password_checks: PasswordChecks::new(None),
-        attempt_queues: AttemptQueues::new(),
+        attempt_queues: AttemptQueues::new().0,
         instance_guesses: InstanceGuesses::default(),
         relay_wakeup: Arc::default(),
+        outbox_positions: Arc::new(ReadPositions::new()),
         delivery: OutboxDelivery {
             deliver: Arc::new(|_| Box::pin(async { Ok(()) })),
             is_up: Arc::new(|| true),

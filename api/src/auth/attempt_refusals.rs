@@ -118,7 +118,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn refused_attempt_is_tried_again_for_three_seconds() {
-        let (queues, began, mut refusals) = (AttemptQueues::new(), Instant::now(), Refusals::default());
+        let (queues, began, mut refusals) = (AttemptQueues::new().0, Instant::now(), Refusals::default());
         let mut tries = 0;
         while refusals.wait(&queues, &[0; 32]).await {
             tries += 1;
@@ -129,7 +129,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn attempt_behind_another_waits_three_seconds() {
-        let (queues, began, mut refusals) = (AttemptQueues::new(), Instant::now(), Refusals::default());
+        let (queues, began, mut refusals) = (AttemptQueues::new().0, Instant::now(), Refusals::default());
         let _first = queues.wait(&[0; 32]).await;
         assert!(!refusals.wait(&queues, &[0; 32]).await);
         assert_eq!(began.elapsed(), MAX_WAIT);

@@ -2,16 +2,20 @@
 
 use super::*;
 use crate::{
-    auth::{
-        attempt_origin::{
-            TrustFacts,
-            tests::{NOW, facts, keys_with_cookie, known_network, locked, not_trusted, pending},
-        },
-        audit::tests,
+    auth::attempt_origin::{
+        TrustFacts,
+        tests::{NOW, facts, keys_with_cookie, known_network, locked, not_trusted, pending},
     },
-    domain::{policy::tests::policy, rate_limit::lockout::Lockout, rate_limit::lockout::MAX_PENDING_TIME},
+    domain::rate_limit::lockout::{Lockout, MAX_PENDING_TIME},
 };
 use time::Duration;
+
+/// A reserved attempt, and the queue that gets it if it is dropped before it is settled.
+fn attempt(keys: &SubjectKeys, origin: Origin) -> (PasswordAttempt<'_>, mpsc::Receiver<AbortedAttempt>) {
+    let (aborted, queue) = mpsc::channel(1);
+    let reservation = Reservation { origin, reserved_at: NOW };
+    (PasswordAttempt { keys, reservation, is_settled: false, aborted }, queue)
+}
 
 const FAILED_AT: OffsetDateTime = NOW.saturating_sub(Duration::MINUTE);
 
@@ -30,7 +34,7 @@ fn reserve_in_network(
     let consecutive = GuessRecord { wrong: consecutive, last_at: Some(FAILED_AT) };
     let limits = AttemptLimits { origin: facts(&keys, trust, stored), consecutive, network };
     let mut writes = Writes::default();
-    let _ = PasswordAttempt::reserve_in(&policy(), &mut writes, &keys, limits)?;
+    let _ = PasswordAttempt::reserve_in(&crate::app::tests::app(), &mut writes, &keys, limits)?;
     Ok(writes.kinds())
 }
 
@@ -94,9 +98,8 @@ fn settle(origin: Origin, outcome: AttemptOutcome) -> Vec<String> {
     let stored = [(&keys.email_and_network, failures.clone()), (&keys.email, failures)];
     let trust = if origin == Origin::Unknown { not_trusted() } else { known_network() };
     let lockouts = facts(&keys, trust, &stored).reserve().unwrap().1;
-    let attempt = PasswordAttempt { keys: &keys, origin, reserved_at: NOW, is_pending: false };
     let mut writes = Writes::default();
-    attempt.settle_in(&mut writes, lockouts, outcome);
+    attempt(&keys, origin).0.settle_in(&mut writes, lockouts, outcome);
     writes.kinds()
 }
 
@@ -129,19 +132,29 @@ fn entering_by_a_code_makes_the_network_known() {
 #[tokio::test]
 async fn attempt_without_postgres_is_an_error() {
     let (app, keys) = (crate::app::tests::app(), keys_with_cookie());
-    let attempt = || PasswordAttempt { keys: &keys, origin: Origin::Unknown, reserved_at: NOW, is_pending: false };
+    let attempt = || attempt(&keys, Origin::Unknown).0;
     assert!(matches!(PasswordAttempt::reserve(&app, &keys).await, Err(Error::Unavailable(_))));
     assert!(matches!(attempt().settle(&app, AttemptOutcome::Correct).await, Err(Error::Unavailable(_))));
     assert!(matches!(attempt().fail(&app).await, Err(Error::Unavailable(_))));
 }
 
-#[test]
-fn only_a_dropped_pending_attempt_is_logged_as_aborted() {
+/// Whether an attempt that was settled with this result is counted as aborted.
+async fn is_aborted_after(result: Result<(), Error>) -> bool {
+    let (app, keys) = (crate::app::tests::app(), keys_with_cookie());
+    let (attempt, mut queue) = attempt(&keys, Origin::Unknown);
+    let _ = attempt.ensure_settled(&app, result).await;
+    queue.try_recv().is_ok()
+}
+
+#[tokio::test]
+async fn only_an_attempt_that_is_not_settled_is_counted_as_aborted() {
     let keys = keys_with_cookie();
-    let attempt = || PasswordAttempt { keys: &keys, origin: Origin::Unknown, reserved_at: NOW, is_pending: false };
-    let logged = |attempt: PasswordAttempt<'_>| tests::events(&tests::logged(|| drop(attempt)));
-    assert!(matches!(&logged(attempt().committed())[..], [[name, ..]] if name == "aborted-attempt"));
-    assert!(logged(attempt()).is_empty(), "it was not committed");
+    let (attempt, mut queue) = attempt(&keys, Origin::Unknown);
+    assert!(queue.try_recv().is_err());
+    drop(attempt);
+    assert!(queue.try_recv().is_ok());
+    assert!(!is_aborted_after(Ok(())).await);
+    assert!(!is_aborted_after(Err(Error::Unauthenticated)).await, "it was settled anew, or tried to be");
 }
 
 /// Otherwise a right password would count as wrong after a moment without Postgres.
@@ -150,7 +163,7 @@ async fn settling_is_tried_four_times_without_postgres() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("postgres://api@{}/none?sslmode=disable", listener.local_addr().unwrap());
     let (app, keys) = (crate::app::tests::app_with_database(&url), keys_with_cookie());
-    let attempt = PasswordAttempt { keys: &keys, origin: Origin::Unknown, reserved_at: NOW, is_pending: false };
+    let (attempt, _queue) = attempt(&keys, Origin::Unknown);
     let mut connections = 0;
     let close_all = async {
         while let Ok(connection) = listener.accept().await {
