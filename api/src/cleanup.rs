@@ -76,8 +76,8 @@ async fn run_rounds(store: &Store, cleanup: &Cleanup) {
 
 /// Vacuums and analyzes one table after the other. Requests have the connection meanwhile, if there is only one.
 async fn vacuum(store: &Store) -> Result<(), Error> {
-    for statement in store::vacuum::statements() {
-        store::vacuum::execute(&store.connection().await?, &statement).await?;
+    for statement in store::cleanup::vacuum::statements() {
+        store::cleanup::vacuum::execute(&store.connection().await?, &statement).await?;
     }
     Ok(())
 }

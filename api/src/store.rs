@@ -1,7 +1,7 @@
 //! SQL storage in Postgres: the connection pool, prepared statements and error mapping. Each table has one file;
 //! statements are constants, and business rules are in `domain`.
 
-pub(crate) mod cleanup_lock;
+pub(crate) mod cleanup;
 pub(crate) mod codes;
 pub(crate) mod deliveries;
 pub(crate) mod guesses;
@@ -19,7 +19,6 @@ pub(crate) mod sessions;
 pub(crate) mod transaction;
 pub(crate) mod unacknowledged;
 pub(crate) mod users;
-pub(crate) mod vacuum;
 
 use anyhow::anyhow;
 use deadpool_postgres::{GenericClient, Object, Pool, PoolError};
@@ -102,7 +101,7 @@ pub(crate) fn statements() -> Vec<&'static str> {
         resets::ALL,
         schema::ALL,
         sessions::ALL,
-        cleanup_lock::ALL,
+        cleanup::lock::ALL,
         users::ALL,
         crate::store::outbox::stats::ALL,
     ]

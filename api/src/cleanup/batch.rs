@@ -9,7 +9,9 @@ use super::Cleanup;
 use crate::{
     error::Error,
     store::{
-        Connection, cleanup_lock, deliveries,
+        Connection,
+        cleanup::lock,
+        deliveries,
         guesses::{self, activations, code_attempts},
         lockouts::{self, known_networks, unlocks},
         mail_suppressions,
@@ -36,7 +38,7 @@ pub(crate) async fn delete_expired(
     max_rows: u16,
     connection: &Connection,
 ) -> Result<Deleted, Error> {
-    let locking = cleanup_lock::try_acquire(connection);
+    let locking = lock::try_acquire(connection);
     let (transaction, locked_at) = Transaction::begin(connection, Commit::Asynchronous, &[], locking).await?;
     let Some(now) = locked_at else { return Ok(Deleted::default()) };
     let deletions = Deletions::new(cleanup, now, max_rows.into());

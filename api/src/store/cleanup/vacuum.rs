@@ -1,6 +1,6 @@
 //! Vacuums and analyzes the tables, for a database that does not do so itself.
 
-use super::{Connection, PgError};
+use crate::store::{Connection, PgError};
 
 /// The tables that requests write.
 const TABLES: [&str; 13] = [
