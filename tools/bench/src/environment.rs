@@ -5,6 +5,7 @@ pub(crate) mod context;
 pub(crate) mod database;
 pub(crate) mod deployment;
 pub(crate) mod fake_smtp;
+pub(crate) mod history;
 pub(crate) mod isolated_runtime;
 pub(crate) mod pipeline;
 pub(crate) mod prefill;

@@ -25,6 +25,13 @@ pub(crate) struct Registration {
     pub(crate) digits: String,
 }
 
+impl Registration {
+    /// The receipt.
+    pub(crate) fn id(&self) -> Uuid {
+        Uuid::from_u128(!self.code_id.as_u128())
+    }
+}
+
 /// Registers `count` users from number `first` on, all with the same password hash. With `is_sent`, their codes were
 /// mailed and are valid for an hour.
 pub(crate) async fn register(
@@ -42,8 +49,7 @@ pub(crate) async fn register(
         Registration { user, code_id, digits: key.digits(code_id, CODE_LENGTH).expose_secret().to_owned() }
     });
     let registrations: Vec<_> = registrations.collect();
-    let registration_ids: Vec<_> =
-        registrations.iter().map(|registration| Uuid::from_u128(!registration.code_id.as_u128())).collect();
+    let registration_ids: Vec<_> = registrations.iter().map(Registration::id).collect();
     let emails: Vec<_> = registrations.iter().map(|registration| users::email(registration.user)).collect();
     let codes: Vec<_> = registrations.iter().map(|registration| registration.code_id).collect();
     let hashes: Vec<_> = registrations

@@ -48,8 +48,18 @@ pub(crate) fn log_in(user: u64) -> Request<String> {
     request
 }
 
+/// A login from the network of the user.
+pub(crate) fn log_in_from_own_network(user: u64, password: &str) -> Request<String> {
+    let authorization = (header::AUTHORIZATION, &*basic(user, password));
+    post("/v1/users/login", user, &[authorization], String::new())
+}
+
 fn basic_credentials(user: u64) -> String {
-    format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{PASSWORD}", email(user))))
+    basic(user, PASSWORD)
+}
+
+fn basic(user: u64, password: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{password}", email(user))))
 }
 
 /// A GET request.

@@ -1,0 +1,111 @@
+//! G1: blocks that Postgres touches for a request, with 2 million sign-ups in its tables ÷ with 10 000. Counts work, not
+//! time: all statements of API, relay and worker that a request causes.
+
+use anyhow::{Result, bail, ensure};
+use hyper::Request;
+use tokio_postgres::Client;
+
+use crate::{
+    baseline::raw_hashes,
+    environment::{
+        context::BenchContext,
+        database, history,
+        pipeline::{LONG_HASH_QUEUE, Pipeline},
+        prefill::{self, Registration},
+    },
+    load::users,
+    report::{
+        progress::print,
+        table::{Goal, Row},
+    },
+};
+
+/// Requests of each kind.
+const REQUESTS: u64 = 200;
+
+/// Statements of all processes on this database.
+const COST: &str = "SELECT sum(shared_blks_hit + shared_blks_read)::bigint, sum(rows)::bigint, sum(calls)::bigint \
+    FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+    AND userid = current_user::regrole";
+
+/// Tables of which a whole history was read, and how many rows.
+const SCANNED: &str = "SELECT relname::text, seq_tup_read FROM pg_stat_user_tables \
+    WHERE seq_tup_read >= $1 AND n_live_tup >= $1";
+
+/// The kinds of requests, each with the rows of the report.
+const KINDS: [(&str, &str); 5] = [
+    ("G1-sign-up", "blocks per sign-up, 2 M rows in every large table ÷ 10 k"),
+    ("G1-activate", "the same per activation"),
+    ("G1-log-in", "the same per log-in"),
+    ("G1-refusal", "the same per log-in with a wrong password"),
+    ("G1-receipt", "the same per receipt"),
+];
+
+pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
+    let small = costs(context, context.full_or_quick(10_000, 1_000)).await?;
+    let large = costs(context, size(context)?).await?;
+    let rows = KINDS.iter().zip(small.iter().zip(&large));
+    Ok(rows.map(|((id, label), (small, large))| Row::ratio(id, label, &[(*large, *small)], "blocks", GOAL)).collect())
+}
+
+const GOAL: Goal = Goal::AtMost(1.25, 1.25);
+
+/// The large size: that of the variable `SIZE`, or the default.
+fn size(context: &BenchContext) -> Result<u64> {
+    let Ok(size) = std::env::var("SIZE") else { return Ok(context.full_or_quick(2_000_000, 10_000)) };
+    match size.strip_suffix('M').unwrap_or(&size).parse::<u64>() {
+        Ok(millions) => Ok(millions * 1_000_000),
+        Err(_) => bail!("SIZE={size}: write millions of sign-ups, like 10M"),
+    }
+}
+
+/// The blocks of each kind of request, with this many sign-ups in the tables.
+async fn costs(context: &BenchContext, sign_ups: u64) -> Result<Vec<f64>> {
+    print(&format!("  {sign_ups} sign-ups"));
+    let settings = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1"), LONG_HASH_QUEUE];
+    let mut pipeline = Pipeline::start(context, "cost", context.cores, &settings).await?;
+    history::fill(&pipeline.deployment.database, sign_ups).await?;
+    let first = context.allocate_users(2 * REQUESTS);
+    let stored = raw_hashes::stored_hash()?;
+    let database = &mut pipeline.deployment.database;
+    let pending = prefill::register(database, first, REQUESTS, &stored, true).await?;
+    let meter = database::connect(&pipeline.deployment.database_url).await?;
+    meter.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_reset()").await?;
+    let new = |n: u64| users::register(first + REQUESTS + n);
+    let old = |n: u64| &pending[usize::try_from(n).unwrap_or(0)];
+    let log_in = |n, password| users::log_in_from_own_network(old(n).user, password);
+    let receipt = |registration: &Registration| users::get(&format!("/v1/registrations/{}", registration.id()));
+    let costs = vec![
+        measure(&pipeline, &meter, KINDS[0].0, 202, new).await?,
+        measure(&pipeline, &meter, KINDS[1].0, 200, |n| users::activate(old(n).user, &old(n).digits)).await?,
+        measure(&pipeline, &meter, KINDS[2].0, 200, |n| log_in(n, users::PASSWORD)).await?,
+        measure(&pipeline, &meter, KINDS[3].0, 401, |n| log_in(n, "wrong horse battery")).await?,
+        measure(&pipeline, &meter, KINDS[4].0, 200, |n| receipt(old(n))).await?,
+    ];
+    let scanned = meter.query(SCANNED, &[&i64::try_from(sign_ups / 2)?]).await?;
+    let scanned: Vec<(String, i64)> = scanned.iter().map(|row| (row.get(0), row.get(1))).collect();
+    ensure!(scanned.is_empty(), "whole tables were read: {scanned:?}");
+    pipeline.stop().await?;
+    Ok(costs)
+}
+
+/// Sends the requests one after the other, waits until all mails are delivered, and returns the blocks per request.
+async fn measure(
+    pipeline: &Pipeline,
+    meter: &Client,
+    kind: &str,
+    status: u16,
+    request: impl Fn(u64) -> Request<String>,
+) -> Result<f64> {
+    pipeline.wait_until_idle().await?;
+    meter.batch_execute("SELECT pg_stat_statements_reset()").await?;
+    for n in 0..REQUESTS {
+        let response = pipeline.client.send(request(n)).await;
+        ensure!(response.status == status, "{kind}: status {} instead of {status}", response.status);
+    }
+    pipeline.deployment.wait_until_idle().await?;
+    let cost = meter.query_one(COST, &[]).await?;
+    let [blocks, rows, calls] = [0, 1, 2].map(|column| cost.get::<_, i64>(column) as f64 / REQUESTS as f64);
+    print(&format!("    {kind}: {blocks:.0} blocks, {rows:.0} rows, {calls:.0} statements"));
+    Ok(blocks)
+}
