@@ -127,6 +127,8 @@ pub(super) mod tests {
     pub(in crate::auth) fn logged(run: impl FnOnce()) -> Vec<Value> {
         let file = Arc::new(tempfile::tempfile().unwrap());
         let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(Arc::clone(&file)).finish();
+        // As long as the process has only one subscriber, what another thread logs first, without it, is never logged.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
         tracing::subscriber::with_default(subscriber, run);
         let (mut file, mut text) = (&*file, String::new());
         file.rewind().unwrap();

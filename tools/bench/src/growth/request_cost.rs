@@ -62,7 +62,9 @@ fn size(context: &BenchContext) -> Result<u64> {
 /// The blocks of each kind of request, with this many sign-ups in the tables.
 async fn costs(context: &BenchContext, sign_ups: u64) -> Result<Vec<f64>> {
     print(&format!("  {sign_ups} sign-ups"));
-    let settings = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1"), LONG_HASH_QUEUE];
+    // Cleanup would delete the limits of the history meanwhile.
+    let no_cleanup = ("HOUSEKEEPING_SECONDS", "3600");
+    let settings = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1"), LONG_HASH_QUEUE, no_cleanup];
     let mut pipeline = Pipeline::start(context, "cost", context.cores, &settings).await?;
     history::fill(&pipeline.deployment.database, sign_ups).await?;
     let first = context.allocate_users(2 * REQUESTS);

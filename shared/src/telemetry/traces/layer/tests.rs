@@ -12,6 +12,8 @@ fn recorded(sampling: SamplingRatio, run: impl FnOnce()) -> Vec<SpanRecord> {
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::sink);
     let subscriber =
         tracing_subscriber::registry().with(log).with(SpanLayer::new(sender, sampling).with_filter(exported));
+    // As long as the process has only one subscriber, spans that another thread begins first, without it, are never recorded.
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
     tracing::subscriber::with_default(subscriber, run);
     std::iter::from_fn(|| queue.try_recv().ok()).collect()
 }
