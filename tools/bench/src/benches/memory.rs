@@ -76,7 +76,8 @@ async fn measure(context: &BenchContext, offered: f64) -> Result<[Memory; 3]> {
 /// Waits until the API waits for the migration lock.
 async fn wait_for_lock_waiter(database: &Client) -> Result<()> {
     let deadline = now() + TIMEOUT;
-    let sql = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+        AND pid <> pg_backend_pid() AND query LIKE '%pg_try_advisory_lock%'";
     while database::count(database, sql).await? == 0 {
         ensure!(now() < deadline, "the API did not request the migration lock within {TIMEOUT:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;

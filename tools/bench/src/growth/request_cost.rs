@@ -28,6 +28,12 @@ const COST: &str = "SELECT sum(shared_blks_hit + shared_blks_read)::bigint, sum(
     FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
     AND userid = current_user::regrole";
 
+/// The statements that touch the most blocks.
+const TOP: &str = "SELECT (shared_blks_hit + shared_blks_read)::float8, calls::float8, \
+    left(regexp_replace(query, '\\s+', ' ', 'g'), 100) FROM pg_stat_statements \
+    WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND userid = current_user::regrole \
+    ORDER BY 1 DESC LIMIT 4";
+
 /// Tables of which a whole history was read, and how many rows.
 const SCANNED: &str = "SELECT relname::text, seq_tup_read FROM pg_stat_user_tables \
     WHERE seq_tup_read >= $1 AND n_live_tup >= $1";
@@ -72,7 +78,10 @@ async fn costs(context: &BenchContext, sign_ups: u64) -> Result<Vec<f64>> {
     let database = &mut pipeline.deployment.database;
     let pending = prefill::register(database, first, REQUESTS, &stored, true).await?;
     let meter = database::connect(&pipeline.deployment.database_url).await?;
-    meter.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_reset()").await?;
+    meter.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await?;
+    // What building the indexes has read would be reported later.
+    pipeline.deployment.database.batch_execute("SELECT pg_stat_force_next_flush()").await?;
+    meter.batch_execute("SELECT pg_stat_reset()").await?;
     let new = |n: u64| users::register(first + REQUESTS + n);
     let old = |n: u64| &pending[usize::try_from(n).unwrap_or(0)];
     let log_in = |n, password| users::log_in_from_own_network(old(n).user, password);
@@ -109,5 +118,9 @@ async fn measure(
     let cost = meter.query_one(COST, &[]).await?;
     let [blocks, rows, calls] = [0, 1, 2].map(|column| cost.get::<_, i64>(column) as f64 / REQUESTS as f64);
     print(&format!("    {kind}: {blocks:.0} blocks, {rows:.0} rows, {calls:.0} statements"));
+    for statement in meter.query(TOP, &[]).await? {
+        let [blocks, calls] = [0, 1].map(|column| statement.get::<_, f64>(column) / REQUESTS as f64);
+        print(&format!("      {blocks:5.1} blocks, {calls:4.1} calls: {}", statement.get::<_, String>(2)));
+    }
     Ok(blocks)
 }
