@@ -6,9 +6,14 @@ use crate::{
         TrustFacts,
         tests::{NOW, facts, keys_with_cookie, known_network, locked, not_trusted, pending},
     },
-    domain::rate_limit::lockout::{Lockout, MAX_PENDING_TIME},
+    domain::{
+        email::EmailAddress,
+        rate_limit::lockout::{Lockout, MAX_PENDING_TIME},
+    },
 };
+use i18n::Language;
 use time::Duration;
+use uuid::Uuid;
 
 /// A reserved attempt, and the queue that gets it if it is dropped before it is settled.
 fn attempt(keys: &SubjectKeys, origin: Origin) -> (PasswordAttempt<'_>, mpsc::Receiver<AbortedAttempt>) {
@@ -135,6 +140,14 @@ async fn attempt_without_postgres_is_an_error() {
     let attempt = || attempt(&keys, Origin::Unknown).0;
     assert!(matches!(PasswordAttempt::reserve(&app, &keys).await, Err(Error::Unavailable(_))));
     assert!(matches!(attempt().settle(&app, AttemptOutcome::Correct).await, Err(Error::Unavailable(_))));
+    let user = User {
+        id: Uuid::nil(),
+        email: EmailAddress::parse("ada@example.com").unwrap(),
+        password_hash: String::new(),
+        activated_at: NOW,
+        language: Language::English,
+    };
+    assert!(matches!(attempt().settle_for_account(&app, &user).await, Err(Error::Unavailable(_))));
     assert!(matches!(attempt().fail(&app).await, Err(Error::Unavailable(_))));
 }
 
