@@ -62,8 +62,8 @@ pub(crate) enum AttemptOutcome {
     NotVerified,
     /// The password is that of a registration.
     Correct,
-    /// The password is that of the account, and was not replaced while it was verified. Removes the failures of the origin of this attempt, whose network is known
-    /// to the account from now on.
+    /// The password is that of the account, and was not replaced while it was verified. Removes the failures of the
+    /// origin of this attempt, whose network is known to the account from now on.
     CorrectForAccount,
 }
 
