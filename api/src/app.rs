@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 
 use crate::{
     auth::{
-        attempt_refusals::AttemptQueues, breached_passwords::BreachedPasswords, instance_guesses::InstanceGuesses,
-        password_checks::PasswordChecks, rejection_cache::RejectionCache,
+        activation_counts::ActivationCounts, attempt_refusals::AttemptQueues, breached_passwords::BreachedPasswords,
+        instance_guesses::InstanceGuesses, password_checks::PasswordChecks, rejection_cache::RejectionCache,
     },
     domain::{
         client::Client,
@@ -44,6 +44,7 @@ pub(crate) struct App {
     pub(crate) password_checks: PasswordChecks,
     pub(crate) attempt_queues: AttemptQueues,
     pub(crate) instance_guesses: InstanceGuesses,
+    pub(crate) activation_counts: ActivationCounts,
     /// Wakes the outbox relay.
     pub(crate) relay_wakeup: Arc<Notify>,
     /// Where the outbox relay and the metrics begin to read.

@@ -1,6 +1,7 @@
 //! Authentication and its rate limits: passwords, codes, and the keys that limits are stored under.
 
 pub(crate) mod aborted_attempts;
+pub(crate) mod activation_counts;
 pub(crate) mod attempt_origin;
 pub(crate) mod attempt_refusals;
 pub(crate) mod audit;

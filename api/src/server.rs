@@ -20,8 +20,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     auth::{
-        aborted_attempts, attempt_refusals::AttemptQueues, breached_passwords::BreachedPasswords,
-        instance_guesses::InstanceGuesses, password_checks::PasswordChecks, rejection_cache::RejectionCache,
+        aborted_attempts,
+        activation_counts::{self, ActivationCounts},
+        attempt_refusals::AttemptQueues,
+        breached_passwords::BreachedPasswords,
+        instance_guesses::InstanceGuesses,
+        password_checks::PasswordChecks,
+        rejection_cache::RejectionCache,
     },
     cleanup::{self, Cleanup},
     config::Config,
@@ -119,6 +124,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
         breached_passwords: BreachedPasswords::new(config.breached_passwords),
         rejection_cache: RejectionCache::new(),
         instance_guesses: InstanceGuesses::default(),
+        activation_counts: ActivationCounts::default(),
         relay_wakeup: Arc::default(),
         outbox_positions: Arc::new(ReadPositions::new()),
         delivery: delivery.clone(),
@@ -147,6 +153,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     );
     tasks.start("the cleanup", cleanup::run(app.store.clone(), cleanup, stop.clone()));
     tasks.start("the count of aborted attempts", aborted_attempts::run(Arc::clone(&app), aborted, stop.clone()));
+    tasks.start("the count of activations", activation_counts::run(Arc::clone(&app), stop.clone()));
     tasks.start("the receipt watch", receipt_watch::run(Arc::clone(&app), stop.clone()));
     tasks.start("the ops server", ops_server::serve(ops, reporter, stop.clone()));
     tasks.start("the HTTP server", http::serve(app, config.transport, listener, stop));

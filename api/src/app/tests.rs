@@ -34,6 +34,7 @@ pub(crate) fn app_with_database(url: &str) -> App {
         password_checks: PasswordChecks::new(None),
         attempt_queues: AttemptQueues::new().0,
         instance_guesses: InstanceGuesses::default(),
+        activation_counts: ActivationCounts::default(),
         relay_wakeup: Arc::default(),
         outbox_positions: Arc::new(ReadPositions::new()),
         delivery: OutboxDelivery {

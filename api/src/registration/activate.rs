@@ -17,9 +17,7 @@ use crate::{
     password_hashing::Priority,
     rng,
     store::{
-        self, codes,
-        guesses::{self, activations},
-        outbox,
+        self, codes, guesses, outbox,
         registrations::{self, Registration},
         transaction::{Commit, Transaction, Writes},
         users::{self, User},
@@ -92,12 +90,11 @@ async fn create_account(
     let details = EventDetails { email: &user.email, at: now, traceparent: &credentials.traceparent };
     app.events.activated(&mut writes, &details, user.id, registration.id);
     guess.settle_right_in(&mut writes);
-    // Last, because requests from all networks write these rows.
-    activations::add(&mut writes, &keys.network, now);
     match transaction.commit(writes).await {
         Err(error) if store::violates(&error, users::EMAIL_UNIQUE) => return Err(Error::RegistrationClosed),
         committed => drop(committed?),
     }
+    app.activation_counts.add(keys.network);
     audit::activation(user.id, keys);
     shared::fault_points::point("activate-after-consuming");
     app.wake_relay();

@@ -155,6 +155,7 @@ async fn activations_are_counted_for_a_day() {
     stack.sign_up_and_activate(ADA).await;
     // Of the network, and of the instance. They are counted by the full hour, which began up to an hour before.
     let hours = "SELECT count(*) FROM activations_by_hour";
+    stack.database.wait_for_count(hours, 2).await;
     pass_almost(&stack, DAY - 3_600 - MARGIN).await;
     assert_eq!(stack.database.count(hours).await, 2);
     stack.database.age(3_600 + 2 * MARGIN).await;
