@@ -43,7 +43,7 @@ pub(crate) enum GuessOutcome {
 
 /// Reads the totals of the instance, from memory if they were read a moment ago.
 pub(crate) async fn instance_totals(app: &App, connection: &Connection) -> Result<InstanceTotals, PgError> {
-    app.instance_guesses.read(code_attempts::of_instance(connection)).await
+    app.instance_guesses.read(|unsettled_since| code_attempts::of_instance(connection, unsettled_since)).await
 }
 
 impl CountedGuess {
@@ -64,7 +64,7 @@ impl CountedGuess {
         match limit {
             Some((limit, totals)) if limit.places(totals) <= PLENTY_OF_PLACES => {
                 let others = limit.max_wrong().saturating_sub(codes);
-                code_attempts::insert_if_places(writes, &attempt, limit.lengths, others);
+                code_attempts::insert_if_places(writes, &attempt, limit.lengths, others, totals.unsettled_since);
             }
             _ => code_attempts::insert(writes, &attempt),
         }
@@ -128,7 +128,7 @@ mod tests {
 
     /// The statements that count a guess at this length after so many wrong ones at six digits.
     fn count(length: u8, wrong: u32) -> Vec<String> {
-        let totals = InstanceTotals { guesses: vec![GuessTotals { length: 6, wrong }], activations: 0 };
+        let totals = InstanceTotals { guesses: vec![GuessTotals { length: 6, wrong }], ..InstanceTotals::default() };
         let limit = InstanceLimit::of(length, 0).map(|limit| (limit, &totals));
         let mut writes = Writes::default();
         let _ = CountedGuess::count_in(&mut writes, &[0; 32], (length, 1), limit, NOW);
@@ -155,7 +155,7 @@ mod tests {
     async fn guess_without_a_place_waits_2550_milliseconds() {
         let app = app();
         let totals = async |activations| {
-            let query = async { Ok::<_, Infallible>(InstanceTotals { activations, ..InstanceTotals::default() }) };
+            let query = async |_| Ok::<_, Infallible>(InstanceTotals { activations, ..InstanceTotals::default() });
             app.instance_guesses.read(query).await.unwrap().activations
         };
         let (began, mut pauses) = (tokio::time::Instant::now(), Pauses::default());

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::domain::rate_limit::guess_shares::InstanceTotals;
@@ -14,48 +15,51 @@ const TTL: Duration = Duration::from_secs(1);
 
 /// The totals, as this process has read them last.
 #[derive(Default)]
-pub(crate) struct InstanceGuesses(Mutex<Option<Cached>>);
+pub(crate) struct InstanceGuesses(Mutex<Cached>);
 
+#[derive(Default)]
 struct Cached {
     totals: InstanceTotals,
-    /// When another request will read them again.
-    refresh_at: Instant,
+    /// When another request will read them again; at once if there is no time.
+    refresh_at: Option<Instant>,
 }
 
 impl InstanceGuesses {
     /// Returns the totals from memory, or by `query` if they are too old. While one request reads them, others use the old
     /// ones, so they are about two seconds old at most while the database responds.
-    pub(crate) async fn read<E>(
+    ///
+    /// `query` is told since when there may be unsettled guesses, so that it does not search among the earlier ones.
+    pub(crate) async fn read<E, F: Future<Output = Result<InstanceTotals, E>>>(
         &self,
-        query: impl Future<Output = Result<InstanceTotals, E>>,
+        query: impl FnOnce(Option<OffsetDateTime>) -> F,
     ) -> Result<InstanceTotals, E> {
-        if let Some(totals) = self.cached() {
-            return Ok(totals);
-        }
-        let totals = query.await?;
-        *self.lock() = Some(Cached { totals: totals.clone(), refresh_at: Instant::now() + TTL });
+        let unsettled_since = match self.cached() {
+            Ok(totals) => return Ok(totals),
+            Err(unsettled_since) => unsettled_since,
+        };
+        let totals = query(unsettled_since).await?;
+        *self.lock() = Cached { totals: totals.clone(), refresh_at: Some(Instant::now() + TTL) };
         Ok(totals)
     }
 
     /// Makes the next request read the totals again.
     pub(crate) fn forget(&self) {
-        *self.lock() = None;
+        self.lock().refresh_at = None;
     }
 
-    /// The totals, unless the caller has to read them.
-    fn cached(&self) -> Option<InstanceTotals> {
+    /// The totals; or what the caller needs to read them.
+    fn cached(&self) -> Result<InstanceTotals, Option<OffsetDateTime>> {
         let now = Instant::now();
         let mut cached = self.lock();
-        let cached = cached.as_mut()?;
-        if now >= cached.refresh_at {
-            // The caller reads them. Should it fail, another request does after this time.
-            cached.refresh_at = now + TTL;
-            return None;
+        if cached.refresh_at.is_some_and(|refresh_at| now < refresh_at) {
+            return Ok(cached.totals.clone());
         }
-        Some(cached.totals.clone())
+        // The caller reads them. Should it fail, another request does after this time.
+        cached.refresh_at = cached.refresh_at.map(|_| now + TTL);
+        Err(cached.totals.unsettled_since)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Cached>> {
+    fn lock(&self) -> MutexGuard<'_, Cached> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -66,7 +70,7 @@ mod tests {
     use std::convert::Infallible;
 
     async fn read(cache: &InstanceGuesses, activations: u32) -> u32 {
-        let query = async { Ok::<_, Infallible>(InstanceTotals { activations, ..InstanceTotals::default() }) };
+        let query = async |_| Ok::<_, Infallible>(InstanceTotals { activations, ..InstanceTotals::default() });
         cache.read(query).await.unwrap().activations
     }
 
@@ -85,7 +89,7 @@ mod tests {
         let cache = InstanceGuesses::default();
         read(&cache, 1).await;
         tokio::time::advance(TTL).await;
-        let failed = cache.read(async {
+        let failed = cache.read(async |_| {
             assert_eq!(read(&cache, 2).await, 1);
             Err(())
         });
@@ -93,5 +97,23 @@ mod tests {
         assert_eq!(read(&cache, 3).await, 1);
         tokio::time::advance(TTL).await;
         assert_eq!(read(&cache, 4).await, 4);
+    }
+
+    #[tokio::test]
+    async fn settled_guesses_are_not_searched_again() {
+        let cache = InstanceGuesses::default();
+        let read = async |expected: Option<OffsetDateTime>, result: Result<InstanceTotals, ()>| {
+            cache.forget();
+            let query = async |unsettled_since| {
+                assert_eq!(unsettled_since, expected);
+                result
+            };
+            let _ = cache.read(query).await;
+        };
+        let totals = InstanceTotals { unsettled_since: Some(OffsetDateTime::UNIX_EPOCH), ..InstanceTotals::default() };
+        read(None, Err(())).await;
+        read(None, Ok(totals.clone())).await;
+        read(totals.unsettled_since, Err(())).await;
+        read(totals.unsettled_since, Ok(totals.clone())).await;
     }
 }

@@ -98,6 +98,8 @@ impl Deletions {
         sessions::delete_expired(&mut writes, now, max_rows);
         mail_suppressions::delete_expired(&mut writes, now, max_rows);
         tables.extend(["sessions", "mutes"]);
+        // Last, because it deletes nothing: the others are counted by their position.
+        code_attempts::mark_overdue(&mut writes, cutoffs.overdue_attempts, max_rows);
         Self { writes, tables }
     }
 }

@@ -7,7 +7,7 @@ use crate::domain::{
     policy::{KNOWN_NETWORK_TTL, MUTED_RESETS, OWN_RESETS, Policy, UNLOCK_TTL},
     rate_limit::{
         guess_escalation,
-        guess_shares::{ACTIVATION_WINDOW, GUESS_WINDOW},
+        guess_shares::{ACTIVATION_WINDOW, GUESS_WINDOW, UNSETTLED_TTL},
         lockout,
     },
 };
@@ -57,6 +57,8 @@ pub(crate) struct Cutoffs {
     pub(crate) unlock_links: OffsetDateTime,
     /// Wrong guesses of an email address: by the last one.
     pub(crate) guesses: OffsetDateTime,
+    /// Guesses that were not settled are wrong: by their time.
+    pub(crate) overdue_attempts: OffsetDateTime,
     /// Guesses of networks and of the instance: by their time.
     pub(crate) code_attempts: OffsetDateTime,
     /// Activations: by their hour.
@@ -98,6 +100,7 @@ impl Retention {
             muted_resets: now - MUTED_RESETS.1,
             unlock_links: now - UNLOCK_TTL,
             guesses: now - guess_escalation::QUIET_PERIOD,
+            overdue_attempts: now - UNSETTLED_TTL,
             code_attempts: now - GUESS_WINDOW,
             activations: now - ACTIVATION_WINDOW,
             guess_hours: now - GUESS_HOURS_OF_OLDER_APIS,
@@ -158,6 +161,7 @@ mod tests {
         ];
         assert_eq!(one_day, [T0 - Duration::DAY; 5]);
         assert_eq!(cutoffs.activations, T0 - ACTIVATION_WINDOW);
+        assert_eq!(cutoffs.overdue_attempts, T0 - Duration::seconds(30));
         assert_eq!(cutoffs.wrong_passwords_per_network, T0 - Duration::minutes(15));
         assert_eq!(
             (cutoffs.registrations_per_network, cutoffs.known_networks),

@@ -140,7 +140,14 @@ async fn run(client: &mut Client, migrations: &[Migration], target: Target) -> R
 /// The statements of a migration that must not run in a transaction; `None` if it must.
 fn statements_outside_transaction(sql: &str) -> Option<impl Iterator<Item = &str>> {
     let statements = sql.strip_prefix("-- no transaction\n")?.split(';');
-    Some(statements.map(str::trim).filter(|statement| !statement.is_empty()))
+    Some(statements.map(without_comment).filter(|statement| !statement.is_empty()))
+}
+
+/// A statement without the comment before it.
+fn without_comment(statement: &str) -> &str {
+    let statement = statement.trim();
+    let Some(comment) = statement.strip_prefix("--") else { return statement };
+    without_comment(comment.split_once('\n').map_or("", |(_, rest)| rest))
 }
 
 fn is_lock_timeout(error: &anyhow::Error) -> bool {

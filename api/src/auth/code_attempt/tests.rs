@@ -60,8 +60,11 @@ struct Limits {
     of_network: Option<NetworkGuesses>,
 }
 
-const NO_GUESSES: Limits =
-    Limits { wrong: 0, totals: InstanceTotals { guesses: vec![], activations: 0 }, of_network: None };
+const NO_GUESSES: Limits = Limits {
+    wrong: 0,
+    totals: InstanceTotals { guesses: vec![], activations: 0, unsettled_since: None },
+    of_network: None,
+};
 
 /// The numbers of the registrations that a guess may be compared with.
 fn compared_by(app: &App, current: Vec<Registration>, limits: &Limits) -> Result<Vec<u128>, Error> {
@@ -127,7 +130,7 @@ async fn no_more_codes_are_compared_than_guesses_are_left() {
     assert_eq!(network(7).unwrap(), [1, 2, 3]);
     assert!(matches!(network(10), Err(Error::RateLimited(RateLimited { scope: Scope::Network, .. }))));
     let instance = |wrong| {
-        let totals = InstanceTotals { guesses: vec![GuessTotals { length: 4, wrong }], activations: 0 };
+        let totals = InstanceTotals { guesses: vec![GuessTotals { length: 4, wrong }], ..InstanceTotals::default() };
         compared(current(), &Limits { totals, ..NO_GUESSES })
     };
     assert_eq!(instance(20).unwrap(), [1]);

@@ -43,6 +43,8 @@ pub(crate) struct InstanceTotals {
     pub(crate) guesses: Vec<GuessTotals>,
     /// Within [`ACTIVATION_WINDOW`]; of each network at most [`MAX_ACTIVATIONS_OF_NETWORK`].
     pub(crate) activations: u32,
+    /// All guesses before this time are settled; `None` if that is unknown.
+    pub(crate) unsettled_since: Option<OffsetDateTime>,
 }
 
 /// The limit of the instance on wrong guesses at codes of some lengths. While it is exceeded, codes of these lengths are

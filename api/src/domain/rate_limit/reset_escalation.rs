@@ -78,7 +78,7 @@ mod tests {
 
     fn totals(wrong: &[(u8, u32)]) -> InstanceTotals {
         let guesses = wrong.iter().map(|&(length, wrong)| GuessTotals { length, wrong }).collect();
-        InstanceTotals { guesses, activations: 0 }
+        InstanceTotals { guesses, ..InstanceTotals::default() }
     }
 
     #[test]

@@ -29,26 +29,35 @@ const READ_NETWORK: &str = "WITH attempts AS MATERIALIZED (SELECT at, codes, \
     CASE WHEN (SELECT sum(codes) FROM attempts) >= $4::bigint THEN (SELECT sum(activations)::bigint \
         FROM activations_by_hour WHERE subject = $1 AND hour > statement_timestamp() - make_interval(secs => $5)) \
     END AS activations";
-const READ_INSTANCE: &str = "WITH day AS MATERIALIZED (SELECT length, sum(codes)::bigint AS wrong FROM code_attempts \
-        WHERE at > statement_timestamp() - make_interval(secs => $1) \
-        AND (wrong OR at <= statement_timestamp() - make_interval(secs => $2)) GROUP BY length) \
+const READ_INSTANCE: &str = "WITH unsettled AS MATERIALIZED (SELECT at, length, codes FROM code_attempts \
+        WHERE NOT wrong AND at >= COALESCE($4, '-infinity'::timestamptz)), \
+    day AS MATERIALIZED (SELECT length, sum(codes)::bigint AS wrong FROM ( \
+        SELECT length, codes FROM code_attempts WHERE wrong AND at > statement_timestamp() - make_interval(secs => $1) \
+        UNION ALL SELECT length, codes FROM unsettled WHERE at <= statement_timestamp() - make_interval(secs => $2) \
+        AND at > statement_timestamp() - make_interval(secs => $1)) AS counted GROUP BY length) \
     SELECT ARRAY (SELECT length FROM day ORDER BY length) AS lengths, \
     ARRAY (SELECT wrong FROM day ORDER BY length) AS wrong_by_length, \
     (SELECT sum(activations)::bigint FROM activations_by_hour \
-        WHERE subject = '' AND hour > statement_timestamp() - make_interval(secs => $3)) AS activations";
+        WHERE subject = '' AND hour > statement_timestamp() - make_interval(secs => $3)) AS activations, \
+    LEAST((SELECT min(at) FROM unsettled), statement_timestamp() - 2 * make_interval(secs => $2)) AS unsettled_since";
 const INSERT: &str = "INSERT INTO code_attempts (id, network, at, length, codes) VALUES ($1, $2, $3, $4, $5)";
 const INSERT_IF_PLACES: &str = "INSERT INTO code_attempts (id, network, at, length, codes) \
     SELECT $1, $2, $3, $4, CASE WHEN (SELECT COALESCE(sum(codes), 0) FROM code_attempts \
-        WHERE at > statement_timestamp() - make_interval(secs => $6) AND length BETWEEN $7 AND $8) <= $9::bigint \
+        WHERE wrong AND at > statement_timestamp() - make_interval(secs => $6) AND length BETWEEN $7 AND $8) \
+        + (SELECT COALESCE(sum(codes), 0) FROM code_attempts WHERE NOT wrong \
+        AND at >= COALESCE($10, '-infinity'::timestamptz) \
+        AND at > statement_timestamp() - make_interval(secs => $6) AND length BETWEEN $7 AND $8) <= $9::bigint \
     THEN $5::smallint END";
 const DELETE: &str = "DELETE FROM code_attempts WHERE id = $1";
 const MARK_WRONG: &str = "UPDATE code_attempts SET wrong = true WHERE id = $1";
+const MARK_OVERDUE: &str = "UPDATE code_attempts SET wrong = true WHERE id = ANY(ARRAY( \
+    SELECT id FROM code_attempts WHERE NOT wrong AND at <= $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 const DELETE_EXPIRED: &str = "DELETE FROM code_attempts WHERE id = ANY(ARRAY( \
-    SELECT id FROM code_attempts WHERE at <= $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+    SELECT id FROM code_attempts WHERE wrong AND at <= $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] =
-    &[READ_NETWORK, READ_INSTANCE, INSERT, INSERT_IF_PLACES, DELETE, MARK_WRONG, DELETE_EXPIRED];
+    &[READ_NETWORK, READ_INSTANCE, INSERT, INSERT_IF_PLACES, DELETE, MARK_WRONG, MARK_OVERDUE, DELETE_EXPIRED];
 
 /// A guess to count.
 pub(crate) struct NewAttempt<'a> {
@@ -81,18 +90,25 @@ pub(crate) async fn of_network(
     })
 }
 
-/// The wrong guesses and the activations of the instance.
-pub(crate) async fn of_instance(client: &impl GenericClient) -> Result<InstanceTotals, PgError> {
+/// The wrong guesses and the activations of the instance. Guesses before `unsettled_since` are known to be settled.
+pub(crate) async fn of_instance(
+    client: &impl GenericClient,
+    unsettled_since: Option<OffsetDateTime>,
+) -> Result<InstanceTotals, PgError> {
     let statement = client.prepare_cached(READ_INSTANCE).await?;
     let [guess_window, unsettled, activation_window] = windows();
-    let row = client.query_one(&statement, &[&guess_window, &unsettled, &activation_window]).await?;
+    let row = client.query_one(&statement, &[&guess_window, &unsettled, &activation_window, &unsettled_since]).await?;
     let lengths: Vec<i16> = row.get("lengths");
     let wrong_by_length: Vec<i64> = row.get("wrong_by_length");
     let totals = lengths.into_iter().zip(wrong_by_length).map(|(length, wrong)| GuessTotals {
         length: u8::try_from(length).unwrap_or(u8::MAX),
         wrong: to_count(Some(wrong)),
     });
-    Ok(InstanceTotals { guesses: totals.collect(), activations: to_count(row.get("activations")) })
+    Ok(InstanceTotals {
+        guesses: totals.collect(),
+        activations: to_count(row.get("activations")),
+        unsettled_since: row.get("unsettled_since"),
+    })
 }
 
 /// Inserts an unsettled guess.
@@ -113,7 +129,15 @@ pub(crate) fn insert<'a>(writes: &mut Writes<'a>, attempt: &NewAttempt<'a>) {
 /// Inserts an unsettled guess unless there are more than `others` at codes of these lengths, unsettled and wrong ones:
 /// then the transaction fails with a violation of [`HAVE_PLACES`]. Locks the instance until the end of the transaction,
 /// so the caller writes this last.
-pub(crate) fn insert_if_places<'a>(writes: &mut Writes<'a>, attempt: &NewAttempt<'a>, lengths: (u8, u8), others: u32) {
+///
+/// Guesses before `unsettled_since` are known to be settled.
+pub(crate) fn insert_if_places<'a>(
+    writes: &mut Writes<'a>,
+    attempt: &NewAttempt<'a>,
+    lengths: (u8, u8),
+    others: u32,
+    unsettled_since: Option<OffsetDateTime>,
+) {
     let NewAttempt { id, network, at, length, codes } = attempt;
     // A statement of its own: the next one sees what was committed before the lock was free.
     writes.push(LOCK, [Box::new(vec![INSTANCE_LOCK])]);
@@ -129,6 +153,7 @@ pub(crate) fn insert_if_places<'a>(writes: &mut Writes<'a>, attempt: &NewAttempt
             Box::new(i16::from(lengths.0)),
             Box::new(i16::from(lengths.1)),
             Box::new(i64::from(others)),
+            Box::new(unsettled_since),
         ],
     );
 }
@@ -143,7 +168,12 @@ pub(crate) fn mark_wrong(writes: &mut Writes<'_>, id: Uuid) {
     writes.push(MARK_WRONG, [Box::new(id)]);
 }
 
-/// Deletes up to `limit` guesses that were made at `cutoff` or before.
+/// Notes that up to `limit` guesses were wrong that were made at `cutoff` or before, and not settled since.
+pub(crate) fn mark_overdue(writes: &mut Writes<'_>, cutoff: OffsetDateTime, limit: i64) {
+    writes.push(MARK_OVERDUE, [Box::new(cutoff), Box::new(limit)]);
+}
+
+/// Deletes up to `limit` wrong guesses that were made at `cutoff` or before.
 pub(crate) fn delete_expired(writes: &mut Writes<'_>, cutoff: OffsetDateTime, limit: i64) {
     writes.push(DELETE_EXPIRED, [Box::new(cutoff), Box::new(limit)]);
 }

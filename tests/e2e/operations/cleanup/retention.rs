@@ -149,6 +149,20 @@ async fn wrong_codes_are_counted_for_a_year() {
     assert_eq!(stack.client.register(ADA).await.json()["code_length"], 4);
 }
 
+/// Otherwise every API would look for it among the settled ones once a second, for a day.
+#[tokio::test(flavor = "multi_thread")]
+async fn guess_of_a_failed_process_becomes_wrong() {
+    let stack = Stack::start_with(&[CLEANING]).await;
+    crate::limits::guess_shares::insert_wrong_guesses(&stack.database, 4, 2).await;
+    let one = "ctid = (SELECT ctid FROM code_attempts LIMIT 1)";
+    let unsettle = format!(
+        "UPDATE code_attempts SET wrong = false, at = at - CASE WHEN {one} THEN interval '31 s' ELSE '0 s' END"
+    );
+    stack.database.execute(&unsettle, &[]).await;
+    stack.database.wait_for_count("SELECT count(*) FROM code_attempts WHERE wrong", 1).await;
+    assert_eq!(stack.database.count("SELECT count(*) FROM code_attempts WHERE NOT wrong").await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn activations_are_counted_for_a_day() {
     let stack = Stack::start_with(&[CLEANING]).await;

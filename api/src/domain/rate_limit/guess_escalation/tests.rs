@@ -16,7 +16,7 @@ fn length(record: &GuessRecord, totals: &[(u8, u32)]) -> u8 {
 
 fn instance(activations: u32, wrong: &[(u8, u32)]) -> InstanceTotals {
     let guesses = wrong.iter().map(|&(length, wrong)| GuessTotals { length, wrong }).collect();
-    InstanceTotals { guesses, activations }
+    InstanceTotals { guesses, activations, unsettled_since: None }
 }
 
 #[test]

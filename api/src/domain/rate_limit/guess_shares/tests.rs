@@ -7,7 +7,7 @@ const T0: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
 fn totals(activations: u32, guesses: &[(u8, u32)]) -> InstanceTotals {
     let guesses = guesses.iter().map(|&(length, wrong)| GuessTotals { length, wrong }).collect();
-    InstanceTotals { guesses, activations }
+    InstanceTotals { guesses, activations, unsettled_since: None }
 }
 
 fn places(length: u8, totals: &InstanceTotals) -> Option<u32> {
