@@ -1,7 +1,7 @@
 //! Rate limit for reset codes.
 //!
-//! An attempt is counted as wrong in a committed transaction *before* the submitted code is compared, so that no crash
-//! and no rollback gives a guess away for free.
+//! An attempt is counted as wrong in a committed transaction *before* the submitted code is compared, and the count is on
+//! disk before the result is revealed, so that no crash and no rollback gives a guess away for free.
 
 use futures_util::future::try_join4;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use crate::{
     auth::{
         code_attempt,
         code_status::MailedCode,
-        counted_guess::{CountedGuess, GuessOutcome, Pauses},
+        counted_guess::{CountedGuess, Pauses},
         network_guesses,
     },
     domain::{email::EmailAddress, subject_keys::SubjectKeys},
@@ -71,7 +71,7 @@ impl<'k> ReservedResetAttempt<'k> {
             network_guesses::read(app, &connection, subjects),
         );
         let (transaction, (reset, account, ledger, of_network)) =
-            Transaction::begin(&connection, Commit::Durable, &subjects.locks(), reading).await?;
+            Transaction::begin(&connection, Commit::Asynchronous, &subjects.locks(), reading).await?;
         let reset = reset.ok_or(Error::NotFound)?;
         check_live(&reset)?;
         if network_guesses::check(app, of_network.as_ref())? == 0 {
@@ -105,9 +105,14 @@ impl<'k> ReservedResetAttempt<'k> {
         Ok(())
     }
 
-    /// Settles the guess without releasing the attempt.
-    pub(crate) async fn settle(&self, app: &App, outcome: GuessOutcome) {
-        self.guess.settle(app, outcome).await;
+    /// Settles the guess without releasing the attempt: it was wrong. If this fails, the client must not learn that.
+    pub(crate) async fn settle_wrong(&self, app: &App) -> Result<(), Error> {
+        self.guess.settle_wrong(app).await
+    }
+
+    /// Settles the guess without releasing the attempt: it was right, but the request has failed.
+    pub(crate) async fn settle_right(&self, app: &App) {
+        self.guess.settle_right(app).await;
     }
 
     /// Releases the attempt from the limits in a transaction of the caller, who holds the locks of the keys and

@@ -10,7 +10,7 @@ use crate::{
         set_password::{self, NewPassword},
     },
     app::App,
-    auth::{audit, counted_guess::GuessOutcome, password_attempt},
+    auth::{audit, password_attempt},
     domain::{
         client::Client,
         password::{Password, computed_hash::ComputedHash},
@@ -52,7 +52,7 @@ pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Erro
     let account =
         account.as_ref().filter(|account| is_correct && reset.closed_at.is_none() && reset.user == Some(account.id));
     let Some(account) = account else {
-        reserved.settle(app, GuessOutcome::Wrong).await;
+        reserved.settle_wrong(app).await?;
         audit::wrong_code(&keys.subjects);
         return Err(Error::WrongCode { attempts_left: reserved.attempts_left, length: reset.code.length });
     };
@@ -67,7 +67,7 @@ pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Erro
     };
     let replaced = replace(app, request, &keys, &reserved, account, &computed).await;
     if replaced.is_err() {
-        reserved.settle(app, GuessOutcome::Right).await;
+        reserved.settle_right(app).await;
     }
     replaced
 }

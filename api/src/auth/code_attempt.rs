@@ -1,7 +1,8 @@
 //! Rate limit for the codes of registrations.
 //!
-//! An attempt is counted as wrong in a committed transaction *before* the submitted code is compared, so that no crash
-//! and no rollback gives a guess away for free. The checks at the end are shared with `account/reset_attempt`.
+//! An attempt is counted as wrong in a committed transaction *before* the submitted code is compared, and the count is on
+//! disk before the result is revealed, so that no crash and no rollback gives a guess away for free. The checks at the end
+//! are shared with `account/reset_attempt`.
 
 use futures_util::future::try_join5;
 use uuid::Uuid;
@@ -82,7 +83,7 @@ async fn reserve_codes(
         password_attempt.read_lockouts(&connection),
     );
     let (transaction, (current, ledger, totals, of_network, lockouts)) =
-        Transaction::begin(&connection, Commit::Durable, &keys.locks(), reading).await?;
+        Transaction::begin(&connection, Commit::Asynchronous, &keys.locks(), reading).await?;
     let mut writes = Writes::default();
     // Whether the code is right or wrong, the password was right.
     password_attempt.settle_in(&mut writes, lockouts, AttemptOutcome::Correct);

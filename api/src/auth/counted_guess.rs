@@ -27,18 +27,11 @@ const PAUSES_MS: [u64; 8] = [10, 20, 40, 80, 160, 320, 640, 1_280];
 /// together while cached totals are used.
 const PLENTY_OF_PLACES: u32 = 1_000;
 
-/// A guess that is counted and committed. To be [settled](Self::settle) once it was compared.
+/// A guess that is counted and committed, but not necessarily on disk. To be settled once it was compared, and before the
+/// result is revealed: that waits for the disk, and for the count with it (docs/decisions/0039).
 #[must_use = "a guess that is not settled counts as wrong"]
 pub(crate) struct CountedGuess {
     id: Uuid,
-}
-
-/// The result of a comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum GuessOutcome {
-    /// Right, whatever becomes of the request.
-    Right,
-    Wrong,
 }
 
 /// Reads the totals of the instance, from memory if they were read a moment ago.
@@ -71,27 +64,33 @@ impl CountedGuess {
         Self { id }
     }
 
-    /// Settles a right guess in a transaction of the caller.
+    /// Settles a right guess in a transaction of the caller, whose commit is durable.
     pub(crate) fn settle_right_in(&self, writes: &mut Writes<'_>) {
         code_attempts::delete(writes, self.id);
     }
 
-    /// Settles the guess in a transaction of its own. If that fails, the guess counts as wrong in the end.
-    pub(crate) async fn settle(&self, app: &App, outcome: GuessOutcome) {
+    /// Settles a right guess of a request that has failed all the same. If this fails, too, the guess counts as wrong in
+    /// the end.
+    pub(crate) async fn settle_right(&self, app: &App) {
         let mut writes = Writes::default();
-        match outcome {
-            GuessOutcome::Right => code_attempts::delete(&mut writes, self.id),
-            GuessOutcome::Wrong => code_attempts::mark_wrong(&mut writes, self.id),
-        }
-        let settled = async {
-            let connection = app.store.connection().await?;
-            Transaction::in_one_round_trip(&connection, Commit::Asynchronous, writes, ready(Ok(()))).await?;
-            Ok::<_, Error>(())
-        };
-        if let Err(error) = settled.await {
-            tracing::warn!(?outcome, %error, "settling a guess failed; it will count as wrong");
+        self.settle_right_in(&mut writes);
+        if let Err(error) = commit(app, Commit::Asynchronous, writes).await {
+            tracing::warn!(%error, "settling a right guess failed; it will count as wrong");
         }
     }
+
+    /// Settles a wrong guess. If this fails, the client must not learn that the guess was wrong: a crash of Postgres may
+    /// have undone its count.
+    pub(crate) async fn settle_wrong(&self, app: &App) -> Result<(), Error> {
+        let mut writes = Writes::default();
+        code_attempts::mark_wrong(&mut writes, self.id);
+        commit(app, Commit::Durable, writes).await
+    }
+}
+
+async fn commit(app: &App, commit: Commit, writes: Writes<'_>) -> Result<(), Error> {
+    let connection = app.store.connection().await?;
+    Ok(Transaction::in_one_round_trip(&connection, commit, writes, ready(Ok(()))).await?)
 }
 
 /// Whether a commit has failed because the limit of the instance had no place for a guess.
@@ -149,6 +148,12 @@ mod tests {
         let (mut writes, guess) = (Writes::default(), CountedGuess { id: Uuid::nil() });
         guess.settle_right_in(&mut writes);
         assert_eq!(writes.kinds(), ["DELETE FROM code_attempts"]);
+    }
+
+    #[tokio::test]
+    async fn wrong_guess_is_not_settled_without_postgres() {
+        let guess = CountedGuess { id: Uuid::nil() };
+        assert!(matches!(guess.settle_wrong(&app()).await, Err(Error::Unavailable(_))));
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use crate::{
     app::App,
     auth::{
         audit, code_attempt,
-        counted_guess::{CountedGuess, GuessOutcome},
+        counted_guess::CountedGuess,
         credentials::{self, Credentials, Purpose},
         password_attempt,
     },
@@ -38,12 +38,12 @@ pub(crate) async fn activate(app: &App, credentials: &Credentials, code: &str) -
         Some(registration) => {
             let created = create_account(app, credentials, &keys, registration, &reserved.guess).await;
             if created.is_err() {
-                reserved.guess.settle(app, GuessOutcome::Right).await;
+                reserved.guess.settle_right(app).await;
             }
             created
         }
         None => {
-            reserved.guess.settle(app, GuessOutcome::Wrong).await;
+            reserved.guess.settle_wrong(app).await?;
             audit::wrong_code(&keys);
             let lengths = reserved.registrations.iter().map(|registration| registration.code.length);
             Err(Error::WrongCode { attempts_left: reserved.attempts_left, length: lengths.min().unwrap_or(0) })

@@ -70,6 +70,46 @@ async fn s_02_three_of_200_concurrent_wrong_codes_are_compared() {
     assert_eq!(stack.client.activate(ADA, &code).await.status, 410);
 }
 
+/// Records how each guess, account and new password is committed.
+const RECORD_COMMITS: &str = "CREATE TABLE commits (id bigserial, what text); \
+    CREATE FUNCTION record() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+    INSERT INTO commits (what) VALUES (TG_TABLE_NAME || ' ' || TG_OP || ' ' || current_setting('synchronous_commit')); \
+    RETURN NULL; END $$; \
+    CREATE TRIGGER record AFTER INSERT OR UPDATE ON code_attempts FOR EACH ROW EXECUTE FUNCTION record(); \
+    CREATE TRIGGER record AFTER INSERT OR UPDATE ON users FOR EACH ROW EXECUTE FUNCTION record()";
+
+/// I-08: the count of a guess is on disk before its result is revealed. A commit that waits for the disk waits for all
+/// earlier ones, so one is enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn guess_is_on_disk_before_its_result_is_revealed() {
+    let stack = Stack::start().await;
+    let (_, code) = stack.sign_up(ADA).await;
+    stack.database.client().batch_execute(RECORD_COMMITS).await.unwrap();
+    assert_eq!(stack.client.activate(ADA, &different_code(&code)).await.problem().0, 422);
+    assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
+    let (receipt, code) = stack.request_reset_code(ADA, 3).await;
+    assert_eq!(stack.client.reset_to(&receipt, &different_code(&code), PASSWORD).await.problem().0, 422);
+    assert_eq!(stack.client.reset_to(&receipt, &code, PASSWORD).await.status, 204);
+    let rows = stack.database.client().query("SELECT what FROM commits ORDER BY id", &[]).await.unwrap();
+    let (counted, wrong) = ("code_attempts INSERT off", "code_attempts UPDATE on");
+    let expected = [counted, wrong, counted, "users INSERT on", counted, wrong, counted, "users UPDATE on"];
+    assert_eq!(rows.iter().map(|row| row.get(0)).collect::<Vec<&str>>(), expected);
+}
+
+/// I-08, I-21: a guess whose count may not be on disk is not answered as wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_guess_that_cannot_be_settled_is_not_revealed() {
+    let stack = Stack::start().await;
+    let (registration, code) = stack.sign_up(ADA).await;
+    let reject = "CREATE FUNCTION reject() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        RAISE EXCEPTION USING ERRCODE = '57P03'; END $$; \
+        CREATE TRIGGER reject BEFORE UPDATE ON code_attempts FOR EACH ROW EXECUTE FUNCTION reject()";
+    stack.database.client().batch_execute(reject).await.unwrap();
+    assert_eq!(stack.client.activate(ADA, &different_code(&code)).await.problem(), (503, "unavailable".into()));
+    assert_eq!(stack.client.receipt(&registration).await["attempts_left"], 2);
+    assert_eq!(stack.client.activate(ADA, &code).await.status, 200, "a right one settles itself");
+}
+
 /// S-20: an attacker without the password cannot spend the attempts of a victim's code.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_20_wrong_password_costs_no_code_attempt() {
