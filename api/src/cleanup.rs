@@ -6,6 +6,7 @@ mod batch;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::batch::Deleted;
@@ -31,8 +32,9 @@ pub(crate) struct Cleanup {
 /// one batch.
 const MAX_ROWS: u16 = 200;
 
-/// The pause between two batches, for requests.
-const PAUSE_BETWEEN_BATCHES: Duration = Duration::from_millis(100);
+/// The pause between two batches is as long as the last one took, but at least this long: cleanup takes half of a connection
+/// at most, and keeps up with any rate of inserts.
+const MIN_PAUSE_BETWEEN_BATCHES: Duration = Duration::from_millis(5);
 
 /// After this many batches in a row, the job logs what it deleted.
 const MAX_BATCHES_PER_ROUND: u32 = 300;
@@ -61,7 +63,7 @@ async fn run_rounds(store: &Store, cleanup: &Cleanup) {
         if !deleted.is_empty() {
             tracing::info!(rows = deleted.summary(), "deleted expired rows");
         }
-        pause = if result.is_ok() && deleted.may_be_more { PAUSE_BETWEEN_BATCHES } else { cleanup.interval };
+        pause = if result.is_ok() && deleted.may_be_more { MIN_PAUSE_BETWEEN_BATCHES } else { cleanup.interval };
         let result = if cleanup.vacuums { result.and(vacuum(store).await) } else { result };
         let failed_before = std::mem::replace(&mut failing, result.is_err());
         if let Err(error) = result {
@@ -87,6 +89,7 @@ impl Cleanup {
     async fn round(&self, store: &Store, max_rows: u16) -> (Deleted, Result<(), Error>) {
         let mut total = Deleted::default();
         for _ in 0..MAX_BATCHES_PER_ROUND {
+            let began = Instant::now();
             match self.batch(store, max_rows).await {
                 Ok(batch) => total.add(batch),
                 Err(error) => return (total, Err(error)),
@@ -94,7 +97,7 @@ impl Cleanup {
             if !total.may_be_more {
                 break;
             }
-            tokio::time::sleep(PAUSE_BETWEEN_BATCHES).await;
+            tokio::time::sleep(began.elapsed().max(MIN_PAUSE_BETWEEN_BATCHES)).await;
         }
         (total, Ok(()))
     }
