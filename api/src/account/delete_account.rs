@@ -75,7 +75,7 @@ async fn delete_all(
     users::delete(&mut writes, user.id);
     let traceparent = &credentials.traceparent;
     app.events.deleted(&mut writes, &EventDetails { email: &user.email, at: now, traceparent }, user.id);
-    let message = Message { kind: MailKind::AccountDeleted, id: rng::id() };
+    let message = Message { kind: MailKind::AccountDeleted, id: rng::id_at(now) };
     account_deletions::insert(&mut writes, message.id, &user.email, user.language, now);
     outbox::insert(&mut writes, OutboxMessage::Mail(Envelope { message, traceparent: Some(traceparent.clone()) }));
     transaction.commit(writes).await?;

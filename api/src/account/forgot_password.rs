@@ -81,8 +81,8 @@ pub(crate) async fn request_reset(app: &App, request: &ForgotPassword) -> Result
     // Counted whether there is an account or not.
     let is_exempt_from_mute = facts.is_muted() && allowance.has_muted();
     let is_mailed = !facts.is_muted() || is_exempt_from_mute && facts.account_id().is_some();
-    let id = rng::id();
     let now = facts.usage.now;
+    let id = rng::id_at(now);
     let reset = Reset {
         id,
         email: request.email.clone(),

@@ -29,7 +29,7 @@ pub(crate) fn set_password<'a>(app: &App, writes: &mut Writes<'a>, user: &'a Use
     let NewPassword { password_hash, traceparent, changed_at } = new;
     users::set_password(writes, user.id, password_hash, changed_at);
     resets::close_of(writes, &user.email, changed_at);
-    let message = Message { kind: MailKind::PasswordChanged, id: rng::id() };
+    let message = Message { kind: MailKind::PasswordChanged, id: rng::id_at(changed_at) };
     password_changes::insert(writes, message.id, user.id, changed_at);
     let details = EventDetails { email: &user.email, at: changed_at, traceparent: &traceparent };
     app.events.password_changed(writes, &details, user.id);

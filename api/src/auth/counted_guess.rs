@@ -52,7 +52,7 @@ impl CountedGuess {
         limit: Option<(InstanceLimit, &InstanceTotals)>,
         at: OffsetDateTime,
     ) -> Self {
-        let id = rng::id();
+        let id = rng::id_at(at);
         let attempt = NewAttempt { id, network, at, length, codes };
         match limit {
             Some((limit, totals)) if limit.places(totals) <= PLENTY_OF_PLACES => {

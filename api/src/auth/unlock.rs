@@ -71,7 +71,7 @@ pub(crate) async fn mail_link(app: &App, target: &Target<'_>) -> Result<(), Erro
     };
     let per_network = SlidingWindow::new(&[UNLOCK_MAILS_PER_NETWORK]);
     let is_mailed = recipient.gets_mail(&links, &per_network, now);
-    let message = Message { kind: MailKind::Unlock, id: rng::id() };
+    let message = Message { kind: MailKind::Unlock, id: rng::id_at(now) };
     let unlock = NewUnlock {
         id: message.id,
         email,

@@ -61,7 +61,7 @@ impl EventWriter {
     fn insert(&self, writes: &mut Writes<'_>, details: &EventDetails<'_>, kind: EventKind) {
         let &EventDetails { email, at, traceparent } = details;
         let email = Some(email).filter(|_| self.with_email);
-        let event = Event::new(rng::id(), kind, &EventContext { source: &self.source, at, traceparent, email });
+        let event = Event::new(rng::id_at(at), kind, &EventContext { source: &self.source, at, traceparent, email });
         outbox::insert(writes, OutboxMessage::Event(event));
     }
 }

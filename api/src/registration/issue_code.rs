@@ -141,7 +141,7 @@ pub(crate) fn generate(app: &App, facts: &IssueFacts, purpose: CodePurpose, is_m
             (policy.guesses.length(&ledger.record, totals, now), policy.code_max_age)
         }
     };
-    let id = rng::id();
+    let id = rng::id_at(now);
     let key = app.code_secrets.newest();
     let digits = if !is_mailed {
         MUTED.to_owned().into()

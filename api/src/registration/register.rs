@@ -178,7 +178,6 @@ async fn insert(
 ) -> Result<Option<Receipt>, Error> {
     let code_request = code_request(request, keys);
     let idempotency_key = request.idempotency_key.as_deref();
-    let id = rng::id();
     let password_hash = computed.to_stored().map_err(Error::Internal)?;
     let connection = app.store.connection().await?;
     // Requests of one network are serialised here, but only where networks have a limit.
@@ -190,8 +189,9 @@ async fn insert(
     if !facts.allows_hash_of(computed) {
         return Err(Error::Unavailable(anyhow::anyhow!("the password was rehashed by a concurrent request")));
     }
-    let code = issue_code::generate(app, &facts, code_request.purpose, !facts.is_muted(), id);
     let now = facts.usage.now;
+    let id = rng::id_at(now);
+    let code = issue_code::generate(app, &facts, code_request.purpose, !facts.is_muted(), id);
 
     let mut writes = Writes::default();
     if let Some(key) = idempotency_key {
