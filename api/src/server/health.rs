@@ -12,7 +12,7 @@ use crate::{
     app::App,
     domain::network::TrustedProxies,
     error::Error,
-    store::{outbox::stats, schema},
+    store::{cleanup::table_stats, outbox::stats, schema},
 };
 
 /// The gauges that are set only when the metrics are scraped.
@@ -22,6 +22,8 @@ struct Gauges {
     pool_waiting: Gauge,
     outbox_messages: Arc<Family<1, Gauge>>,
     outbox_oldest: Arc<Family<1, Gauge>>,
+    postgres_rows: Arc<Family<2, Gauge>>,
+    postgres_age: Arc<Family<1, Gauge>>,
 }
 
 /// The API as a component of the health report.
@@ -32,6 +34,8 @@ pub(crate) fn component(app: &Arc<App>, registry: &Registry) -> Component {
         pool_waiting: registry.one(names::POOL_WAITING),
         outbox_messages: registry.family(names::OUTBOX_MESSAGES),
         outbox_oldest: registry.family(names::OUTBOX_OLDEST),
+        postgres_rows: registry.family(names::POSTGRES_ROWS),
+        postgres_age: registry.family(names::POSTGRES_AGE),
     });
     let checked_app = Arc::clone(app);
     let checks = move || {
@@ -79,6 +83,11 @@ impl Gauges {
         self.pool_connections.set(["in_use"], in_use);
         self.pool_connections.set(["idle"], idle);
         self.pool_waiting.set(gauge_value(waiting));
+        self.update_outbox(app).await;
+        self.update_tables(app).await;
+    }
+
+    async fn update_outbox(&self, app: &App) {
         let query = async {
             Ok::<_, Error>(stats::waiting(&app.store.connection().await?, app.outbox_positions.current()).await?)
         };
@@ -92,5 +101,20 @@ impl Gauges {
             self.outbox_messages.set([kind], messages);
             self.outbox_oldest.set([kind], oldest_seconds);
         }
+    }
+
+    async fn update_tables(&self, app: &App) {
+        let query = async { Ok::<_, Error>(table_stats::read(&app.store.connection().await?).await?) };
+        let Some(Ok(stats)) = with_check_timeout(query).await else {
+            self.postgres_rows.forget();
+            self.postgres_age.forget();
+            return;
+        };
+        for (table, live, dead) in stats.rows {
+            self.postgres_rows.set([table, "live"], live);
+            self.postgres_rows.set([table, "dead"], dead);
+        }
+        self.postgres_age.set(["oldest_snapshot"], stats.oldest_snapshot);
+        self.postgres_age.set(["oldest_unfrozen"], stats.oldest_unfrozen);
     }
 }

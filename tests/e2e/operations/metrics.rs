@@ -127,6 +127,30 @@ async fn known_requests_are_counted_exactly_once() {
     }
 }
 
+/// Rows that are deleted while a snapshot is held cannot be vacuumed.
+#[tokio::test(flavor = "multi_thread")]
+async fn held_snapshot_and_dead_rows_are_reported() {
+    let stack = Stack::without_broker().await;
+    let api = stack.start_api(&[]).await;
+    let (mut holder, connection) = tokio_postgres::connect(&stack.database.url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let isolation = tokio_postgres::IsolationLevel::RepeatableRead;
+    let snapshot = holder.build_transaction().isolation_level(isolation).start().await.unwrap();
+    snapshot.query_one("SELECT 1", &[]).await.unwrap();
+    for _ in 0..20 {
+        let insert = "INSERT INTO budgets (subject, kind, used_at) VALUES ('\\x00', 'codes', '{2099-01-01}')";
+        stack.database.execute(insert, &[]).await;
+        stack.database.execute("DELETE FROM budgets", &[]).await;
+    }
+    let (dead, age) =
+        (r#"postgres_rows{table="budgets",state="dead"}"#, r#"postgres_age_transactions{of="oldest_snapshot"}"#);
+    let held = Scrape::wait_until(&api.ops, |scrape| scrape.value(dead) >= 20.0).await;
+    assert!(held.value(age) >= 40.0, "{}", held.text);
+    assert!(held.value(r#"postgres_age_transactions{of="oldest_unfrozen"}"#) >= held.value(age));
+    snapshot.commit().await.unwrap();
+    Scrape::wait_until(&api.ops, |scrape| scrape.value(age) < held.value(age)).await;
+}
+
 /// A series lives as long as the process, so unknown paths and methods must share one.
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_paths_create_no_new_series() {

@@ -3,7 +3,7 @@
 use crate::store::{Connection, PgError};
 
 /// The tables that requests write.
-const TABLES: [&str; 13] = [
+pub(super) const TABLES: [&str; 13] = [
     "outbox",
     "code_attempts",
     "activations_by_hour",
