@@ -8,6 +8,9 @@ use tempfile::TempDir;
 
 use crate::data_folder::temporary_folder;
 
+/// All of it is in use from the start, because a Wasm memory is not shared. The operating system caches the files anyway.
+const SHARED_BUFFERS: &str = "16MB";
+
 /// A running embedded database.
 pub(crate) struct EmbeddedDatabase {
     server: OliphauntServer,
@@ -38,6 +41,7 @@ fn open(folder: &Path) -> Result<EmbeddedDatabase> {
     let socket = temporary_folder()?;
     let server = OliphauntServer::builder()
         .storage(DatabaseStorage::Directory(folder.to_owned()))
+        .startup_guc("shared_buffers", SHARED_BUFFERS)
         .listen(ServerListen::unix(socket.path()))
         .start();
     match server {
