@@ -33,6 +33,10 @@ const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// or left it behind.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long an outcome waits to be written while nothing else needs a round: with its neighbours, or with the next batch.
+/// Its row is leased meanwhile, so no message waits for this.
+const OUTCOME_DELAY: Duration = Duration::from_millis(100);
+
 /// Backoff after a failed round.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -86,8 +90,14 @@ pub(crate) async fn run(
         };
         // After a failure a signal would only lead to the next failure.
         let wakes_on_signal = pause > Duration::ZERO && !failing && relay.capacity().codes > 0;
+        // Without capacity, an outcome makes room for a message that waits.
+        let delay = if wakes_on_signal { OUTCOME_DELAY } else { Duration::ZERO };
+        let outcome = async {
+            relay.in_flight.next_outcome().await;
+            tokio::time::sleep(delay).await;
+        };
         tokio::select! {
-            () = relay.in_flight.next_outcome(), if !failing => {}
+            () = outcome, if !failing => {}
             () = wake.notified(), if wakes_on_signal => relay.event_poll.signal(),
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => {}
