@@ -95,9 +95,16 @@ pub async fn apply(client: &mut Client, migrations: &[Migration]) -> Result<()> 
     let applied: HashSet<i32> = applied.iter().map(|row| row.get(0)).collect();
     let mut pending: Vec<_> = migrations.iter().filter(|migration| !applied.contains(&migration.version())).collect();
     pending.sort_by_key(|migration| migration.version());
-    for migration in pending {
+    // Of a new database, in which nothing waits, only the end is worth a line.
+    let is_new = applied.is_empty();
+    for migration in &pending {
+        if !is_new {
+            tracing::info!(%migration, "migrating");
+        }
         apply_one(client, migrations, migration).await.with_context(|| format!("the migration {migration} failed"))?;
-        tracing::info!(%migration, "migration applied");
+    }
+    if let Some(newest) = pending.last() {
+        tracing::info!(schema = newest.version(), "{}", if is_new { "schema created" } else { "schema migrated" });
     }
     Ok(())
 }
@@ -108,7 +115,7 @@ async fn apply_one(client: &mut Client, migrations: &[Migration], migration: &Mi
         // They block no other session while they wait.
         client.batch_execute("SET lock_timeout = 0").await?;
         for statement in statements {
-            tracing::info!(statement, "migrating; this waits for all open transactions, and blocks none");
+            tracing::debug!(statement, "this waits for all open transactions, and blocks none");
             client.batch_execute(statement).await?;
         }
         client.batch_execute(LIMIT_LOCK_WAITS).await?;
