@@ -24,6 +24,7 @@ use anyhow::anyhow;
 use deadpool_postgres::{GenericClient, Object, Pool, PoolError};
 use futures_util::future::try_join_all;
 use shared::postgres::{PoolUsage, usage};
+use tokio::time::Instant;
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use crate::error::Error;
@@ -68,6 +69,11 @@ impl Store {
     pub(crate) fn usage(&self) -> PoolUsage {
         usage(&self.pool)
     }
+}
+
+/// When a connection was opened.
+pub(crate) fn opened_at(connection: &Connection) -> Instant {
+    Object::metrics(connection).created.into()
 }
 
 /// Prepares all statements, once per connection. In a pipeline, a statement that still has to be prepared would be

@@ -13,8 +13,8 @@ use crate::store::outbox::Positions;
 /// How often later positions are read. All rows that are deleted within this time are walked past in each round.
 const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a relay reads from the beginning. Transaction ids go back when an asynchronous standby is promoted: rows that
-/// are then before the positions wait for no longer than this.
+/// How often a relay reads from the beginning, in case that transaction ids went back without a new connection, as behind a
+/// connection pooler: rows that are then before the positions wait for no longer than this.
 const RESTART_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The positions of the relay of this process. Shared with the metrics, which read the outbox, too.
@@ -32,7 +32,17 @@ impl ReadPositions {
         Self(Mutex::new(State { positions: Positions::default(), advanced_at: None, restarted_at: Instant::now() }))
     }
 
-    /// Where to read from.
+    /// Where to read from on a connection that was opened at this time. If that is a new one, from the beginning: it may
+    /// lead to another server than before, such as a promoted standby, whose transaction ids are smaller if it lagged behind.
+    pub(crate) fn on_connection(&self, opened_at: Instant) -> Positions {
+        let is_new = opened_at >= self.lock().restarted_at;
+        if is_new {
+            self.restart();
+        }
+        self.current()
+    }
+
+    /// Where the relay reads from.
     pub(crate) fn current(&self) -> Positions {
         self.lock().positions
     }
@@ -80,5 +90,24 @@ mod tests {
         tokio::time::advance(RESTART_INTERVAL).await;
         assert!(positions.must_advance());
         assert_eq!(positions.current(), Positions::default());
+    }
+
+    /// Without a failure: the relay may have done nothing while the old server went away.
+    #[tokio::test(start_paused = true)]
+    async fn positions_begin_again_with_a_new_connection() {
+        let positions = ReadPositions::new();
+        let first_opened = Instant::now();
+        assert_eq!(positions.on_connection(first_opened), Positions::default());
+        let later = Positions { codes: 3, notices: 2, events: 1 };
+        tokio::time::advance(ADVANCE_INTERVAL).await;
+        positions.restart();
+        positions.advance(later);
+        assert_eq!(positions.on_connection(first_opened), later);
+        let second_opened = Instant::now();
+        tokio::time::advance(ADVANCE_INTERVAL).await;
+        assert_eq!(positions.on_connection(second_opened), Positions::default());
+        positions.advance(later);
+        assert_eq!(positions.on_connection(second_opened), later);
+        assert_eq!(positions.on_connection(first_opened), later);
     }
 }

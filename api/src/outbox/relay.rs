@@ -16,7 +16,7 @@ use crate::{
     outbox::{delivery::OutboxDelivery, event_poll::EventPoll, in_flight::InFlight, read_positions::ReadPositions},
     rng,
     store::{
-        Store,
+        self, Store,
         outbox::{self, Lease, LeasedBatch},
         transaction::{Commit, Transaction},
     },
@@ -164,11 +164,11 @@ impl Relay {
     /// not wait for the disk: what a crash of Postgres undoes is delivered once more, and recognised by its id.
     async fn write_updates_and_lease(&mut self, capacity: Capacity) -> Result<LeasedBatch, Error> {
         let renew_leases = self.in_flight.must_renew_leases();
-        let must_advance = self.positions.must_advance();
         let exchange = with_database_timeout(async {
             // Deliveries may take long: the connection is returned to the pool before them.
             let connection = self.store.connection().await?;
-            let positions = self.positions.current();
+            let must_advance = self.positions.must_advance();
+            let positions = self.positions.on_connection(store::opened_at(&connection));
             let reading = try_join(outbox::lease(&connection, capacity, positions, self.lease), async {
                 match must_advance {
                     true => outbox::later_positions(&connection, positions).await.map(Some),
