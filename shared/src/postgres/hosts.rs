@@ -5,15 +5,19 @@
 //! sends nothing.)
 
 use std::{
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     pin::Pin,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    task::Poll,
     time::Duration,
 };
 
 use deadpool_postgres::Connect;
-use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, Error};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::JoinHandle,
+};
+use tokio_postgres::{Client, Config, Connection, Error, config::TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Splits a URL with several hosts into one URL for each host. A URL that does not name its hosts before the path is
@@ -71,13 +75,37 @@ impl Hosts {
 
     async fn connect_to_one(&self, host: &Config) -> Connected {
         let (client, connection) = host.connect(self.tls.clone()).await?;
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::warn!(%error, "postgres connection failed");
-            }
-        });
-        Ok((client, driver))
+        let must_be_writable = host.get_target_session_attrs() == TargetSessionAttrs::ReadWrite;
+        Ok((client, tokio::spawn(drive(connection, must_be_writable))))
     }
+}
+
+/// Drives a connection until it ends. One that must be writable ends when the server reports that it accepts no writes any
+/// more, because another one is the primary now; the pool then opens a new one. (The driver of Postgres checks that only
+/// when it connects.) Servers report it since Postgres 14, with their next response.
+async fn drive<S, T>(mut connection: Connection<S, T>, must_be_writable: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let ended = poll_fn(|context| match Pin::new(&mut connection).poll(context) {
+        Poll::Pending if must_be_writable && is_read_only(&connection) => Poll::Ready(Ok(false)),
+        polled => polled.map_ok(|()| true),
+    });
+    match ended.await {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!("postgres accepts no writes any more; closing the connection"),
+        Err(error) => tracing::warn!(%error, "postgres connection failed"),
+    }
+}
+
+/// Whether the server has reported that it accepts no writes.
+fn is_read_only<S, T>(connection: &Connection<S, T>) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    ["default_transaction_read_only", "in_hot_standby"].iter().any(|name| connection.parameter(name) == Some("on"))
 }
 
 #[cfg(test)]
