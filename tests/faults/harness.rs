@@ -5,6 +5,7 @@ pub(crate) mod environment;
 pub(crate) mod event_subscriber;
 pub(crate) mod history;
 pub(crate) mod load;
+pub(crate) mod lost_commits;
 pub(crate) mod queues;
 pub(crate) mod report_table;
 pub(crate) mod servers;

@@ -6,11 +6,12 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep, timeout};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use crate::harness::{
-    history::{History, MailTimes, Observation},
+    history::{Entry, History, MailTimes, Observation},
+    lost_commits::LostCommits,
     user_simulator::email,
 };
 use support::fake_smtp::mail::Mail;
@@ -58,6 +59,8 @@ pub(crate) struct Report {
     /// Messages that are on record as delivered and were mailed.
     pub(crate) ok: usize,
     pub(crate) lost: Vec<String>,
+    /// Registrations and activations that were acknowledged and that the promoted standby had not received.
+    pub(crate) lost_by_failover: usize,
     pub(crate) duplicated: usize,
     pub(crate) unexpected: Vec<String>,
     /// Messages with another recorded outcome than `delivered`, by outcome.
@@ -75,17 +78,42 @@ pub(crate) struct PromptMails {
     pub(crate) users: usize,
 }
 
-struct Message {
-    email: String,
-    outcome: Option<String>,
+/// A message, and the recorded outcome.
+pub(crate) struct Message {
+    pub(crate) email: String,
+    pub(crate) outcome: Option<String>,
 }
 
-/// Checks every invariant that must hold when all queues are empty.
-pub(crate) async fn check(history: &History, client: &Client, mails: &[Mail]) -> Report {
+/// What a database holds.
+pub(crate) struct Rows {
+    pub(crate) messages: HashMap<Uuid, Message>,
+    /// Email addresses by id.
+    pub(crate) registrations: HashMap<Uuid, String>,
+    /// Email addresses.
+    pub(crate) users: HashSet<String>,
+}
+
+impl Rows {
+    /// Reads all rows.
+    pub(crate) async fn read(client: &Client) -> Self {
+        let messages = client.query(MESSAGES, &[]).await.unwrap();
+        let registrations = client.query(REGISTRATIONS, &[]).await.unwrap();
+        let users = client.query(USERS, &[]).await.unwrap();
+        let message = |row: &Row| (row.get(0), Message { email: row.get(1), outcome: row.get(2) });
+        Self {
+            messages: messages.iter().map(message).collect(),
+            registrations: registrations.iter().map(|row| (row.get(0), row.get(1))).collect(),
+            users: users.iter().map(|row| row.get(0)).collect(),
+        }
+    }
+}
+
+/// Checks every invariant that must hold when all queues are empty. What a fail-over lost is counted apart.
+pub(crate) async fn check(history: &History, client: &Client, mails: &[Mail], failover: &LostCommits) -> Report {
     let mut report = Report::default();
-    let messages = messages(client).await;
-    check_responses(&mut report, history, client).await;
-    check_mails(&mut report, &messages, mails);
+    let rows = Rows::read(client).await;
+    check_responses(&mut report, history, &rows, failover);
+    check_mails(&mut report, &rows.messages, mails, failover);
     for (violation, sql) in VIOLATIONS {
         let found: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
         if found != 0 {
@@ -95,32 +123,29 @@ pub(crate) async fn check(history: &History, client: &Client, mails: &[Mail]) ->
     report
 }
 
-async fn messages(client: &Client) -> HashMap<Uuid, Message> {
-    let rows = client.query(MESSAGES, &[]).await.unwrap();
-    rows.iter().map(|row| (row.get(0), Message { email: row.get(1), outcome: row.get(2) })).collect()
-}
-
 /// Every acknowledged registration is committed (I-01), exactly once (I-20), and no user gave up.
-async fn check_responses(report: &mut Report, history: &History, client: &Client) {
-    let rows = client.query(REGISTRATIONS, &[]).await.unwrap();
-    let registrations: HashMap<Uuid, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let users: HashSet<String> = client.query(USERS, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+fn check_responses(report: &mut Report, history: &History, rows: &Rows, failover: &LostCommits) {
     let mut finished = 0;
-    for entry in history.entries() {
-        let email = email(entry.user);
-        match entry.observation {
+    for Entry { at, user, observation } in history.entries() {
+        let email = email(user);
+        match observation {
             Observation::Started => report.attempts += 1,
             Observation::Finished => finished += 1,
             Observation::CodeExhausted => report.exhausted_codes += 1,
             Observation::Acknowledged(id) => {
                 report.acknowledged += 1;
-                match registrations.get(&id) {
+                match rows.registrations.get(&id) {
                     Some(owner) if *owner == email => {}
                     Some(owner) => report.unexpected.push(format!("{email} received the registration of {owner}")),
+                    None if failover.lost_registration(id, at) => report.lost_by_failover += 1,
                     None => report.lost.push(format!("registration {id} of {email}")),
                 }
             }
-            Observation::Activated if !users.contains(&email) => report.lost.push(format!("the account of {email}")),
+            Observation::Activated if rows.users.contains(&email) => {}
+            Observation::Activated if failover.lost_account(&email, at) => report.lost_by_failover += 1,
+            Observation::Activated => report.lost.push(format!("the account of {email}")),
+            // A lost registration is an unknown one.
+            Observation::GaveUp(401 | 404) if failover.lost_registration_of(&email) => {}
             Observation::GaveUp(status) => report.unexpected.push(format!("{email} gave up after {status}")),
             _ => {}
         }
@@ -129,20 +154,22 @@ async fn check_responses(report: &mut Report, history: &History, client: &Client
         let panicked = report.attempts - finished;
         report.unexpected.push(format!("{panicked} of {} simulated users panicked", report.attempts));
     }
-    let owners: HashSet<_> = registrations.values().collect();
-    if owners.len() != registrations.len() {
-        report.unexpected.push(format!("{} registrations of {} users", registrations.len(), owners.len()));
+    let owners: HashSet<_> = rows.registrations.values().collect();
+    if owners.len() != rows.registrations.len() {
+        report.unexpected.push(format!("{} registrations of {} users", rows.registrations.len(), owners.len()));
     }
 }
 
 /// Every message was mailed or has another recorded outcome (I-03), all copies of a mail are the same (I-06), and every
 /// mail belongs to a message of its recipient (I-11).
-fn check_mails(report: &mut Report, messages: &HashMap<Uuid, Message>, mails: &[Mail]) {
+fn check_mails(report: &mut Report, messages: &HashMap<Uuid, Message>, mails: &[Mail], failover: &LostCommits) {
     let mut mailed: HashMap<Uuid, Vec<&Mail>> = HashMap::new();
     for mail in mails {
         let id = mail.message_id.trim_start_matches('<').split('@').next().unwrap_or_default();
-        match id.parse().ok().and_then(|id| Some((id, messages.get(&id)?))) {
-            Some((id, message)) if message.email == mail.to => mailed.entry(id).or_default().push(mail),
+        let id = id.parse().unwrap_or_default();
+        match messages.get(&id) {
+            Some(message) if message.email == mail.to => mailed.entry(id).or_default().push(mail),
+            None if failover.lost_message(id, &mail.to) => {}
             _ => report.unexpected.push(format!("a mail {} to {}", mail.message_id, mail.to)),
         }
     }

@@ -11,6 +11,7 @@ use crate::harness::{
     event_subscriber::EventSubscriber,
     history::History,
     load::Load,
+    lost_commits::LostCommits,
     queues, report_table, servers,
     service_process::{self, ApiAddresses, Service, ServiceProcess},
     tolerance::{self, MAX_RECOVERY, Tolerance, schedule},
@@ -44,6 +45,8 @@ pub(crate) struct Environment {
     /// For the checker, without the proxy. Several hosts, when one can fail over to another.
     pub(crate) database_url: String,
     pub(crate) amqp_url: String,
+    /// Set by a fault that loses commits.
+    pub(crate) failover: LostCommits,
     _database: Option<Database>,
 }
 
@@ -115,6 +118,7 @@ impl Environment {
             settings,
             database_url: servers.database_url,
             amqp_url: servers.amqp_url,
+            failover: LostCommits::default(),
             _database: None,
         }
     }
@@ -183,11 +187,12 @@ impl Environment {
         load.stop().await;
 
         let left_over = queues::wait_until_empty(&self, tolerance.parked).await;
-        let mut report = checker::check(&self.history, &self.client().await, &self.mail_server.mails()).await;
+        let client = self.client().await;
+        let mut report = checker::check(&self.history, &client, &self.mail_server.mails(), &self.failover).await;
         report.unexpected.extend(left_over);
-        subscriber.compare(&mut report, &self.client().await).await;
+        subscriber.compare(&mut report, &client, &self.failover).await;
         report_table::print(name, &report, report_table::rate(before, after), repaired - fault_started);
-        tolerance::assert_within(&report, &tolerance);
+        tolerance::assert_within(&report, &tolerance, self.failover.records);
         tolerance::assert_recovered(before, after);
     }
 

@@ -74,6 +74,32 @@ impl History {
         self.entries().iter().any(|entry| entry.observation == Observation::Mailed)
     }
 
+    /// How many registrations were acknowledged since then.
+    pub(crate) fn acknowledged(&self, since: Instant) -> usize {
+        self.count(since, |observation| matches!(observation, Observation::Acknowledged(_)))
+    }
+
+    /// How many accounts were activated since then.
+    pub(crate) fn activated(&self, since: Instant) -> usize {
+        self.count(since, |observation| observation == Observation::Activated)
+    }
+
+    /// How many users who started since then have a mail.
+    pub(crate) fn mailed(&self, since: Instant) -> usize {
+        self.mail_times(since, Instant::now()).iter().filter(|times| times.mailed.is_some()).count()
+    }
+
+    /// Users who were acknowledged in this time and have no mail.
+    pub(crate) fn without_mail(&self, from: Instant, until: Instant) -> Vec<usize> {
+        let entries = self.entries();
+        let is_mailed =
+            |user| entries.iter().any(|entry| entry.user == user && entry.observation == Observation::Mailed);
+        let acknowledged = entries.iter().filter(|entry| {
+            matches!(entry.observation, Observation::Acknowledged(_)) && (from..until).contains(&entry.at)
+        });
+        acknowledged.map(|entry| entry.user).filter(|&user| !is_mailed(user)).collect()
+    }
+
     /// The mail times of all users who started in this time.
     pub(crate) fn mail_times(&self, from: Instant, until: Instant) -> Vec<MailTimes> {
         let entries = self.entries();
@@ -112,6 +138,10 @@ impl History {
             entries.iter().filter(|entry| entry.observation == Observation::Finished).map(|entry| entry.user).collect();
         let mut started = entries.iter().filter(|entry| entry.observation == Observation::Started && entry.at < until);
         started.all(|entry| finished.contains(&entry.user))
+    }
+
+    fn count(&self, since: Instant, is_counted: fn(Observation) -> bool) -> usize {
+        self.entries().iter().filter(|entry| entry.at >= since && is_counted(entry.observation)).count()
     }
 
     fn errors(&self, since: Instant) -> Vec<(usize, Observation)> {

@@ -13,8 +13,9 @@ pub(crate) fn print(name: &str, report: &Report, rate: f64, fault_duration: Dura
     let seconds = fault_duration.as_secs_f64();
     println!(
         "{name}: attempt {attempts} acknowledged {acknowledged} ok {ok} lost {lost} duplicated {duplicated} \
-         unexpected {unexpected} · rate {rate:.2} · fault {seconds:.1} s · ended without a mail {:?}",
-        report.ended
+         unexpected {unexpected} · rate {rate:.2} · fault {seconds:.1} s · ended without a mail {:?} · \
+         lost by the fail-over {}",
+        report.ended, report.lost_by_failover
     );
     if let Some(path) = std::env::var_os("FAULTS_TABLE") {
         let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();

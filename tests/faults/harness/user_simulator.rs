@@ -72,7 +72,7 @@ impl UserSimulator {
         }
     }
 
-    /// Waits for the code, or until the receipt says that the mail is undeliverable.
+    /// Waits for the code, or until the receipt says that the mail is undeliverable or the registration unknown.
     async fn wait_for_mail(&self, user: usize, registration: &str, deadline: Instant) -> Result<String, Observation> {
         let mut receipt_poll = tokio::time::interval(Duration::from_secs(2));
         while Instant::now() < deadline {
@@ -83,8 +83,10 @@ impl UserSimulator {
                 () = sleep(RETRY_PAUSE) => {}
                 _ = receipt_poll.tick() => {
                     let receipt = |api: &str| self.http.get(format!("{api}/v1/registrations/{registration}"));
-                    if self.retry(user, deadline, receipt, |_| true).await.1["status"] == "undeliverable" {
-                        return Err(Observation::Undeliverable);
+                    match self.retry(user, deadline, receipt, |_| true).await {
+                        (404, _) => return Err(Observation::GaveUp(404)),
+                        (_, receipt) if receipt["status"] == "undeliverable" => return Err(Observation::Undeliverable),
+                        _ => {}
                     }
                 }
             }

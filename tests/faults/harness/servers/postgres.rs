@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::{ServerProcess, command, free_port, run, temporary_home, wait_until};
 
@@ -33,12 +34,7 @@ impl Postgres {
 
     /// Starts a synchronous standby of this primary, which from then on waits for the standby at each commit.
     pub(crate) async fn standby_of(primary: &Self) -> Self {
-        let home = temporary_home("postgres");
-        let mut copy = postgres_command("pg_basebackup", home.path());
-        copy.env("PGPASSWORD", PASSWORD).arg("--write-recovery-conf").arg("--no-sync").arg("--checkpoint=fast");
-        run(copy.arg("--dbname").arg(primary.url()).arg("--pgdata").arg(home.path().join("data")));
-        let mut standby = Self { home, port: free_port(), server: None };
-        standby.restart().await;
+        let standby = Self::asynchronous_standby_of(&primary.url()).await;
         let client = primary.connect().await.unwrap();
         client.batch_execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await.unwrap();
         client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
@@ -47,6 +43,17 @@ impl Postgres {
             client.query_one(synchronous, &[]).await.unwrap().get::<_, i64>(0) == 1
         })
         .await;
+        standby
+    }
+
+    /// Starts a standby that follows the primary at this URL. The primary does not wait for it.
+    pub(crate) async fn asynchronous_standby_of(primary_url: &str) -> Self {
+        let home = temporary_home("postgres");
+        let mut copy = postgres_command("pg_basebackup", home.path());
+        copy.env("PGPASSWORD", PASSWORD).arg("--write-recovery-conf").arg("--no-sync").arg("--checkpoint=fast");
+        run(copy.arg("--dbname").arg(primary_url).arg("--pgdata").arg(home.path().join("data")));
+        let mut standby = Self { home, port: free_port(), server: None };
+        standby.restart().await;
         standby
     }
 
@@ -76,10 +83,19 @@ impl Postgres {
 
     /// Starts the server, and waits until it accepts connections.
     pub(crate) async fn restart(&mut self) {
+        self.restart_with(&[]).await;
+    }
+
+    /// Starts a former primary so that it accepts no writes, and waits until it accepts connections.
+    pub(crate) async fn restart_read_only(&mut self) {
+        self.restart_with(&["default_transaction_read_only=on"]).await;
+    }
+
+    async fn restart_with(&mut self, settings: &[&str]) {
         let mut postgres = postgres_command("postgres", self.home.path());
         postgres.arg("-D").arg(self.home.path().join("data"));
-        for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=100", "timezone=UTC"]
-        {
+        let always = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=100", "timezone=UTC"];
+        for setting in always.iter().chain(settings) {
             postgres.args(["-c", setting]);
         }
         postgres.args(["-c", &format!("port={}", self.port)]);
@@ -87,12 +103,60 @@ impl Postgres {
         wait_until("Postgres accepts connections", async || self.connect().await.is_ok()).await;
     }
 
+    /// Waits until the standby of this primary has reported that it replayed everything that was committed before now, and
+    /// returns that moment.
+    pub(crate) async fn wait_until_replicated(&self) -> Instant {
+        let client = self.connect().await.unwrap();
+        let until = Instant::now();
+        let position: String = client.query_one("SELECT pg_current_wal_flush_lsn()::text", &[]).await.unwrap().get(0);
+        let replayed = "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn >= $1::text::pg_lsn";
+        wait_until("the standby has caught up", async || {
+            client.query_one(replayed, &[&position]).await.unwrap().get::<_, i64>(0) == 1
+        })
+        .await;
+        until
+    }
+
+    /// How far the standby is behind, as this primary reports it.
+    pub(crate) async fn replication_lag_bytes(&self) -> i64 {
+        let lag = "SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), replay_lsn)::bigint FROM pg_stat_replication";
+        self.connect().await.unwrap().query_one(lag, &[]).await.unwrap().get(0)
+    }
+
+    /// Waits until this standby has replayed everything that it received.
+    pub(crate) async fn wait_until_replayed(&self) {
+        let client = self.connect().await.unwrap();
+        let replayed = "SELECT pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn()";
+        wait_until("the standby has replayed", async || client.query_one(replayed, &[]).await.unwrap().get(0)).await;
+    }
+
+    /// Makes later transactions read-only, without closing a connection, and waits until the earlier ones have ended.
+    pub(crate) async fn refuse_writes(&self) {
+        let client = self.connect().await.unwrap();
+        client.batch_execute("ALTER SYSTEM SET default_transaction_read_only = on").await.unwrap();
+        client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        let transactions = "SELECT (SELECT current_setting('transaction_read_only') = 'on') \
+            AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_xid IS NOT NULL)";
+        let refuses = async || client.query_one(transactions, &[]).await.unwrap().get(0);
+        wait_until("the primary accepts no writes", refuses).await;
+    }
+
+    /// Commits this number of empty transactions.
+    pub(crate) async fn use_transaction_ids(&self, count: u32) {
+        let commit_each =
+            format!("DO $$ BEGIN FOR n IN 1..{count} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$");
+        let client = self.connect().await.unwrap();
+        client.batch_execute("SET synchronous_commit = off").await.unwrap();
+        client.batch_execute(&commit_each).await.unwrap();
+    }
+
     /// Makes a standby the primary.
     pub(crate) async fn promote(&self) {
         self.connect().await.unwrap().query_one("SELECT pg_promote()", &[]).await.unwrap();
     }
 
-    async fn connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+    /// A new connection to this server.
+    pub(crate) async fn connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
         let (client, connection) = tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
