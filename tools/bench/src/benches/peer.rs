@@ -1,4 +1,4 @@
-//! Comparison with a peer, the same registration in Python (tools/bench/peer): registrations per second at the peak;
+//! Comparison with a peer, the same registration in Python (tools/bench/peers/celery): registrations per second at the peak;
 //! and at half of the peer's peak, the p99 of the 202 and from the 202 to the 250 of the mail server.
 
 use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
@@ -91,17 +91,17 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
 }
 
 async fn start(context: &BenchContext) -> Result<Peer> {
-    let programs = std::env::var("BENCH_PEER")
-        .context("BENCH_PEER is not set; run the benches with scripts/bench, which sets it")?;
+    let programs = std::env::var("BENCH_PEERS")
+        .context("BENCH_PEERS is not set; run the benches with scripts/bench, which sets it")?;
     let name = context.unique_name("peer");
     database::create(context, &name, "template1").await?;
     let database = database::connect(&database::url(context, &name)).await?;
-    database.batch_execute(include_str!("../../peer/schema.sql")).await?;
+    database.batch_execute(include_str!("../../peers/celery/schema.sql")).await?;
     let mail_server = FakeSmtpServer::start(DISK_LATENCY).await?;
     let command = |program: &str| {
-        let mut command = Command::new(Path::new(&programs).join("bin").join(program));
+        let mut command = Command::new(Path::new(&programs).join("celery/bin").join(program));
         command
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("peer"))
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/celery"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("DATABASE_URL", database::url(context, &name))
             .env("PEER_AMQP_URL", &context.amqp_url)
