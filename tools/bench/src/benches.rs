@@ -8,6 +8,7 @@ pub(crate) mod mails;
 pub(crate) mod memory;
 pub(crate) mod overload;
 pub(crate) mod peer;
+pub(crate) mod peers;
 pub(crate) mod registrations;
 pub(crate) mod rejections;
 pub(crate) mod relay;
@@ -29,7 +30,7 @@ pub(crate) struct BenchResults {
 }
 
 /// The benches, each with the names of its rows. Any of them chooses the bench; the first is its id.
-pub(crate) const ALL: [&[&str]; 12] = [
+pub(crate) const ALL: [&[&str]; 13] = [
     &["B1", "B1-all"],
     &["B2", "B2-all"],
     &["B3"],
@@ -42,7 +43,12 @@ pub(crate) const ALL: [&[&str]; 12] = [
     &["B16"],
     &["B18"],
     &["peer"],
+    &[PEERS, "better-auth", "fastapi-users"],
 ];
+
+/// The bench that needs packages from npm and PyPI. The quick form leaves it out unless it is named: to install them takes
+/// longer than all of that.
+pub(crate) const PEERS: &str = "peers";
 
 /// Runs the bench with this id.
 pub(crate) async fn run(id: &str, context: &BenchContext) -> Result<BenchResults> {
@@ -58,6 +64,7 @@ pub(crate) async fn run(id: &str, context: &BenchContext) -> Result<BenchResults
         "B14" => rejections::run(context).await?,
         "B16" => memory::run(context).await?,
         "B18" => fairness::run(context).await?,
+        PEERS => peers::run(context).await?,
         _ => peer::run(context).await?,
     };
     Ok(BenchResults { rows, points: Vec::new() })

@@ -33,7 +33,10 @@ fn measure() -> Result<()> {
         return crate::baseline::bare_poem::serve();
     }
     let quick = std::env::var("QUICK").is_ok_and(|quick| quick == "1");
-    let ids = choose(&arguments)?;
+    let mut ids = choose(&arguments)?;
+    if quick && arguments.is_empty() {
+        ids.retain(|id| *id != benches::PEERS);
+    }
     // A single thread, because the driver shares the cores with the service under test.
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let context = BenchContext::from_environment(quick)?;

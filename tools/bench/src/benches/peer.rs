@@ -134,7 +134,7 @@ impl Peer {
 }
 
 /// An address with a port that is free now. Another process could bind it before the peer does, which is unlikely.
-fn free_address() -> Result<SocketAddr> {
+pub(super) fn free_address() -> Result<SocketAddr> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 

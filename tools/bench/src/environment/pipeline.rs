@@ -95,6 +95,14 @@ impl Pipeline {
 pub(crate) fn new_registrations(
     context: &BenchContext,
 ) -> impl Fn() -> Option<Request<String>> + Send + Sync + 'static {
+    for_new_users(context, users::register)
+}
+
+/// Requests of this kind, each for a new user.
+pub(crate) fn for_new_users(
+    context: &BenchContext,
+    request: fn(u64) -> Request<String>,
+) -> impl Fn() -> Option<Request<String>> + Send + Sync + 'static {
     let next = AtomicU64::new(context.allocate_users(USER_BLOCK));
-    move || Some(users::register(next.fetch_add(1, Ordering::Relaxed)))
+    move || Some(request(next.fetch_add(1, Ordering::Relaxed)))
 }

@@ -27,6 +27,17 @@ pub(crate) fn register(user: u64) -> Request<String> {
     post("/v1/users", user, &[], format!(r#"{{"email":"{}","password":"{PASSWORD}"}}"#, email(user)))
 }
 
+/// A sign-up at the service with better-auth.
+pub(crate) fn sign_up_to_better_auth(user: u64) -> Request<String> {
+    let body = format!(r#"{{"name":"p{user}","email":"{}","password":"{PASSWORD}"}}"#, email(user));
+    post("/api/auth/sign-up/email", user, &[], body)
+}
+
+/// A sign-up at the service with fastapi-users.
+pub(crate) fn sign_up_to_fastapi_users(user: u64) -> Request<String> {
+    post("/auth/register", user, &[], format!(r#"{{"email":"{}","password":"{PASSWORD}"}}"#, email(user)))
+}
+
 /// A registration with an idempotency key, which the API looks up in the database each time.
 pub(crate) fn register_with_key(user: u64) -> Request<String> {
     let mut request = register(user);
