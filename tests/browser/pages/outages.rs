@@ -63,7 +63,7 @@ async fn code_entry_survives_an_outage_of_the_service() {
 #[tokio::test(flavor = "multi_thread")]
 async fn database_outage_is_reported_as_busy() {
     let mut stack = Stack::prepare(&[]).await;
-    let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
+    let (proxy, url) = Proxy::in_front_of(&stack.database.service_url).await;
     stack.client = stack.start_api(&[("DATABASE_URL", &url)]).await.client.clone();
     stack.start_worker(&[]).await;
     let browser = Browser::start(stack.client.base()).await;
@@ -80,7 +80,7 @@ async fn database_outage_is_reported_as_busy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn reload_during_an_outage_keeps_the_registration() {
     let mut stack = Stack::prepare(&[]).await;
-    let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
+    let (proxy, url) = Proxy::in_front_of(&stack.database.service_url).await;
     stack.client = stack.start_api(&[("DATABASE_URL", &url)]).await.client.clone();
     let browser = Browser::start(stack.client.base()).await;
     browser.goto("/").await;

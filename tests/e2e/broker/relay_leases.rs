@@ -58,7 +58,7 @@ impl Relay {
             },
             max_in_flight: 10,
         };
-        let database = shared::postgres::pool(&stack.database.url.clone().into(), 2).unwrap();
+        let database = shared::postgres::pool(&stack.database.service_url.clone().into(), 2).unwrap();
         let config = api::Config::load_from(stack.variables(&[])).unwrap();
         let ops = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -35,7 +35,7 @@ async fn outbox_rows_of_a_killed_api_are_delivered() {
 async fn worker_killed_before_recording_repeats_one_mail_at_most() {
     let stack = Stack::prepare(&[]).await;
     let api = stack.start_api(&[]).await;
-    let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
+    let (proxy, url) = Proxy::in_front_of(&stack.database.service_url).await;
     let worker = stack.start_worker(&[("DATABASE_URL", &url)]).await;
     stack.mail_server.script(ADA, [Behaviour::Slow(Stage::Dot, std::time::Duration::from_secs(2))]);
     let registration = api.client.register(ADA).await.registration();
@@ -172,7 +172,7 @@ async fn worker_does_not_trust_a_read_only_database() {
     assert_eq!(api.client.register("unknown@example.com").await.status, 202);
     stack.wait_for_queue_length(&stack.topology.codes.name, 2).await;
     stack.database.execute("DELETE FROM registrations WHERE email = 'unknown@example.com'", &[]).await;
-    let standby = with_session_setting(&stack.database.url, "default_transaction_read_only=on");
+    let standby = with_session_setting(&stack.database.service_url, "default_transaction_read_only=on");
     let worker = stack.start_worker(&[("DATABASE_URL", &standby)]).await;
     stack.wait_for_queue_length(&stack.topology.codes.retry_queue(5), 2).await;
     worker.stop().await.unwrap();

@@ -120,7 +120,7 @@ async fn trailing_slashes_are_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s_28_database_outage_grants_nothing() {
     let stack = Stack::without_broker().await;
-    let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
+    let (proxy, url) = Proxy::in_front_of(&stack.database.service_url).await;
     let api = stack.start_api(&[("DATABASE_URL", &url)]).await;
     assert_eq!(api.client.register("ada@example.com").await.status, 202);
     proxy.set(ProxyMode::Closed);
@@ -139,7 +139,7 @@ async fn s_28_database_outage_grants_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_database_times_out_with_503() {
     let stack = Stack::without_broker().await;
-    let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
+    let (proxy, url) = Proxy::in_front_of(&stack.database.service_url).await;
     let api = stack.start_api(&[("DATABASE_URL", &url)]).await;
     assert_eq!(api.client.register("ada@example.com").await.status, 202);
     proxy.set(ProxyMode::Stalled);

@@ -31,7 +31,7 @@ async fn outbox_commands_print_text_and_json() {
     let database = Database::create().await;
     let run = |arguments: &str| {
         let mut command = Command::new(support::process::program("api"));
-        command.env_clear().env("DATABASE_URL", &database.url).env("AMQP_URL", "amqp://u:p@127.0.0.1:1");
+        command.env_clear().env("DATABASE_URL", &database.service_url).env("AMQP_URL", "amqp://u:p@127.0.0.1:1");
         command.env("CODE_SECRETS", "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
         command.env("SUBJECT_KEY", SUBJECT_KEY);
         let output = command.args(arguments.split(' ')).output().unwrap();

@@ -11,7 +11,7 @@ const ADA: &str = "ada@example.com";
 async fn silent_first_host_falls_back_to_the_next() {
     let stack = Stack::without_broker().await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (scheme, rest) = stack.database.url.split_once("://").unwrap();
+    let (scheme, rest) = stack.database.service_url.split_once("://").unwrap();
     let (user, host) = rest.split_at(rest.find('@').map_or(0, |at| at + 1));
     let two_hosts = format!("{scheme}://{user}{},{host}", silent.local_addr().unwrap());
     let api = stack.start_api(&[("DATABASE_URL", &two_hosts)]).await;

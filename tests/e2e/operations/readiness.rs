@@ -20,7 +20,7 @@ const ADA: &str = "ada@example.com";
 #[tokio::test(flavor = "multi_thread")]
 async fn scrape_is_answered_while_postgres_is_silent() {
     let stack = Stack::without_broker().await;
-    let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
+    let (proxy, url) = Proxy::in_front_of(&stack.database.service_url).await;
     let api = stack.start_api(&[("DATABASE_URL", &url)]).await;
     api.wait_for_readiness(200).await;
     assert!(Scrape::of(&api.ops).await.has(r#"outbox_messages{what="mail"}"#));

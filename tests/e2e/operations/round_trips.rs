@@ -85,7 +85,7 @@ async fn forward(near: TcpStream, far: TcpStream, round_trips: Arc<AtomicU32>) {
 async fn metered() -> (Stack, RoundTripMeter, RunningService) {
     // Without a broker the relay sends no queries.
     let stack = Stack::without_broker().await;
-    let meter = RoundTripMeter::before(&stack.database.url).await;
+    let meter = RoundTripMeter::before(&stack.database.service_url).await;
     let api =
         stack.start_api(&[("DATABASE_URL", &meter.url), ("CODE_LENGTH", "4"), ("HOUSEKEEPING_SECONDS", "3600")]).await;
     // The first request of a connection prepares the statements. Later requests reuse that connection at once.

@@ -173,7 +173,7 @@ async fn page_uses_the_mails_language_or_the_browsers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_request_is_a_problem_and_outage_a_page() {
     let mut stack = Stack::prepare(&[]).await;
-    let (proxy, url) = Proxy::in_front_of(&stack.database.url).await;
+    let (proxy, url) = Proxy::in_front_of(&stack.database.service_url).await;
     stack.client = stack.start_api(&[("DATABASE_URL", &url)]).await.client.clone();
     stack.start_worker(&[]).await;
     stack.sign_up(ADA).await;
