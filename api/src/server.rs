@@ -112,6 +112,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     // Part of the connections only, so that other requests are still served.
     let max_subscriptions = config.transport.max_connections / 4;
     let (attempt_queues, aborted) = AttemptQueues::new();
+    postgres::warn_without_timeouts(&health_database).await;
     let app = Arc::new(App {
         store: Store::new(database),
         health_database,

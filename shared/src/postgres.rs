@@ -3,6 +3,7 @@
 mod hosts;
 mod migrations;
 mod service_role;
+mod timeouts;
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
@@ -10,7 +11,10 @@ use std::{
 };
 
 use self::hosts::Hosts;
-pub use self::migrations::{Migration, apply, migrate, migrate_as_owner, newest_version};
+pub use self::{
+    migrations::{Migration, apply, migrate, migrate_as_owner, newest_version},
+    timeouts::{url_options, warn_without_timeouts},
+};
 use crate::config::environment::Environment;
 use anyhow::{Context, Result, anyhow};
 use deadpool_postgres::{
@@ -24,9 +28,6 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// The connection pool of a process. A task that holds a connection must not wait for a second one: the pool may have
 /// only one, so that would be a deadlock.
 pub type Pool = deadpool_postgres::Pool;
-
-/// Server-side timeouts of a connection, unless the URL sets `options`.
-const SESSION_OPTIONS: &str = "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s";
 
 /// The timeout for opening a connection, including authentication, unless the URL sets `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -128,9 +129,6 @@ fn parse(setting: &str, url: &SecretString) -> Result<(Config, MakeRustlsConnect
     // skip the verification or fail on the self-signed certificate of a Debian server.
     if config.get_ssl_mode() != SslMode::Require {
         config.ssl_mode(SslMode::Disable);
-    }
-    if config.get_options().is_none() {
-        config.options(SESSION_OPTIONS);
     }
     config.application_name("vestibule");
     config.tcp_user_timeout(Duration::from_secs(10)).keepalives_idle(Duration::from_secs(30));

@@ -28,7 +28,7 @@ impl EmbeddedDatabase {
     /// The value of `DATABASE_URL`. Opening a connection starts a Postgres backend, which takes half a second, or many
     /// seconds on a busy machine; hence the long timeout.
     pub(crate) fn url(&self) -> String {
-        format!("{}&connect_timeout=120", self.server.connection_string())
+        format!("{}&connect_timeout=120&{}", self.server.connection_string(), shared::postgres::url_options())
     }
 
     /// Stops the server. When this returns, all committed data has been handed to the operating system.

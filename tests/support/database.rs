@@ -198,9 +198,16 @@ async fn migrated_template(password: &str) -> String {
     let url = url_of(&name);
     let service_url = with_login(&url, &name, password);
     shared::postgres::migrate_as_owner(&url.clone().into(), &service_url.into()).await.unwrap();
+    // A copy of the template has no settings of the role. Those of the role itself are in force in every copy.
+    let timeouts = "SELECT string_agg(format('ALTER ROLE %I SET %s = %L', rolname, split_part(setting, '=', 1), \
+        split_part(setting, '=', 2)), '; ') FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole, \
+        unnest(setconfig) AS setting WHERE rolname = $1";
+    let owner = connect(&url).await;
+    let timeouts: String = owner.query_one(timeouts, &[&name]).await.unwrap().get(0);
+    owner.batch_execute(&timeouts).await.unwrap();
     // Tables and sequences that tests create, for triggers that observe the processes.
     let grant = |objects| format!(r#"ALTER DEFAULT PRIVILEGES GRANT ALL ON {objects} TO "{name}";"#);
-    connect(&url).await.batch_execute(&["TABLES", "SEQUENCES"].map(grant).concat()).await.unwrap();
+    owner.batch_execute(&["TABLES", "SEQUENCES"].map(grant).concat()).await.unwrap();
     name
 }
 

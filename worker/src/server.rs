@@ -47,7 +47,10 @@ pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> R
     let reporter = HealthReporter::new(metrics, vec![health.component(database.clone())]);
     let mut tasks = Tasks::new(stop.clone());
     tasks.start("the ops server", ops_server::serve(ops, reporter, stop.clone()));
-    tasks.start("the consumer", consume(config, database, health, stop));
+    let check = database.clone();
+    tasks.start("the consumer", async move {
+        tokio::join!(postgres::warn_without_timeouts(&check), consume(config, database, health, stop)).1
+    });
     tasks.run().await
 }
 

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use tokio::time::sleep;
 use tokio_postgres::{Client, error::SqlState};
 
-use super::{Pool, service_role::ServiceRole};
+use super::{Pool, service_role::ServiceRole, timeouts};
 
 mod embedded {
     refinery::embed_migrations!("../migrations");
@@ -44,7 +44,7 @@ pub async fn migrate(pool: &Pool) -> Result<()> {
 }
 
 /// Applies all pending migrations as the role of `owner_url`, to which the schema belongs. If `service_url` has another
-/// role, creates that role if it is missing, and lets it read and write rows.
+/// role, creates that role if it is missing, and lets it read and write rows. Gives the service's role its timeouts.
 pub async fn migrate_as_owner(owner_url: &SecretString, service_url: &SecretString) -> Result<()> {
     let pool = super::pool(owner_url, 1)?;
     let Some(role) = ServiceRole::unless_owner(service_url, owner_url)? else { return migrate(&pool).await };
@@ -67,7 +67,15 @@ async fn migrate_over(client: &mut Client, role: Option<&ServiceRole<'_>>) -> Re
     if let Some(role) = role {
         role.prepare(client).await?;
     }
-    Ok(client.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK}); RESET ALL")).await?)
+    client.batch_execute("RESET ALL").await?;
+    let timeouts_stored = match role {
+        Some(role) => role.store_timeouts().await,
+        None => timeouts::store_missing(client).await,
+    };
+    if let Err(error) = timeouts_stored {
+        tracing::warn!(error = format!("{error:#}"), "cannot set the timeouts of the service's role");
+    }
+    Ok(client.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})")).await?)
 }
 
 /// Waits until no other process migrates. Without a statement that waits: its snapshot would make the other process wait,
@@ -87,7 +95,10 @@ async fn acquire_lock(client: &Client) -> Result<()> {
 /// second, and is tried again.
 pub async fn apply(client: &mut Client, migrations: &[Migration]) -> Result<()> {
     // refinery logs a notice each time that its table exists.
-    let session = format!("SET statement_timeout = 0; SET client_min_messages = warning; {LIMIT_LOCK_WAITS}");
+    let session = format!(
+        "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '10s'; \
+         SET client_min_messages = warning; {LIMIT_LOCK_WAITS}"
+    );
     client.batch_execute(&session).await?;
     // Only creates the table, and compares the migrations that the database has.
     run(client, migrations, Target::Version(0)).await?;

@@ -6,7 +6,7 @@ use postgres_protocol::password::scram_sha_256;
 use secrecy::SecretString;
 use tokio_postgres::{Client, error::SqlState};
 
-use super::{hosts, pool};
+use super::{hosts, pool, timeouts};
 
 /// Creates the role, or gives it another password. A password is passed as a verifier, so that no log of Postgres contains it.
 const SET_LOGIN: &str = "SELECT format('%s ROLE %I LOGIN PASSWORD %L',
@@ -44,6 +44,11 @@ impl<'a> ServiceRole<'a> {
         }
         let statement: String = owner.query_one(GRANT, &[&self.name]).await?.get(0);
         owner.batch_execute(&statement).await.context("cannot grant access to the role of DATABASE_URL")
+    }
+
+    /// Gives the role its timeouts, as itself: the owner of the schema may not be allowed to change the role.
+    pub(super) async fn store_timeouts(&self) -> Result<()> {
+        timeouts::store_missing(&*pool(self.url, 1)?.get().await?).await
     }
 
     /// A role that can log in is left as it is, so the owner of the schema needs no right to change it.

@@ -1,6 +1,8 @@
 //! The role of API and worker reads and writes rows and cannot change the schema, which belongs to the role of
 //! `MIGRATE_DATABASE_URL`. All tests with a `Stack` run their processes with such a role.
 
+pub(crate) mod timeouts;
+
 use std::process::{Command, Output};
 
 use support::{

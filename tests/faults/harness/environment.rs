@@ -216,10 +216,13 @@ impl Environment {
         self.client().await.query_one("SELECT count(*) FROM outbox", &[]).await.unwrap().get(0)
     }
 
-    /// A new connection to the database, without the proxy.
+    /// A new connection to the database, without the proxy, and without the timeouts that the role of the processes has.
     pub(crate) async fn client(&self) -> Client {
         let (client, connection) = tokio_postgres::connect(&self.database_url, NoTls).await.unwrap();
         tokio::spawn(connection);
+        let no_timeouts =
+            "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+        client.batch_execute(no_timeouts).await.unwrap();
         client
     }
 }

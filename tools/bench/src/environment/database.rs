@@ -12,11 +12,16 @@ pub(crate) fn url(context: &BenchContext, name: &str) -> String {
     if query.is_empty() { format!("{base}/{name}") } else { format!("{base}/{name}?{query}") }
 }
 
-/// Opens a connection.
+/// The role of the processes has timeouts in its database.
+const NO_TIMEOUTS: &str =
+    "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+
+/// Opens a connection without timeouts.
 pub(crate) async fn connect(url: &str) -> Result<Client> {
     let (client, connection) =
         tokio_postgres::connect(url, NoTls).await.context("cannot connect to Postgres at DATABASE_URL")?;
     tokio::spawn(connection);
+    client.batch_execute(NO_TIMEOUTS).await?;
     Ok(client)
 }
 
