@@ -140,7 +140,12 @@ impl From<PgError> for Error {
             // Without the details of the error: they repeat the values of the row.
             Some(error) => {
                 let brief = anyhow!("Postgres: {} {}: {}", error.severity(), error.code().code(), error.message());
-                if is_transient(error.code()) { Self::Unavailable(brief) } else { Self::Internal(brief) }
+                // After a fatal error the session is over: PgBouncer logs in for a statement, and passes on a rejection.
+                if is_transient(error.code()) || error.severity() == "FATAL" {
+                    Self::Unavailable(brief)
+                } else {
+                    Self::Internal(brief)
+                }
             }
             // No response from a server: it is down, or the connection is broken.
             None => Self::Unavailable(anyhow!(error).context("Postgres")),
