@@ -69,7 +69,7 @@ start_postgres() {
   # Plain-text passwords over loopback: tests connect hundreds of times, and SCRAM's 4096
   # rounds in an unoptimised binary would dominate their run time.
   (cd "$dir" && "${as[@]}" "$bin/initdb" --pgdata="$home/data" --username=vestibule --pwfile="$home/password" \
-    --auth=password --encoding=UTF8 --locale=C.UTF-8 --no-sync) >"$home.log" 2>&1 ||
+    --auth="${POSTGRES_AUTH:-password}" --encoding=UTF8 --locale=C.UTF-8 --no-sync) >"$home.log" 2>&1 ||
     { tail -n 40 "$home.log" >&2; fail "initdb failed; its output is above"; }
   # No fsync, as the data is discarded anyway, unless DURABLE=1 asks for a production-like server (for benchmarks).
   # No unix socket, because its path has a length limit.

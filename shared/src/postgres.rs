@@ -1,5 +1,6 @@
 //! The Postgres connection pool of both processes, and the migrations, which either process may run.
 
+mod direct;
 mod hosts;
 mod migrations;
 mod service_role;
@@ -42,7 +43,10 @@ pub fn pool(url: &SecretString, connections: usize) -> Result<Pool> {
 
 /// A connection pool whose callers can wait for a connection as long as `wait`.
 pub fn pool_with_wait(url: &SecretString, connections: usize, wait: Duration) -> Result<Pool> {
-    let hosts = hosts("DATABASE_URL", url)?;
+    pool_of(hosts("DATABASE_URL", url)?, connections, wait)
+}
+
+fn pool_of(hosts: Hosts, connections: usize, wait: Duration) -> Result<Pool> {
     let create = Some(hosts.connect_timeout);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = Manager::from_connect(Config::new(), hosts, recycling);

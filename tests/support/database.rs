@@ -39,7 +39,7 @@ impl Database {
             }
             let template_name = template.name.as_deref().unwrap();
             admin(&format!(r#"CREATE DATABASE "{name}" TEMPLATE "{template_name}""#)).await;
-            let service_url = with_login(&url_of(&name), template_name, &template.password);
+            let service_url = service_url(&name, template_name, &template.password);
             template.users += 1;
             service_url
         };
@@ -50,7 +50,7 @@ impl Database {
     pub async fn create_empty() -> Self {
         let name = fresh_name();
         admin(&format!(r#"CREATE DATABASE "{name}""#)).await;
-        let service_url = with_login(&url_of(&name), &name, &random_id());
+        let service_url = service_url(&name, &name, &random_id());
         Self::at(name, service_url, false).await
     }
 
@@ -228,8 +228,16 @@ pub fn random_id() -> String {
 
 /// The server's URL with another database name.
 fn url_of(name: &str) -> String {
-    let server = owner_url();
-    let (base, query) = server.split_once('?').unwrap_or((&server, ""));
+    with_database(&owner_url(), name)
+}
+
+/// The URL of API and worker with another database and login: it may lead through a connection pooler.
+fn service_url(name: &str, role: &str, password: &str) -> String {
+    with_login(&with_database(&server_url("DATABASE_URL"), name), role, password)
+}
+
+fn with_database(server: &str, name: &str) -> String {
+    let (base, query) = server.split_once('?').unwrap_or((server, ""));
     let base = base.rsplit_once('/').filter(|(host, _)| !host.ends_with('/')).map_or(base, |(host, _)| host);
     format!("{base}/{name}?{query}")
 }

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use tokio::time::sleep;
 use tokio_postgres::{Client, error::SqlState};
 
-use super::{Pool, service_role::ServiceRole, timeouts};
+use super::{Pool, direct, service_role::ServiceRole, timeouts};
 
 mod embedded {
     refinery::embed_migrations!("../migrations");
@@ -37,7 +37,8 @@ const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The advisory lock that serialises migrations: an arbitrary constant, the same in all processes.
 const MIGRATION_LOCK: i64 = 0x0076_6573_7469_6275;
 
-/// Applies all pending migrations. Several processes may call it at once: one migrates, the others wait for it.
+/// Applies all pending migrations over a connection of the pool, to the server itself. Several processes may call it at once:
+/// one migrates, the others wait for it.
 pub async fn migrate(pool: &Pool) -> Result<()> {
     let client = pool.get().await.context("cannot connect to DATABASE_URL")?;
     migrate_and_grant(client, None).await
@@ -46,10 +47,8 @@ pub async fn migrate(pool: &Pool) -> Result<()> {
 /// Applies all pending migrations as the role of `owner_url`, to which the schema belongs. If `service_url` has another
 /// role, creates that role if it is missing, and lets it read and write rows. Gives the service's role its timeouts.
 pub async fn migrate_as_owner(owner_url: &SecretString, service_url: &SecretString) -> Result<()> {
-    let pool = super::pool(owner_url, 1)?;
-    let Some(role) = ServiceRole::unless_owner(service_url, owner_url)? else { return migrate(&pool).await };
-    let client = pool.get().await.context("cannot connect to MIGRATE_DATABASE_URL")?;
-    migrate_and_grant(client, Some(&role)).await
+    let role = ServiceRole::unless_owner(service_url, owner_url)?;
+    migrate_and_grant(direct::connect(owner_url).await?, role.as_ref()).await
 }
 
 async fn migrate_and_grant(mut client: Object, role: Option<&ServiceRole<'_>>) -> Result<()> {

@@ -12,6 +12,8 @@ use super::{hosts, pool, timeouts};
 const SET_LOGIN: &str = "SELECT format('%s ROLE %I LOGIN PASSWORD %L',
     CASE WHEN EXISTS (SELECT FROM pg_roles WHERE rolname = $1::text) THEN 'ALTER' ELSE 'CREATE' END, $1::text, $2::text)";
 
+const EXISTS: &str = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1::text)";
+
 /// Up to Postgres 14 every role may create tables in the schema.
 const GRANT: &str = "SELECT format('REVOKE CREATE ON SCHEMA %1$I FROM PUBLIC; GRANT USAGE ON SCHEMA %1$I TO %2$I;
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %1$I TO %2$I;
@@ -36,7 +38,9 @@ impl<'a> ServiceRole<'a> {
 
     /// Creates the role if it is missing, and lets it read and write the rows of all tables.
     pub(super) async fn prepare(&self, owner: &Client) -> Result<()> {
-        if !self.can_log_in().await? {
+        // Through a connection pooler, the login of a role that does not exist fails in another way.
+        let exists: bool = owner.query_one(EXISTS, &[&self.name]).await?.get(0);
+        if !exists || !self.can_log_in().await? {
             let verifier = self.password.as_deref().map(scram_sha_256);
             let statement: String = owner.query_one(SET_LOGIN, &[&self.name, &verifier]).await?.get(0);
             owner.batch_execute(&statement).await.context("cannot create the role of DATABASE_URL")?;
@@ -55,13 +59,17 @@ impl<'a> ServiceRole<'a> {
     async fn can_log_in(&self) -> Result<bool> {
         match pool(self.url, 1)?.get().await {
             Ok(_) => Ok(true),
-            Err(PoolError::Backend(error))
-                if [Some(&SqlState::INVALID_PASSWORD), Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)]
-                    .contains(&error.code()) =>
-            {
-                Ok(false)
-            }
+            Err(PoolError::Backend(error)) if is_rejected_login(&error) => Ok(false),
             Err(error) => Err(error).context("cannot connect to DATABASE_URL"),
         }
     }
+}
+
+/// Whether Postgres or PgBouncer, which has one code for all errors, rejects the login.
+fn is_rejected_login(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| match *error.code() {
+        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => true,
+        SqlState::PROTOCOL_VIOLATION => error.message().contains("authentication failed"),
+        _ => false,
+    })
 }

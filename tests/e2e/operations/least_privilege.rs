@@ -78,9 +78,9 @@ async fn migration_gives_the_service_its_login() {
     assert!(migrate(&database, &database.service_url).status.success());
     assert_eq!(database.count(&format!("{verifier}'{current}'")).await, 1);
 
-    let changed = with_login(&database.url, &role, "it's%20another");
+    let changed = with_login(&database.service_url, &role, "it's%20another");
     assert!(migrate(&database, &changed).status.success());
     assert!(connect(&changed).await.is_ok());
     let error = connect(&database.service_url).await.err().unwrap();
-    assert_eq!(error.code(), Some(&SqlState::INVALID_PASSWORD), "{error:?}");
+    assert!(error.as_db_error().unwrap().message().contains("authentication failed"), "{error:?}");
 }

@@ -1,6 +1,8 @@
 //! Migrations while the service runs: they wait for others without making others wait for them, and a failed one is
 //! repaired by the next try.
 
+pub(crate) mod through_pooler;
+
 use shared::postgres::{Migration, apply};
 use support::database::{Database, connect, migrate};
 
