@@ -10,4 +10,5 @@ pub(crate) mod isolated_runtime;
 pub(crate) mod pipeline;
 pub(crate) mod prefill;
 pub(crate) mod process;
+pub(crate) mod statements;
 pub(crate) mod usage;

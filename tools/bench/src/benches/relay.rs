@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use shared::messages::{MailKind, Message};
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(600);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Inserts messages into the outbox.
@@ -46,7 +47,7 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
 
 /// The rate of the relay.
 async fn relay_rate(deployment: &Deployment, count: u32) -> Result<f64> {
-    deployment.database.execute(FILL, &[&TRACEPARENT, &i32::try_from(count)?]).await?;
+    fill(&deployment.database, count).await?;
     let rate = queue_fill_rate(&deployment.broker, count).await?;
     // The relay deletes the last rows after the last message has arrived in the queue.
     let deadline = now() + TIMEOUT;
@@ -56,6 +57,12 @@ async fn relay_rate(deployment: &Deployment, count: u32) -> Result<f64> {
     }
     deployment.broker.purge().await?;
     Ok(rate)
+}
+
+/// Inserts messages into the outbox, in one transaction.
+pub(crate) async fn fill(database: &Client, count: u32) -> Result<()> {
+    database.execute(FILL, &[&TRACEPARENT, &i32::try_from(count)?]).await?;
+    Ok(())
 }
 
 /// The rate of plain lapin.
@@ -76,7 +83,7 @@ async fn lapin_rate(context: &BenchContext, deployment: &Deployment, count: u32)
 }
 
 /// Polls the queue until it has `count` messages, and returns the rate at which it filled.
-async fn queue_fill_rate(broker: &Broker, count: u32) -> Result<f64> {
+pub(crate) async fn queue_fill_rate(broker: &Broker, count: u32) -> Result<f64> {
     let started = now();
     let mut samples = Vec::new();
     loop {

@@ -1,12 +1,14 @@
 //! RabbitMQ client of the benches: counts, publishes and purges messages.
 
-use anyhow::{Result, bail};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use lapin::{
     BasicProperties, Channel, Confirmation,
     options::{
-        BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
-        QueuePurgeOptions,
+        BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions,
+        QueueDeleteOptions, QueuePurgeOptions,
     },
     types::{AMQPValue, FieldTable},
 };
@@ -15,11 +17,15 @@ use shared::amqp::{
     topology::{RETRY_SECONDS, TRACEPARENT, Topology},
 };
 use shared::messages::Message;
+use uuid::Uuid;
 
 use crate::environment::context::BenchContext;
 
 /// Unconfirmed messages in flight, as many as the relay has.
 const MAX_IN_FLIGHT: usize = 1_000;
+
+/// How long a message in the queue takes to arrive at most.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A connection to RabbitMQ and the topology of one deployment.
 pub(crate) struct Broker {
@@ -49,6 +55,25 @@ impl Broker {
     pub(crate) async fn purge(&self) -> Result<()> {
         self.channel.queue_purge(self.topology.codes.name.as_str().into(), QueuePurgeOptions::default()).await?;
         Ok(())
+    }
+
+    /// Takes all messages out of the queue, and returns their ids.
+    pub(crate) async fn take_ids(&self) -> Result<Vec<Uuid>> {
+        let count = self.waiting().await?;
+        let channel = self.link.connection.create_channel().await?;
+        let no_ack = BasicConsumeOptions { no_ack: true, ..Default::default() };
+        let queue = self.topology.codes.name.as_str();
+        let mut messages = channel.basic_consume(queue.into(), "bench".into(), no_ack, FieldTable::default()).await?;
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            let message =
+                tokio::time::timeout(MESSAGE_TIMEOUT, messages.next()).await.context("a message is missing")?;
+            let message = message.context("the consumer was cancelled")??;
+            let id = message.properties.message_id().as_ref().context("a message has no id")?;
+            ids.push(id.as_str().parse()?);
+        }
+        channel.close(200, "taken".into()).await?;
+        Ok(ids)
     }
 
     /// Publishes like the relay: persistent, mandatory, confirmed, with up to [`MAX_IN_FLIGHT`] unconfirmed messages.

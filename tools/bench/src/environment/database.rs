@@ -25,6 +25,13 @@ pub(crate) async fn connect(url: &str) -> Result<Client> {
     Ok(client)
 }
 
+/// Takes a snapshot, which is held until the connection is closed.
+pub(crate) async fn hold_snapshot(url: &str) -> Result<Client> {
+    let client = connect(url).await?;
+    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT count(*) FROM migrations").await?;
+    Ok(client)
+}
+
 /// Creates a database as a copy of `template`, to which there must be no connection.
 pub(crate) async fn create(context: &BenchContext, name: &str, template: &str) -> Result<()> {
     let sql = format!(r#"CREATE DATABASE "{name}" TEMPLATE "{template}""#);

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, process::Command, time::Duration};
 
 use anyhow::{Result, bail};
+use futures_util::future::try_join_all;
 use shared::codes::CodeSecrets;
 use tokio_postgres::Client;
 
@@ -34,11 +35,19 @@ pub(crate) struct Deployment {
 pub(crate) struct Api {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
+    /// The listener of health checks and metrics.
+    pub(crate) ops: SocketAddr,
 }
 
 /// An API process that may not be ready yet.
 pub(crate) struct StartingApi {
     pub(crate) process: Process,
+}
+
+/// Stops all APIs gracefully at the same time.
+pub(crate) async fn stop_apis(apis: Vec<Api>) -> Result<()> {
+    try_join_all(apis.into_iter().map(|api| api.process.stop())).await?;
+    Ok(())
 }
 
 impl StartingApi {
@@ -47,7 +56,7 @@ impl StartingApi {
         let Self { mut process } = self;
         let (address, ops) = (process.address("api").await?, process.address("ops").await?);
         process.wait_until_ready(ops).await?;
-        Ok(Api { process, address })
+        Ok(Api { process, address, ops })
     }
 }
 
@@ -94,6 +103,12 @@ impl Deployment {
     pub(crate) fn spawn_api(&self, context: &BenchContext) -> Result<StartingApi> {
         let process = Process::start(&mut self.command(context, "api"), &context.scratch, "api")?;
         Ok(StartingApi { process })
+    }
+
+    /// Starts `count` APIs and waits until all are ready.
+    pub(crate) async fn start_apis(&self, context: &BenchContext, count: usize) -> Result<Vec<Api>> {
+        let starting = (0..count).map(|_| self.spawn_api(context)).collect::<Result<Vec<_>>>()?;
+        try_join_all(starting.into_iter().map(StartingApi::ready)).await
     }
 
     /// Starts a worker and waits until it is ready.

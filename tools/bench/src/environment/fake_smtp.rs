@@ -30,13 +30,21 @@ pub(crate) struct Mail {
     pub(crate) at: Instant,
 }
 
+/// A code that was mailed.
+#[derive(Debug)]
+pub(crate) struct MailedCode {
+    pub(crate) digits: String,
+    /// When the server replied 250 to the message.
+    pub(crate) at: Instant,
+}
+
 #[derive(Default)]
 struct Received {
     mails: Vec<Mail>,
     /// The last message, as it was sent.
     last_message: Vec<u8>,
     /// Receivers of the code of a user's next mail.
-    expected_codes: HashMap<u64, oneshot::Sender<String>>,
+    expected_codes: HashMap<u64, oneshot::Sender<MailedCode>>,
 }
 
 /// The server; it stops when this is dropped.
@@ -76,7 +84,7 @@ impl FakeSmtpServer {
     }
 
     /// Receives the code of the next mail to this user.
-    pub(crate) fn expect_code(&self, user: u64) -> oneshot::Receiver<String> {
+    pub(crate) fn expect_code(&self, user: u64) -> oneshot::Receiver<MailedCode> {
         let (sender, receiver) = oneshot::channel();
         lock(&self.received).expected_codes.insert(user, sender);
         receiver
@@ -189,13 +197,13 @@ impl Session {
             tokio::time::sleep(self.delay).await;
         }
         {
-            let mut received = lock(&self.received);
+            let (mut received, at) = (lock(&self.received), now());
             let expected = users::from_email(&self.to).and_then(|user| received.expected_codes.remove(&user));
-            if let (Some(expected), Some(code)) = (expected, code_in(&message)) {
+            if let (Some(expected), Some(digits)) = (expected, code_in(&message)) {
                 // A client that gave up does not receive it.
-                let _ = expected.send(code);
+                let _ = expected.send(MailedCode { digits, at });
             }
-            received.mails.push(Mail { to: std::mem::take(&mut self.to), at: now() });
+            received.mails.push(Mail { to: std::mem::take(&mut self.to), at });
             received.last_message = message;
         }
         self.stream.write_all(b"250 accepted\r\n").await

@@ -2,7 +2,6 @@
 //! query on a replica holds one. Nothing that is deleted meanwhile can be vacuumed.
 
 use anyhow::Result;
-use tokio_postgres::Client;
 
 use crate::{
     environment::{
@@ -36,7 +35,7 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     print("  without a snapshot");
     let without = measure(2.0 * interval).await?;
     print("  with a snapshot");
-    let snapshot = hold_snapshot(&pipeline.deployment.database_url).await?;
+    let snapshot = database::hold_snapshot(&pipeline.deployment.database_url).await?;
     let with = measure(seconds).await?;
     drop(snapshot);
     pipeline.stop().await?;
@@ -49,11 +48,4 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
         Row::ratio("G2-peak", over_time, &[(last, first)], "/s", Goal::AtLeast(0.8, 0.8)),
         Row::ratio("G2-peak-end", without_snapshot, &[(last, mean(&without))], "/s", Goal::AtLeast(0.7, 0.7)),
     ])
-}
-
-/// Takes a snapshot, which is held until the connection is closed.
-async fn hold_snapshot(database_url: &str) -> Result<Client> {
-    let client = database::connect(database_url).await?;
-    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT count(*) FROM migrations").await?;
-    Ok(client)
 }

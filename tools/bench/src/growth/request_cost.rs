@@ -3,15 +3,15 @@
 
 use anyhow::{Result, bail, ensure};
 use hyper::Request;
-use tokio_postgres::Client;
 
 use crate::{
     baseline::raw_hashes,
     environment::{
         context::BenchContext,
-        database, history,
+        history,
         pipeline::{LONG_HASH_QUEUE, Pipeline},
         prefill::{self, Registration},
+        statements::{By, StatementMeter},
     },
     load::users,
     report::{
@@ -22,17 +22,6 @@ use crate::{
 
 /// Requests of each kind.
 const REQUESTS: u64 = 200;
-
-/// Statements of all processes on this database.
-const COST: &str = "SELECT sum(shared_blks_hit + shared_blks_read)::bigint, sum(rows)::bigint, sum(calls)::bigint \
-    FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-    AND userid = current_user::regrole";
-
-/// The statements that touch the most blocks.
-const TOP: &str = "SELECT (shared_blks_hit + shared_blks_read)::float8, calls::float8, \
-    left(regexp_replace(query, '\\s+', ' ', 'g'), 100) FROM pg_stat_statements \
-    WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND userid = current_user::regrole \
-    ORDER BY 1 DESC LIMIT 4";
 
 /// Tables of which a whole history was read, and how many rows.
 const SCANNED: &str = "SELECT relname::text, seq_tup_read FROM pg_stat_user_tables \
@@ -77,11 +66,10 @@ async fn costs(context: &BenchContext, sign_ups: u64) -> Result<Vec<f64>> {
     let stored = raw_hashes::stored_hash()?;
     let database = &mut pipeline.deployment.database;
     let pending = prefill::register(database, first, REQUESTS, &stored, true).await?;
-    let meter = database::connect(&pipeline.deployment.database_url).await?;
-    meter.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await?;
+    let meter = StatementMeter::open(&pipeline.deployment.database_url).await?;
     // What building the indexes has read would be reported later.
     pipeline.deployment.database.batch_execute("SELECT pg_stat_force_next_flush()").await?;
-    meter.batch_execute("SELECT pg_stat_reset()").await?;
+    meter.client.batch_execute("SELECT pg_stat_reset()").await?;
     let new = |n: u64| users::register(first + REQUESTS + n);
     let old = |n: u64| &pending[usize::try_from(n).unwrap_or(0)];
     let log_in = |n, password| users::log_in_from_own_network(old(n).user, password);
@@ -93,7 +81,7 @@ async fn costs(context: &BenchContext, sign_ups: u64) -> Result<Vec<f64>> {
         measure(&pipeline, &meter, KINDS[3].0, 401, |n| log_in(n, "wrong horse battery")).await?,
         measure(&pipeline, &meter, KINDS[4].0, 200, |n| receipt(old(n))).await?,
     ];
-    let scanned = meter.query(SCANNED, &[&i64::try_from(sign_ups / 2)?]).await?;
+    let scanned = meter.client.query(SCANNED, &[&i64::try_from(sign_ups / 2)?]).await?;
     let scanned: Vec<(String, i64)> = scanned.iter().map(|row| (row.get(0), row.get(1))).collect();
     ensure!(scanned.is_empty(), "whole tables were read: {scanned:?}");
     pipeline.stop().await?;
@@ -103,24 +91,21 @@ async fn costs(context: &BenchContext, sign_ups: u64) -> Result<Vec<f64>> {
 /// Sends the requests one after the other, waits until all mails are delivered, and returns the blocks per request.
 async fn measure(
     pipeline: &Pipeline,
-    meter: &Client,
+    meter: &StatementMeter,
     kind: &str,
     status: u16,
     request: impl Fn(u64) -> Request<String>,
 ) -> Result<f64> {
     pipeline.wait_until_idle().await?;
-    meter.batch_execute("SELECT pg_stat_statements_reset()").await?;
+    meter.reset().await?;
     for n in 0..REQUESTS {
         let response = pipeline.client.send(request(n)).await;
         ensure!(response.status == status, "{kind}: status {} instead of {status}", response.status);
     }
     pipeline.deployment.wait_until_idle().await?;
-    let cost = meter.query_one(COST, &[]).await?;
-    let [blocks, rows, calls] = [0, 1, 2].map(|column| cost.get::<_, i64>(column) as f64 / REQUESTS as f64);
+    let work = meter.work().await?;
+    let [blocks, rows, calls] = [work.blocks, work.rows, work.calls].map(|all| all / REQUESTS as f64);
     print(&format!("    {kind}: {blocks:.0} blocks, {rows:.0} rows, {calls:.0} statements"));
-    for statement in meter.query(TOP, &[]).await? {
-        let [blocks, calls] = [0, 1].map(|column| statement.get::<_, f64>(column) / REQUESTS as f64);
-        print(&format!("      {blocks:5.1} blocks, {calls:4.1} calls: {}", statement.get::<_, String>(2)));
-    }
+    meter.print_top(By::Blocks, REQUESTS as f64).await?;
     Ok(blocks)
 }

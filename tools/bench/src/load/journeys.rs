@@ -8,21 +8,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::task::JoinSet;
 
 use crate::{
     clock::now,
     environment::{context::BenchContext, fake_smtp::FakeSmtpServer, pipeline::Pipeline},
-    load::{client::HttpClient, users},
+    load::{
+        client::{HttpClient, Response},
+        users,
+    },
 };
 
 /// A mail that takes longer is missing.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a user needs to enter the code. Less than any person needs, but enough for the worker to record that the
-/// mail was sent: before that, a code is not valid.
+/// How long a user of a closed loop needs to enter the code. Less than any person needs, but enough for the worker to
+/// record that the mail was sent: before that, a code is not valid.
 const TYPING: Duration = Duration::from_millis(100);
+
+/// The same in an open loop, where it costs no throughput.
+const UNHURRIED_TYPING: Duration = Duration::from_secs(1);
 
 /// More users than any run needs.
 const USER_BLOCK: u64 = 1_000_000;
@@ -56,10 +62,10 @@ pub(crate) async fn run(context: &BenchContext, pipeline: &Pipeline, clients: us
         running.spawn(async move {
             while now() < deadline {
                 let user = next_user.fetch_add(1, Ordering::Relaxed);
-                let end = journey(&client, &mail_server, user).await;
+                let end = journey(&client, &mail_server, user, TYPING).await;
                 let mut journeys = journeys.lock().unwrap_or_else(PoisonError::into_inner);
                 match end {
-                    Ok(end) => journeys.ends.push((end - started).as_secs_f64()),
+                    Ok(journey) => journeys.ends.push((journey.end - started).as_secs_f64()),
                     Err(error) => {
                         journeys.failed += 1;
                         journeys.last_error = Some(error);
@@ -80,15 +86,76 @@ pub(crate) async fn run(context: &BenchContext, pipeline: &Pipeline, clients: us
     }
 }
 
-async fn journey(client: &HttpClient, mail_server: &FakeSmtpServer, user: u64) -> Result<Instant> {
+/// The journeys of an open loop.
+#[derive(Default)]
+pub(crate) struct SteadyJourneys {
+    /// Of each complete journey: the milliseconds from the 202 to the 250 of the mail server.
+    pub(crate) mail_delays_ms: Vec<f64>,
+    /// Journeys that ended with a 503.
+    pub(crate) unavailable: u64,
+}
+
+/// Starts `rate` journeys per second for `seconds`, independent of the earlier ones. Fails if one ends with anything but a
+/// 503.
+pub(crate) async fn run_steadily(
+    context: &BenchContext,
+    pipeline: &Pipeline,
+    rate: f64,
+    seconds: f64,
+) -> Result<SteadyJourneys> {
+    let count = (rate * seconds).ceil() as u64;
+    let (first, started) = (context.allocate_users(count), now());
+    let mut running = JoinSet::new();
+    for n in 0..count {
+        tokio::time::sleep_until((started + Duration::from_secs_f64(n as f64 / rate)).into()).await;
+        let (client, mail_server) = (Arc::clone(&pipeline.client), Arc::clone(&pipeline.mail_server));
+        running.spawn(async move { journey(&client, &mail_server, first + n, UNHURRIED_TYPING).await });
+    }
+    let mut journeys = SteadyJourneys::default();
+    while let Some(ended) = running.join_next().await {
+        match ended? {
+            Ok(journey) => journeys.mail_delays_ms.push(journey.mail_delay.as_secs_f64() * 1000.0),
+            Err(error) if error.is::<Unavailable>() => journeys.unavailable += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(journeys)
+}
+
+/// A complete journey.
+struct Journey {
+    /// From the 202 to the 250 of the mail server; 0 if the mail was delivered before the client had read the response.
+    mail_delay: Duration,
+    end: Instant,
+}
+
+/// A request was answered with 503.
+#[derive(Debug)]
+struct Unavailable;
+
+impl std::fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("status 503")
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+async fn journey(client: &HttpClient, mail_server: &FakeSmtpServer, user: u64, typing: Duration) -> Result<Journey> {
     let code = mail_server.expect_code(user);
     let registered = client.send(users::register(user)).await;
-    ensure!(registered.status == 202, "registration: {}", registered.status);
-    let code = tokio::time::timeout(MAIL_TIMEOUT, code).await??;
-    tokio::time::sleep(TYPING).await;
-    let activated = client.send(users::activate(user, &code)).await;
-    ensure!(activated.status == 200, "activation: {}", activated.status);
-    Ok(activated.at)
+    expect_status("registration", &registered, 202)?;
+    let code = tokio::time::timeout(MAIL_TIMEOUT, code).await.context("no mail was received")??;
+    tokio::time::sleep(typing).await;
+    let activated = client.send(users::activate(user, &code.digits)).await;
+    expect_status("activation", &activated, 200)?;
+    Ok(Journey { mail_delay: code.at.saturating_duration_since(registered.at), end: activated.at })
+}
+
+fn expect_status(request: &str, response: &Response, status: u16) -> Result<()> {
+    ensure!(response.status != 503, Unavailable);
+    ensure!(response.status == status, "{request}: {}", response.status);
+    Ok(())
 }
 
 #[cfg(test)]

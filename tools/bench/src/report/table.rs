@@ -19,6 +19,9 @@ pub(crate) enum Unit {
     Ratio,
     Milliseconds,
     Seconds,
+    /// How often something happened.
+    Count,
+    PerSecond,
 }
 
 /// A result: the values of all rounds and their goal.
@@ -73,7 +76,7 @@ impl Row {
             self.vestibule.clone(),
             self.baseline.clone(),
             write(median(&self.values)),
-            format!("{}–{}", write(least).trim_end_matches(" ms").trim_end_matches(" s"), write(most)),
+            format!("{}–{}", write(least).split(' ').next().unwrap_or_default(), write(most)),
             goal,
             floor,
             self.verdict().to_owned(),
@@ -105,6 +108,8 @@ impl Unit {
             Self::Ratio => format!("{value:.2}"),
             Self::Milliseconds => format!("{} ms", number(value)),
             Self::Seconds => format!("{value:.1} s"),
+            Self::Count => format!("{value:.0}"),
+            Self::PerSecond => format!("{} /s", number(value)),
         }
     }
 }
