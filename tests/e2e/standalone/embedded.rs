@@ -32,6 +32,8 @@ async fn second_start_reuses_the_data_folder() {
     let again = second.client.activate("ada@example.com", "0000").await;
     assert_eq!(again.problem(), (409, "already-active".into()));
     assert_eq!(second.client.activate("bob@example.com", &code).await.status, 200);
+    let log = second.stop();
+    assert!(!log.contains("Postgres limits no statements"), "the embedded database has timeouts: {log}");
 }
 
 /// Versions without `SUBJECT_KEY` used the last code secret in its place. Afterwards that secret can be retired.
