@@ -136,12 +136,6 @@ impl Queue {
         oldest.is_some_and(|(_, job)| job.waited(now) > self.max_wait + STUCK_AFTER)
     }
 
-    /// The moving average of how long a hash takes.
-    #[cfg(test)]
-    pub(crate) fn hash_time(&self) -> Duration {
-        self.hash_time
-    }
-
     /// How long a job waits for a thread that has this many ahead.
     fn estimated_wait(&self, ahead: usize) -> Duration {
         // This many jobs must be done before a thread is free.
