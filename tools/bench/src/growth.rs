@@ -16,8 +16,8 @@ use crate::{environment::context::BenchContext, report::table::Row};
 pub(crate) const ALL: [&[&str]; 6] = [
     &["G1", "G1-sign-up", "G1-activate", "G1-log-in", "G1-refusal", "G1-receipt"],
     &["G2-peak", "G2-peak-end"],
-    &["G2", "G2-503", "G2-lease"],
-    &["G3", "G3-ms", "G3-cpu"],
+    &["G2", "G2-503", "G2-lease", "G2-longest"],
+    &["G3", "G3-ms", "G3-cpu", "G3-blocks"],
     &["G4", "G4-cpu", "G4-idle"],
     &["G7", "G7-size"],
 ];

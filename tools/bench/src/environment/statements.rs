@@ -20,7 +20,8 @@ const WORK: &str = "SELECT coalesce(sum(total_exec_time + total_plan_time), 0)::
 /// The statements of a lease round: all of the relay, per query for codes, of which each round has one.
 const LEASE_ROUND: &str = "SELECT coalesce(sum(total_exec_time + total_plan_time), 0)::float8, \
     coalesce(sum(calls) FILTER (WHERE query LIKE 'UPDATE outbox SET leased_by%NOT is_notice%'), 0)::float8, \
-    coalesce(max(max_exec_time), 0)::float8";
+    coalesce(max(max_exec_time), 0)::float8, \
+    coalesce((array_agg(left(regexp_replace(query, '\\s+', ' ', 'g'), 240) ORDER BY max_exec_time DESC))[1], '')";
 const OF_RELAYS: &str = "AND query LIKE '%outbox%' AND query NOT LIKE 'INSERT%' AND query NOT LIKE '%count(*)%'";
 
 /// Reads and resets the statistics of one database.
@@ -42,8 +43,9 @@ pub(crate) struct Work {
 pub(crate) struct LeaseRounds {
     /// The mean time of all statements of a round.
     pub(crate) mean_ms: f64,
-    /// The longest time of a single statement.
+    /// The longest time of a single statement, and the statement.
     pub(crate) longest_ms: f64,
+    pub(crate) longest: String,
 }
 
 /// By what statements are ordered.
@@ -83,7 +85,7 @@ impl StatementMeter {
     pub(crate) async fn lease_rounds(&self) -> Result<LeaseRounds> {
         let row = self.client.query_one(&format!("{LEASE_ROUND} {OF_THIS_DATABASE} {OF_RELAYS}"), &[]).await?;
         let [total_ms, rounds, longest_ms] = [0, 1, 2].map(|column| row.get::<_, f64>(column));
-        Ok(LeaseRounds { mean_ms: total_ms / rounds, longest_ms })
+        Ok(LeaseRounds { mean_ms: total_ms / rounds, longest_ms, longest: row.get(3) })
     }
 
     /// Prints the four statements with the most work: their work and calls divided by `count`, and what a call does.

@@ -31,6 +31,7 @@ struct Relays {
     /// Postgres time, by `pg_stat_statements`, and processor time of its backends.
     us_per_message: f64,
     cpu_us_per_message: f64,
+    blocks_per_message: f64,
 }
 
 pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
@@ -55,6 +56,7 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
         ratio("G3", rate, |relays| relays.messages_per_second, "/s", Goal::AtLeast(0.9, 0.9)),
         ratio("G3-ms", "Postgres time per message, likewise", |relays| relays.us_per_message, "µs", at_most),
         ratio("G3-cpu", "processor time of Postgres, likewise", |relays| relays.cpu_us_per_message, "µs", at_most),
+        ratio("G3-blocks", "blocks that Postgres touches, likewise", |relays| relays.blocks_per_message, "", at_most),
     ])
 }
 
@@ -109,10 +111,11 @@ impl Outbox<'_> {
             messages_per_second,
             us_per_message: work.ms * 1e3 / messages,
             cpu_us_per_message: cpu_seconds * 1e6 / counted,
+            blocks_per_message: work.blocks / messages,
         };
         print(&format!(
-            "  {relays} relays: {messages_per_second:.0} messages/s; per message {:.1} µs of statements, {:.1} µs of processor time",
-            result.us_per_message, result.cpu_us_per_message
+            "  {relays} relays: {messages_per_second:.0} messages/s; per message {:.1} µs of statements, {:.1} µs of processor time, {:.1} blocks",
+            result.us_per_message, result.cpu_us_per_message, result.blocks_per_message
         ));
         print("    per 1 000 messages:");
         self.meter.print_top(By::Milliseconds, messages / 1e3).await?;
