@@ -21,7 +21,8 @@ const WORK: &str = "SELECT coalesce(sum(total_exec_time + total_plan_time), 0)::
 const LEASE_ROUND: &str = "SELECT coalesce(sum(total_exec_time + total_plan_time), 0)::float8, \
     coalesce(sum(calls) FILTER (WHERE query LIKE 'UPDATE outbox SET leased_by%NOT is_notice%'), 0)::float8, \
     coalesce(max(max_exec_time), 0)::float8, \
-    coalesce((array_agg(left(regexp_replace(query, '\\s+', ' ', 'g'), 240) ORDER BY max_exec_time DESC))[1], '')";
+    coalesce((array_agg(left(regexp_replace(query, '.*SELECT id FROM', '… SELECT id FROM'), 160) \
+    ORDER BY max_exec_time DESC))[1], '')";
 const OF_RELAYS: &str = "AND query LIKE '%outbox%' AND query NOT LIKE 'INSERT%' AND query NOT LIKE '%count(*)%'";
 
 /// Reads and resets the statistics of one database.
