@@ -13,15 +13,18 @@ use crate::store::outbox::Positions;
 /// How often later positions are read. All rows that are deleted within this time are walked past in each round.
 const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a relay reads from the beginning, in case that transaction ids went back without a new connection, as behind a
-/// connection pooler: rows that are then before the positions wait for no longer than this.
-const RESTART_INTERVAL: Duration = Duration::from_secs(60);
+/// How often a relay reads from the beginning, in case that a connection pooler leads to another database that is no
+/// standby of the former one: rows that are then before the positions wait for no longer than this. While a snapshot is
+/// held, this round may take a second.
+const RESTART_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// The positions of the relay of this process. Shared with the metrics, which read the outbox, too.
 pub(crate) struct ReadPositions(Mutex<State>);
 
 struct State {
     positions: Positions,
+    /// Of the server that the positions are of, if that is known.
+    timeline: Option<String>,
     advanced_at: Option<Instant>,
     restarted_at: Instant,
 }
@@ -29,7 +32,7 @@ struct State {
 impl ReadPositions {
     /// Begins with the first row.
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(State { positions: Positions::default(), advanced_at: None, restarted_at: Instant::now() }))
+        Self(Mutex::new(State::first()))
     }
 
     /// Where to read from on a connection that was opened at this time. If that is a new one, from the beginning: it may
@@ -56,15 +59,21 @@ impl ReadPositions {
         self.lock().advanced_at.is_none_or(|advanced_at| advanced_at.elapsed() >= ADVANCE_INTERVAL)
     }
 
-    /// Continues from these positions.
-    pub(crate) fn advance(&self, positions: Positions) {
+    /// Continues from these positions; from the beginning if the server has another timeline than before, because a standby
+    /// was promoted. Behind a connection pooler that needs no new connection.
+    pub(crate) fn advance(&self, positions: Positions, timeline: String) {
         let mut state = self.lock();
-        (state.positions, state.advanced_at) = (positions, Some(Instant::now()));
+        if state.timeline.as_ref().is_some_and(|known| *known != timeline) {
+            *state = State::first();
+        } else {
+            (state.positions, state.advanced_at) = (positions, Some(Instant::now()));
+        }
+        state.timeline = Some(timeline);
     }
 
     /// Continues with the first row: the database may be another one now.
     pub(crate) fn restart(&self) {
-        *self.lock() = State { positions: Positions::default(), advanced_at: None, restarted_at: Instant::now() };
+        *self.lock() = State::first();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -72,16 +81,24 @@ impl ReadPositions {
     }
 }
 
+impl State {
+    fn first() -> Self {
+        Self { positions: Positions::default(), timeline: None, advanced_at: None, restarted_at: Instant::now() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const TIMELINE: &str = "00000001";
+
     #[tokio::test(start_paused = true)]
-    async fn positions_advance_every_second_and_begin_again_every_minute() {
+    async fn positions_advance_every_second_and_begin_again_every_hour() {
         let positions = ReadPositions::new();
         assert!(positions.must_advance());
         let later = Positions { codes: 3, notices: 2, events: 1 };
-        positions.advance(later);
+        positions.advance(later, TIMELINE.to_owned());
         assert!(!positions.must_advance());
         assert_eq!(positions.current(), later);
         tokio::time::advance(ADVANCE_INTERVAL).await;
@@ -101,13 +118,26 @@ mod tests {
         let later = Positions { codes: 3, notices: 2, events: 1 };
         tokio::time::advance(ADVANCE_INTERVAL).await;
         positions.restart();
-        positions.advance(later);
+        positions.advance(later, TIMELINE.to_owned());
         assert_eq!(positions.on_connection(first_opened), later);
         let second_opened = Instant::now();
         tokio::time::advance(ADVANCE_INTERVAL).await;
         assert_eq!(positions.on_connection(second_opened), Positions::default());
-        positions.advance(later);
+        positions.advance(later, TIMELINE.to_owned());
         assert_eq!(positions.on_connection(second_opened), later);
         assert_eq!(positions.on_connection(first_opened), later);
+    }
+
+    /// Behind a connection pooler, the relay may not notice a fail-over in any other way.
+    #[tokio::test]
+    async fn positions_begin_again_after_a_promotion() {
+        let positions = ReadPositions::new();
+        let later = Positions { codes: 3, notices: 2, events: 1 };
+        positions.advance(later, TIMELINE.to_owned());
+        positions.advance(later, "00000002".to_owned());
+        assert_eq!(positions.current(), Positions::default());
+        assert!(positions.must_advance());
+        positions.advance(later, "00000002".to_owned());
+        assert_eq!(positions.current(), later);
     }
 }

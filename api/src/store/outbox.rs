@@ -80,10 +80,11 @@ const LEASE_EVENTS: &str = lease!(concat!(events!(), " AND position >= $4"), "po
 // By due time, because many events may be in backoff, and those are not read. now(), because an index cannot be searched
 // with clock_timestamp(), which changes during the statement.
 const LEASE_RETRIED_EVENTS: &str = lease!("due_at <= now()", "due_at");
-// All transactions before that of the first position have ended (GREATEST and LEAST ignore NULL).
+// All transactions before that of the first position have ended (GREATEST and LEAST ignore NULL). The name of a log file
+// begins with the timeline.
 const POSITIONS: &str = concat!(
-    "SELECT LEAST(first, codes) AS codes, LEAST(first, notices) AS notices, LEAST(first, events) AS events FROM (SELECT \
-     pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS first, ",
+    "SELECT LEAST(first, codes) AS codes, LEAST(first, notices) AS notices, LEAST(first, events) AS events, \
+     left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS first, ",
     first_position!(codes!(), "$1"),
     " AS codes, ",
     first_position!(notices!(), "$2"),
@@ -215,11 +216,16 @@ pub(crate) async fn lease(
     Ok(LeasedBatch { codes, notices, events })
 }
 
-/// Reads positions that are as late as can be, from earlier ones on.
-pub(crate) async fn later_positions(connection: &Connection, earlier: Positions) -> Result<Positions, PgError> {
+/// Reads positions that are as late as can be, from earlier ones on, and the timeline of the server: another one after each
+/// promotion of a standby.
+pub(crate) async fn later_positions(
+    connection: &Connection,
+    earlier: Positions,
+) -> Result<(Positions, String), PgError> {
     let Positions { codes, notices, events } = earlier;
     let row = connection.query_one(&connection.prepare_cached(POSITIONS).await?, &[&codes, &notices, &events]).await?;
-    Ok(Positions { codes: row.get("codes"), notices: row.get("notices"), events: row.get("events") })
+    let later = Positions { codes: row.get("codes"), notices: row.get("notices"), events: row.get("events") };
+    Ok((later, row.get("timeline")))
 }
 
 fn read_mail(row: &Row) -> Result<OutboxMessage, &'static str> {
