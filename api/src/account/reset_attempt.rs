@@ -17,6 +17,7 @@ use crate::{
     domain::{email::EmailAddress, subject_keys::SubjectKeys},
     error::Error,
     store::{
+        Connection, PgError,
         guesses::{self, GuessCounts},
         resets::{self, Reset},
         transaction::{Commit, Transaction, Writes},
@@ -44,13 +45,13 @@ pub(crate) struct ReservedResetAttempt<'k> {
 
 impl<'k> ReservedResetAttempt<'k> {
     /// Takes an attempt from the code and from the limits of the email address, of the network and of the instance; and
-    /// commits. Waits while unsettled guesses have taken the last places.
+    /// commits. Waits while unsettled guesses have taken the last places. Also returns the connection that has counted it.
     pub(crate) async fn reserve(
         app: &App,
         receipt: Uuid,
         email: &EmailAddress,
         keys: &'k ResetKeys,
-    ) -> Result<Self, Error> {
+    ) -> Result<(Self, Connection), Error> {
         let mut pauses = Pauses::default();
         loop {
             match Self::try_reserve(app, receipt, email, keys).await {
@@ -61,7 +62,12 @@ impl<'k> ReservedResetAttempt<'k> {
     }
 
     /// Returns [`Error::Overloaded`], and changes nothing, if unsettled guesses have taken the last places.
-    async fn try_reserve(app: &App, receipt: Uuid, email: &EmailAddress, keys: &'k ResetKeys) -> Result<Self, Error> {
+    async fn try_reserve(
+        app: &App,
+        receipt: Uuid,
+        email: &EmailAddress,
+        keys: &'k ResetKeys,
+    ) -> Result<(Self, Connection), Error> {
         let ResetKeys { subjects, guess_key } = keys;
         let connection = app.store.connection().await?;
         let reading = try_join4(
@@ -87,7 +93,7 @@ impl<'k> ReservedResetAttempt<'k> {
         let rows_updated = transaction.commit(writes).await?;
         code_attempt::check_reserved(rows_updated.first(), 1)?;
         let attempts_left = reset.code.attempts_allowed.saturating_sub(reset.code.attempts + 1);
-        Ok(Self { keys, reset, account, attempts_left, guess })
+        Ok((Self { keys, reset, account, attempts_left, guess }, connection))
     }
 
     /// Releases the attempt in a transaction of its own: the code was right, but it was not used because of an
@@ -106,8 +112,8 @@ impl<'k> ReservedResetAttempt<'k> {
     }
 
     /// Settles the guess without releasing the attempt: it was wrong. If this fails, the client must not learn that.
-    pub(crate) async fn settle_wrong(&self, app: &App) -> Result<(), Error> {
-        self.guess.settle_wrong(app).await
+    pub(crate) async fn settle_wrong(&self, connection: &Connection) -> Result<(), PgError> {
+        self.guess.settle_wrong(connection).await
     }
 
     /// Settles the guess without releasing the attempt: it was right, but the request has failed.

@@ -46,17 +46,19 @@ pub(crate) async fn reset(app: &App, request: &ResetPassword) -> Result<(), Erro
     // This reveals nothing: the holder of the receipt knows the email address.
     request.password.check_not_derived_from(&email)?;
     let keys = ResetKeys { subjects: app.subject_keys(&email, request.client), guess_key: app.reset_guess_key(&email) };
-    let reserved = ReservedResetAttempt::reserve(app, request.receipt, &email, &keys).await?;
+    let (reserved, connection) = ReservedResetAttempt::reserve(app, request.receipt, &email, &keys).await?;
     let ReservedResetAttempt { reset, account, .. } = &reserved;
     let is_correct = reset.code.matches(&request.code, app.code_secrets.get(&reset.code.key_id));
     let account =
         account.as_ref().filter(|account| is_correct && reset.closed_at.is_none() && reset.user == Some(account.id));
     let Some(account) = account else {
-        reserved.settle_wrong(app).await?;
+        reserved.settle_wrong(&connection).await?;
         audit::wrong_code(&keys.subjects);
         return Err(Error::WrongCode { attempts_left: reserved.attempts_left, length: reset.code.length });
     };
 
+    // No connection is held while a password is hashed.
+    drop(connection);
     let recipe = app.recipe(&email, std::iter::once(&account.password_hash));
     let computed = match permit.hash(request.password.clone(), recipe).await {
         Ok(computed) => computed,

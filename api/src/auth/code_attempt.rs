@@ -26,7 +26,7 @@ use crate::{
     },
     error::Error,
     store::{
-        codes,
+        Connection, codes,
         guesses::{self, GuessCounts},
         registrations::{self, Registration},
         transaction::{Commit, Transaction, Writes},
@@ -40,6 +40,8 @@ pub(crate) struct ReservedCodeAttempt {
     /// The attempts that the newest code has left if the guess is wrong.
     pub(crate) attempts_left: u8,
     pub(crate) guess: CountedGuess,
+    /// The connection that has counted the guess.
+    pub(crate) connection: Connection,
 }
 
 /// Takes an attempt from every code that the guess will be compared with, from their registrations, and from the limits
@@ -115,7 +117,7 @@ async fn reserve_codes(
     shared::fault_points::point("activate-after-counting");
     check_reserved(rows_updated.get(code_update), comparable.len())?;
     let attempts_left = note_guess(&mut comparable, required_length);
-    Ok(ReservedCodeAttempt { registrations: comparable, attempts_left, guess })
+    Ok(ReservedCodeAttempt { registrations: comparable, attempts_left, guess, connection })
 }
 
 /// Notes the guess that was counted at these registrations, and returns the attempts that the newest code has left: none if

@@ -6,7 +6,8 @@ use shared::messages::{Envelope, MailKind, Message};
 use crate::{
     app::App,
     auth::{
-        audit, code_attempt,
+        audit,
+        code_attempt::{self, ReservedCodeAttempt},
         counted_guess::CountedGuess,
         credentials::{self, Credentials, Purpose},
         password_attempt,
@@ -17,7 +18,7 @@ use crate::{
     password_hashing::Priority,
     rng,
     store::{
-        self, codes, guesses, outbox,
+        self, Connection, codes, guesses, outbox,
         registrations::{self, Registration},
         transaction::{Commit, Transaction, Writes},
         users::{self, User},
@@ -32,21 +33,22 @@ pub(crate) async fn activate(app: &App, credentials: &Credentials, code: &str) -
     let verified =
         credentials::verify_registration_password(app, credentials, &keys, Purpose::Activate, permit).await?;
     let reserved = code_attempt::reserve(app, credentials, &keys, verified).await?;
+    let ReservedCodeAttempt { registrations, attempts_left, guess, connection } = reserved;
     let is_correct =
         |registration: &&Registration| registration.code.matches(code, app.code_secrets.get(&registration.code.key_id));
-    match reserved.registrations.iter().find(is_correct) {
+    match registrations.iter().find(is_correct) {
         Some(registration) => {
-            let created = create_account(app, credentials, &keys, registration, &reserved.guess).await;
+            let created = create_account(app, connection, credentials, &keys, registration, &guess).await;
             if created.is_err() {
-                reserved.guess.settle_right(app).await;
+                guess.settle_right(app).await;
             }
             created
         }
         None => {
-            reserved.guess.settle_wrong(app).await?;
+            guess.settle_wrong(&connection).await?;
             audit::wrong_code(&keys);
-            let lengths = reserved.registrations.iter().map(|registration| registration.code.length);
-            Err(Error::WrongCode { attempts_left: reserved.attempts_left, length: lengths.min().unwrap_or(0) })
+            let lengths = registrations.iter().map(|registration| registration.code.length);
+            Err(Error::WrongCode { attempts_left, length: lengths.min().unwrap_or(0) })
         }
     }
 }
@@ -54,12 +56,12 @@ pub(crate) async fn activate(app: &App, credentials: &Credentials, code: &str) -
 /// Creates the account after the right code, and settles the guess. The first request to commit gets the email address.
 async fn create_account(
     app: &App,
+    connection: Connection,
     credentials: &Credentials,
     keys: &SubjectKeys,
     verified: &Registration,
     guess: &CountedGuess,
 ) -> Result<User, Error> {
-    let connection = app.store.connection().await?;
     let reading =
         try_join(registrations::by_id(&connection, verified.id), users::by_email(&connection, &credentials.email));
     let (transaction, (registration, existing_user)) =

@@ -204,7 +204,10 @@ pub(crate) async fn lease(
         let values: [&(dyn ToSql + Sync); 4] = [&limit, &seconds, &lease.owner, &position];
         let values = if position.is_some() { &values[..] } else { &values[..3] };
         let rows = super::rows(connection, sql, values).await?;
-        Ok(rows.iter().map(|row| LeasedRow { id: row.get("id"), message: read(row) }).collect::<Vec<_>>())
+        let mut leased: Vec<_> = rows.iter().map(|row| LeasedRow { id: row.get("id"), message: read(row) }).collect();
+        // Most ids are ordered by time, and Postgres returns updated rows in any order.
+        leased.sort_unstable_by_key(|row| row.id);
+        Ok(leased)
     };
     let (codes, notices, mut events, retried) = try_join!(
         lease_rows(LEASE_CODES, capacity.codes, Some(positions.codes), read_mail),

@@ -22,7 +22,8 @@ const READ: [&str; 3] = [
 ];
 const WRITE: &str = "INSERT INTO budgets (subject, kind, used_at) VALUES ($1, $2, $3) \
     ON CONFLICT (subject, kind) DO UPDATE SET used_at = EXCLUDED.used_at";
-const DELETE_EXPIRED: &str = "DELETE FROM budgets WHERE kind = $1 AND subject = ANY(ARRAY( \
+// IS TRUE keeps a plan that was made for a small table from reading all rows of the kind by their last use.
+const DELETE_EXPIRED: &str = "DELETE FROM budgets WHERE (kind = $1) IS TRUE AND subject = ANY(ARRAY( \
     SELECT subject FROM budgets WHERE kind = $1 AND COALESCE(used_at[cardinality(used_at)], '-infinity') <= $2 \
     ORDER BY COALESCE(used_at[cardinality(used_at)], '-infinity') LIMIT $3 FOR UPDATE SKIP LOCKED))";
 
