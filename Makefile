@@ -94,7 +94,7 @@ migration: ## Create the next migration file: make migration name=add_something
 bench: ## Run all benchmarks (a quarter of an hour) and update docs/PERFORMANCE.md; QUICK=1 only checks that they run
 	@scripts/bench
 
-bench-growth: ## Check that requests cost the same in large tables and with old snapshots (a quarter of an hour), and update docs/PERFORMANCE.md
+bench-growth: ## Check that requests cost the same in large tables and with old snapshots (three quarters of an hour), and update docs/PERFORMANCE.md
 	@scripts/bench growth
 
 clean: ## Remove build output, and the containers with their data
