@@ -157,6 +157,9 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     tasks.start("the count of activations", activation_counts::run(Arc::clone(&app), stop.clone()));
     tasks.start("the receipt watch", receipt_watch::run(Arc::clone(&app), stop.clone()));
     tasks.start("the ops server", ops_server::serve(ops, reporter, stop.clone()));
-    tasks.start("the HTTP server", http::serve(app, config.transport, listener, stop));
-    tasks.run().await
+    tasks.start("the HTTP server", http::serve(Arc::clone(&app), config.transport, listener, stop));
+    let ended = tasks.run().await;
+    // Those of the last requests. Without a database they are lost, which only keeps limits lower.
+    let _ = activation_counts::flush(&app).await;
+    ended
 }

@@ -17,7 +17,7 @@ use crate::{
     domain::{email::EmailAddress, subject_keys::SubjectKeys},
     error::Error,
     store::{
-        Connection, PgError,
+        Connection,
         guesses::{self, GuessCounts},
         resets::{self, Reset},
         transaction::{Commit, Transaction, Writes},
@@ -112,7 +112,7 @@ impl<'k> ReservedResetAttempt<'k> {
     }
 
     /// Settles the guess without releasing the attempt: it was wrong. If this fails, the client must not learn that.
-    pub(crate) async fn settle_wrong(&self, connection: &Connection) -> Result<(), PgError> {
+    pub(crate) async fn settle_wrong(&self, connection: &Connection) -> Result<(), Error> {
         self.guess.settle_wrong(connection).await
     }
 

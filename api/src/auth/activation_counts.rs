@@ -50,11 +50,10 @@ impl ActivationCounts {
     }
 }
 
-/// Adds the counts to the database every few seconds, and a last time when `stop` is cancelled.
+/// Adds the counts to the database every few seconds until `stop` is cancelled. The caller [adds](flush) the last ones.
 pub(crate) async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     let mut is_failing = false;
-    while !stop.is_cancelled() {
-        stop.run_until_cancelled(tokio::time::sleep(FLUSH_INTERVAL)).await;
+    while stop.run_until_cancelled(tokio::time::sleep(FLUSH_INTERVAL)).await.is_some() {
         let flushed = flush(&app).await;
         let failed_before = mem::replace(&mut is_failing, flushed.is_err());
         if let Err(error) = flushed
@@ -66,7 +65,8 @@ pub(crate) async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     Ok(())
 }
 
-async fn flush(app: &App) -> Result<(), Error> {
+/// Adds the counts to the database.
+pub(crate) async fn flush(app: &App) -> Result<(), Error> {
     let counts = app.activation_counts.take();
     if counts.is_empty() {
         return Ok(());

@@ -86,11 +86,10 @@ impl CountedGuess {
 
     /// Settles a wrong guess, over the connection that has counted it: a request that had to wait for another one might
     /// fail. If this fails, the client must not learn that the guess was wrong: a crash of Postgres may have undone its
-    /// count.
-    pub(crate) async fn settle_wrong(&self, connection: &Connection) -> Result<(), PgError> {
-        let mut writes = Writes::default();
-        code_attempts::mark_wrong(&mut writes, self.id);
-        Transaction::in_one_round_trip(connection, Commit::Durable, writes, ready(Ok(()))).await
+    /// count. Behind a connection pooler the connection survives that, but not the row.
+    pub(crate) async fn settle_wrong(&self, connection: &Connection) -> Result<(), Error> {
+        let marked = code_attempts::mark_wrong(connection, self.id).await?;
+        if marked { Ok(()) } else { Err(Error::Unavailable(anyhow::anyhow!("the count of a guess is lost"))) }
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::store::outbox::Positions;
@@ -13,18 +14,13 @@ use crate::store::outbox::Positions;
 /// How often later positions are read. All rows that are deleted within this time are walked past in each round.
 const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a relay reads from the beginning, in case that a connection pooler leads to another database that is no
-/// standby of the former one: rows that are then before the positions wait for no longer than this. While a snapshot is
-/// held, this round may take a second.
-const RESTART_INTERVAL: Duration = Duration::from_secs(3_600);
-
 /// The positions of the relay of this process. Shared with the metrics, which read the outbox, too.
 pub(crate) struct ReadPositions(Mutex<State>);
 
 struct State {
     positions: Positions,
-    /// Of the server that the positions are of, if that is known.
-    timeline: Option<String>,
+    /// When the server was started that the positions are of, if that is known.
+    server_started_at: Option<OffsetDateTime>,
     advanced_at: Option<Instant>,
     restarted_at: Instant,
 }
@@ -50,25 +46,21 @@ impl ReadPositions {
         self.lock().positions
     }
 
-    /// Whether it is time to read later positions. Now and then that is from the beginning.
+    /// Whether it is time to read later positions.
     pub(crate) fn must_advance(&self) -> bool {
-        let is_old = self.lock().restarted_at.elapsed() >= RESTART_INTERVAL;
-        if is_old {
-            self.restart();
-        }
         self.lock().advanced_at.is_none_or(|advanced_at| advanced_at.elapsed() >= ADVANCE_INTERVAL)
     }
 
-    /// Continues from these positions; from the beginning if the server has another timeline than before, because a standby
-    /// was promoted. Behind a connection pooler that needs no new connection.
-    pub(crate) fn advance(&self, positions: Positions, timeline: String) {
+    /// Continues from these positions; from the beginning if they are of another server than before. Behind a connection
+    /// pooler a fail-over needs no new connection.
+    pub(crate) fn advance(&self, positions: Positions, server_started_at: OffsetDateTime) {
         let mut state = self.lock();
-        if state.timeline.as_ref().is_some_and(|known| *known != timeline) {
+        if state.server_started_at.is_some_and(|known| known != server_started_at) {
             *state = State::first();
         } else {
             (state.positions, state.advanced_at) = (positions, Some(Instant::now()));
         }
-        state.timeline = Some(timeline);
+        state.server_started_at = Some(server_started_at);
     }
 
     /// Continues with the first row: the database may be another one now.
@@ -83,7 +75,12 @@ impl ReadPositions {
 
 impl State {
     fn first() -> Self {
-        Self { positions: Positions::default(), timeline: None, advanced_at: None, restarted_at: Instant::now() }
+        Self {
+            positions: Positions::default(),
+            server_started_at: None,
+            advanced_at: None,
+            restarted_at: Instant::now(),
+        }
     }
 }
 
@@ -91,22 +88,19 @@ impl State {
 mod tests {
     use super::*;
 
-    const TIMELINE: &str = "00000001";
+    const STARTED_AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
     #[tokio::test(start_paused = true)]
-    async fn positions_advance_every_second_and_begin_again_every_hour() {
+    async fn positions_advance_every_second() {
         let positions = ReadPositions::new();
         assert!(positions.must_advance());
         let later = Positions { codes: 3, notices: 2, events: 1 };
-        positions.advance(later, TIMELINE.to_owned());
+        positions.advance(later, STARTED_AT);
         assert!(!positions.must_advance());
         assert_eq!(positions.current(), later);
         tokio::time::advance(ADVANCE_INTERVAL).await;
         assert!(positions.must_advance());
         assert_eq!(positions.current(), later);
-        tokio::time::advance(RESTART_INTERVAL).await;
-        assert!(positions.must_advance());
-        assert_eq!(positions.current(), Positions::default());
     }
 
     /// Without a failure: the relay may have done nothing while the old server went away.
@@ -118,26 +112,27 @@ mod tests {
         let later = Positions { codes: 3, notices: 2, events: 1 };
         tokio::time::advance(ADVANCE_INTERVAL).await;
         positions.restart();
-        positions.advance(later, TIMELINE.to_owned());
+        positions.advance(later, STARTED_AT);
         assert_eq!(positions.on_connection(first_opened), later);
         let second_opened = Instant::now();
         tokio::time::advance(ADVANCE_INTERVAL).await;
         assert_eq!(positions.on_connection(second_opened), Positions::default());
-        positions.advance(later, TIMELINE.to_owned());
+        positions.advance(later, STARTED_AT);
         assert_eq!(positions.on_connection(second_opened), later);
         assert_eq!(positions.on_connection(first_opened), later);
     }
 
     /// Behind a connection pooler, the relay may not notice a fail-over in any other way.
     #[tokio::test]
-    async fn positions_begin_again_after_a_promotion() {
+    async fn positions_begin_again_with_another_server() {
         let positions = ReadPositions::new();
         let later = Positions { codes: 3, notices: 2, events: 1 };
-        positions.advance(later, TIMELINE.to_owned());
-        positions.advance(later, "00000002".to_owned());
+        let other_started_at = STARTED_AT + Duration::from_secs(1);
+        positions.advance(later, STARTED_AT);
+        positions.advance(later, other_started_at);
         assert_eq!(positions.current(), Positions::default());
         assert!(positions.must_advance());
-        positions.advance(later, "00000002".to_owned());
+        positions.advance(later, other_started_at);
         assert_eq!(positions.current(), later);
     }
 }

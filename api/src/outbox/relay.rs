@@ -179,8 +179,8 @@ impl Relay {
             Ok(Transaction::in_one_round_trip(&connection, Commit::Asynchronous, updates, reading).await?)
         });
         let (leased, later) = exchange.await?;
-        if let Some((later, timeline)) = later {
-            self.positions.advance(later, timeline);
+        if let Some((later, server_started_at)) = later {
+            self.positions.advance(later, server_started_at);
         }
         self.in_flight.updates_committed(renew_leases);
         Ok(leased)

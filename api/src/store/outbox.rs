@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use shared::messages::{Envelope, MailQueue, Message};
+use time::OffsetDateTime;
 use tokio::try_join;
 use tokio_postgres::{Error as PgError, Row, types::ToSql};
 use uuid::Uuid;
@@ -80,11 +81,10 @@ const LEASE_EVENTS: &str = lease!(concat!(events!(), " AND position >= $4"), "po
 // By due time, because many events may be in backoff, and those are not read. now(), because an index cannot be searched
 // with clock_timestamp(), which changes during the statement.
 const LEASE_RETRIED_EVENTS: &str = lease!("due_at <= now()", "due_at");
-// All transactions before that of the first position have ended (GREATEST and LEAST ignore NULL). The name of a log file
-// begins with the timeline.
+// All transactions before that of the first position have ended (GREATEST and LEAST ignore NULL).
 const POSITIONS: &str = concat!(
     "SELECT LEAST(first, codes) AS codes, LEAST(first, notices) AS notices, LEAST(first, events) AS events, \
-     left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS first, ",
+     pg_postmaster_start_time() AS server_started_at FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS first, ",
     first_position!(codes!(), "$1"),
     " AS codes, ",
     first_position!(notices!(), "$2"),
@@ -219,16 +219,16 @@ pub(crate) async fn lease(
     Ok(LeasedBatch { codes, notices, events })
 }
 
-/// Reads positions that are as late as can be, from earlier ones on, and the timeline of the server: another one after each
-/// promotion of a standby.
+/// Reads positions that are as late as can be, from earlier ones on, and when the server was started, which tells it from
+/// another one.
 pub(crate) async fn later_positions(
     connection: &Connection,
     earlier: Positions,
-) -> Result<(Positions, String), PgError> {
+) -> Result<(Positions, OffsetDateTime), PgError> {
     let Positions { codes, notices, events } = earlier;
     let row = connection.query_one(&connection.prepare_cached(POSITIONS).await?, &[&codes, &notices, &events]).await?;
     let later = Positions { codes: row.get("codes"), notices: row.get("notices"), events: row.get("events") };
-    Ok((later, row.get("timeline")))
+    Ok((later, row.get("server_started_at")))
 }
 
 fn read_mail(row: &Row) -> Result<OutboxMessage, &'static str> {

@@ -87,6 +87,7 @@ async fn guess_is_on_disk_before_its_result_is_revealed() {
     stack.database.client().batch_execute(RECORD_COMMITS).await.unwrap();
     assert_eq!(stack.client.activate(ADA, &different_code(&code)).await.problem().0, 422);
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200);
+    stack.mail_server.nth_mail_to(ADA, 2).await;
     let (receipt, code) = stack.request_reset_code(ADA, 3).await;
     assert_eq!(stack.client.reset_to(&receipt, &different_code(&code), PASSWORD).await.problem().0, 422);
     assert_eq!(stack.client.reset_to(&receipt, &code, PASSWORD).await.status, 204);
@@ -108,6 +109,17 @@ async fn wrong_guess_that_cannot_be_settled_is_not_revealed() {
     assert_eq!(stack.client.activate(ADA, &different_code(&code)).await.problem(), (503, "unavailable".into()));
     assert_eq!(stack.client.receipt(&registration).await["attempts_left"], 2);
     assert_eq!(stack.client.activate(ADA, &code).await.status, 200, "a right one settles itself");
+}
+
+/// I-08: behind a connection pooler, a connection survives a crash of Postgres that undoes the count of a guess.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_guess_whose_count_is_lost_is_not_revealed() {
+    let stack = Stack::start().await;
+    let (_, code) = stack.sign_up(ADA).await;
+    let lose = "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; \
+        CREATE TRIGGER lose BEFORE INSERT ON code_attempts FOR EACH ROW EXECUTE FUNCTION lose()";
+    stack.database.client().batch_execute(lose).await.unwrap();
+    assert_eq!(stack.client.activate(ADA, &different_code(&code)).await.problem(), (503, "unavailable".into()));
 }
 
 /// S-20: an attacker without the password cannot spend the attempts of a victim's code.

@@ -137,14 +137,15 @@ async fn held_snapshot_and_dead_rows_are_reported() {
     let isolation = tokio_postgres::IsolationLevel::RepeatableRead;
     let snapshot = holder.build_transaction().isolation_level(isolation).start().await.unwrap();
     snapshot.query_one("SELECT 1", &[]).await.unwrap();
-    for _ in 0..20 {
-        let insert = "INSERT INTO budgets (subject, kind, used_at) VALUES ('\\x00', 'codes', '{2099-01-01}')";
+    let insert = "INSERT INTO budgets (subject, kind, used_at) \
+        SELECT int4send(n), 'codes', '{2099-01-01}' FROM generate_series(1, 100) AS n";
+    for _ in 0..21 {
         stack.database.execute(insert, &[]).await;
         stack.database.execute("DELETE FROM budgets", &[]).await;
     }
     let (dead, age) =
         (r#"postgres_rows{table="budgets",state="dead"}"#, r#"postgres_age_transactions{of="oldest_snapshot"}"#);
-    let held = Scrape::wait_until(&api.ops, |scrape| scrape.value(dead) >= 20.0).await;
+    let held = Scrape::wait_until(&api.ops, |scrape| scrape.value(dead) == 2_000.0).await;
     assert!(held.value(age) >= 40.0, "{}", held.text);
     assert!(held.value(r#"postgres_age_transactions{of="oldest_unfrozen"}"#) >= held.value(age));
     snapshot.commit().await.unwrap();

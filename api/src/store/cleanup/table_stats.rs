@@ -5,7 +5,8 @@ use futures_util::future::try_join;
 use super::vacuum::TABLES;
 use crate::store::{Connection, PgError};
 
-const ROWS: &str = "SELECT COALESCE(n_live_tup, 0), COALESCE(n_dead_tup, 0) \
+// In thousands, so that no single sign-up shows: one for an unknown address inserts rows that one for another updates.
+const ROWS: &str = "SELECT COALESCE(n_live_tup, 0) / 1000 * 1000, COALESCE(n_dead_tup, 0) / 1000 * 1000 \
     FROM unnest($1::text[]) WITH ORDINALITY AS requested (table_name, ordinal) \
     LEFT JOIN pg_stat_user_tables ON relname = table_name AND schemaname = current_schema() ORDER BY ordinal";
 
@@ -21,7 +22,7 @@ const AGES: &str = "SELECT \
 
 /// The statistics of the database.
 pub(crate) struct TableStats {
-    /// The estimated numbers of live and of dead rows of each table.
+    /// The estimated numbers of live and of dead rows of each table, rounded down to thousands.
     pub(crate) rows: Vec<(&'static str, i64, i64)>,
     /// The transactions since the oldest snapshot that is held.
     pub(crate) oldest_snapshot: i64,

@@ -163,9 +163,9 @@ pub(crate) fn delete(writes: &mut Writes<'_>, id: Uuid) {
     writes.push(DELETE, [Box::new(id)]);
 }
 
-/// Notes that a guess was wrong.
-pub(crate) fn mark_wrong(writes: &mut Writes<'_>, id: Uuid) {
-    writes.push(MARK_WRONG, [Box::new(id)]);
+/// Notes that a guess was wrong, and waits for the disk. Returns `false` if the guess is not there.
+pub(crate) async fn mark_wrong(client: &impl GenericClient, id: Uuid) -> Result<bool, PgError> {
+    Ok(crate::store::execute(client, MARK_WRONG, &[&id]).await? == 1)
 }
 
 /// Notes that up to `limit` guesses were wrong that were made at `cutoff` or before, and not settled since.

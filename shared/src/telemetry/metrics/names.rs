@@ -58,7 +58,7 @@ names! {
     OUTBOX_OLDEST: Gauge[1] = "vestibule_outbox_oldest_seconds", ["what"], "Age of the oldest row in the outbox by kind.";
     OUTBOX_PUBLISHED: Counter[2] = "vestibule_outbox_published_total", ["what", "outcome"], "Rows that the relay tried to publish by kind and outcome: done, or failed (retried later).";
     BROKER_BLOCKED: Gauge[0] = "vestibule_broker_blocked", [], "1 while the broker blocks publishing because it is short of memory or disk space.";
-    POSTGRES_ROWS: Gauge[2] = "vestibule_postgres_rows", ["table", "state"], "Estimated rows by table and state: live, or dead (deleted or replaced, and not vacuumed yet).";
+    POSTGRES_ROWS: Gauge[2] = "vestibule_postgres_rows", ["table", "state"], "Estimated rows, rounded down to thousands, by table and state: live, or dead (deleted or replaced, and not vacuumed yet).";
     POSTGRES_AGE: Gauge[1] = "vestibule_postgres_age_transactions", ["of"], "Transactions since the oldest snapshot that is held (vacuum removes nothing newer), and since the oldest one that is not frozen.";
     HOUSEKEEPING_ROWS: Counter[1] = "vestibule_housekeeping_rows_total", ["what"], "Expired rows deleted by the cleanup, by table.";
 
