@@ -140,7 +140,8 @@ impl From<PgError> for Error {
             // Without the details of the error: they repeat the values of the row.
             Some(error) => {
                 let brief = anyhow!("Postgres: {} {}: {}", error.severity(), error.code().code(), error.message());
-                // After a fatal error the session is over: PgBouncer logs in for a statement, and passes on a rejection.
+                // A fatal error ends the session, as a broken connection does. PgBouncer opens a session for a statement, and returns
+                // the error of a login that Postgres rejects.
                 if is_transient(error.code()) || error.severity() == "FATAL" {
                     Self::Unavailable(brief)
                 } else {

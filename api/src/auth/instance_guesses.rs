@@ -28,7 +28,7 @@ impl InstanceGuesses {
     /// Returns the totals from memory, or by `query` if they are too old. While one request reads them, others use the old
     /// ones, so they are about two seconds old at most while the database responds.
     ///
-    /// `query` is told since when there may be unsettled guesses, so that it does not search among the earlier ones.
+    /// The argument of `query` is the time before which all guesses are settled: it need not search them.
     pub(crate) async fn read<E, F: Future<Output = Result<InstanceTotals, E>>>(
         &self,
         query: impl FnOnce(Option<OffsetDateTime>) -> F,
