@@ -162,15 +162,21 @@ async fn on_primary_and_standby(primary: &Postgres, standby: &Postgres) -> Envir
     environment
 }
 
-/// The standby lags behind when the primary is lost: what was acknowledged since is gone, and nothing else. The operator
-/// writes the messages whose records are gone again, and starts the old primary only after fencing it.
-#[tokio::test(flavor = "multi_thread")]
-async fn failover_to_asynchronous_standby_loses_only_the_lag() {
-    let mut primary = Postgres::start().await;
+/// A primary, the link over which its asynchronous standby reads from it, that standby, and two APIs and two workers on both.
+async fn with_lagging_standby() -> (Postgres, Proxy, Postgres, Environment) {
+    let primary = Postgres::start().await;
     let (link, primary_url) = Proxy::in_front_of(&primary.url()).await;
     let standby = Postgres::asynchronous_standby_of(&primary_url).await;
     let mut environment = on_primary_and_standby(&primary, &standby).await;
     environment.start_processes(2, 2).await;
+    (primary, link, standby, environment)
+}
+
+/// The standby lags behind when the primary is lost: what was acknowledged since is gone, and nothing else. The operator
+/// writes the messages whose records are gone again, and starts the old primary only after fencing it.
+#[tokio::test(flavor = "multi_thread")]
+async fn failover_to_asynchronous_standby_loses_only_the_lag() {
+    let (mut primary, link, standby, environment) = with_lagging_standby().await;
     let fault = async |environment: &mut Environment| {
         // Codes that the standby has and whose delivery it will not know.
         environment.to_mail.set(ProxyMode::Stalled);
@@ -222,11 +228,7 @@ async fn read_only_primary_is_left_for_the_new_one() {
 /// they see no failure that would make them read the outbox from its beginning.
 #[tokio::test(flavor = "multi_thread")]
 async fn unnoticed_failover_delays_no_mail() {
-    let mut primary = Postgres::start().await;
-    let (link, primary_url) = Proxy::in_front_of(&primary.url()).await;
-    let standby = Postgres::asynchronous_standby_of(&primary_url).await;
-    let mut environment = on_primary_and_standby(&primary, &standby).await;
-    environment.start_processes(2, 2).await;
+    let (mut primary, link, standby, environment) = with_lagging_standby().await;
     let fault = async |environment: &mut Environment| {
         let replicated_until = primary.wait_until_replicated().await;
         link.set(ProxyMode::Stalled);
