@@ -4,6 +4,7 @@ use support::{
     database::with_session_setting,
     fake_smtp::behaviour::{Behaviour, Stage},
     proxy::{Proxy, ProxyMode},
+    scrape::Scrape,
     stack::Stack,
 };
 
@@ -147,11 +148,14 @@ async fn message_survives_22_killed_workers() {
 /// is sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_pauses_while_deliveries_cannot_be_recorded() {
-    let stack = Stack::start().await;
+    let mut stack = Stack::prepare(&[]).await;
+    stack.client = stack.start_api(&[]).await.client.clone();
+    let worker = stack.start_worker(&[]).await;
     let reject_writes = "ALTER TABLE deliveries ADD CONSTRAINT disk_full CHECK (false) NOT VALID";
     stack.database.execute(reject_writes, &[]).await;
     let first = stack.client.register(ADA).await.registration();
-    stack.mail_server.mail_to(ADA).await;
+    let failed = r#"postgres_errors_total{part="worker"}"#;
+    Scrape::wait_until(&worker.ops, |scrape| scrape.value(failed) > 0.0).await;
     let next = stack.client.register("next@example.com").await.registration();
     stack.wait_for_queue_length(&stack.topology.codes.retry_queue(5), 1).await;
     assert_eq!(stack.mail_server.attempts("next@example.com").len(), 0);
