@@ -9,6 +9,10 @@ const MAX_BATCH: usize = 500;
 const CODE_SLOTS_PER_EVENT_SLOT: usize = 2;
 const CODE_SLOTS_PER_NOTICE_SLOT: usize = 4;
 
+/// In a backlog the relay leases rows when one place in this many is free. A round costs little more for many rows than
+/// for one, and walks past those that other relays have leased.
+const PLACES_PER_FREE_PLACE: usize = 4;
+
 /// How many rows of each lane may be leased, or are in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Capacity {
@@ -24,10 +28,26 @@ impl Capacity {
     /// The free capacity beside what is in flight; `max_codes` is the limit for codes.
     pub(crate) fn remaining(in_flight: Self, max_codes: usize) -> Self {
         let free = |limit: usize, in_flight| limit.saturating_sub(in_flight).min(MAX_BATCH);
+        let limits = Self::limits(max_codes);
         Self {
-            codes: free(max_codes, in_flight.codes),
-            notices: free((max_codes / CODE_SLOTS_PER_NOTICE_SLOT).max(1), in_flight.notices),
-            events: free((max_codes / CODE_SLOTS_PER_EVENT_SLOT).max(1), in_flight.events),
+            codes: free(limits.codes, in_flight.codes),
+            notices: free(limits.notices, in_flight.notices),
+            events: free(limits.events, in_flight.events),
+        }
+    }
+
+    /// The free capacity at which a round is worth its cost while rows wait.
+    pub(crate) fn worth_a_round(max_codes: usize) -> Self {
+        let share = |limit: usize| limit.div_ceil(PLACES_PER_FREE_PLACE).min(MAX_BATCH);
+        let limits = Self::limits(max_codes);
+        Self { codes: share(limits.codes), notices: share(limits.notices), events: share(limits.events) }
+    }
+
+    fn limits(max_codes: usize) -> Self {
+        Self {
+            codes: max_codes,
+            notices: (max_codes / CODE_SLOTS_PER_NOTICE_SLOT).max(1),
+            events: (max_codes / CODE_SLOTS_PER_EVENT_SLOT).max(1),
         }
     }
 }
@@ -47,6 +67,16 @@ mod tests {
         assert_eq!(Capacity::remaining(capacity(1_000, 0, 450), 1_000), capacity(0, 250, 50));
         assert_eq!(Capacity::remaining(capacity(0, 250, 500), 1_000), capacity(500, 0, 0));
         assert_eq!(Capacity::remaining(Capacity::NONE, 1), capacity(1, 1, 1));
+    }
+
+    #[test]
+    fn a_round_in_a_backlog_needs_a_quarter_of_the_places() {
+        assert_eq!(Capacity::worth_a_round(1_000), capacity(250, 63, 125));
+        assert_eq!(Capacity::worth_a_round(1), capacity(1, 1, 1));
+        for max in [1, 2, 8, 1_000, 4_000] {
+            let (worth, all) = (Capacity::worth_a_round(max), Capacity::remaining(Capacity::NONE, max));
+            assert!(worth.codes <= all.codes && worth.notices <= all.notices, "{max}");
+        }
     }
 
     /// No lane takes the capacity of another, however much is in flight.

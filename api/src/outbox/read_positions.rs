@@ -19,6 +19,8 @@ pub(crate) struct ReadPositions(Mutex<State>);
 
 struct State {
     positions: Positions,
+    /// Where the last full batches ended; 0 where the last batch was not full.
+    batches_ended: Positions,
     /// When the server was started that the positions are of, if that is known.
     server_started_at: Option<OffsetDateTime>,
     advanced_at: Option<Instant>,
@@ -31,17 +33,29 @@ impl ReadPositions {
         Self(Mutex::new(State::first()))
     }
 
-    /// Where to read from on a connection that was opened at this time. If that is a new one, from the beginning: it may
-    /// lead to another server than before, such as a promoted standby, whose transaction ids are smaller if it lagged behind.
-    pub(crate) fn on_connection(&self, opened_at: Instant) -> Positions {
+    /// If the connection that was opened at this time is a new one, begins again: it may lead to another server than before,
+    /// such as a promoted standby, whose transaction ids are smaller if it lagged behind.
+    pub(crate) fn restart_if_new(&self, opened_at: Instant) {
         let is_new = opened_at >= self.lock().restarted_at;
         if is_new {
             self.restart();
         }
-        self.current()
     }
 
-    /// Where the relay reads from.
+    /// Where to read the next batch from: in a backlog where the last one ended, and not past all rows that other relays
+    /// have leased.
+    pub(crate) fn next_batch(&self) -> Positions {
+        let State { positions, batches_ended, .. } = *self.lock();
+        positions.max(batches_ended)
+    }
+
+    /// Continues where these batches ended, until positions are read again: a transaction that took long may still commit
+    /// rows before them.
+    pub(crate) fn continue_after(&self, batches_ended: Positions) {
+        self.lock().batches_ended = batches_ended;
+    }
+
+    /// Below this no row is left.
     pub(crate) fn current(&self) -> Positions {
         self.lock().positions
     }
@@ -58,7 +72,8 @@ impl ReadPositions {
         if state.server_started_at.is_some_and(|known| known != server_started_at) {
             *state = State::first();
         } else {
-            (state.positions, state.advanced_at) = (positions, Some(Instant::now()));
+            (state.positions, state.batches_ended) = (positions, Positions::default());
+            state.advanced_at = Some(Instant::now());
         }
         state.server_started_at = Some(server_started_at);
     }
@@ -77,6 +92,7 @@ impl State {
     fn first() -> Self {
         Self {
             positions: Positions::default(),
+            batches_ended: Positions::default(),
             server_started_at: None,
             advanced_at: None,
             restarted_at: Instant::now(),
@@ -103,23 +119,43 @@ mod tests {
         assert_eq!(positions.current(), later);
     }
 
+    #[test]
+    fn full_batches_continue_until_positions_are_read_again() {
+        let positions = ReadPositions::new();
+        let first = Positions { codes: 3, notices: 2, events: 1 };
+        let ended = Positions { codes: 9, notices: 0, events: 0 };
+        positions.advance(first, STARTED_AT);
+        positions.continue_after(ended);
+        assert_eq!(positions.next_batch(), Positions { codes: 9, ..first });
+        assert_eq!(positions.current(), first);
+        positions.advance(first, STARTED_AT);
+        assert_eq!(positions.next_batch(), first);
+        positions.continue_after(ended);
+        positions.restart();
+        assert_eq!(positions.next_batch(), Positions::default());
+    }
+
     /// Without a failure: the relay may have done nothing while the old server went away.
     #[tokio::test(start_paused = true)]
     async fn positions_begin_again_with_a_new_connection() {
         let positions = ReadPositions::new();
         let first_opened = Instant::now();
-        assert_eq!(positions.on_connection(first_opened), Positions::default());
+        positions.restart_if_new(first_opened);
         let later = Positions { codes: 3, notices: 2, events: 1 };
         tokio::time::advance(ADVANCE_INTERVAL).await;
         positions.restart();
         positions.advance(later, STARTED_AT);
-        assert_eq!(positions.on_connection(first_opened), later);
+        positions.restart_if_new(first_opened);
+        assert_eq!(positions.current(), later);
         let second_opened = Instant::now();
         tokio::time::advance(ADVANCE_INTERVAL).await;
-        assert_eq!(positions.on_connection(second_opened), Positions::default());
+        positions.restart_if_new(second_opened);
+        assert_eq!(positions.current(), Positions::default());
         positions.advance(later, STARTED_AT);
-        assert_eq!(positions.on_connection(second_opened), later);
-        assert_eq!(positions.on_connection(first_opened), later);
+        for opened in [second_opened, first_opened] {
+            positions.restart_if_new(opened);
+            assert_eq!(positions.current(), later);
+        }
     }
 
     /// Behind a connection pooler, the relay may not notice a fail-over in any other way.

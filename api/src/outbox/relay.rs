@@ -3,7 +3,7 @@
 //!
 //! Delivery is at least once: after a crash a row is delivered again under the same id.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use futures_util::future::try_join;
 use tokio::{sync::Notify, time::Instant};
@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// The minimum time from the start of one round to the next, unless the last batch was full. All messages of this time
-/// are one round's work, and a round costs Postgres nearly the same for one message as for ten.
+/// The minimum time from the start of one round to the next. All messages of this time are one round's work, and a round
+/// costs Postgres nearly the same for one message as for ten.
 const MIN_ROUND_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The lease of a message in flight is renewed, so this is how long the rows of a crashed relay have to wait.
@@ -40,8 +40,8 @@ const OUTCOME_DELAY: Duration = Duration::from_millis(100);
 /// Backoff after a failed round.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Until the next round while no code can be leased.
-const PAUSE_WITHOUT_CAPACITY: Duration = Duration::from_millis(100);
+/// The longest time until the next round while messages wait for capacity.
+const PAUSE_IN_BACKLOG: Duration = Duration::from_millis(100);
 
 /// A database that does not answer within this time counts as unavailable.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(7);
@@ -64,46 +64,33 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let lease = Lease { owner: rng::id(), duration: LEASE_DURATION };
-    let in_flight = InFlight::new(Arc::clone(&delivery.deliver), metrics.published);
-    let mut relay = Relay { store, delivery, in_flight, event_poll: EventPoll::new(), positions, lease };
-    let mut failing = false;
+    let in_flight = InFlight::new(Arc::clone(&delivery.deliver), Arc::clone(&metrics.published));
+    let mut relay = Relay {
+        store,
+        delivery,
+        in_flight,
+        event_poll: EventPoll::new(),
+        positions,
+        lease,
+        metrics,
+        is_failing: false,
+    };
     while !stop.is_cancelled() {
         let round_started = Instant::now();
-        let pause = match relay.round().await {
-            Ok(pause) => {
-                // A round without capacity may not have used Postgres at all.
-                if pause != PAUSE_WITHOUT_CAPACITY && std::mem::take(&mut failing) {
-                    tracing::info!("outbox relay recovered");
-                }
-                pause
-            }
+        let backlog = match relay.round().await {
+            Ok(backlog) => backlog,
             Err(error) => {
-                relay.positions.restart();
-                metrics.postgres_errors.inc();
-                // Once per outage, not once per second.
-                if !std::mem::replace(&mut failing, true) {
-                    let error = anyhow::Error::from(error);
-                    tracing::warn!(error = format!("{error:#}"), "outbox relay failed; messages wait in the outbox");
-                }
-                PAUSE_AFTER_FAILURE
+                relay.round_failed(error);
+                Backlog::default()
             }
         };
-        // After a failure a signal would only lead to the next failure.
-        let wakes_on_signal = pause > Duration::ZERO && !failing && relay.capacity().codes > 0;
-        // Without capacity, an outcome makes room for a message that waits.
-        let delay = if wakes_on_signal { OUTCOME_DELAY } else { Duration::ZERO };
-        let outcome = async {
-            relay.in_flight.next_outcome().await;
-            tokio::time::sleep(delay).await;
+        let next_round = async {
+            relay.wait_for_work(backlog, &wake).await;
+            tokio::time::sleep_until(round_started + MIN_ROUND_INTERVAL).await;
         };
         tokio::select! {
-            () = outcome, if !failing => {}
-            () = wake.notified(), if wakes_on_signal => relay.event_poll.signal(),
-            () = tokio::time::sleep(pause) => {}
+            () = next_round => {}
             () = stop.cancelled() => {}
-        }
-        if pause > Duration::ZERO {
-            tokio::time::sleep_until(round_started + MIN_ROUND_INTERVAL).await;
         }
     }
     relay.drain().await
@@ -116,6 +103,16 @@ struct Relay {
     event_poll: EventPoll,
     positions: Arc<ReadPositions>,
     lease: Lease,
+    metrics: Metrics,
+    /// Whether the last round that used Postgres failed.
+    is_failing: bool,
+}
+
+/// The lanes in which messages may wait for capacity.
+#[derive(Default)]
+struct Backlog {
+    codes: bool,
+    notices: bool,
 }
 
 impl Relay {
@@ -124,8 +121,50 @@ impl Relay {
         if is_up() { Capacity::remaining(self.in_flight.by_lane(), *max_in_flight) } else { Capacity::NONE }
     }
 
-    /// Writes the outcomes, leases a batch and starts its deliveries. Returns the pause until the next round.
-    async fn round(&mut self) -> Result<Duration, Error> {
+    /// Waits until the next round is due.
+    async fn wait_for_work(&mut self, backlog: Backlog, wake: &Notify) {
+        if self.is_failing {
+            // A signal or an outcome would only lead to the next failure.
+            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+        } else if backlog.codes || backlog.notices {
+            // No code waits for room in the lane of notices.
+            let new_code = async { if backlog.codes { pending().await } else { wake.notified().await } };
+            tokio::select! {
+                () = self.room_for(&backlog) => {}
+                () = new_code => {}
+                () = tokio::time::sleep(PAUSE_IN_BACKLOG) => {}
+            }
+            // There may be a signal that nothing waited for.
+            self.event_poll.signal();
+        } else {
+            let poll =
+                if self.capacity().events > 0 { self.event_poll.due_in().min(POLL_INTERVAL) } else { POLL_INTERVAL };
+            let outcome = async {
+                self.in_flight.next_outcome().await;
+                tokio::time::sleep(OUTCOME_DELAY).await;
+            };
+            tokio::select! {
+                () = outcome => {}
+                () = wake.notified() => self.event_poll.signal(),
+                () = tokio::time::sleep(poll) => {}
+            }
+        }
+    }
+
+    /// Waits for outcomes until a lane with a backlog has room for a large batch.
+    async fn room_for(&mut self, backlog: &Backlog) {
+        let enough = Capacity::worth_a_round(self.delivery.max_in_flight);
+        loop {
+            let free = self.capacity();
+            if backlog.codes && free.codes >= enough.codes || backlog.notices && free.notices >= enough.notices {
+                return;
+            }
+            self.in_flight.next_outcome().await;
+        }
+    }
+
+    /// Writes the outcomes, leases a batch and starts its deliveries.
+    async fn round(&mut self) -> Result<Backlog, Error> {
         self.in_flight.collect_outcomes(None);
         let mut capacity = self.capacity();
         if self.event_poll.due_in() > Duration::ZERO {
@@ -133,17 +172,16 @@ impl Relay {
         }
         if capacity == Capacity::NONE && !self.in_flight.has_updates() {
             // Rows leased now would only be released again. The delivery has logged why it is down.
-            return Ok(PAUSE_WITHOUT_CAPACITY);
+            return Ok(Backlog { codes: true, notices: true });
         }
-        let LeasedBatch { codes, notices, events } = self.write_updates_and_lease(capacity).await?;
+        let LeasedBatch { codes, notices, events, .. } = self.write_updates_and_lease(capacity).await?;
         if !(codes.is_empty() && notices.is_empty() && events.is_empty()) {
             shared::fault_points::point("relay-after-lease");
         }
         if capacity.events > 0 {
             self.event_poll.record_poll(events.len() >= capacity.events);
         }
-        let may_be_more = |leased: &Vec<_>, capacity| capacity > 0 && leased.len() == capacity;
-        let may_be_more_mails = may_be_more(&codes, capacity.codes) || may_be_more(&notices, capacity.notices);
+        let backlog = Backlog { codes: codes.len() >= capacity.codes, notices: notices.len() >= capacity.notices };
         for row in codes.into_iter().chain(notices).chain(events) {
             match row.message {
                 Ok(message) => self.in_flight.start(row.id, message),
@@ -152,12 +190,17 @@ impl Relay {
                 Err(error) => tracing::error!(id = %row.id, error, "unreadable outbox row; keeping it"),
             }
         }
-        Ok(match capacity.codes {
-            0 => PAUSE_WITHOUT_CAPACITY,
-            _ if may_be_more_mails => Duration::ZERO,
-            _ if self.capacity().events > 0 => self.event_poll.due_in().min(POLL_INTERVAL),
-            _ => POLL_INTERVAL,
-        })
+        Ok(backlog)
+    }
+
+    fn round_failed(&mut self, error: Error) {
+        self.positions.restart();
+        self.metrics.postgres_errors.inc();
+        // Once per outage, not once per second.
+        if !std::mem::replace(&mut self.is_failing, true) {
+            let error = anyhow::Error::from(error);
+            tracing::warn!(error = format!("{error:#}"), "outbox relay failed; messages wait in the outbox");
+        }
     }
 
     /// Writes the outcomes of finished deliveries and leases up to `capacity` rows, in one round trip. The commit does
@@ -167,11 +210,11 @@ impl Relay {
         let exchange = with_database_timeout(async {
             // Deliveries may take long: the connection is returned to the pool before them.
             let connection = self.store.connection().await?;
-            let must_advance = self.positions.must_advance();
-            let positions = self.positions.on_connection(store::opened_at(&connection));
-            let reading = try_join(outbox::lease(&connection, capacity, positions, self.lease), async {
-                match must_advance {
-                    true => outbox::later_positions(&connection, positions).await.map(Some),
+            self.positions.restart_if_new(store::opened_at(&connection));
+            let leasing = outbox::lease(&connection, capacity, self.positions.next_batch(), self.lease);
+            let reading = try_join(leasing, async {
+                match self.positions.must_advance() {
+                    true => outbox::later_positions(&connection, self.positions.current()).await.map(Some),
                     false => Ok(None),
                 }
             });
@@ -179,6 +222,10 @@ impl Relay {
             Ok(Transaction::in_one_round_trip(&connection, Commit::Asynchronous, updates, reading).await?)
         });
         let (leased, later) = exchange.await?;
+        if std::mem::take(&mut self.is_failing) {
+            tracing::info!("outbox relay recovered");
+        }
+        self.positions.continue_after(leased.ended);
         if let Some((later, server_started_at)) = later {
             self.positions.advance(later, server_started_at);
         }

@@ -51,7 +51,7 @@ macro_rules! this_position {
 
 /// Leases the first rows. SKIP LOCKED lets any number of relays work side by side. A lease that has expired is that of a
 /// crashed relay, or of a row that cannot be read: such a row moves to the end, so that the positions before it are passed.
-/// A new row stays where it is, and no index has to be updated.
+/// A new row stays where it is, and no index has to be updated; only its position tells how far this read.
 macro_rules! lease {
     ($rows:expr, $order:literal) => {
         concat!(
@@ -62,7 +62,9 @@ macro_rules! lease {
             $rows,
             " AND (leased_until IS NULL OR leased_until <= clock_timestamp()) ORDER BY ",
             $order,
-            " LIMIT $1 FOR UPDATE SKIP LOCKED)) RETURNING id, message, traceparent, \
+            " LIMIT $1 FOR UPDATE SKIP LOCKED)) RETURNING id, message, traceparent, NULLIF(position, ",
+            this_position!(),
+            ") AS position, \
             GREATEST(EXTRACT(EPOCH FROM clock_timestamp() - created_at), 0)::float8 AS age_seconds"
         )
     };
@@ -161,6 +163,8 @@ pub(crate) struct LeasedBatch {
     pub(crate) codes: Vec<LeasedRow>,
     pub(crate) notices: Vec<LeasedRow>,
     pub(crate) events: Vec<LeasedRow>,
+    /// Where the full batches ended, from where the next ones may continue; 0 where the batch was not full.
+    pub(crate) ended: Positions,
 }
 
 /// The terms of a lease: the id of the relay that holds it, and how long it lasts unless it is renewed.
@@ -178,6 +182,17 @@ pub(crate) struct Positions {
     pub(crate) events: i64,
 }
 
+impl Positions {
+    /// The later of both in each lane.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            codes: self.codes.max(other.codes),
+            notices: self.notices.max(other.notices),
+            events: self.events.max(other.events),
+        }
+    }
+}
+
 /// Writes a message. It is published once the transaction is committed.
 pub(crate) fn insert(writes: &mut Writes<'_>, message: OutboxMessage) {
     let is_notice = message.lane() == OutboxLane::Notices;
@@ -193,30 +208,33 @@ pub(crate) fn insert(writes: &mut Writes<'_>, message: OutboxMessage) {
 pub(crate) async fn lease(
     connection: &Connection,
     capacity: Capacity,
-    positions: Positions,
+    from: Positions,
     lease: Lease,
 ) -> Result<LeasedBatch, PgError> {
-    let lease_rows = async |sql, limit: usize, position: Option<i64>, read: ReadMessage| {
+    let lease_rows = async |sql, limit: usize, from: Option<i64>, read: ReadMessage| {
         if limit == 0 {
-            return Ok::<_, PgError>(vec![]);
+            return Ok::<_, PgError>((vec![], from.unwrap_or_default()));
         }
-        let (limit, seconds) = (i64::try_from(limit).unwrap_or(i64::MAX), lease.duration.as_secs_f64());
-        let values: [&(dyn ToSql + Sync); 4] = [&limit, &seconds, &lease.owner, &position];
-        let values = if position.is_some() { &values[..] } else { &values[..3] };
+        let (max_rows, seconds) = (i64::try_from(limit).unwrap_or(i64::MAX), lease.duration.as_secs_f64());
+        let values: [&(dyn ToSql + Sync); 4] = [&max_rows, &seconds, &lease.owner, &from];
+        let values = if from.is_some() { &values[..] } else { &values[..3] };
         let rows = super::rows(connection, sql, values).await?;
+        let last = rows.iter().filter_map(|row| row.get::<_, Option<i64>>("position")).max().or(from);
+        let ended = if rows.len() == limit { last.unwrap_or_default() } else { 0 };
         let mut leased: Vec<_> = rows.iter().map(|row| LeasedRow { id: row.get("id"), message: read(row) }).collect();
         // Most ids are ordered by time, and Postgres returns updated rows in any order.
         leased.sort_unstable_by_key(|row| row.id);
-        Ok(leased)
+        Ok((leased, ended))
     };
-    let (codes, notices, mut events, retried) = try_join!(
-        lease_rows(LEASE_CODES, capacity.codes, Some(positions.codes), read_mail),
-        lease_rows(LEASE_NOTICES, capacity.notices, Some(positions.notices), read_mail),
-        lease_rows(LEASE_EVENTS, capacity.events, Some(positions.events), read_event),
+    let ((codes, codes_ended), (notices, notices_ended), (mut events, events_ended), (retried, _)) = try_join!(
+        lease_rows(LEASE_CODES, capacity.codes, Some(from.codes), read_mail),
+        lease_rows(LEASE_NOTICES, capacity.notices, Some(from.notices), read_mail),
+        lease_rows(LEASE_EVENTS, capacity.events, Some(from.events), read_event),
         lease_rows(LEASE_RETRIED_EVENTS, capacity.events, None, read_event)
     )?;
     events.extend(retried);
-    Ok(LeasedBatch { codes, notices, events })
+    let ended = Positions { codes: codes_ended, notices: notices_ended, events: events_ended };
+    Ok(LeasedBatch { codes, notices, events, ended })
 }
 
 /// Reads positions that are as late as can be, from earlier ones on, and when the server was started, which tells it from

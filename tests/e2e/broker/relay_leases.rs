@@ -141,3 +141,33 @@ async fn mails_overtake_events_and_have_reserved_capacity() {
     relay.stop.cancel();
     relay.task.await.unwrap().unwrap();
 }
+
+/// In a backlog a relay reads on where its last batch ended; a transaction that began before and commits only then has its
+/// row before that.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_committed_late_is_leased_although_the_backlog_never_ends() {
+    let stack = Stack::without_broker().await;
+    let database = &stack.database;
+    let insert = |name: &str, rows: u32| {
+        format!(
+            "INSERT INTO outbox (id, message, traceparent) SELECT id, jsonb_build_object('v', 1, 'kind', 'send-code', \
+             'id', id), '{name}' FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, {rows})) AS new"
+        )
+    };
+    let late = support::database::connect(&database.url).await;
+    late.batch_execute("BEGIN").await.unwrap();
+    late.batch_execute(&insert("late", 1)).await.unwrap();
+    for _ in 0..50 {
+        database.execute(&insert("early", 1), &[]).await;
+    }
+    let relay = Relay::start(&stack).await;
+    // Each failure moves its row to the end, so that all batches are full.
+    relay.failures.add_permits(1_000_000);
+    relay.deliveries.subscribe().wait_for(|count| *count >= 500).await.unwrap();
+    late.batch_execute("COMMIT").await.unwrap();
+    let leased = "SELECT count(*) FROM outbox WHERE traceparent = 'late' AND leased_by IS NOT NULL";
+    let lease = database.wait_for_count(leased, 1);
+    tokio::time::timeout(Duration::from_secs(20), lease).await.expect("the late row is passed");
+    relay.stop.cancel();
+    relay.task.await.unwrap().unwrap();
+}

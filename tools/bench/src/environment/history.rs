@@ -8,18 +8,23 @@ use crate::report::progress::print;
 /// Rows of one statement, after which the progress is printed.
 const CHUNK: u64 = 500_000;
 
-/// The tables that grow with the number of sign-ups, and how one row of each is made from a number `n`. Everything happened
-/// within a day, so that no row expires during the measurement.
+/// An id that is ordered by time (UUIDv7), as the service makes them.
+const ID_AT: &str = "CREATE OR REPLACE FUNCTION pg_temp.id_at(at timestamptz, seed text) RETURNS uuid IMMUTABLE LANGUAGE sql RETURN \
+    (lpad(to_hex(floor(EXTRACT(EPOCH FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(seed), 14, 3) || \
+    'a' || substr(md5(seed), 18))::uuid";
+
+/// The tables that grow with the number of sign-ups, and how one row of each is made from a number `n` and its time `at`.
+/// Everything happened within a day, so that no row expires during the measurement.
 const ROWS: [(&str, &str); 8] = [
     (
         "registrations",
-        "INSERT INTO registrations (id, email, password_hash, created_at, activated_at) SELECT md5('r' || n)::uuid, \
+        "INSERT INTO registrations (id, email, password_hash, created_at, activated_at) SELECT pg_temp.id_at(at, 'r' || n), \
          'h' || n || '@history.example', repeat('x', 97), at, at FROM history",
     ),
     (
         "codes",
         "INSERT INTO codes (id, registration_id, code_hash, key_id, length, attempts_allowed, ttl_seconds, deadline, \
-         resend_at, created_at, sent_at, expires_at, consumed_at) SELECT md5('c' || n)::uuid, md5('r' || n)::uuid, \
+         resend_at, created_at, sent_at, expires_at, consumed_at) SELECT pg_temp.id_at(at, 'c' || n), pg_temp.id_at(at, 'r' || n), \
          sha256(n::text::bytea), 'bench', 4, 3, 60, at, at, at, at, at, at FROM history",
     ),
     (
@@ -29,8 +34,8 @@ const ROWS: [(&str, &str); 8] = [
     ),
     (
         "deliveries",
-        "INSERT INTO deliveries (message_id, outcome, at) SELECT md5(kind || n)::uuid, 'delivered', at \
-         FROM history, unnest(ARRAY['c', 'u']) AS kind",
+        "INSERT INTO deliveries (message_id, outcome, at) SELECT id, 'delivered', at \
+         FROM history, unnest(ARRAY[pg_temp.id_at(at, 'c' || n), md5('u' || n)::uuid]) AS id",
     ),
     (
         "budgets",
@@ -61,6 +66,8 @@ const SIZES: &str = "SELECT pg_size_pretty(pg_table_size($1::text::regclass)), \
 pub(crate) async fn fill(database: &Client, count: u64) -> Result<()> {
     // Foreign keys are not checked: the rows match.
     database.batch_execute("SET session_replication_role = replica; SET maintenance_work_mem = '1GB'").await?;
+    database.batch_execute(ID_AT).await?;
+    let end: String = database.query_one("SELECT clock_timestamp()::text", &[]).await?.get(0);
     for (table, insert) in ROWS {
         let indexes = database.query(INDEXES, &[&table]).await?;
         for index in &indexes {
@@ -68,8 +75,11 @@ pub(crate) async fn fill(database: &Client, count: u64) -> Result<()> {
         }
         for first in (0..count).step_by(usize::try_from(CHUNK)?) {
             let last = count.min(first + CHUNK) - 1;
-            let history = "WITH history AS (SELECT n, clock_timestamp() - n % 86400 * interval '0.9 s' AS at";
-            database.batch_execute(&format!("{history} FROM generate_series({first}, {last}) AS n) {insert}")).await?;
+            let history = format!(
+                "WITH history AS (SELECT n, timestamptz '{end}' - interval '78000 s' * (1 - n / {count}.0) AS at \
+                 FROM generate_series({first}, {last}) AS n)"
+            );
+            database.batch_execute(&format!("{history} {insert}")).await?;
             print(&format!("    {table}: {} of {count}", last + 1));
         }
         for index in &indexes {

@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// Rows that are written in one transaction.
-const ROWS_PER_TRANSACTION: u32 = 2_000;
+/// Rows that are written in one transaction. The service writes one or two; rows of one transaction share a position.
+const ROWS_PER_TRANSACTION: u32 = 50;
 
 /// What some relays achieved.
 struct Relays {
@@ -62,11 +62,12 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
 
 /// Fills the outbox as an outage of the broker would: with many transactions.
 async fn fill(database: &Client, rows: u32) -> Result<()> {
+    database.batch_execute("SET synchronous_commit = off").await?;
     for _ in 0..rows / ROWS_PER_TRANSACTION {
         relay::fill(database, ROWS_PER_TRANSACTION).await?;
     }
     relay::fill(database, rows % ROWS_PER_TRANSACTION).await?;
-    for statement in ["VACUUM (ANALYZE) outbox", "CHECKPOINT"] {
+    for statement in ["RESET synchronous_commit", "VACUUM (ANALYZE) outbox", "CHECKPOINT"] {
         database.batch_execute(statement).await?;
     }
     Ok(())
