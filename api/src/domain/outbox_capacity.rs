@@ -9,9 +9,10 @@ const MAX_BATCH: usize = 500;
 const CODE_SLOTS_PER_EVENT_SLOT: usize = 2;
 const CODE_SLOTS_PER_NOTICE_SLOT: usize = 4;
 
-/// In a backlog the relay leases rows when one place in this many is free. A round costs little more for many rows than
-/// for one, and walks past those that other relays have leased.
-const PLACES_PER_FREE_PLACE: usize = 4;
+/// In a lane with a backlog the relay leases rows when one slot in this many is free: a round costs little more for many
+/// rows than for one. A lane with few slots does not wait: its slots are worth more than a round.
+const SLOTS_PER_FREE_SLOT: usize = 4;
+const FEW_SLOTS: usize = 100;
 
 /// How many rows of each lane may be leased, or are in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,19 @@ pub(crate) struct Capacity {
     pub(crate) codes: usize,
     pub(crate) notices: usize,
     pub(crate) events: usize,
+}
+
+/// The lanes of mails in which rows may wait for capacity.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LanesWithBacklog {
+    pub(crate) codes: bool,
+    pub(crate) notices: bool,
+}
+
+impl LanesWithBacklog {
+    pub(crate) fn any(self) -> bool {
+        self.codes || self.notices
+    }
 }
 
 impl Capacity {
@@ -36,11 +50,15 @@ impl Capacity {
         }
     }
 
-    /// The free capacity at which a round is worth its cost while rows wait.
-    pub(crate) fn worth_a_round(max_codes: usize) -> Self {
-        let share = |limit: usize| limit.div_ceil(PLACES_PER_FREE_PLACE).min(MAX_BATCH);
+    /// Whether a lane with a backlog has so much free capacity that a round is worth its cost.
+    pub(crate) fn is_worth_a_round(self, backlog: LanesWithBacklog, max_codes: usize) -> bool {
         let limits = Self::limits(max_codes);
-        Self { codes: share(limits.codes), notices: share(limits.notices), events: share(limits.events) }
+        let is_enough = |free: usize, limit: usize| match limit {
+            0..FEW_SLOTS => free > 0,
+            _ => free >= (limit / SLOTS_PER_FREE_SLOT).min(MAX_BATCH),
+        };
+        backlog.codes && is_enough(self.codes, limits.codes)
+            || backlog.notices && is_enough(self.notices, limits.notices)
     }
 
     fn limits(max_codes: usize) -> Self {
@@ -70,12 +88,19 @@ mod tests {
     }
 
     #[test]
-    fn a_round_in_a_backlog_needs_a_quarter_of_the_places() {
-        assert_eq!(Capacity::worth_a_round(1_000), capacity(250, 63, 125));
-        assert_eq!(Capacity::worth_a_round(1), capacity(1, 1, 1));
-        for max in [1, 2, 8, 1_000, 4_000] {
-            let (worth, all) = (Capacity::worth_a_round(max), Capacity::remaining(Capacity::NONE, max));
-            assert!(worth.codes <= all.codes && worth.notices <= all.notices, "{max}");
+    fn a_round_in_a_backlog_needs_a_quarter_of_the_slots() {
+        let codes = LanesWithBacklog { codes: true, notices: false };
+        let notices = LanesWithBacklog { codes: false, notices: true };
+        let both = LanesWithBacklog { codes: true, notices: true };
+        assert!(!capacity(249, 250, 0).is_worth_a_round(codes, 1_000));
+        assert!(capacity(250, 0, 0).is_worth_a_round(codes, 1_000));
+        assert!(!capacity(500, 61, 0).is_worth_a_round(notices, 1_000));
+        assert!(capacity(0, 62, 0).is_worth_a_round(notices, 1_000));
+        assert!(capacity(0, 62, 0).is_worth_a_round(both, 1_000));
+        assert!(capacity(500, 0, 0).is_worth_a_round(codes, 4_000), "a batch has 500 rows at most");
+        for few in [1, 8, 99] {
+            assert!(capacity(1, 0, 0).is_worth_a_round(codes, few));
+            assert!(!Capacity::NONE.is_worth_a_round(both, few));
         }
     }
 

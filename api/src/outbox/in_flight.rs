@@ -10,7 +10,10 @@ use std::{
 use anyhow::anyhow;
 use futures_util::FutureExt;
 use shared::telemetry::metrics::Family;
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -41,6 +44,8 @@ pub(crate) struct InFlight {
     delivered: Vec<Uuid>,
     /// Failed: to be released for another attempt after this backoff.
     to_retry: Vec<(Uuid, Duration)>,
+    /// The last error that is not logged yet.
+    error: Option<anyhow::Error>,
 }
 
 /// How often leases are renewed: well within the lease duration, so that no lease ends while the relay lives.
@@ -59,6 +64,7 @@ impl InFlight {
             leases_renewed_at: Instant::now(),
             delivered: Vec::new(),
             to_retry: Vec::new(),
+            error: None,
         }
     }
 
@@ -103,36 +109,41 @@ impl InFlight {
         }
     }
 
-    /// Waits for the next outcome. Never returns when nothing is in flight.
+    /// Waits for the next outcome, and records all that are available. Never returns when nothing is in flight.
     pub(crate) async fn next_outcome(&mut self) {
         let Some(first) = self.deliveries.join_next().await else { return std::future::pending().await };
-        let error = first.ok().and_then(|first| self.record_outcome(first));
-        self.collect_outcomes(error);
+        self.record_outcome(first);
+        self.record_available();
     }
 
-    /// Records the outcomes that are available without waiting. `error` is that of an outcome recorded just before.
-    pub(crate) fn collect_outcomes(&mut self, mut error: Option<anyhow::Error>) {
-        while let Some(next) = self.deliveries.try_join_next() {
-            error = next.ok().and_then(|next| self.record_outcome(next)).or(error);
-        }
-        if let Some(error) = error {
+    /// Records the outcomes that are available without waiting, and logs the failures since the last call.
+    pub(crate) fn collect_outcomes(&mut self) {
+        self.record_available();
+        if let Some(error) = self.error.take() {
             // One line for all messages that failed together: most likely for the same reason.
             tracing::warn!(error = format!("{error:#}"), messages = self.to_retry.len(), "publish failed; retrying");
         }
     }
 
-    fn record_outcome(&mut self, (id, outcome): DeliveryOutcome) -> Option<anyhow::Error> {
+    fn record_available(&mut self) {
+        while let Some(next) = self.deliveries.try_join_next() {
+            self.record_outcome(next);
+        }
+    }
+
+    fn record_outcome(&mut self, outcome: Result<DeliveryOutcome, JoinError>) {
+        // A delivery catches its panic, so its task ends otherwise only when it is aborted.
+        let Ok((id, outcome)) = outcome else { return };
         let kind = if self.lanes.remove(&id) == Some(OutboxLane::Events) { "event" } else { "mail" };
         self.published.count([kind, if outcome.is_ok() { "done" } else { "failed" }]);
         match outcome {
             Ok(()) => {
                 shared::fault_points::point("relay-after-confirm");
                 self.delivered.push(id);
-                None
             }
             Err(failure) => {
                 self.to_retry.push((id, failure.retry_after));
-                Some(failure.error)
+                self.error = Some(failure.error);
             }
         }
     }

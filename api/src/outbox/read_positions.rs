@@ -42,15 +42,15 @@ impl ReadPositions {
         }
     }
 
-    /// Where to read the next batch from: in a backlog where the last one ended, and not past all rows that other relays
-    /// have leased.
+    /// Where to read the next batch from: in a backlog where the last one ended, so that it does not walk past all rows that
+    /// are leased, by this or by other relays.
     pub(crate) fn next_batch(&self) -> Positions {
         let State { positions, batches_ended, .. } = *self.lock();
         positions.max(batches_ended)
     }
 
-    /// Continues where these batches ended, until positions are read again: a transaction that took long may still commit
-    /// rows before them.
+    /// Continues where these batches ended, until positions are read again: there may be rows before them, of a transaction
+    /// that took long, of a failed delivery, or of a relay that crashed.
     pub(crate) fn continue_after(&self, batches_ended: Positions) {
         self.lock().batches_ended = batches_ended;
     }

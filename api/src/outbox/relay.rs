@@ -10,7 +10,7 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::outbox_capacity::Capacity,
+    domain::outbox_capacity::{Capacity, LanesWithBacklog},
     error::Error,
     metrics::Metrics,
     outbox::{delivery::OutboxDelivery, event_poll::EventPoll, in_flight::InFlight, read_positions::ReadPositions},
@@ -78,10 +78,10 @@ pub(crate) async fn run(
     while !stop.is_cancelled() {
         let round_started = Instant::now();
         let backlog = match relay.round().await {
-            Ok(backlog) => backlog,
+            Ok(backlog) => Some(backlog),
             Err(error) => {
                 relay.round_failed(error);
-                Backlog::default()
+                None
             }
         };
         let next_round = async {
@@ -108,33 +108,27 @@ struct Relay {
     is_failing: bool,
 }
 
-/// The lanes in which messages may wait for capacity.
-#[derive(Default)]
-struct Backlog {
-    codes: bool,
-    notices: bool,
-}
-
 impl Relay {
     fn capacity(&self) -> Capacity {
         let OutboxDelivery { is_up, max_in_flight, .. } = &self.delivery;
         if is_up() { Capacity::remaining(self.in_flight.by_lane(), *max_in_flight) } else { Capacity::NONE }
     }
 
-    /// Waits until the next round is due.
-    async fn wait_for_work(&mut self, backlog: Backlog, wake: &Notify) {
-        if self.is_failing {
+    /// Waits until the next round is due. `backlog` is what the last one found, if it did not fail.
+    async fn wait_for_work(&mut self, backlog: Option<LanesWithBacklog>, wake: &Notify) {
+        let Some(backlog) = backlog else {
             // A signal or an outcome would only lead to the next failure.
-            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
-        } else if backlog.codes || backlog.notices {
-            // No code waits for room in the lane of notices.
+            return tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+        };
+        if backlog.any() {
+            // A code that is new waits for the others, but not for notices.
             let new_code = async { if backlog.codes { pending().await } else { wake.notified().await } };
             tokio::select! {
-                () = self.room_for(&backlog) => {}
+                () = self.room_for(backlog) => {}
                 () = new_code => {}
                 () = tokio::time::sleep(PAUSE_IN_BACKLOG) => {}
             }
-            // There may be a signal that nothing waited for.
+            // In a backlog of codes no signal is awaited, so there may have been one.
             self.event_poll.signal();
         } else {
             let poll =
@@ -152,36 +146,37 @@ impl Relay {
     }
 
     /// Waits for outcomes until a lane with a backlog has room for a large batch.
-    async fn room_for(&mut self, backlog: &Backlog) {
-        let enough = Capacity::worth_a_round(self.delivery.max_in_flight);
-        loop {
-            let free = self.capacity();
-            if backlog.codes && free.codes >= enough.codes || backlog.notices && free.notices >= enough.notices {
-                return;
-            }
+    async fn room_for(&mut self, backlog: LanesWithBacklog) {
+        while !self.capacity().is_worth_a_round(backlog, self.delivery.max_in_flight) {
             self.in_flight.next_outcome().await;
         }
     }
 
     /// Writes the outcomes, leases a batch and starts its deliveries.
-    async fn round(&mut self) -> Result<Backlog, Error> {
-        self.in_flight.collect_outcomes(None);
+    async fn round(&mut self) -> Result<LanesWithBacklog, Error> {
+        self.in_flight.collect_outcomes();
         let mut capacity = self.capacity();
         if self.event_poll.due_in() > Duration::ZERO {
             capacity.events = 0;
         }
         if capacity == Capacity::NONE && !self.in_flight.has_updates() {
             // Rows leased now would only be released again. The delivery has logged why it is down.
-            return Ok(Backlog { codes: true, notices: true });
+            return Ok(LanesWithBacklog { codes: true, notices: true });
         }
+        let (first, from) = (self.positions.current(), self.positions.next_batch());
         let LeasedBatch { codes, notices, events, .. } = self.write_updates_and_lease(capacity).await?;
         if !(codes.is_empty() && notices.is_empty() && events.is_empty()) {
             shared::fault_points::point("relay-after-lease");
         }
+        // More than what was leased; or rows that a batch passed, which did not begin with the first.
+        let may_be_more = |leased: &Vec<_>, capacity, from: i64, first: i64| leased.len() >= capacity || from > first;
         if capacity.events > 0 {
-            self.event_poll.record_poll(events.len() >= capacity.events);
+            self.event_poll.record_poll(may_be_more(&events, capacity.events, from.events, first.events));
         }
-        let backlog = Backlog { codes: codes.len() >= capacity.codes, notices: notices.len() >= capacity.notices };
+        let backlog = LanesWithBacklog {
+            codes: may_be_more(&codes, capacity.codes, from.codes, first.codes),
+            notices: may_be_more(&notices, capacity.notices, from.notices, first.notices),
+        };
         for row in codes.into_iter().chain(notices).chain(events) {
             match row.message {
                 Ok(message) => self.in_flight.start(row.id, message),
@@ -226,6 +221,7 @@ impl Relay {
             tracing::info!("outbox relay recovered");
         }
         self.positions.continue_after(leased.ended);
+        // After that, because now the next batch begins with the first row again.
         if let Some((later, server_started_at)) = later {
             self.positions.advance(later, server_started_at);
         }
@@ -239,6 +235,7 @@ impl Relay {
         while self.in_flight.len() > 0 && tokio::time::timeout_at(deadline, self.in_flight.next_outcome()).await.is_ok()
         {
         }
+        self.in_flight.collect_outcomes();
         self.in_flight.abort_all();
         if !self.in_flight.has_updates() {
             return Ok(());

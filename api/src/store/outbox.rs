@@ -51,7 +51,8 @@ macro_rules! this_position {
 
 /// Leases the first rows. SKIP LOCKED lets any number of relays work side by side. A lease that has expired is that of a
 /// crashed relay, or of a row that cannot be read: such a row moves to the end, so that the positions before it are passed.
-/// A new row stays where it is, and no index has to be updated; only its position tells how far this read.
+/// A new row stays where it is, and no index has to be updated. Of a row that moved, NULL is returned: its position does not
+/// tell how far this read.
 macro_rules! lease {
     ($rows:expr, $order:literal) => {
         concat!(
@@ -163,7 +164,8 @@ pub(crate) struct LeasedBatch {
     pub(crate) codes: Vec<LeasedRow>,
     pub(crate) notices: Vec<LeasedRow>,
     pub(crate) events: Vec<LeasedRow>,
-    /// Where the full batches ended, from where the next ones may continue; 0 where the batch was not full.
+    /// Where the full batches ended, from where the next ones may continue. 0 where the batch was not full; unchanged where
+    /// no row was wanted.
     pub(crate) ended: Positions,
 }
 

@@ -16,11 +16,11 @@ const INSERT: &str = "INSERT INTO outbox (id, message) SELECT id, jsonb_build_ob
 const DELETED: &str = "SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'outbox'";
 
 /// Index entries that the rounds of the relay have read, also those of deleted rows.
-const READ: &str = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes \
+pub(super) const INDEX_ENTRIES_READ: &str = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes \
     WHERE relname = 'outbox' AND indexrelname NOT IN ('outbox_pkey', 'outbox_by_email')";
 
-/// A relay moves on when all earlier transactions of the server have ended, also those of other tests, and once a minute it
-/// reads from the beginning. So the test waits until some rounds read little.
+/// A relay moves on when all earlier transactions of the server have ended, also those of other tests, and on a new
+/// connection it reads from the beginning. So the test waits until some rounds read little.
 #[tokio::test(flavor = "multi_thread")]
 async fn rounds_do_not_read_what_was_deleted() {
     let stack = Stack::start().await;
@@ -32,7 +32,7 @@ async fn rounds_do_not_read_what_was_deleted() {
     stack.database.wait_for_count(DELETED, deleted).await;
     let rounds_read_little = async {
         loop {
-            let before = stack.database.count(READ).await;
+            let before = stack.database.count(INDEX_ENTRIES_READ).await;
             for _ in 0..LATER {
                 stack.database.execute(INSERT, &[&1_i64]).await;
                 stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
@@ -40,7 +40,7 @@ async fn rounds_do_not_read_what_was_deleted() {
             deleted += LATER;
             // What a connection has read is reported together with what it has deleted.
             stack.database.wait_for_count(DELETED, deleted).await;
-            if stack.database.count(READ).await - before < DELIVERED {
+            if stack.database.count(INDEX_ENTRIES_READ).await - before < DELIVERED {
                 break;
             }
         }

@@ -15,8 +15,10 @@ use tokio::{
     sync::{Semaphore, watch},
     task::JoinHandle,
 };
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
+use crate::broker::held_snapshot::INDEX_ENTRIES_READ;
 use support::stack::Stack;
 
 /// A relay in a process without a broker. Each delivery stays in flight until the test lets it fail.
@@ -33,6 +35,11 @@ struct Relay {
 
 impl Relay {
     async fn start(stack: &Stack) -> Self {
+        Self::start_with(stack, Duration::ZERO).await
+    }
+
+    /// Messages that failed are retried after this time.
+    async fn start_with(stack: &Stack, retry_after: Duration) -> Self {
         let is_up = Arc::new(AtomicBool::new(true));
         let failures = Arc::new(Semaphore::new(0));
         let deliveries = Arc::new(watch::Sender::new(0));
@@ -48,7 +55,7 @@ impl Relay {
                     deliveries.send_modify(|count| *count += 1);
                     Box::pin(async move {
                         failures.acquire().await.unwrap().forget();
-                        Err(DeliveryError { error: anyhow!("the test wants it so"), retry_after: Duration::ZERO })
+                        Err(DeliveryError { error: anyhow!("the test wants it so"), retry_after })
                     })
                 })
             },
@@ -75,6 +82,13 @@ impl Relay {
         let task = tokio::spawn(api::run_on(services, config, listener, stop.clone()));
         Self { is_up, deliveries, event_deliveries, failures, stop, task }
     }
+
+    /// Waits until so many deliveries were begun.
+    async fn wait_for_deliveries(&self, expected: u32) {
+        let mut deliveries = self.deliveries.subscribe();
+        let reached = deliveries.wait_for(|count| *count >= expected);
+        tokio::time::timeout(Duration::from_secs(60), reached).await.expect("deliveries are missing").unwrap();
+    }
 }
 
 /// A relay whose lease has expired must not renew or release the lease of the relay that took over: a third relay would
@@ -88,7 +102,7 @@ async fn relay_never_changes_a_foreign_lease() {
         'id', id), name FROM (VALUES (gen_random_uuid(), 'kept'), (gen_random_uuid(), 'lost')) AS t (id, name)";
     database.execute(rows, &[]).await;
     // A leased row may not be in flight yet, so wait for the deliveries.
-    first.deliveries.subscribe().wait_for(|count| *count >= 2).await.unwrap();
+    first.wait_for_deliveries(2).await;
     first.is_up.store(false, Ordering::Relaxed);
 
     let second = Relay::start(&stack).await;
@@ -129,17 +143,27 @@ async fn mails_overtake_events_and_have_reserved_capacity() {
         FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, 50)) AS new";
     stack.database.execute(events, &[]).await;
     let relay = Relay::start(&stack).await;
-    let mut deliveries = relay.deliveries.subscribe();
-    deliveries.wait_for(|count| *count >= 5).await.unwrap();
+    relay.wait_for_deliveries(5).await;
     let mails = "INSERT INTO outbox (id, message) SELECT id, jsonb_build_object('v', 1, 'kind', 'activated', 'id', id) \
         FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, 10)) AS new";
     stack.database.execute(mails, &[]).await;
-    let all = deliveries.wait_for(|count| *count >= 15);
-    assert_eq!(*tokio::time::timeout(Duration::from_secs(20), all).await.expect("a mail waits").unwrap(), 15);
+    relay.wait_for_deliveries(15).await;
+    assert_eq!(*relay.deliveries.borrow(), 15);
     assert_eq!(relay.event_deliveries.load(Ordering::Relaxed), 5);
     relay.failures.add_permits(100);
     relay.stop.cancel();
     relay.task.await.unwrap().unwrap();
+}
+
+/// Inserts this many codes with this name, each in a transaction of its own.
+async fn insert_codes(database: &Client, name: &str, rows: u32) {
+    let insert = format!(
+        "INSERT INTO outbox (id, message, traceparent) SELECT id, jsonb_build_object('v', 1, 'kind', 'send-code', \
+         'id', id), '{name}' FROM (SELECT gen_random_uuid() AS id) AS new"
+    );
+    for _ in 0..rows {
+        database.batch_execute(&insert).await.unwrap();
+    }
 }
 
 /// In a backlog a relay reads on where its last batch ended; a transaction that began before and commits only then has its
@@ -148,26 +172,46 @@ async fn mails_overtake_events_and_have_reserved_capacity() {
 async fn row_committed_late_is_leased_although_the_backlog_never_ends() {
     let stack = Stack::without_broker().await;
     let database = &stack.database;
-    let insert = |name: &str, rows: u32| {
-        format!(
-            "INSERT INTO outbox (id, message, traceparent) SELECT id, jsonb_build_object('v', 1, 'kind', 'send-code', \
-             'id', id), '{name}' FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, {rows})) AS new"
-        )
-    };
     let late = support::database::connect(&database.url).await;
     late.batch_execute("BEGIN").await.unwrap();
-    late.batch_execute(&insert("late", 1)).await.unwrap();
-    for _ in 0..50 {
-        database.execute(&insert("early", 1), &[]).await;
-    }
+    insert_codes(&late, "late", 1).await;
+    insert_codes(database.client(), "early", 50).await;
     let relay = Relay::start(&stack).await;
     // Each failure moves its row to the end, so that all batches are full.
     relay.failures.add_permits(1_000_000);
-    relay.deliveries.subscribe().wait_for(|count| *count >= 500).await.unwrap();
+    relay.wait_for_deliveries(500).await;
     late.batch_execute("COMMIT").await.unwrap();
     let leased = "SELECT count(*) FROM outbox WHERE traceparent = 'late' AND leased_by IS NOT NULL";
     let lease = database.wait_for_count(leased, 1);
     tokio::time::timeout(Duration::from_secs(20), lease).await.expect("the late row is passed");
     relay.stop.cancel();
     relay.task.await.unwrap().unwrap();
+}
+
+/// Many relays share a long backlog: each would otherwise walk past the messages that all others have in flight, for each
+/// few of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn rounds_in_a_backlog_do_not_read_what_others_have_leased() {
+    const LEASED_BY_OTHERS: u32 = 500;
+    const ROWS: u32 = 1_000;
+    let stack = Stack::without_broker().await;
+    let database = &stack.database;
+    insert_codes(database.client(), "of others", LEASED_BY_OTHERS).await;
+    let lease = "UPDATE outbox SET leased_by = gen_random_uuid(), leased_until = clock_timestamp() + interval '1 h'";
+    database.execute(lease, &[]).await;
+    insert_codes(database.client(), "free", ROWS).await;
+    let relay = Relay::start_with(&stack, Duration::from_secs(3_600)).await;
+    relay.failures.add_permits(1_000_000);
+    // Ten at a time.
+    relay.wait_for_deliveries(ROWS).await;
+    relay.stop.cancel();
+    relay.task.await.unwrap().unwrap();
+    let reported = format!(
+        "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'outbox' AND n_tup_upd >= {}",
+        LEASED_BY_OTHERS + 2 * ROWS
+    );
+    database.wait_for_count(&format!("SELECT count(*) FROM ({reported}) AS reported"), 1).await;
+    let read = database.count(INDEX_ENTRIES_READ).await;
+    let by_all_rounds = i64::from(LEASED_BY_OTHERS * ROWS / 10);
+    assert!(read < by_all_rounds / 2, "{read} index entries were read");
 }

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Rows that are written in one transaction. The service writes one or two; rows of one transaction share a position.
+/// Rows that are written in one transaction, and share a position. The service writes one or two; filling would take long.
 const ROWS_PER_TRANSACTION: u32 = 50;
 
 /// What some relays achieved.
