@@ -9,9 +9,8 @@ const MAX_BATCH: usize = 500;
 const CODE_SLOTS_PER_EVENT_SLOT: usize = 2;
 const CODE_SLOTS_PER_NOTICE_SLOT: usize = 4;
 
-/// In a lane with a backlog the relay leases rows when one slot in this many is free: a round costs little more for many
-/// rows than for one. A lane with few slots does not wait: its slots are worth more than a round.
-const SLOTS_PER_FREE_SLOT: usize = 4;
+/// In a lane with a backlog the relay leases rows when half of its slots are free: a round costs little more for many rows
+/// than for one. A lane with fewer slots than this does not wait: they are worth more than a round.
 const FEW_SLOTS: usize = 100;
 
 /// How many rows of each lane may be leased, or are in flight.
@@ -55,7 +54,7 @@ impl Capacity {
         let limits = Self::limits(max_codes);
         let is_enough = |free: usize, limit: usize| match limit {
             0..FEW_SLOTS => free > 0,
-            _ => free >= (limit / SLOTS_PER_FREE_SLOT).min(MAX_BATCH),
+            _ => free >= (limit / 2).min(MAX_BATCH),
         };
         backlog.codes && is_enough(self.codes, limits.codes)
             || backlog.notices && is_enough(self.notices, limits.notices)
@@ -88,15 +87,15 @@ mod tests {
     }
 
     #[test]
-    fn a_round_in_a_backlog_needs_a_quarter_of_the_slots() {
+    fn a_round_in_a_backlog_needs_half_of_the_slots() {
         let codes = LanesWithBacklog { codes: true, notices: false };
         let notices = LanesWithBacklog { codes: false, notices: true };
         let both = LanesWithBacklog { codes: true, notices: true };
-        assert!(!capacity(249, 250, 0).is_worth_a_round(codes, 1_000));
-        assert!(capacity(250, 0, 0).is_worth_a_round(codes, 1_000));
-        assert!(!capacity(500, 61, 0).is_worth_a_round(notices, 1_000));
-        assert!(capacity(0, 62, 0).is_worth_a_round(notices, 1_000));
-        assert!(capacity(0, 62, 0).is_worth_a_round(both, 1_000));
+        assert!(!capacity(499, 250, 0).is_worth_a_round(codes, 1_000));
+        assert!(capacity(500, 0, 0).is_worth_a_round(codes, 1_000));
+        assert!(!capacity(500, 124, 0).is_worth_a_round(notices, 1_000));
+        assert!(capacity(0, 125, 0).is_worth_a_round(notices, 1_000));
+        assert!(capacity(0, 125, 0).is_worth_a_round(both, 1_000));
         assert!(capacity(500, 0, 0).is_worth_a_round(codes, 4_000), "a batch has 500 rows at most");
         for few in [1, 8, 99] {
             assert!(capacity(1, 0, 0).is_worth_a_round(codes, few));

@@ -41,7 +41,7 @@ const OUTCOME_DELAY: Duration = Duration::from_millis(100);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// The longest time until the next round while messages wait for capacity.
-const PAUSE_IN_BACKLOG: Duration = Duration::from_millis(100);
+const PAUSE_IN_BACKLOG: Duration = Duration::from_millis(250);
 
 /// A database that does not answer within this time counts as unavailable.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(7);
@@ -70,14 +70,16 @@ pub(crate) async fn run(
         delivery,
         in_flight,
         event_poll: EventPoll::new(),
+        polled_at: Instant::now(),
         positions,
         lease,
         metrics,
         is_failing: false,
     };
+    let mut due = Due::Rows;
     while !stop.is_cancelled() {
         let round_started = Instant::now();
-        let backlog = match relay.round().await {
+        let backlog = match relay.round(due).await {
             Ok(backlog) => Some(backlog),
             Err(error) => {
                 relay.round_failed(error);
@@ -85,13 +87,14 @@ pub(crate) async fn run(
             }
         };
         let next_round = async {
-            relay.wait_for_work(backlog, &wake).await;
+            let due = relay.wait_for_work(backlog, &wake).await;
             tokio::time::sleep_until(round_started + MIN_ROUND_INTERVAL).await;
+            due
         };
-        tokio::select! {
-            () = next_round => {}
-            () = stop.cancelled() => {}
-        }
+        due = tokio::select! {
+            due = next_round => due,
+            () = stop.cancelled() => Due::Outcomes,
+        };
     }
     relay.drain().await
 }
@@ -101,11 +104,20 @@ struct Relay {
     delivery: OutboxDelivery,
     in_flight: InFlight,
     event_poll: EventPoll,
+    polled_at: Instant,
     positions: Arc<ReadPositions>,
     lease: Lease,
     metrics: Metrics,
     /// Whether the last round that used Postgres failed.
     is_failing: bool,
+}
+
+/// What a round is for.
+enum Due {
+    /// There may be rows to lease.
+    Rows,
+    /// There are only outcomes to write.
+    Outcomes,
 }
 
 impl Relay {
@@ -115,10 +127,11 @@ impl Relay {
     }
 
     /// Waits until the next round is due. `backlog` is what the last one found, if it did not fail.
-    async fn wait_for_work(&mut self, backlog: Option<LanesWithBacklog>, wake: &Notify) {
+    async fn wait_for_work(&mut self, backlog: Option<LanesWithBacklog>, wake: &Notify) -> Due {
         let Some(backlog) = backlog else {
             // A signal or an outcome would only lead to the next failure.
-            return tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            return Due::Rows;
         };
         if backlog.any() {
             // A code that is new waits for the others, but not for notices.
@@ -130,18 +143,23 @@ impl Relay {
             }
             // In a backlog of codes no signal is awaited, so there may have been one.
             self.event_poll.signal();
-        } else {
-            let poll =
-                if self.capacity().events > 0 { self.event_poll.due_in().min(POLL_INTERVAL) } else { POLL_INTERVAL };
-            let outcome = async {
-                self.in_flight.next_outcome().await;
-                tokio::time::sleep(OUTCOME_DELAY).await;
-            };
-            tokio::select! {
-                () = outcome => {}
-                () = wake.notified() => self.event_poll.signal(),
-                () = tokio::time::sleep(poll) => {}
+            return Due::Rows;
+        }
+        let events_due_in = if self.capacity().events > 0 { self.event_poll.due_in() } else { POLL_INTERVAL };
+        let next_poll = self.polled_at + POLL_INTERVAL;
+        let outcome = async {
+            self.in_flight.next_outcome().await;
+            tokio::time::sleep(OUTCOME_DELAY).await;
+        };
+        tokio::select! {
+            biased;
+            () = wake.notified() => {
+                self.event_poll.signal();
+                Due::Rows
             }
+            () = tokio::time::sleep(events_due_in) => Due::Rows,
+            () = tokio::time::sleep_until(next_poll) => Due::Rows,
+            () = outcome => Due::Outcomes,
         }
     }
 
@@ -152,9 +170,14 @@ impl Relay {
         }
     }
 
-    /// Writes the outcomes, leases a batch and starts its deliveries.
-    async fn round(&mut self) -> Result<LanesWithBacklog, Error> {
+    /// Writes the outcomes and, if that is due, leases a batch and starts its deliveries.
+    async fn round(&mut self, due: Due) -> Result<LanesWithBacklog, Error> {
         self.in_flight.collect_outcomes();
+        if matches!(due, Due::Outcomes) {
+            self.write_updates_and_lease(Capacity::NONE).await?;
+            return Ok(LanesWithBacklog { codes: false, notices: false });
+        }
+        self.polled_at = Instant::now();
         let mut capacity = self.capacity();
         if self.event_poll.due_in() > Duration::ZERO {
             capacity.events = 0;

@@ -14,6 +14,7 @@ use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
     task::JoinHandle,
+    time::Instant,
 };
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
@@ -214,4 +215,25 @@ async fn rounds_in_a_backlog_do_not_read_what_others_have_leased() {
     let read = database.count(INDEX_ENTRIES_READ).await;
     let by_all_rounds = i64::from(LEASED_BY_OTHERS * ROWS / 10);
     assert!(read < by_all_rounds / 2, "{read} index entries were read");
+}
+
+/// Most rounds of a process with few sign-ups only write that a message was delivered.
+#[tokio::test(flavor = "multi_thread")]
+async fn outcome_alone_leases_nothing() {
+    const SIGN_UPS: i64 = 60;
+    let stack = Stack::start().await;
+    let started = Instant::now();
+    for n in 0..SIGN_UPS {
+        assert_eq!(stack.client.register(&format!("u{n}@example.com")).await.status, 202);
+        stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
+    }
+    // What a connection has searched is reported together with what it has deleted: a mail and an event each.
+    let deleted =
+        format!("SELECT count(*) FROM pg_stat_user_tables WHERE relname = 'outbox' AND n_tup_del = {}", 2 * SIGN_UPS);
+    stack.database.wait_for_count(&deleted, 1).await;
+    let searches = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'outbox_codes_by_position'";
+    // A poll and a search for the first position a second.
+    let polls = 2 * i64::try_from(started.elapsed().as_secs()).unwrap();
+    let leases = stack.database.count(searches).await - polls;
+    assert!(leases < SIGN_UPS * 3 / 2, "{leases} searches for codes");
 }
