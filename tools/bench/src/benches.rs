@@ -1,6 +1,7 @@
 //! The benches and their ids.
 
 pub(crate) mod activations;
+pub(crate) mod current_user;
 pub(crate) mod delivery;
 pub(crate) mod engine;
 pub(crate) mod fairness;
@@ -30,7 +31,7 @@ pub(crate) struct BenchResults {
 }
 
 /// The benches, each with the names of its rows. Any of them chooses the bench; the first is its id.
-pub(crate) const ALL: [&[&str]; 13] = [
+pub(crate) const ALL: [&[&str]; 14] = [
     &["B1", "B1-all"],
     &["B2", "B2-all"],
     &["B3"],
@@ -41,6 +42,7 @@ pub(crate) const ALL: [&[&str]; 13] = [
     &["B9", "B9-2x", "B9-5x", "B10", "B10-503", "B10-end", "S-19"],
     &["B14", "B14-429", "B14-asked", "B14-pg", "B14-503"],
     &["B16"],
+    &["B17"],
     &["B18"],
     &["peer"],
     &[PEERS, "better-auth", "fastapi-users"],
@@ -63,6 +65,7 @@ pub(crate) async fn run(id: &str, context: &BenchContext) -> Result<BenchResults
         "B9" => return overload::run(context).await,
         "B14" => rejections::run(context).await?,
         "B16" => memory::run(context).await?,
+        "B17" => current_user::run(context).await?,
         "B18" => fairness::run(context).await?,
         PEERS => peers::run(context).await?,
         _ => peer::run(context).await?,

@@ -29,8 +29,10 @@ fn main() -> ExitCode {
 
 fn measure() -> Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    if arguments == ["bare"] {
-        return crate::baseline::bare_poem::serve();
+    if let [first, database_url @ ..] = &arguments[..]
+        && first == "bare"
+    {
+        return crate::baseline::bare_poem::serve(database_url.first().map(String::as_str));
     }
     let quick = std::env::var("QUICK").is_ok_and(|quick| quick == "1");
     let mut ids = choose(&arguments)?;

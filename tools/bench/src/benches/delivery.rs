@@ -39,7 +39,7 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     }
     pipeline.stop().await?;
     let label = "p99 from the 202 to the 250 of the mail server, at half the peak";
-    Ok(vec![Row::plain("B8", label, values, Unit::Milliseconds, Goal::AtMost(150.0, 1000.0))])
+    Ok(vec![Row::plain("B8", label, values, Unit::Milliseconds, Goal::AtMost(25.0, 100.0))])
 }
 
 /// An open loop of new users.

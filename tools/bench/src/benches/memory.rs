@@ -50,7 +50,7 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
         rounds.push((growth, needed));
     }
     let label = "growth of memory at 10× overload ÷ (hash threads × 19 MiB)";
-    Ok(vec![Row::ratio("B16", label, &rounds, "MiB", Goal::AtMost(1.1, 1.5))])
+    Ok(vec![Row::ratio("B16", label, &rounds, "MiB", Goal::AtMost(1.1, 1.4))])
 }
 
 /// Memory before the first hash, before the overload, and after it.

@@ -92,7 +92,7 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     }
     limited.api.process.stop().await?;
     overloaded.api.process.stop().await?;
-    let goal = Goal::AtMost(2.0, 5.0);
+    let goal = Goal::AtMost(2.0, 4.0);
     Ok(vec![
         Row::ratio("B14-429", "CPU time of a 429 ÷ a bare poem JSON response", &cached_429, "µs", goal),
         Row::ratio("B14-asked", "the same for a 429 that needs a query each time", &uncached_429, "µs", Goal::None),

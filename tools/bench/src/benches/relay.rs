@@ -42,7 +42,7 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     }
     api.process.stop().await?;
     let label = "relay ÷ plain lapin with confirms, same queue, 1 000 in flight";
-    Ok(vec![Row::ratio("B4", label, &rounds, "/s", Goal::AtLeast(0.7, 0.4))])
+    Ok(vec![Row::ratio("B4", label, &rounds, "/s", Goal::AtLeast(0.8, 0.6))])
 }
 
 /// The rate of the relay.
