@@ -47,8 +47,9 @@ const CLOSE_OPEN_OF: &str = "UPDATE registrations SET closed_at = $2 \
     WHERE email = $1 AND activated_at IS NULL AND closed_at IS NULL";
 // Their codes are deleted with them (ON DELETE CASCADE).
 const DELETE_OF: &str = "DELETE FROM registrations WHERE email = $1";
+// The condition is that of an index which no other statement can use.
 const DELETE_EXPIRED_PENDING: &str = "DELETE FROM registrations WHERE id = ANY(ARRAY( \
-    SELECT id FROM registrations WHERE activated_at IS NULL AND closed_at IS NULL AND created_at <= $1 \
+    SELECT id FROM registrations WHERE COALESCE(activated_at, closed_at) IS NULL AND created_at <= $1 \
     ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 const DELETE_EXPIRED_ENDED: &str = "DELETE FROM registrations WHERE id = ANY(ARRAY( \
     SELECT id FROM registrations WHERE (activated_at IS NOT NULL OR closed_at IS NOT NULL) \
