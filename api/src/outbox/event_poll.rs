@@ -1,4 +1,5 @@
-//! Decides when the relay polls the outbox for events. Mails are polled in every round.
+//! Decides when the relay polls the outbox for events. Mails are polled in every round that
+//! leases rows.
 
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ impl EventPoll {
         self.may_be_more = true;
     }
 
-    /// Records a poll. `may_be_more`: it returned a full batch.
+    /// Records a poll. `may_be_more`: it returned a full batch, or did not begin with the first row.
     pub(crate) fn record_poll(&mut self, may_be_more: bool) {
         *self = Self { polled_at: Some(Instant::now()), may_be_more };
     }

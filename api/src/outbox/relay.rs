@@ -30,11 +30,11 @@ const MIN_ROUND_INTERVAL: Duration = Duration::from_millis(10);
 const LEASE_DURATION: Duration = Duration::from_secs(15);
 
 /// The poll interval: the longest time that a row waits when no signal announces it, because another process wrote it
-/// or left it behind.
+/// or left it behind, or because its backoff has ended.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long an outcome waits to be written while nothing else needs a round: with its neighbours, or with the next batch.
-/// Its row is leased meanwhile, so no message waits for this.
+/// Its row is leased meanwhile, so only a message that failed waits for this.
 const OUTCOME_DELAY: Duration = Duration::from_millis(100);
 
 /// Backoff after a failed round.
@@ -93,7 +93,7 @@ pub(crate) async fn run(
         };
         due = tokio::select! {
             due = next_round => due,
-            () = stop.cancelled() => Due::Outcomes,
+            () = stop.cancelled() => break,
         };
     }
     relay.drain().await
@@ -104,6 +104,7 @@ struct Relay {
     delivery: OutboxDelivery,
     in_flight: InFlight,
     event_poll: EventPoll,
+    /// When the last round began that could lease rows.
     polled_at: Instant,
     positions: Arc<ReadPositions>,
     lease: Lease,
@@ -116,7 +117,7 @@ struct Relay {
 enum Due {
     /// There may be rows to lease.
     Rows,
-    /// There are only outcomes to write.
+    /// There are only outcomes to write, or leases to renew.
     Outcomes,
 }
 
@@ -159,7 +160,10 @@ impl Relay {
             }
             () = tokio::time::sleep(events_due_in) => Due::Rows,
             () = tokio::time::sleep_until(next_poll) => Due::Rows,
-            () = outcome => Due::Outcomes,
+            () = outcome => {
+                let has_room_for_due_events = self.capacity().events > 0 && self.event_poll.due_in().is_zero();
+                if has_room_for_due_events { Due::Rows } else { Due::Outcomes }
+            }
         }
     }
 

@@ -217,23 +217,23 @@ async fn rounds_in_a_backlog_do_not_read_what_others_have_leased() {
     assert!(read < by_all_rounds / 2, "{read} index entries were read");
 }
 
-/// Most rounds of a process with few sign-ups only write that a message was delivered.
+/// Every second round of a process with few sign-ups only writes that messages were delivered.
 #[tokio::test(flavor = "multi_thread")]
 async fn outcome_alone_leases_nothing() {
     const SIGN_UPS: i64 = 60;
-    let stack = Stack::start().await;
+    let stack = Stack::start_with(&[("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")]).await;
     let started = Instant::now();
     for n in 0..SIGN_UPS {
         assert_eq!(stack.client.register(&format!("u{n}@example.com")).await.status, 202);
         stack.database.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     }
-    // What a connection has searched is reported together with what it has deleted: a mail and an event each.
+    // What connections have searched is reported like what they have deleted: a mail and an event each.
     let deleted =
-        format!("SELECT count(*) FROM pg_stat_user_tables WHERE relname = 'outbox' AND n_tup_del = {}", 2 * SIGN_UPS);
+        format!("SELECT count(*) FROM pg_stat_user_tables WHERE relname = 'outbox' AND n_tup_del >= {}", 2 * SIGN_UPS);
     stack.database.wait_for_count(&deleted, 1).await;
     let searches = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'outbox_codes_by_position'";
-    // A poll and a search for the first position a second.
-    let polls = 2 * i64::try_from(started.elapsed().as_secs()).unwrap();
-    let leases = stack.database.count(searches).await - polls;
+    // The first position is searched once a second.
+    let seconds = i64::try_from(started.elapsed().as_secs()).unwrap();
+    let leases = stack.database.count(searches).await - seconds;
     assert!(leases < SIGN_UPS * 3 / 2, "{leases} searches for codes");
 }
