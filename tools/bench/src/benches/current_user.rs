@@ -45,6 +45,10 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     let mut process = Process::start(command.args(["bare", &bare.database_url]), &context.scratch, "bare")?;
     let address = process.address("bare").await?;
     let mut bare = Server::new(process, address, &bare.name);
+    // The first requests open connections and prepare statements.
+    for server in [&api, &bare] {
+        server.us_per_request(context).await?;
+    }
     let mut rounds = Vec::new();
     for round in 1..=context.rounds() {
         bare.process.check_alive()?;

@@ -17,7 +17,8 @@ const WORK: &str = "SELECT coalesce(sum(total_exec_time + total_plan_time), 0)::
     coalesce(sum(shared_blks_hit + shared_blks_read), 0)::float8, coalesce(sum(rows), 0)::float8, \
     coalesce(sum(calls), 0)::float8";
 
-/// The statements of a lease round: all of the relay, per query for codes, of which each round has one.
+/// The statements of a lease round: all of the relay, per query for codes, of which each round that leases has one. Those of
+/// the rounds between, which only write outcomes, are added.
 const LEASE_ROUND: &str = "SELECT coalesce(sum(total_exec_time + total_plan_time), 0)::float8, \
     coalesce(sum(calls) FILTER (WHERE query LIKE 'UPDATE outbox SET leased_by%NOT is_notice%'), 0)::float8, \
     coalesce(max(max_exec_time), 0)::float8, \
