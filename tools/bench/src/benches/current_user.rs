@@ -38,7 +38,7 @@ pub(crate) async fn run(context: &BenchContext) -> Result<Vec<Row>> {
     log_in(&deployment, context.allocate_users(1)).await?;
     let api = deployment.start_api(context).await?;
     let api = Server::new(api.process, api.address, &deployment.name);
-    // A database of its own, so that the processor time of the backends is told apart.
+    // A database of its own: the processor time of Postgres is measured by database.
     let bare = Deployment::prepare(context, "bare").await?;
     log_in(&bare, context.allocate_users(1)).await?;
     let mut command = Command::new(std::env::current_exe()?);
