@@ -2,19 +2,15 @@
 //! as lost when no worker has finished it and the outbox does not hold it.
 
 use anyhow::Result;
-use shared::messages::{MailKind, Message};
-use time::OffsetDateTime;
-use uuid::Uuid;
+use shared::messages::MailKind;
 
 use crate::store::{
-    Connection, Store, outbox,
-    unacknowledged::{self, CodeTable, Cursor, EventTable, MessageRow},
+    Store, outbox,
+    unacknowledged::{self, Cursor, LostMessages},
 };
 
-/// Small enough that each statement is fast and relays make progress meanwhile.
-const BATCH: i64 = 500;
-
 /// How many messages were written, by kind.
+#[derive(Default)]
 pub(crate) struct Reemitted {
     /// Codes of registrations and of password resets.
     pub(crate) codes: u64,
@@ -23,58 +19,27 @@ pub(crate) struct Reemitted {
     pub(crate) warnings: u64,
 }
 
+impl Reemitted {
+    fn count_of(&mut self, kind: MailKind) -> &mut u64 {
+        match kind {
+            MailKind::SendCode | MailKind::ResetCode => &mut self.codes,
+            MailKind::Activated => &mut self.welcomes,
+            MailKind::PasswordChanged | MailKind::AccountDeleted | MailKind::Unlock => &mut self.warnings,
+        }
+    }
+}
+
 /// Writes all lost messages. Idempotent: it can be interrupted at any point and run again, and leaves messages that are
 /// in the outbox unchanged.
 pub(crate) async fn run(store: &Store) -> Result<Reemitted> {
     let connection = store.connection().await?;
     let now = unacknowledged::now(&connection).await?;
-    let mut codes = 0;
-    for table in [CodeTable::Registrations, CodeTable::Resets] {
-        codes += reemit_codes(&connection, table, now).await?;
+    let mut reemitted = Reemitted::default();
+    for &kind in MailKind::ALL {
+        let mut lost = LostMessages::of(kind, Cursor::oldest_of_use(kind, now));
+        while let Some(messages) = lost.next_page(&connection).await? {
+            *reemitted.count_of(kind) += outbox::insert_if_absent(&connection, &messages).await?;
+        }
     }
-    let welcomes = reemit_events(&connection, EventTable::Activations, now).await?;
-    let mut warnings = 0;
-    for table in [EventTable::PasswordChanges, EventTable::AccountDeletions, EventTable::UnlockLinks] {
-        warnings += reemit_events(&connection, table, now).await?;
-    }
-    Ok(Reemitted { codes, welcomes, warnings })
-}
-
-/// Writes the mails of lost codes whose deadline is still to come; returns how many.
-async fn reemit_codes(connection: &Connection, table: CodeTable, now: OffsetDateTime) -> Result<u64> {
-    let kind = match table {
-        CodeTable::Registrations => MailKind::SendCode,
-        CodeTable::Resets => MailKind::ResetCode,
-    };
-    let mut written = 0;
-    let mut cursor = Cursor { at: now, id: Uuid::nil() };
-    loop {
-        let batch = unacknowledged::codes(connection, table, cursor, BATCH).await?;
-        let Some(last) = batch.last() else { return Ok(written) };
-        cursor = last.cursor;
-        written += outbox::insert_if_absent(connection, &lost(&batch, kind)).await?;
-    }
-}
-
-/// Writes the mails of lost events that are still of use; returns how many.
-async fn reemit_events(connection: &Connection, table: EventTable, now: OffsetDateTime) -> Result<u64> {
-    let kind = match table {
-        EventTable::Activations => MailKind::Activated,
-        EventTable::PasswordChanges => MailKind::PasswordChanged,
-        EventTable::AccountDeletions => MailKind::AccountDeleted,
-        EventTable::UnlockLinks => MailKind::Unlock,
-    };
-    let mut written = 0;
-    let mut cursor = Cursor { at: now - kind.max_age().unwrap_or_default(), id: Uuid::nil() };
-    loop {
-        let batch = unacknowledged::events(connection, table, cursor, BATCH).await?;
-        let Some(last) = batch.last() else { return Ok(written) };
-        cursor = last.cursor;
-        written += outbox::insert_if_absent(connection, &lost(&batch, kind)).await?;
-    }
-}
-
-/// The messages of the rows that count as lost.
-fn lost(batch: &[MessageRow], kind: MailKind) -> Vec<Message> {
-    batch.iter().filter(|row| row.is_lost).map(|row| Message { kind, id: row.cursor.id }).collect()
+    Ok(reemitted)
 }

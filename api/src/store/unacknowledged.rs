@@ -1,10 +1,14 @@
 //! Finds messages that no worker has finished and that the outbox does not hold: they are on their way, or lost.
 
+use shared::messages::{MailKind, Message};
 use time::OffsetDateTime;
-use tokio_postgres::{Error as PgError, Row};
+use tokio_postgres::Error as PgError;
 use uuid::Uuid;
 
 use super::Connection;
+
+/// Small enough that each statement is fast and relays make progress meanwhile.
+const PAGE: i64 = 500;
 
 const NOW: &str = "SELECT clock_timestamp()";
 // Keyset pagination: one page by an index, from a cursor, and then one lookup for each of its rows, so a statement
@@ -42,36 +46,45 @@ const UNLOCKS: &str = "SELECT k.created_at AS at, k.id, NOT EXISTS (SELECT FROM 
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[NOW, CODES, RESETS, USERS, CHANGES, DELETIONS, UNLOCKS];
 
-/// Which codes to look for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CodeTable {
-    Registrations,
-    Resets,
-}
-
-/// Which events to look for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EventTable {
-    /// Accounts that were activated.
-    Activations,
-    PasswordChanges,
-    AccountDeletions,
-    UnlockLinks,
-}
-
-/// The position after which the next page begins, in the order of time.
+/// A position in the messages of a kind: those with a code are ordered by deadline, the others by the time of their event.
 #[derive(Clone, Copy)]
 pub(crate) struct Cursor {
-    pub(crate) at: OffsetDateTime,
-    pub(crate) id: Uuid,
+    at: OffsetDateTime,
+    id: Uuid,
 }
 
-/// A row that a message was written for.
-pub(crate) struct MessageRow {
-    /// Its position; `cursor.id` is the message id.
-    pub(crate) cursor: Cursor,
-    /// Whether it is still needed, no worker has finished it, and the outbox does not hold it.
-    pub(crate) is_lost: bool,
+impl Cursor {
+    /// The first position at a time.
+    pub(crate) fn at(time: OffsetDateTime) -> Self {
+        Self { at: time, id: Uuid::nil() }
+    }
+
+    /// The position of the oldest message of this kind that is still of use.
+    pub(crate) fn oldest_of_use(kind: MailKind, now: OffsetDateTime) -> Self {
+        Self::at(now - kind.max_age().unwrap_or_default())
+    }
+}
+
+/// The lost messages of one kind, page by page.
+pub(crate) struct LostMessages {
+    kind: MailKind,
+    after: Cursor,
+}
+
+impl LostMessages {
+    /// Those after this position.
+    pub(crate) fn of(kind: MailKind, after: Cursor) -> Self {
+        Self { kind, after }
+    }
+
+    /// Reads the next page, of which no message may be lost; `None` after the last one.
+    pub(crate) async fn next_page(&mut self, connection: &Connection) -> Result<Option<Vec<Message>>, PgError> {
+        let rows = super::rows(connection, statement(self.kind), &[&self.after.at, &self.after.id, &PAGE]).await?;
+        let Some(last) = rows.last() else { return Ok(None) };
+        self.after = Cursor { at: last.get("at"), id: last.get("id") };
+        let lost = rows.iter().filter(|row| row.get("is_lost"));
+        Ok(Some(lost.map(|row| Message { kind: self.kind, id: row.get("id") }).collect()))
+    }
 }
 
 /// The time of the database.
@@ -79,38 +92,13 @@ pub(crate) async fn now(connection: &Connection) -> Result<OffsetDateTime, PgErr
     Ok(connection.query_one(NOW, &[]).await?.get(0))
 }
 
-/// The next page of codes that no mail server has taken, by deadline.
-pub(crate) async fn codes(
-    connection: &Connection,
-    table: CodeTable,
-    after: Cursor,
-    limit: i64,
-) -> Result<Vec<MessageRow>, PgError> {
-    let sql = match table {
-        CodeTable::Registrations => CODES,
-        CodeTable::Resets => RESETS,
-    };
-    let rows = super::rows(connection, sql, &[&after.at, &after.id, &limit]).await?;
-    Ok(rows.iter().map(message_row).collect())
-}
-
-/// The next page of events, by the time at which they happened.
-pub(crate) async fn events(
-    connection: &Connection,
-    table: EventTable,
-    after: Cursor,
-    limit: i64,
-) -> Result<Vec<MessageRow>, PgError> {
-    let sql = match table {
-        EventTable::Activations => USERS,
-        EventTable::PasswordChanges => CHANGES,
-        EventTable::AccountDeletions => DELETIONS,
-        EventTable::UnlockLinks => UNLOCKS,
-    };
-    let rows = super::rows(connection, sql, &[&after.at, &after.id, &limit]).await?;
-    Ok(rows.iter().map(message_row).collect())
-}
-
-fn message_row(row: &Row) -> MessageRow {
-    MessageRow { cursor: Cursor { at: row.get("at"), id: row.get("id") }, is_lost: row.get("is_lost") }
+fn statement(kind: MailKind) -> &'static str {
+    match kind {
+        MailKind::SendCode => CODES,
+        MailKind::ResetCode => RESETS,
+        MailKind::Activated => USERS,
+        MailKind::PasswordChanged => CHANGES,
+        MailKind::AccountDeleted => DELETIONS,
+        MailKind::Unlock => UNLOCKS,
+    }
 }
