@@ -6,7 +6,10 @@ use shared::postgres;
 
 use crate::{
     Config,
-    outbox::reemit::{self, Reemitted},
+    outbox::{
+        parked::{self, Selection},
+        reemit::{self, Reemitted},
+    },
     store::{Store, outbox},
 };
 
@@ -16,8 +19,12 @@ api                     run the server
 api migrate             migrate the database schema, and exit
 api health              check whether the API on this machine is ready
 api outbox              show how many messages wait for the broker, and the age of the oldest
-api outbox reemit       after a queue was deleted or the broker lost its data: write every mail that is still
-                        useful and has no recorded outcome into the outbox again
+api outbox reemit       do at once what the API does within RESCUE_AFTER_SECONDS after the broker lost messages:
+                        write every mail that is still useful and has no outcome into the outbox again
+api outbox parked       list the rows that could not be published, with the reason
+api outbox requeue ID | all
+                        move parked rows back to the outbox
+api outbox drop ID      delete a parked row permanently
 api help                print this help
 
 With --json a tool prints one JSON document. The exit status is 0 on success, 1 if the tool failed, and 2 if
@@ -49,6 +56,9 @@ pub struct Tool {
 enum Task {
     Outbox,
     Reemit,
+    Parked,
+    Requeue(Selection),
+    Drop(String),
 }
 
 impl Command {
@@ -64,6 +74,12 @@ impl Command {
             ["help" | "--help" | "-h"] => Self::Help,
             ["outbox"] => Self::Tool(Tool { task: Task::Outbox, json }),
             ["outbox", "reemit"] => Self::Tool(Tool { task: Task::Reemit, json }),
+            ["outbox", "parked"] => Self::Tool(Tool { task: Task::Parked, json }),
+            ["outbox", "requeue", "all"] => Self::Tool(Tool { task: Task::Requeue(Selection::All), json }),
+            ["outbox", "requeue", id] => {
+                Self::Tool(Tool { task: Task::Requeue(Selection::Id((*id).to_owned())), json })
+            }
+            ["outbox", "drop", id] => Self::Tool(Tool { task: Task::Drop((*id).to_owned()), json }),
             _ => return None,
         })
     }
@@ -93,6 +109,9 @@ pub async fn answer(config: Config, tool: Tool) -> Result<String> {
             );
             (text, json!({ "codes": codes, "welcomes": welcomes, "warnings": warnings }))
         }
+        Task::Parked => parked::list(&store).await?,
+        Task::Requeue(selection) => parked::requeue(&store, &selection).await?,
+        Task::Drop(id) => parked::drop(&store, &id).await?,
     };
     Ok(if tool.json { format!("{json:#}\n") } else { text })
 }
@@ -115,6 +134,10 @@ mod tests {
             ("outbox", tool(Task::Outbox, false)),
             ("outbox --json", tool(Task::Outbox, true)),
             ("--json outbox reemit", tool(Task::Reemit, true)),
+            ("outbox parked", tool(Task::Parked, false)),
+            ("outbox requeue all", tool(Task::Requeue(Selection::All), false)),
+            ("outbox requeue a --json", tool(Task::Requeue(Selection::Id("a".into())), true)),
+            ("outbox drop a", tool(Task::Drop("a".into()), false)),
         ];
         for (line, command) in commands.into_iter().chain(tools) {
             assert_eq!(parse(line), Some(command), "{line}");
@@ -123,7 +146,7 @@ mod tests {
 
     #[test]
     fn unknown_commands_are_rejected() {
-        for line in ["serve", "--json", "migrate --json", "outbox purge", "outbox reemit all"] {
+        for line in ["serve", "--json", "migrate --json", "outbox purge", "outbox reemit all", "outbox drop"] {
             assert_eq!(parse(line), None, "{line}");
         }
     }

@@ -49,6 +49,8 @@ pub struct Config {
     pub(crate) retention: Retention,
     pub(crate) cleanup_interval: Duration,
     pub(crate) topology: Topology,
+    /// When a message that is missing counts as lost.
+    pub(crate) rescue_after: Duration,
     pub(crate) public_url: String,
     pub(crate) events_with_email: bool,
     pub(crate) trusted_proxies: TrustedProxies,
@@ -89,6 +91,7 @@ impl Config {
         let hashing = hashing::check(&settings, production)?;
         let transport = transport::check(&settings, production)?;
         let breached_passwords = breached_passwords::check(&settings, environment)?;
+        check_range("RESCUE_AFTER_SECONDS", settings.rescue_after_seconds, 1, 86_400)?;
         if !settings.amqp_url.expose_secret().is_empty() {
             shared::amqp::url::check(&settings.amqp_url, environment)?;
         }
@@ -110,6 +113,7 @@ impl Config {
             retention,
             cleanup_interval,
             topology: Topology::new(&settings.amqp_prefix),
+            rescue_after: Duration::from_secs(settings.rescue_after_seconds.into()),
             public_url: public_url(&settings.public_url, environment)?,
             events_with_email: settings.events_with_email,
             trusted_proxies: TrustedProxies::parse(&settings.trusted_proxies)

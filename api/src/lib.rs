@@ -22,7 +22,7 @@ pub use config::{Config, MigrationConfig};
 pub use domain::outbox_message::OutboxMessage;
 #[cfg(any(test, fuzzing))]
 pub use http::fuzzing;
-pub use outbox::delivery::{Deliver, DeliveryError, OutboxDelivery};
+pub use outbox::delivery::{Deliver, DeliveryError, LookAtQueue, OutboxDelivery};
 pub use server::{CONNECTIONS, Services, broker, run, run_on};
 
 /// All SQL statements of this crate, for the test that prepares each of them.

@@ -5,9 +5,10 @@ pub(crate) mod health;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
+use shared::messages::MailKind;
 use shared::telemetry::{
     health::{Component, HealthReporter},
-    metrics::Registry,
+    metrics::{Registry, names},
     ops_server,
 };
 use shared::{
@@ -33,7 +34,12 @@ use crate::{
     http,
     metrics::Metrics,
     outbox::{
-        delivery::OutboxDelivery, events::EventWriter, rabbitmq::Publisher, read_positions::ReadPositions, relay,
+        delivery::OutboxDelivery,
+        events::EventWriter,
+        rabbitmq::Publisher,
+        read_positions::ReadPositions,
+        relay,
+        rescuer::{self, Rescuer},
     },
     password_hashing::{HashMetrics, HashPool},
     registration::{receipt_watch, subscribers::Subscribers},
@@ -95,6 +101,7 @@ pub fn broker(
         deliver: publisher.delivery(),
         is_up: Arc::new(move || broker.is_up()),
         max_in_flight: CONFIRMS_IN_FLIGHT,
+        look_at_queue: Some(publisher.look_at_queue()),
     })
 }
 
@@ -141,6 +148,17 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     let reporter = HealthReporter::new(registry.clone(), components);
     tracing::info!(url = %app.public_url, "ready");
     let mut tasks = Tasks::new(stop.clone());
+    if let Some(look_at_queue) = delivery.look_at_queue.clone() {
+        let rescuer = Rescuer {
+            store: app.store.clone(),
+            look_at_queue,
+            rescue_after: config.rescue_after,
+            relay_wakeup: Arc::clone(&app.relay_wakeup),
+            rescued: registry.family(names::RESCUED).with(MailKind::ALL.iter().map(|kind| [kind.name()])),
+            postgres_errors: metrics.postgres_errors.clone(),
+        };
+        tasks.start("the rescuer", rescuer::run(rescuer, stop.clone()));
+    }
     tasks.start(
         "the relay",
         relay::run(

@@ -27,6 +27,7 @@ use shared::postgres::{PoolUsage, usage};
 use tokio::time::Instant;
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
+use self::transaction::{Commit, Transaction, Writes};
 use crate::error::Error;
 
 /// A connection from the pool.
@@ -109,9 +110,21 @@ pub(crate) fn statements() -> Vec<&'static str> {
         sessions::ALL,
         cleanup::lock::ALL,
         users::ALL,
-        crate::store::outbox::stats::ALL,
+        outbox::parked::ALL,
+        outbox::stats::ALL,
+        outbox::unfinished::ALL,
     ]
     .concat()
+}
+
+/// Executes statements without sequential scans, in one round trip. Their plans may have been made while the tables were empty.
+pub(crate) async fn by_index<T>(
+    connection: &Connection,
+    statements: impl Future<Output = Result<T, PgError>>,
+) -> Result<T, PgError> {
+    let mut writes = Writes::default();
+    outbox::disable_sequential_scans(&mut writes);
+    Transaction::in_one_round_trip(connection, Commit::Asynchronous, writes, statements).await
 }
 
 /// Executes a prepared statement and returns its rows.

@@ -13,7 +13,7 @@ use std::{
     hash::BuildHasher,
     net::{Shutdown, TcpStream},
     os::fd::AsFd,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -37,7 +37,7 @@ const PUBLISH_FRAME_SIZE: u32 = 16 * 1024;
 
 /// A connection without automatic recovery: the caller replaces it after any error.
 pub struct Link {
-    pub connection: Connection,
+    pub connection: Arc<Connection>,
     _socket: Socket,
 }
 
@@ -119,7 +119,7 @@ async fn open(host: &AMQPUri, name: &str) -> Result<Link> {
         stream.ok_or_else(|| std::io::Error::other("a connection is not recovered").into())
     };
     let connection = Connection::connector(host.clone(), runtime, connect_once, properties).await?;
-    Ok(Link { connection, _socket: socket })
+    Ok(Link { connection: Arc::new(connection), _socket: socket })
 }
 
 #[cfg(test)]

@@ -20,5 +20,5 @@ pub(crate) fn in_process_delivery(in_process: Arc<InProcessDelivery>, max_in_fli
                 .map_err(|RetryLater { reason, retry_after }| DeliveryError { error: anyhow!(reason), retry_after })
         })
     });
-    OutboxDelivery { deliver, is_up: Arc::new(|| true), max_in_flight }
+    OutboxDelivery { deliver, is_up: Arc::new(|| true), max_in_flight, look_at_queue: None }
 }

@@ -8,4 +8,6 @@ pub(crate) mod events;
 pub(crate) mod held_snapshot;
 pub(crate) mod outages;
 pub(crate) mod parked;
+pub(crate) mod poison;
 pub(crate) mod relay_leases;
+pub(crate) mod rescuer;

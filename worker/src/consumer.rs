@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::delivery::handler::Handler;
+use crate::{delivery::handler::Handler, message_headers::ERRORS};
 use connection::BrokerConnections;
 pub(crate) use connection::Prefetch;
 
@@ -170,7 +170,7 @@ impl Consumer {
         let acknowledger = connections.acknowledger.clone();
         let outcome_span = trace_span.clone();
         let processing = async move {
-            let outcome = handler.handle_body(&delivery.data).await;
+            let outcome = handler.handle_body(&delivery.data, ack::count(&delivery.properties, ERRORS)).await;
             outcome.mark_failure(&outcome_span);
             acknowledger.settle(&delivery, outcome).await;
         };

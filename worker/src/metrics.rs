@@ -50,7 +50,7 @@ impl Metrics {
             Outcome::Completed(Completion::Undeliverable) => "undeliverable",
             Outcome::Completed(Completion::AlreadyRecorded) => "repeated",
             Outcome::Retry(_) => "retried",
-            Outcome::Postpone(_) => "postponed",
+            Outcome::RetryAfterError(_) | Outcome::Postpone(_) => "postponed",
             Outcome::Park(_) => "parked",
             Outcome::Requeue => "given_back",
         };

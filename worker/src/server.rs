@@ -63,7 +63,7 @@ pub async fn consume(config: Config, database: Pool, health: Arc<WorkerHealth>, 
             notices: (config.concurrency / CONNECTIONS_PER_NOTICE).max(1),
         },
         topology: config.topology.clone(),
-        handler: Arc::new(handler(config, database, health)),
+        handler: Arc::new(Handler { has_broker: true, ..handler(config, database, health) }),
     };
     consumer.run(stop).await
 }
@@ -78,6 +78,7 @@ fn handler(config: Config, database: Pool, health: Arc<WorkerHealth>) -> Handler
         MessageBuilder { code_secrets: config.code_secrets, sender: config.sender, public_url: config.public_url };
     Handler {
         store: Store::new(database),
+        has_broker: false,
         message_builder,
         smtp_pool: SmtpPool::new(config.smtp, config.concurrency, Arc::clone(&health.smtp)),
         pending_records: PendingRecords::default(),

@@ -78,17 +78,24 @@ const RECORD_ACCEPTED: &str = "WITH recorded AS (INSERT INTO deliveries (message
     (SELECT changed_at FROM password_changes WHERE id = $1), (SELECT created_at FROM unlocks WHERE id = $1), \
     (SELECT deleted_at FROM of_a_deletion))), 0)::float8 \
     FROM recorded";
-// Records a mail that was not sent.
-const RECORD_NOT_SENT: &str = "INSERT INTO deliveries (message_id, outcome, why) VALUES ($1, $2, $3) \
+// Records a mail that was not sent, or whose code cannot be written.
+const RECORD_WITHOUT_CODE: &str = "INSERT INTO deliveries (message_id, outcome, why) VALUES ($1, $2, $3) \
     ON CONFLICT (message_id) DO NOTHING";
+
+// For the API, which publishes messages again that are lost: this one is on its way.
+const NOTE_ON_ITS_WAY: &str = "INSERT INTO unfinished_messages (id, kind, seen_at) VALUES ($1, $2, clock_timestamp()) \
+    ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp(), missing_since = NULL";
 
 /// How long Postgres may take for one operation; after that it counts as unavailable.
 const TIMEOUT: Duration = Duration::from_secs(7);
 
+/// How long such a note may take: a message is given back also because Postgres does not answer.
+const NOTE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Returns every SQL statement of this crate, for the test that prepares them all.
 pub(crate) fn statements() -> Vec<&'static str> {
     let facts = MailKind::ALL.iter().map(|&kind| facts_statement(kind)).collect::<Vec<_>>();
-    let own = &[RECORD_ACCEPTED, RECORD_NOT_SENT];
+    let own = &[RECORD_ACCEPTED, RECORD_WITHOUT_CODE, NOTE_ON_ITS_WAY];
     [&facts[..], own, undeliverable::STATEMENTS].concat()
 }
 
@@ -113,6 +120,18 @@ pub(crate) enum DeliveryRecord<'a> {
     Muted,
     Dropped(&'static str),
     Undeliverable(&'a str),
+}
+
+impl DeliveryRecord<'_> {
+    /// The columns `outcome` and `why`.
+    fn columns(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Self::Delivered => ("delivered", None),
+            Self::Muted => ("dropped", Some("muted")),
+            Self::Dropped(why) => ("dropped", Some(why)),
+            Self::Undeliverable(why) => ("undeliverable", Some(why)),
+        }
+    }
 }
 
 /// The worker's access to Postgres.
@@ -143,6 +162,29 @@ impl Store {
         timeout(TIMEOUT, writing).await.context("Postgres did not answer in time")?
     }
 
+    /// Records a mail that was accepted, and nothing about its code, which cannot be used then.
+    pub(crate) async fn record_without_code(&self, message_id: Uuid, accepted: DeliveryRecord<'_>) -> Result<()> {
+        let (outcome, why) = accepted.columns();
+        let writing = async {
+            let connection = self.connection().await?;
+            let statement = connection.prepare_cached(RECORD_WITHOUT_CODE).await?;
+            connection.execute(&statement, &[&message_id, &outcome, &why]).await?;
+            Ok(())
+        };
+        timeout(TIMEOUT, writing).await.context("Postgres did not answer in time")?
+    }
+
+    /// Stores that a message without an outcome is on its way.
+    pub(crate) async fn note_on_its_way(&self, message: Message) -> Result<()> {
+        let noting = async {
+            let connection = self.connection().await?;
+            let statement = connection.prepare_cached(NOTE_ON_ITS_WAY).await?;
+            connection.execute(&statement, &[&message.id, &message.kind.name()]).await?;
+            Ok(())
+        };
+        timeout(NOTE_TIMEOUT, noting).await.context("Postgres did not answer in time")?
+    }
+
     async fn connection(&self) -> Result<Object> {
         self.0.get().await.context("no connection to Postgres")
     }
@@ -160,17 +202,23 @@ impl Store {
 
     async fn insert_record(&self, message_id: Uuid, record: DeliveryRecord<'_>) -> Result<Option<Duration>> {
         let connection = self.connection().await?;
-        let (sql, outcome, why) = match record {
-            DeliveryRecord::Delivered => (RECORD_ACCEPTED, "delivered", None),
-            DeliveryRecord::Muted => (RECORD_ACCEPTED, "dropped", Some("muted")),
-            DeliveryRecord::Dropped(why) => (RECORD_NOT_SENT, "dropped", Some(why)),
-            DeliveryRecord::Undeliverable(why) => (RECORD_NOT_SENT, "undeliverable", Some(why)),
+        let sql = match record {
+            DeliveryRecord::Delivered | DeliveryRecord::Muted => RECORD_ACCEPTED,
+            DeliveryRecord::Dropped(_) | DeliveryRecord::Undeliverable(_) => RECORD_WITHOUT_CODE,
         };
+        let (outcome, why) = record.columns();
         let statement = connection.prepare_cached(sql).await?;
         let inserted = connection.query_opt(&statement, &[&message_id, &outcome, &why]).await?;
         let age_seconds = inserted.and_then(|row| row.get::<_, Option<f64>>(0));
         Ok(age_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
     }
+}
+
+/// Whether Postgres reports an error that is caused by a row: damaged data, or a value that is not valid. Everything else may
+/// work the next time.
+pub(crate) fn is_caused_by_a_row(error: &anyhow::Error) -> bool {
+    let state = error.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
+    state.is_some_and(|state| ["22", "23", "P0", "XX"].contains(&&state.code()[..2]))
 }
 
 /// Reads the facts from the columns with which every statement about a message begins.

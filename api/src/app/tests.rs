@@ -41,6 +41,7 @@ pub(crate) fn app_with_database(url: &str) -> App {
             deliver: Arc::new(|_| Box::pin(async { Ok(()) })),
             is_up: Arc::new(|| true),
             max_in_flight: 1,
+            look_at_queue: None,
         },
         public_url: String::new(),
         events: EventWriter { source: String::new(), with_email: false },

@@ -48,6 +48,7 @@ shared::settings! {
         argon2_passes: u32 = 2,
         hash_threads: Option<u16> = None,
         hash_queue_ms: u32 = 250,
+        rescue_after_seconds: u32 = 240,
         amqp_prefix: String = "vestibule".into(),
         events_with_email: bool = false,
         migrate_on_start: bool = true,

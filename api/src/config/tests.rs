@@ -166,6 +166,7 @@ fn error_names_the_setting_and_repeats_no_secret() {
         ("RETAIN_REGISTRATIONS_SECONDS", "86399"),
         ("RETAIN_DELIVERIES_SECONDS", "604799"),
         ("HOUSEKEEPING_SECONDS", "0"),
+        ("RESCUE_AFTER_SECONDS", "0"),
     ] {
         let error = format!("{:#}", load(&[(name, value)]).err().unwrap());
         assert!(error.contains(name), "{name}={value}: {error}");

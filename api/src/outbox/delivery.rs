@@ -4,11 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
+use shared::messages::MailQueue;
+
 use crate::domain::outbox_message::OutboxMessage;
 
 /// Delivers one message. `Ok` means that the receiver has stored the message, or that its outcome is recorded: the
 /// relay deletes the row.
 pub type Deliver = Arc<dyn Fn(OutboxMessage) -> BoxFuture<'static, Result<(), DeliveryError>> + Send + Sync>;
+
+/// Looks at a queue. If workers consume it and no message waits in it, returns how many wait in its retry queues; `None` also
+/// if the broker does not say.
+pub type LookAtQueue = Arc<dyn Fn(MailQueue) -> BoxFuture<'static, Option<u32>> + Send + Sync>;
 
 /// A failed delivery. The row stays in the outbox and is retried.
 pub struct DeliveryError {
@@ -25,4 +31,6 @@ pub struct OutboxDelivery {
     pub is_up: Arc<dyn Fn() -> bool + Send + Sync>,
     /// The maximum number of mails in flight. Events have capacity of their own beside them.
     pub max_in_flight: usize,
+    /// `None` if there is no queue: a row is in the outbox until its message has an outcome, and cannot be lost.
+    pub look_at_queue: Option<LookAtQueue>,
 }

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::anyhow;
 use futures_util::FutureExt;
 use shared::telemetry::metrics::Family;
 use tokio::{
@@ -17,18 +16,29 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    domain::{
-        outbox_capacity::Capacity,
-        outbox_message::{OutboxLane, OutboxMessage},
-    },
+    domain::{outbox_capacity::Capacity, outbox_message::OutboxLane},
     outbox::delivery::{Deliver, DeliveryError},
     store::{
-        outbox::{self, Lease},
+        outbox::{self, Lease, LeasedRow, Release},
         transaction::Writes,
     },
 };
 
-type DeliveryOutcome = (Uuid, Result<(), DeliveryError>);
+type DeliveryOutcome = (Uuid, Result<(), Failure>);
+
+/// Why a message was not delivered.
+enum Failure {
+    /// The receiver did not accept it: it is retried without limit.
+    Delivery(DeliveryError),
+    /// A bug, most likely caused by this message: it is parked after [`MAX_FAILURES`].
+    Panic,
+}
+
+/// A message in flight.
+struct Leased {
+    lane: OutboxLane,
+    failures: i16,
+}
 
 /// The leased messages of one relay.
 pub(crate) struct InFlight {
@@ -38,12 +48,14 @@ pub(crate) struct InFlight {
     /// relay itself waits for it.
     deliveries: JoinSet<DeliveryOutcome>,
     /// All messages in flight.
-    lanes: HashMap<Uuid, OutboxLane>,
+    leased: HashMap<Uuid, Leased>,
     leases_renewed_at: Instant,
     /// Delivered, but their rows are not deleted yet.
     delivered: Vec<Uuid>,
-    /// Failed: to be released for another attempt after this backoff.
-    to_retry: Vec<(Uuid, Duration)>,
+    /// Failed: to be released for another attempt.
+    to_retry: Vec<Release>,
+    /// Failed too often, and why.
+    to_park: Vec<(Uuid, &'static str)>,
     /// The last error that is not logged yet.
     error: Option<anyhow::Error>,
 }
@@ -51,7 +63,13 @@ pub(crate) struct InFlight {
 /// How often leases are renewed: well within the lease duration, so that no lease ends while the relay lives.
 const LEASE_RENEWAL_INTERVAL: Duration = Duration::from_secs(4);
 
-const RETRY_AFTER_PANIC: Duration = Duration::from_secs(5);
+/// The backoff of a row that cannot be read, or whose delivery panicked; doubled for each time before.
+const MIN_PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+const MAX_PAUSE_AFTER_FAILURE: Duration = Duration::from_mins(10);
+
+/// A row that failed so often is parked: after half an hour. Until then, a row that a newer version of the API wrote is most
+/// likely published by that version.
+const MAX_FAILURES: i16 = 10;
 
 impl InFlight {
     /// `published` counts outcomes by message kind and result.
@@ -60,10 +78,11 @@ impl InFlight {
             deliver,
             published,
             deliveries: JoinSet::new(),
-            lanes: HashMap::new(),
+            leased: HashMap::new(),
             leases_renewed_at: Instant::now(),
             delivered: Vec::new(),
             to_retry: Vec::new(),
+            to_park: Vec::new(),
             error: None,
         }
     }
@@ -76,7 +95,7 @@ impl InFlight {
     /// The number of messages in flight of each lane.
     pub(crate) fn by_lane(&self) -> Capacity {
         let mut counts = Capacity::NONE;
-        for lane in self.lanes.values() {
+        for Leased { lane, .. } in self.leased.values() {
             *match lane {
                 OutboxLane::Codes => &mut counts.codes,
                 OutboxLane::Notices => &mut counts.notices,
@@ -88,24 +107,46 @@ impl InFlight {
 
     /// Whether there is something to write to the database: outcomes, or leases to renew.
     pub(crate) fn has_updates(&self) -> bool {
-        !(self.delivered.is_empty() && self.to_retry.is_empty()) || self.must_renew_leases()
+        !(self.delivered.is_empty() && self.to_retry.is_empty() && self.to_park.is_empty()) || self.must_renew_leases()
     }
 
     /// Whether the lease renewal is due.
     pub(crate) fn must_renew_leases(&self) -> bool {
-        !self.lanes.is_empty() && self.leases_renewed_at.elapsed() >= LEASE_RENEWAL_INTERVAL
+        !self.leased.is_empty() && self.leases_renewed_at.elapsed() >= LEASE_RENEWAL_INTERVAL
     }
 
     /// Starts the delivery of a leased message.
-    pub(crate) fn start(&mut self, id: Uuid, message: OutboxMessage) {
-        if self.lanes.is_empty() {
+    pub(crate) fn start(&mut self, LeasedRow { id, failures, message }: LeasedRow) {
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => return self.row_failed(id, failures, error),
+        };
+        if self.leased.is_empty() {
             self.leases_renewed_at = Instant::now();
         }
         // A lease that expired while the database was away returns a message that is already in flight here.
-        if let Entry::Vacant(vacant) = self.lanes.entry(id) {
-            vacant.insert(message.lane());
-            let delivery = AssertUnwindSafe((self.deliver)(message)).catch_unwind();
-            self.deliveries.spawn(async move { (id, delivery.await.unwrap_or_else(|_| Err(panicked()))) });
+        if let Entry::Vacant(vacant) = self.leased.entry(id) {
+            vacant.insert(Leased { lane: message.lane(), failures });
+            let deliver = Arc::clone(&self.deliver);
+            let delivery = AssertUnwindSafe(async move { deliver(message).await }).catch_unwind();
+            self.deliveries.spawn(async move {
+                let outcome =
+                    delivery.await.map_or(Err(Failure::Panic), |delivered| delivered.map_err(Failure::Delivery));
+                (id, outcome)
+            });
+        }
+    }
+
+    /// Releases or parks a row that cannot be published because of what it contains.
+    fn row_failed(&mut self, id: Uuid, failures: i16, why: &'static str) {
+        let failures = failures + 1;
+        if failures < MAX_FAILURES {
+            let pause = MIN_PAUSE_AFTER_FAILURE.saturating_mul(1 << (failures - 1));
+            self.to_retry.push(Release { id, pause: pause.min(MAX_PAUSE_AFTER_FAILURE), failures });
+            tracing::warn!(%id, failures, error = why, "outbox row cannot be published; retrying later");
+        } else {
+            self.to_park.push((id, why));
+            tracing::error!(%id, failures, error = why, "outbox row cannot be published; parking it");
         }
     }
 
@@ -134,24 +175,27 @@ impl InFlight {
     fn record_outcome(&mut self, outcome: Result<DeliveryOutcome, JoinError>) {
         // A delivery catches its panic, so its task ends otherwise only when it is aborted.
         let Ok((id, outcome)) = outcome else { return };
-        let kind = if self.lanes.remove(&id) == Some(OutboxLane::Events) { "event" } else { "mail" };
+        let Some(Leased { lane, failures }) = self.leased.remove(&id) else { return };
+        let kind = if lane == OutboxLane::Events { "event" } else { "mail" };
         self.published.count([kind, if outcome.is_ok() { "done" } else { "failed" }]);
         match outcome {
             Ok(()) => {
                 shared::fault_points::point("relay-after-confirm");
                 self.delivered.push(id);
             }
-            Err(failure) => {
-                self.to_retry.push((id, failure.retry_after));
-                self.error = Some(failure.error);
+            Err(Failure::Delivery(DeliveryError { error, retry_after: pause })) => {
+                self.to_retry.push(Release { id, pause, failures });
+                self.error = Some(error);
             }
+            Err(Failure::Panic) => self.row_failed(id, failures, "its delivery panicked (logged above)"),
         }
     }
 
     /// Aborts all deliveries and marks their rows for release: another relay may lease them at once.
     pub(crate) fn abort_all(&mut self) {
         self.deliveries = JoinSet::new();
-        self.to_retry.extend(self.lanes.drain().map(|(id, _)| (id, Duration::ZERO)));
+        let released = self.leased.drain().map(|(id, Leased { failures, .. })| (id, failures));
+        self.to_retry.extend(released.map(|(id, failures)| Release { id, pause: Duration::ZERO, failures }));
     }
 
     /// The statements that delete delivered rows, release failed ones, and renew the leases of the others if
@@ -165,11 +209,14 @@ impl InFlight {
         if !self.to_retry.is_empty() {
             outbox::release(&mut writes, &self.to_retry, lease.owner);
         }
+        if !self.to_park.is_empty() {
+            outbox::parked::park(&mut writes, &self.to_park, lease.owner);
+        }
         if renew_leases {
             // A row that another relay has leased meanwhile, because this process or the database stood still, keeps
             // that lease. Its delivery here goes on all the same: it has begun, most likely succeeds, and then deletes
             // the row.
-            outbox::renew(&mut writes, self.lanes.keys().copied().collect(), lease);
+            outbox::renew(&mut writes, self.leased.keys().copied().collect(), lease);
         }
         writes
     }
@@ -178,12 +225,9 @@ impl InFlight {
     pub(crate) fn updates_committed(&mut self, renewed_leases: bool) {
         self.delivered.clear();
         self.to_retry.clear();
+        self.to_park.clear();
         if renewed_leases {
             self.leases_renewed_at = Instant::now();
         }
     }
-}
-
-fn panicked() -> DeliveryError {
-    DeliveryError { error: anyhow!("the delivery panicked (logged above)"), retry_after: RETRY_AFTER_PANIC }
 }

@@ -2,6 +2,7 @@
 
 mod connection;
 mod event_channel;
+mod queue_look;
 
 use std::{sync::Arc, time::Duration};
 
@@ -81,7 +82,7 @@ impl Publisher {
         if let Some(back_off) = event_back_off {
             // The queue of a subscriber may be full or unavailable. Mails share the connection but are not affected, so
             // it is not replaced for that: a broken connection is noticed without this.
-            let retry_after = if active.status.connected() { back_off } else { RETRY_DELAY };
+            let retry_after = if active.connection.status().connected() { back_off } else { RETRY_DELAY };
             return Err(DeliveryError { error: error.context("an event"), retry_after });
         }
         active.replacement_requested.notify_one();

@@ -6,7 +6,7 @@ use shared::messages::MailKind;
 
 use crate::store::{
     Store, outbox,
-    unacknowledged::{self, Cursor, LostMessages},
+    unacknowledged::{self, Cursor, Page, Unfinished},
 };
 
 /// How many messages were written, by kind.
@@ -36,8 +36,9 @@ pub(crate) async fn run(store: &Store) -> Result<Reemitted> {
     let now = unacknowledged::now(&connection).await?;
     let mut reemitted = Reemitted::default();
     for &kind in MailKind::ALL {
-        let mut lost = LostMessages::of(kind, Cursor::oldest_of_use(kind, now));
-        while let Some(messages) = lost.next_page(&connection).await? {
+        let mut unfinished = Unfinished::of(kind, Cursor::oldest_of_use(kind, now));
+        while let Some(Page { published, missing, .. }) = unfinished.next_page(&connection).await? {
+            let messages = [published, missing].concat();
             *reemitted.count_of(kind) += outbox::insert_if_absent(&connection, &messages).await?;
         }
     }

@@ -205,12 +205,7 @@ impl Relay {
             notices: may_be_more(&notices, capacity.notices, from.notices, first.notices),
         };
         for row in codes.into_iter().chain(notices).chain(events) {
-            match row.message {
-                Ok(message) => self.in_flight.start(row.id, message),
-                // Most likely a newer version of the API wrote it, and will publish it. It keeps its lease, so that it
-                // delays no other message and is read again when the lease expires.
-                Err(error) => tracing::error!(id = %row.id, error, "unreadable outbox row; keeping it"),
-            }
+            self.in_flight.start(row);
         }
         Ok(backlog)
     }

@@ -12,7 +12,11 @@ use crate::{
     app::App,
     domain::network::TrustedProxies,
     error::Error,
-    store::{cleanup::table_stats, outbox::stats, schema},
+    store::{
+        cleanup::table_stats,
+        outbox::{parked, stats},
+        schema, unacknowledged,
+    },
 };
 
 /// The gauges that are set only when the metrics are scraped.
@@ -22,6 +26,8 @@ struct Gauges {
     pool_waiting: Gauge,
     outbox_messages: Arc<Family<1, Gauge>>,
     outbox_oldest: Arc<Family<1, Gauge>>,
+    outbox_parked: Arc<Family<0, Gauge>>,
+    codes_late: Arc<Family<0, Gauge>>,
     postgres_rows: Arc<Family<2, Gauge>>,
     postgres_age: Arc<Family<1, Gauge>>,
 }
@@ -34,6 +40,8 @@ pub(crate) fn component(app: &Arc<App>, registry: &Registry) -> Component {
         pool_waiting: registry.one(names::POOL_WAITING),
         outbox_messages: registry.family(names::OUTBOX_MESSAGES),
         outbox_oldest: registry.family(names::OUTBOX_OLDEST),
+        outbox_parked: registry.family(names::OUTBOX_PARKED),
+        codes_late: registry.family(names::CODES_LATE),
         postgres_rows: registry.family(names::POSTGRES_ROWS),
         postgres_age: registry.family(names::POSTGRES_AGE),
     });
@@ -89,14 +97,21 @@ impl Gauges {
 
     async fn update_outbox(&self, app: &App) {
         let query = async {
-            Ok::<_, Error>(stats::waiting(&app.store.connection().await?, app.outbox_positions.current()).await?)
+            let connection = app.store.connection().await?;
+            let waiting = stats::waiting(&connection, app.outbox_positions.current()).await?;
+            let parked = parked::count(&connection).await?;
+            Ok::<_, Error>((waiting, parked, unacknowledged::count_late_codes(&connection).await?))
         };
-        let Some(Ok((codes, notices, events))) = with_check_timeout(query).await else {
+        let Some(Ok(((codes, notices, events), parked, late))) = with_check_timeout(query).await else {
             // No value is better than an outdated one.
             self.outbox_messages.forget();
             self.outbox_oldest.forget();
+            self.outbox_parked.forget();
+            self.codes_late.forget();
             return;
         };
+        self.outbox_parked.set([], parked);
+        self.codes_late.set([], late);
         for (kind, (messages, oldest_seconds)) in [("mail", codes), ("notice", notices), ("event", events)] {
             self.outbox_messages.set([kind], messages);
             self.outbox_oldest.set([kind], oldest_seconds);

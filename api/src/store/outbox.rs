@@ -1,7 +1,9 @@
 //! The outbox table: rows are inserted in the transaction that makes them true, leased by relays, and deleted when
 //! delivered.
 
+pub(crate) mod parked;
 pub(crate) mod stats;
+pub(crate) mod unfinished;
 
 use std::time::Duration;
 
@@ -65,7 +67,7 @@ macro_rules! lease {
             $order,
             " LIMIT $1 FOR UPDATE SKIP LOCKED)) RETURNING id, message, traceparent, NULLIF(position, ",
             this_position!(),
-            ") AS position, \
+            ") AS position, failures, \
             GREATEST(EXTRACT(EPOCH FROM clock_timestamp() - created_at), 0)::float8 AS age_seconds"
         )
     };
@@ -104,13 +106,15 @@ const RENEW: &str = concat!(
 const RELEASE: &str = concat!(
     "UPDATE outbox SET leased_until = clock_timestamp() + make_interval(secs => pause), position = ",
     this_position!(),
-    ", due_at = CASE WHEN message ? 'specversion' THEN clock_timestamp() + make_interval(secs => pause) END \
-    FROM unnest($1::uuid[], $2::float8[]) AS released (row_id, pause) \
+    ", due_at = CASE WHEN message ? 'specversion' THEN clock_timestamp() + make_interval(secs => pause) END, \
+    failures = released.failures FROM unnest($1::uuid[], $2::float8[], $4::smallint[]) AS released (row_id, pause, failures) \
     WHERE id = row_id AND id = ANY ($1) AND leased_by = $3"
 );
 // Whichever relay holds the lease by now: the message is delivered.
 const DELETE: &str = "DELETE FROM outbox WHERE id = ANY($1)";
-const INSERT_IF_ABSENT: &str = "INSERT INTO outbox (id, message, is_notice) \
+// They are on their way again.
+const INSERT_IF_ABSENT: &str = "WITH seen AS (UPDATE unfinished_messages SET missing_since = NULL, \
+    seen_at = clock_timestamp() WHERE id = ANY ($1)) INSERT INTO outbox (id, message, is_notice) \
     SELECT * FROM unnest($1::uuid[], $2::jsonb[], $3::boolean[]) ON CONFLICT (id) DO NOTHING";
 // All messages about an email address and its account, except those that are leased: the worker drops those, because
 // their subject is deleted. Their ids stay on record, like those of all messages. Arrays, so that the index is searched
@@ -128,8 +132,9 @@ const DROP_MAILS_OF: &str = "WITH affected (ids) AS (SELECT ARRAY (SELECT c.id F
 // All events in the table: this waits for a relay that is writing one of them. Both may then wait for each other;
 // Postgres ends one of them, and that one is retried. An event that a relay has read already is published with its
 // email address.
-const REMOVE_EMAIL: &str =
-    "UPDATE outbox SET message = message #- '{data,email}' WHERE message #>> '{data,email}' = $1";
+const REMOVE_EMAIL: &str = "WITH parked AS (UPDATE parked_outbox_rows SET message = message #- '{data,email}' \
+    WHERE message #>> '{data,email}' = $1) \
+    UPDATE outbox SET message = message #- '{data,email}' WHERE message #>> '{data,email}' = $1";
 const BACKLOG: &str = "SELECT count(*), count(*) FILTER (WHERE leased_until > clock_timestamp()), \
     floor(EXTRACT(EPOCH FROM clock_timestamp() - min(created_at)))::bigint FROM outbox";
 
@@ -156,6 +161,8 @@ type ReadMessage = fn(&Row) -> Result<OutboxMessage, &'static str>;
 /// A leased row; the error says why its message cannot be read.
 pub(crate) struct LeasedRow {
     pub(crate) id: Uuid,
+    /// How often it could not be read, or its delivery panicked.
+    pub(crate) failures: i16,
     pub(crate) message: Result<OutboxMessage, &'static str>,
 }
 
@@ -223,7 +230,7 @@ pub(crate) async fn lease(
         let rows = super::rows(connection, sql, values).await?;
         let last = rows.iter().filter_map(|row| row.get::<_, Option<i64>>("position")).max().or(from);
         let ended = if rows.len() == limit { last.unwrap_or_default() } else { 0 };
-        let mut leased: Vec<_> = rows.iter().map(|row| LeasedRow { id: row.get("id"), message: read(row) }).collect();
+        let mut leased: Vec<_> = rows.iter().map(|row| leased_row(row, read)).collect();
         // Most ids are ordered by time, and Postgres returns updated rows in any order.
         leased.sort_unstable_by_key(|row| row.id);
         Ok((leased, ended))
@@ -251,14 +258,23 @@ pub(crate) async fn later_positions(
     Ok((later, row.get("server_started_at")))
 }
 
+fn leased_row(row: &Row, read: ReadMessage) -> LeasedRow {
+    LeasedRow { id: row.get("id"), failures: row.get("failures"), message: read(row) }
+}
+
 fn read_mail(row: &Row) -> Result<OutboxMessage, &'static str> {
-    let message = Message::from_json(row.get::<_, Value>("message").to_string().as_bytes())?;
+    let message = Message::from_json(body(row)?.to_string().as_bytes())?;
     Ok(OutboxMessage::Mail(Envelope { message, traceparent: row.get("traceparent") }))
 }
 
 fn read_event(row: &Row) -> Result<OutboxMessage, &'static str> {
     let age = Duration::try_from_secs_f64(row.get("age_seconds")).unwrap_or_default();
-    Event::read(row.get("id"), row.get("message"), row.get("traceparent"), age).map(OutboxMessage::Event)
+    Event::read(row.get("id"), body(row)?, row.get("traceparent"), age).map(OutboxMessage::Event)
+}
+
+/// Not every document that Postgres can store can be read.
+fn body(row: &Row) -> Result<Value, &'static str> {
+    row.try_get("message").map_err(|_| "not JSON that can be read")
 }
 
 /// Disables sequential scans for this transaction, so that the following statements use the indexes.
@@ -271,11 +287,19 @@ pub(crate) fn renew(writes: &mut Writes<'_>, ids: Vec<Uuid>, lease: Lease) {
     writes.push(RENEW, [Box::new(ids), Box::new(lease.duration.as_secs_f64()), Box::new(lease.owner)]);
 }
 
-/// Releases rows: each may be leased again after its backoff. Rows that another relay has leased meanwhile are
-/// skipped.
-pub(crate) fn release(writes: &mut Writes<'_>, back_offs: &[(Uuid, Duration)], owner: Uuid) {
-    let (ids, back_offs): (Vec<_>, Vec<_>) = back_offs.iter().map(|(id, pause)| (*id, pause.as_secs_f64())).unzip();
-    writes.push(RELEASE, [Box::new(ids), Box::new(back_offs), Box::new(owner)]);
+/// A row to release.
+pub(crate) struct Release {
+    pub(crate) id: Uuid,
+    /// The backoff: it may be leased again after this time.
+    pub(crate) pause: Duration,
+    pub(crate) failures: i16,
+}
+
+/// Releases rows. Those that another relay has leased meanwhile are skipped.
+pub(crate) fn release(writes: &mut Writes<'_>, rows: &[Release], owner: Uuid) {
+    let column = |row: &Release| (row.id, row.pause.as_secs_f64(), row.failures);
+    let (ids, pauses, failures): (Vec<_>, Vec<_>, Vec<_>) = rows.iter().map(column).collect();
+    writes.push(RELEASE, [Box::new(ids), Box::new(pauses), Box::new(owner), Box::new(failures)]);
 }
 
 /// Deletes delivered rows.
@@ -285,9 +309,20 @@ pub(crate) fn delete<'a>(writes: &mut Writes<'a>, ids: &'a [Uuid]) {
 
 /// Inserts messages whose ids are not in the outbox; returns how many it inserted.
 pub(crate) async fn insert_if_absent(connection: &Connection, messages: &[Message]) -> Result<u64, PgError> {
-    let (ids, bodies): (Vec<_>, Vec<_>) = messages.iter().map(|message| (message.id, message.to_json())).unzip();
-    let are_notices: Vec<_> = messages.iter().map(|message| message.kind.queue() == MailQueue::Notices).collect();
+    let (ids, bodies, are_notices) = columns(messages);
     super::execute(connection, INSERT_IF_ABSENT, &[&ids, &bodies, &are_notices]).await
+}
+
+/// The same, as part of a transaction.
+pub(crate) fn write_if_absent(writes: &mut Writes<'_>, messages: &[Message]) {
+    let (ids, bodies, are_notices) = columns(messages);
+    writes.push(INSERT_IF_ABSENT, [Box::new(ids), Box::new(bodies), Box::new(are_notices)]);
+}
+
+/// The ids, the messages, and whether they are notices.
+fn columns(messages: &[Message]) -> (Vec<Uuid>, Vec<Value>, Vec<bool>) {
+    let column = |message: &Message| (message.id, message.to_json(), message.kind.queue() == MailQueue::Notices);
+    messages.iter().map(column).collect()
 }
 
 /// Drops all mails about an email address and its account that are not leased, and records them as dropped.

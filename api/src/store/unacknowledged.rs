@@ -2,7 +2,7 @@
 
 use shared::messages::{MailKind, Message};
 use time::OffsetDateTime;
-use tokio_postgres::Error as PgError;
+use tokio_postgres::{Error as PgError, types::ToSql};
 use uuid::Uuid;
 
 use super::Connection;
@@ -13,35 +13,69 @@ const PAGE: i64 = 500;
 const NOW: &str = "SELECT clock_timestamp()";
 // Keyset pagination: one page by an index, from a cursor, and then one lookup for each of its rows, so a statement
 // stays cheap however large the table is. (With a clock in the condition, or the lookups in it, all of the table might
-// be read.)
-const CODES: &str = "SELECT c.deadline AS at, c.id, c.consumed_at IS NULL AND r.activated_at IS NULL AND r.closed_at IS NULL \
-    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = c.id) \
-    AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = c.id) AS is_lost \
-    FROM (SELECT * FROM codes WHERE sent_at IS NULL AND superseded_at IS NULL AND (deadline, id) > ($1, $2) \
-    ORDER BY deadline, id LIMIT $3) AS c JOIN registrations r ON r.id = c.registration_id ORDER BY c.deadline, c.id";
-// A closed reset gets no mail: it must not reveal anything about the account any more.
-const RESETS: &str = "SELECT r.deadline AS at, r.code_id AS id, r.used_at IS NULL AND r.closed_at IS NULL \
-    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = r.code_id) \
-    AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = r.code_id) AS is_lost \
-    FROM (SELECT * FROM resets WHERE sent_at IS NULL AND (deadline, code_id) > ($1, $2) \
-    ORDER BY deadline, code_id LIMIT $3) AS r ORDER BY r.deadline, r.code_id";
-const USERS: &str = "SELECT u.activated_at AS at, u.id, NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = u.id) \
-    AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = u.id) AS is_lost \
-    FROM (SELECT * FROM users WHERE (activated_at, id) > ($1, $2) ORDER BY activated_at, id LIMIT $3) AS u \
-    ORDER BY u.activated_at, u.id";
-const CHANGES: &str = "SELECT p.changed_at AS at, p.id, NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = p.id) \
-    AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = p.id) AS is_lost \
-    FROM (SELECT * FROM password_changes WHERE (changed_at, id) > ($1, $2) ORDER BY changed_at, id LIMIT $3) AS p \
-    ORDER BY p.changed_at, p.id";
-const DELETIONS: &str = "SELECT a.deleted_at AS at, a.id, NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = a.id) \
-    AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = a.id) AS is_lost \
-    FROM (SELECT * FROM account_deletions WHERE (deleted_at, id) > ($1, $2) ORDER BY deleted_at, id LIMIT $3) AS a \
-    ORDER BY a.deleted_at, a.id";
+// be read; and a lookup that is not scalar might read all of its table.) A later time than 9999 is damaged, and cannot be
+// read by this program; the page must not end with it.
+macro_rules! page {
+    ($rows:literal, $id:literal, $at:literal, $is_of_use:literal) => {
+        concat!(
+            "SELECT m.",
+            $at,
+            " AS at, m.",
+            $id,
+            " AS id, ",
+            $is_of_use,
+            " AND (SELECT true FROM deliveries d WHERE d.message_id = m.",
+            $id,
+            ") IS NULL AND (SELECT true FROM parked_outbox_rows p WHERE p.id = m.",
+            $id,
+            ") IS NULL AS is_unfinished, (SELECT true FROM outbox o WHERE o.id = m.",
+            $id,
+            ") IS NOT NULL AS is_in_outbox, (SELECT missing_since FROM unfinished_messages u WHERE u.id = m.",
+            $id,
+            ") IS NOT NULL AS is_known FROM (SELECT * FROM ",
+            $rows,
+            " AND (",
+            $at,
+            ", ",
+            $id,
+            ") > ($1, $2) AND ",
+            $at,
+            " < '9999-01-01' ORDER BY ",
+            $at,
+            ", ",
+            $id,
+            " LIMIT $3) AS m ORDER BY m.",
+            $at,
+            ", m.",
+            $id
+        )
+    };
+}
 
-const UNLOCKS: &str = "SELECT k.created_at AS at, k.id, NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = k.id) \
-    AND NOT EXISTS (SELECT FROM outbox o WHERE o.id = k.id) AS is_lost \
-    FROM (SELECT * FROM unlocks WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3) AS k \
-    ORDER BY k.created_at, k.id";
+const CODES: &str = page!(
+    "codes WHERE sent_at IS NULL AND superseded_at IS NULL",
+    "id",
+    "deadline",
+    "m.consumed_at IS NULL \
+     AND (SELECT r.activated_at IS NULL AND r.closed_at IS NULL FROM registrations r WHERE r.id = m.registration_id)"
+);
+// A closed reset gets no mail: it must not reveal anything about the account any more.
+const RESETS: &str =
+    page!("resets WHERE sent_at IS NULL", "code_id", "deadline", "m.used_at IS NULL AND m.closed_at IS NULL");
+const USERS: &str = page!("users WHERE true", "id", "activated_at", "true");
+const CHANGES: &str = page!("password_changes WHERE true", "id", "changed_at", "true");
+const DELETIONS: &str = page!("account_deletions WHERE true", "id", "deleted_at", "true");
+const UNLOCKS: &str = page!("unlocks WHERE true", "id", "created_at", "true");
+
+// Of valid codes only, because those that have expired cannot be mailed any more; counting stops at 10 000. Not prepared:
+// a plan made while there were few would read all of them.
+const LATE_CODES: &str = "SELECT count(*) FROM (\
+    SELECT FROM codes c WHERE sent_at IS NULL AND superseded_at IS NULL AND deadline > now() \
+    AND created_at <= now() - interval '30 s' AND (SELECT true FROM deliveries d WHERE d.message_id = c.id) IS NULL \
+    AND (SELECT activated_at IS NULL AND closed_at IS NULL FROM registrations r WHERE r.id = registration_id) \
+    UNION ALL SELECT FROM resets r WHERE sent_at IS NULL AND deadline > now() AND created_at <= now() - interval '30 s' \
+    AND used_at IS NULL AND closed_at IS NULL AND (SELECT true FROM deliveries d WHERE d.message_id = r.code_id) IS NULL \
+    LIMIT 10000) AS late";
 
 /// The statements to prepare on every connection.
 pub(crate) const ALL: &[&str] = &[NOW, CODES, RESETS, USERS, CHANGES, DELETIONS, UNLOCKS];
@@ -65,31 +99,56 @@ impl Cursor {
     }
 }
 
-/// The lost messages of one kind, page by page.
-pub(crate) struct LostMessages {
+/// The messages of one kind that no worker has finished, page by page.
+pub(crate) struct Unfinished {
     kind: MailKind,
     after: Cursor,
 }
 
-impl LostMessages {
+/// A page of them. It may be empty.
+#[derive(Default)]
+pub(crate) struct Page {
+    pub(crate) in_outbox: Vec<Message>,
+    /// Neither in the outbox, nor stored as missing.
+    pub(crate) published: Vec<Message>,
+    /// Stored as missing.
+    pub(crate) missing: Vec<Message>,
+}
+
+impl Unfinished {
     /// Those after this position.
     pub(crate) fn of(kind: MailKind, after: Cursor) -> Self {
         Self { kind, after }
     }
 
-    /// Reads the next page, of which no message may be lost; `None` after the last one.
-    pub(crate) async fn next_page(&mut self, connection: &Connection) -> Result<Option<Vec<Message>>, PgError> {
-        let rows = super::rows(connection, statement(self.kind), &[&self.after.at, &self.after.id, &PAGE]).await?;
+    /// Reads the next page; `None` after the last one.
+    pub(crate) async fn next_page(&mut self, connection: &Connection) -> Result<Option<Page>, PgError> {
+        let values: [&(dyn ToSql + Sync); 3] = [&self.after.at, &self.after.id, &PAGE];
+        let rows = super::by_index(connection, super::rows(connection, statement(self.kind), &values)).await?;
         let Some(last) = rows.last() else { return Ok(None) };
         self.after = Cursor { at: last.get("at"), id: last.get("id") };
-        let lost = rows.iter().filter(|row| row.get("is_lost"));
-        Ok(Some(lost.map(|row| Message { kind: self.kind, id: row.get("id") }).collect()))
+        let mut page = Page::default();
+        for row in rows.iter().filter(|row| row.get("is_unfinished")) {
+            let messages = match (row.get("is_in_outbox"), row.get("is_known")) {
+                (true, _) => &mut page.in_outbox,
+                (false, true) => &mut page.missing,
+                (false, false) => &mut page.published,
+            };
+            messages.push(Message { kind: self.kind, id: row.get("id") });
+        }
+        Ok(Some(page))
     }
 }
 
 /// The time of the database.
 pub(crate) async fn now(connection: &Connection) -> Result<OffsetDateTime, PgError> {
     Ok(connection.query_one(NOW, &[]).await?.get(0))
+}
+
+/// The number of codes that no worker has finished 30 s after they were requested, up to 10 000.
+pub(crate) async fn count_late_codes(connection: &Connection) -> Result<i64, PgError> {
+    let counting = async { connection.query_one(LATE_CODES, &[]).await };
+    Ok(super::by_index(connection, counting).await?.get(0))
 }
 
 fn statement(kind: MailKind) -> &'static str {

@@ -173,7 +173,7 @@ async fn message_that_panics_the_worker_is_retried() {
     // Neither API nor worker writes this value, and the worker panics when it reads it.
     stack.database.execute("UPDATE codes SET deadline = 'infinity'", &[]).await;
     stack.start_worker(&[]).await;
-    stack.wait_for_queue_length(&stack.topology.codes.retry_queue(5), 1).await;
+    stack.wait_for_queue_length(&stack.topology.codes.retry_queue(15), 1).await;
     assert_eq!(api.client.register("other@example.com").await.status, 202);
     stack.mail_server.mail_to("other@example.com").await;
     stack.database.execute("UPDATE codes SET deadline = created_at + interval '10 min'", &[]).await;

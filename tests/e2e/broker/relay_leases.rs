@@ -65,6 +65,7 @@ impl Relay {
                 Arc::new(move || is_up.load(Ordering::Relaxed))
             },
             max_in_flight: 10,
+            look_at_queue: None,
         };
         let database = shared::postgres::pool(&stack.database.service_url.clone().into(), 2).unwrap();
         let config = api::Config::load_from(stack.variables(&[])).unwrap();

@@ -151,15 +151,17 @@ async fn worker_pauses_while_deliveries_cannot_be_recorded() {
     let mut stack = Stack::prepare(&[]).await;
     stack.client = stack.start_api(&[]).await.client.clone();
     let worker = stack.start_worker(&[]).await;
-    let reject_writes = "ALTER TABLE deliveries ADD CONSTRAINT disk_full CHECK (false) NOT VALID";
-    stack.database.execute(reject_writes, &[]).await;
+    let reject_writes = "CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        RAISE EXCEPTION 'no space left on device' USING ERRCODE = 'disk_full'; END $$; \
+        CREATE TRIGGER disk_full BEFORE INSERT ON deliveries FOR EACH ROW EXECUTE FUNCTION disk_full()";
+    stack.database.client().batch_execute(reject_writes).await.unwrap();
     let first = stack.client.register(ADA).await.registration();
     let failed = r#"postgres_errors_total{part="worker"}"#;
     Scrape::wait_until(&worker.ops, |scrape| scrape.value(failed) > 0.0).await;
     let next = stack.client.register("next@example.com").await.registration();
     stack.wait_for_queue_length(&stack.topology.codes.retry_queue(5), 1).await;
     assert_eq!(stack.mail_server.attempts("next@example.com").len(), 0);
-    stack.database.execute("ALTER TABLE deliveries DROP CONSTRAINT disk_full", &[]).await;
+    stack.database.execute("DROP TRIGGER disk_full ON deliveries", &[]).await;
     for registration in [first, next] {
         stack.client.wait_for_receipt(&registration, "sent").await;
     }

@@ -81,13 +81,16 @@ async fn forward(near: TcpStream, far: TcpStream, round_trips: Arc<AtomicU32>) {
     }
 }
 
+/// No other statement than those of requests.
+const NO_CLEANUP: (&str, &str) = ("HOUSEKEEPING_SECONDS", "3600");
+const NO_RESCUER: (&str, &str) = ("RESCUE_AFTER_SECONDS", "86400");
+
 /// An API behind a round-trip meter. Its database connection has prepared all statements.
 async fn metered() -> (Stack, RoundTripMeter, RunningService) {
     // Without a broker the relay sends no queries.
     let stack = Stack::without_broker().await;
     let meter = RoundTripMeter::before(&stack.database.service_url).await;
-    let api =
-        stack.start_api(&[("DATABASE_URL", &meter.url), ("CODE_LENGTH", "4"), ("HOUSEKEEPING_SECONDS", "3600")]).await;
+    let api = stack.start_api(&[("DATABASE_URL", &meter.url), ("CODE_LENGTH", "4"), NO_CLEANUP, NO_RESCUER]).await;
     // The first request of a connection prepares the statements. Later requests reuse that connection at once.
     for n in 0..2 {
         assert_eq!(api.client.register(&format!("warm{n}@example.com")).await.status, 202);

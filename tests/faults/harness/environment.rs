@@ -157,11 +157,6 @@ impl Environment {
         variables
     }
 
-    /// Runs a command of `api` or `worker` as an operator does, and returns its output.
-    pub(crate) fn run_command(&self, program: &str, arguments: &[&str]) -> String {
-        servers::run(service_process::command(program, &self.variables(&[])).args(arguments))
-    }
-
     /// Runs a fault and its repair under load, and asserts everything that must hold afterwards.
     ///
     /// `name` is the name of the fault in docs/RELIABILITY.md.

@@ -30,6 +30,14 @@ async fn start_on(broker: &RabbitMq) -> Environment {
     environment
 }
 
+/// Two APIs, which publish soon what is lost, and two workers.
+async fn start_rescuing() -> Environment {
+    let mut environment = Environment::prepare().await;
+    environment.set("RESCUE_AFTER_SECONDS", "10");
+    environment.start_processes(2, 2).await;
+    environment
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_broker_loses_nothing() {
     let mut broker = RabbitMq::start().await;
@@ -116,10 +124,9 @@ async fn closed_broker_connections_are_reopened() {
         .await;
 }
 
-/// The messages of a deleted queue are still in Postgres, and an operator publishes them again with `api outbox
-/// reemit`.
+/// The messages of a deleted queue are still in Postgres, and an API publishes them again.
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_queue_is_restored_by_reemit() {
+async fn deleted_queue_loses_nothing() {
     let fault = async |environment: &mut Environment| {
         environment.workers.drain(..).for_each(ServiceProcess::kill);
         let queue = format!("{}.send-code", environment.prefix);
@@ -134,9 +141,8 @@ async fn deleted_queue_is_restored_by_reemit() {
         }
         channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
         environment.start_processes(0, 2).await;
-        environment.run_command("api", &["outbox", "reemit"]);
     };
-    Environment::start()
+    start_rescuing()
         .await
         .assert_survives("the queue deleted with messages in it", duplicates_in_flight(2), fault)
         .await;
@@ -152,14 +158,9 @@ async fn cancelled_consumers_consume_again() {
             channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
             sleep(Duration::from_secs(1)).await;
         }
-        // Messages that were published between two deletions are lost with the queue.
-        environment.run_command("api", &["outbox", "reemit"]);
     };
     let tolerance = duplicates_in_flight(schedule().repetitions);
-    Environment::start()
-        .await
-        .assert_survives("consumers cancelled (queue deleted under them)", tolerance, fault)
-        .await;
+    start_rescuing().await.assert_survives("consumers cancelled (queue deleted under them)", tolerance, fault).await;
 }
 
 /// Messages of an older and of newer versions cannot be read: they are parked and delay no mail.

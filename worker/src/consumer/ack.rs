@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     delivery::handler::{POSTPONE_SECONDS, retry_delay_seconds},
     domain::outcome::Outcome,
-    message_headers::{ATTEMPTS, PARKED_AT, PARKED_REASON},
+    message_headers::{ATTEMPTS, ERRORS, PARKED_AT, PARKED_REASON},
 };
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,18 +49,20 @@ impl Acknowledger {
             // The broker requeues what is not acked when the connection closes.
             Outcome::Requeue => return Ok(()),
             Outcome::Retry(reason) => {
-                let attempts = attempts(&delivery.properties);
+                let attempts = count(&delivery.properties, ATTEMPTS);
                 let delay_seconds = retry_delay_seconds(attempts);
                 tracing::warn!(reason, attempts, delay_seconds, "delivery attempt failed; retrying later");
-                let next = AMQPValue::LongUInt(attempts.saturating_add(1));
-                self.publish_copy(&self.queue_of(delivery).retry_queue(delay_seconds), delivery, [(ATTEMPTS, next)])
-                    .await?;
+                self.publish_to_retry(delivery, delay_seconds, [1, 0]).await?;
+            }
+            Outcome::RetryAfterError(reason) => {
+                let errors = count(&delivery.properties, ERRORS);
+                let delay_seconds = retry_delay_seconds(errors);
+                tracing::error!(reason, errors, delay_seconds, "message could not be processed; retrying later");
+                self.publish_to_retry(delivery, delay_seconds, [0, 1]).await?;
             }
             Outcome::Postpone(reason) => {
                 tracing::warn!(reason, "delivery postponed");
-                let unchanged = AMQPValue::LongUInt(attempts(&delivery.properties));
-                let retry_queue = self.queue_of(delivery).retry_queue(POSTPONE_SECONDS);
-                self.publish_copy(&retry_queue, delivery, [(ATTEMPTS, unchanged)]).await?;
+                self.publish_to_retry(delivery, POSTPONE_SECONDS, [0, 0]).await?;
             }
             Outcome::Park(reason) => {
                 tracing::error!(reason, "message parked");
@@ -77,6 +79,14 @@ impl Acknowledger {
     fn queue_of(&self, delivery: &Delivery) -> &WorkQueue {
         let Topology { codes, notices, .. } = &self.topology;
         if delivery.routing_key.as_str() == notices.routing_key { notices } else { codes }
+    }
+
+    /// Publishes a copy of the message to a retry queue, with these attempts and errors more.
+    async fn publish_to_retry(&self, delivery: &Delivery, delay_seconds: u32, more: [u32; 2]) -> Result<()> {
+        let header =
+            |name, more: u32| (name, AMQPValue::LongUInt(count(&delivery.properties, name).saturating_add(more)));
+        let headers = [header(ATTEMPTS, more[0]), header(ERRORS, more[1])];
+        self.publish_copy(&self.queue_of(delivery).retry_queue(delay_seconds), delivery, headers).await
     }
 
     /// Publishes a copy of the message to another queue; returns after the broker has confirmed it.
@@ -115,13 +125,13 @@ fn now() -> AMQPValue {
     AMQPValue::Timestamp(now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
-/// The number of earlier delivery attempts, from the message's header.
-fn attempts(properties: &BasicProperties) -> u32 {
+/// The number in a header of the message; 0 if there is none.
+pub(crate) fn count(properties: &BasicProperties, header: &str) -> u32 {
     let headers = properties.headers().as_ref();
-    match headers.and_then(|headers| headers.inner().get(ATTEMPTS)) {
-        Some(AMQPValue::LongUInt(attempts)) => *attempts,
+    match headers.and_then(|headers| headers.inner().get(header)) {
+        Some(AMQPValue::LongUInt(count)) => *count,
         // The broker may return a number in a wider type than the one it was published with.
-        Some(AMQPValue::LongLongInt(attempts)) => u32::try_from(*attempts).unwrap_or(u32::MAX),
+        Some(AMQPValue::LongLongInt(count)) => u32::try_from(*count).unwrap_or(u32::MAX),
         _ => 0,
     }
 }

@@ -6,7 +6,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
-use backon::{ExponentialBuilder, Retryable};
+use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use futures_util::FutureExt;
 use shared::amqp::topology::RETRY_SECONDS;
 use shared::messages::Message;
@@ -28,7 +28,7 @@ use crate::{
         Email, SendOutcome,
         pool::{PooledConnection, SmtpPool},
     },
-    store::{DeliveryRecord, Store},
+    store::{self, DeliveryRecord, Store},
 };
 
 /// The delay of a postponed message, in seconds; one of `RETRY_SECONDS`.
@@ -41,9 +41,17 @@ const FACTS_MAX_AGE: Duration = Duration::from_millis(250);
 /// How often the record of a mail that was not sent is retried before the message is postponed.
 const MAX_RECORD_RETRIES: usize = 20;
 
+/// How often a message is retried that cannot be processed because of its row, or of a bug: for six minutes.
+const MAX_RETRIES_AFTER_ERRORS: u32 = 9;
+
+/// After so many errors that are caused by a row, a mail that was sent is recorded without its code.
+const MAX_RECORD_ERRORS: u32 = 2;
+
 /// Everything that is needed to deliver a message.
 pub(crate) struct Handler {
     pub(crate) store: Store,
+    /// Whether messages come from a broker, which may lose them.
+    pub(crate) has_broker: bool,
     pub(crate) message_builder: MessageBuilder,
     /// Lock order: a task that holds an SMTP connection may wait for a Postgres connection, never the other way round,
     /// because there may be only one Postgres connection.
@@ -53,10 +61,16 @@ pub(crate) struct Handler {
 }
 
 impl Handler {
-    /// Handles a message in its serialized form; one that cannot be parsed is parked.
-    pub(crate) async fn handle_body(&self, body: &[u8]) -> Outcome {
+    /// Handles a message from the broker after this number of errors; one that cannot be parsed is parked.
+    pub(crate) async fn handle_body(&self, body: &[u8], errors: u32) -> Outcome {
         match Message::from_json(body) {
-            Ok(message) => self.handle(message).await,
+            Ok(message) => {
+                let outcome = self.handle(message, errors).await;
+                if outcome.is_given_back() {
+                    self.note_on_its_way(message).await;
+                }
+                outcome
+            }
             Err(reason) => {
                 let outcome = Outcome::Park(reason);
                 self.health.metrics.count_message(None, &outcome);
@@ -65,22 +79,49 @@ impl Handler {
         }
     }
 
-    /// Handles a message and counts its outcome.
-    pub(crate) async fn handle(&self, message: Message) -> Outcome {
+    /// Stores that a message is not lost, for the API. Without that the API might publish it once more; so a failure is no reason
+    /// to wait.
+    async fn note_on_its_way(&self, message: Message) {
+        if !self.has_broker {
+            return;
+        }
+        if let Err(error) = self.store.note_on_its_way(message).await {
+            tracing::debug!(error = format!("{error:#}"), "cannot note that the message is on its way");
+        }
+    }
+
+    /// Handles a message after this number of errors, and counts its outcome.
+    pub(crate) async fn handle(&self, message: Message, errors: u32) -> Outcome {
         let metrics = &self.health.metrics;
         let _in_flight = GaugeGuard::new(&metrics.in_flight);
         // A panic is a bug in the worker; it must not abort the other messages in flight.
         let outcome = match AssertUnwindSafe(self.deliver(message)).catch_unwind().await {
             Ok(Ok(outcome)) => outcome,
-            // No error of `deliver` is caused by the message: it is retried.
+            Ok(Err(error)) if store::is_caused_by_a_row(&error) => {
+                self.retry_or_give_up(message, errors, format!("{error:#}")).await
+            }
+            // Not caused by the message: it is retried for as long as it takes.
             Ok(Err(error)) => {
                 metrics.postgres_errors.inc();
                 Outcome::Postpone(format!("{error:#}"))
             }
-            Err(_) => Outcome::Postpone("panic; see the log above".to_owned()),
+            Err(_) => self.retry_or_give_up(message, errors, "panic; see the log above".to_owned()).await,
         };
         metrics.count_message(Some(message.kind), &outcome);
         outcome
+    }
+
+    /// Retries a message that cannot be processed, most likely because of its row, a limited number of times. Then its mail
+    /// is undeliverable.
+    async fn retry_or_give_up(&self, Message { id, .. }: Message, errors: u32, reason: String) -> Outcome {
+        if errors < MAX_RETRIES_AFTER_ERRORS {
+            return Outcome::RetryAfterError(reason);
+        }
+        tracing::error!(reason, "message cannot be processed; giving up");
+        let record = DeliveryRecord::Undeliverable("the message could not be processed");
+        self.record(id, record)
+            .await
+            .unwrap_or(Outcome::Park("it could not be processed, and that could not be recorded"))
     }
 
     async fn deliver(&self, message: Message) -> Result<Outcome> {
@@ -95,6 +136,8 @@ impl Handler {
         if wait_started.elapsed() < FACTS_MAX_AGE {
             return self.send(message, &email, connection).await;
         }
+        // What other mails took does not count as the time of this one.
+        self.note_on_its_way(message).await;
         match self.build_email(message).await? {
             Ok(email) => self.send(message, &email, connection).await,
             Err(outcome) => Ok(outcome),
@@ -150,21 +193,38 @@ impl Handler {
     /// Records that the mail was accepted; retries without limit, because a mail that was sent but not recorded would
     /// be sent again. A muted one must not differ from it. A caller that cannot wait drops the future.
     async fn record_accepted(&self, Message { kind, id }: Message, accepted: DeliveryRecord<'_>) -> Outcome {
-        let record = || self.store.record(id, accepted);
-        let recorded = record().await;
-        let age = match recorded {
+        let age = match self.store.record(id, accepted).await {
             Ok(age) => age,
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "mail sent but not recorded; retrying the record");
                 self.health.metrics.postgres_errors.inc();
                 let _pending = self.pending_records.add();
-                record.retry(back_off().without_max_times()).await.unwrap_or_default()
+                self.record_in_the_end(id, accepted).await
             }
         };
         if let Some(age) = age {
             self.health.metrics.observe_delivery_age(kind, age);
         }
         completed(accepted)
+    }
+
+    /// Retries the record of a mail that was sent. If an error is caused by a row, most likely that of its code, the delivery is
+    /// recorded without it: all other mails wait for the record.
+    async fn record_in_the_end(&self, id: Uuid, accepted: DeliveryRecord<'_>) -> Option<Duration> {
+        let mut errors_of_rows = 0;
+        for delay in back_off().without_max_times().build() {
+            tokio::time::sleep(delay).await;
+            let recorded = if errors_of_rows < MAX_RECORD_ERRORS {
+                self.store.record(id, accepted).await
+            } else {
+                self.store.record_without_code(id, accepted).await.map(|()| None)
+            };
+            match recorded {
+                Ok(age) => return age,
+                Err(error) => errors_of_rows += u32::from(store::is_caused_by_a_row(&error)),
+            }
+        }
+        None
     }
 
     /// Records the outcome of a mail that was not sent; fails after a limited number of retries, and the message is

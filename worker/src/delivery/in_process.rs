@@ -19,8 +19,17 @@ use crate::{
 /// A worker that receives messages by function call instead of from a queue.
 pub struct InProcessDelivery {
     handler: Handler,
-    /// The number of failed delivery attempts of each message that is not completed.
-    attempts: Mutex<HashMap<Uuid, u32>>,
+    /// The failures of each message that is not completed.
+    failures: Mutex<HashMap<Uuid, Failures>>,
+}
+
+/// How often the delivery of a message failed.
+#[derive(Clone, Copy, Default)]
+struct Failures {
+    /// Because of the mail server.
+    attempts: u32,
+    /// Because the message could not be processed.
+    errors: u32,
 }
 
 /// A message that is not completed: the caller must deliver it again after a delay.
@@ -33,7 +42,7 @@ pub struct RetryLater {
 impl InProcessDelivery {
     /// Creates a delivery that no message has used yet.
     pub(crate) fn new(handler: Handler) -> Self {
-        Self { handler, attempts: Mutex::default() }
+        Self { handler, failures: Mutex::default() }
     }
 
     /// Makes one delivery attempt; `Ok` means that the outcome is recorded. May be called any number of times
@@ -44,19 +53,24 @@ impl InProcessDelivery {
         let log_span = tracing::info_span!(
             parent: &trace_span, "message", id = %message.id, trace = envelope.traceparent
         );
-        let outcome = self.handler.handle(message).instrument(log_span).instrument(trace_span.clone()).await;
+        let Failures { errors, .. } = self.failures().get(&message.id).copied().unwrap_or_default();
+        let outcome = self.handler.handle(message, errors).instrument(log_span).instrument(trace_span.clone()).await;
         outcome.mark_failure(&trace_span);
-        let mut all_attempts = self.attempts();
+        let mut all_failures = self.failures();
         let (reason, delay_seconds) = match outcome {
             Outcome::Completed(_) => {
-                all_attempts.remove(&message.id);
+                all_failures.remove(&message.id);
                 return Ok(());
             }
             Outcome::Retry(reason) => {
-                let attempts = all_attempts.entry(message.id).or_default();
-                let delay_seconds = retry_delay_seconds(*attempts);
+                let Failures { attempts, .. } = all_failures.entry(message.id).or_default();
                 *attempts = attempts.saturating_add(1);
-                (reason, delay_seconds)
+                (reason, retry_delay_seconds(*attempts - 1))
+            }
+            Outcome::RetryAfterError(reason) => {
+                let Failures { errors, .. } = all_failures.entry(message.id).or_default();
+                *errors = errors.saturating_add(1);
+                (reason, retry_delay_seconds(*errors - 1))
             }
             Outcome::Postpone(reason) => (reason, POSTPONE_SECONDS),
             Outcome::Park(reason) => (reason.to_owned(), retry_delay_seconds(u32::MAX)),
@@ -70,8 +84,8 @@ impl InProcessDelivery {
         self.handler.smtp_pool.close().await;
     }
 
-    fn attempts(&self) -> MutexGuard<'_, HashMap<Uuid, u32>> {
+    fn failures(&self) -> MutexGuard<'_, HashMap<Uuid, Failures>> {
         // A panic while the lock is held leaves no partial update behind.
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,6 +9,8 @@ pub(crate) enum Outcome {
     Completed(Completion),
     /// Transient failure of the mail server: retry with an increasing delay (backoff).
     Retry(String),
+    /// The message could not be processed, because of its row or of a bug: retry a limited number of times, likewise.
+    RetryAfterError(String),
     /// Something that the worker depends on is unavailable, for example Postgres: retry after a short, constant delay.
     Postpone(String),
     /// The message can never be processed: park it as a dead letter for the operator.
@@ -18,6 +20,11 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// Whether the message goes back to the broker, for another attempt.
+    pub(crate) fn is_given_back(&self) -> bool {
+        matches!(self, Self::Retry(_) | Self::RetryAfterError(_) | Self::Postpone(_) | Self::Requeue)
+    }
+
     /// Marks the span as failed if the message is not completed, so that the trace shows it.
     pub(crate) fn mark_failure(&self, span: &Span) {
         if !matches!(self, Self::Completed(_)) {
@@ -72,7 +79,10 @@ mod tests {
         use Completion::{AlreadyRecorded, Delivered, Dropped, Undeliverable};
         let completed = [Delivered, Dropped("expired"), Undeliverable, AlreadyRecorded].map(Outcome::Completed);
         assert!(!completed.iter().any(is_marked));
-        let (retry, postpone) = (Outcome::Retry(String::new()), Outcome::Postpone(String::new()));
-        assert!([retry, postpone, Outcome::Park("unknown"), Outcome::Requeue].iter().all(is_marked));
+        let given_back = [Outcome::Retry, Outcome::RetryAfterError, Outcome::Postpone].map(|kind| kind(String::new()));
+        assert!(
+            given_back.iter().chain(&[Outcome::Requeue]).all(|outcome| is_marked(outcome) && outcome.is_given_back())
+        );
+        assert!(is_marked(&Outcome::Park("unknown")) && !Outcome::Park("unknown").is_given_back());
     }
 }

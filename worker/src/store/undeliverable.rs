@@ -40,7 +40,8 @@ const ONE: &str = undeliverable_query!("AND d.message_id = $1");
 // Deletes the record and inserts the message into the outbox. If the outbox still has a row with this id, all of it
 // fails: the relay that is about to delete that row would delete the new message with it.
 const REQUEUE: &str = "WITH undone AS (DELETE FROM deliveries WHERE message_id = $1 AND outcome = 'undeliverable' \
-    RETURNING message_id) INSERT INTO outbox (id, message, is_notice) SELECT message_id, $2, $3 FROM undone";
+    RETURNING message_id), seen AS (UPDATE unfinished_messages SET missing_since = NULL, seen_at = clock_timestamp() \
+    WHERE id = $1) INSERT INTO outbox (id, message, is_notice) SELECT message_id, $2, $3 FROM undone";
 const DROP: &str = "UPDATE deliveries SET outcome = 'dropped', why = 'by the operator' \
     WHERE message_id = $1 AND outcome = 'undeliverable'";
 

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::StreamExt;
-use lapin::{Connection, ConnectionStatus, Event};
+use lapin::{Connection, Event};
 use secrecy::SecretString;
 use shared::amqp::{Link, confirms::ConfirmedChannel};
 use tokio::sync::{Notify, watch};
@@ -27,7 +27,7 @@ const HEALTH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The connection that messages are published over, while it is healthy.
 #[derive(Clone)]
 pub(crate) struct ActiveConnection {
-    pub(crate) status: ConnectionStatus,
+    pub(crate) connection: Arc<Connection>,
     pub(crate) mails: ConfirmedChannel,
     /// The channel for events; `None` while the broker does not grant one.
     pub(crate) events: Arc<watch::Sender<Option<ConfirmedChannel>>>,
@@ -127,7 +127,7 @@ impl Publisher {
         let mails = preparing.await.context("the broker did not answer in time")??;
         let events = self.open_event_channel(&link.connection).await;
         let active = ActiveConnection {
-            status: link.connection.status().clone(),
+            connection: Arc::clone(&link.connection),
             mails,
             events: Arc::new(watch::Sender::new(events)),
             replacement_requested: Arc::default(),
@@ -149,7 +149,7 @@ impl Publisher {
 
 impl ActiveConnection {
     fn is_healthy(&self) -> bool {
-        self.status.connected() && self.mails.is_open()
+        self.connection.status().connected() && self.mails.is_open()
     }
 
     /// Returns when a confirm is overdue. Time during which the broker blocks the connection does not count: it

@@ -56,7 +56,10 @@ names! {
     HASH_THREADS: Gauge[0] = "vestibule_hash_threads", [], "Hash threads.";
     OUTBOX_MESSAGES: Gauge[1] = "vestibule_outbox_messages", ["what"], "Rows in the outbox by kind; 10000 means at least 10000.";
     OUTBOX_OLDEST: Gauge[1] = "vestibule_outbox_oldest_seconds", ["what"], "Age of the oldest row in the outbox by kind.";
+    OUTBOX_PARKED: Gauge[0] = "vestibule_outbox_parked_rows", [], "Outbox rows that could not be published, and wait for an operator.";
     OUTBOX_PUBLISHED: Counter[2] = "vestibule_outbox_published_total", ["what", "outcome"], "Rows that the relay tried to publish by kind and outcome: done, or failed (retried later).";
+    CODES_LATE: Gauge[0] = "vestibule_codes_late", [], "Codes that are still valid, and that no worker has finished 30 s after they were requested; 10000 means at least 10000.";
+    RESCUED: Counter[1] = "vestibule_rescued_messages_total", ["kind"], "Messages that the broker has lost, and that were published again, by mail kind.";
     BROKER_BLOCKED: Gauge[0] = "vestibule_broker_blocked", [], "1 while the broker blocks publishing because it is short of memory or disk space.";
     POSTGRES_ROWS: Gauge[2] = "vestibule_postgres_rows", ["table", "state"], "Estimated rows, rounded down to thousands, by table and state: live, or dead (deleted or replaced, and not vacuumed yet).";
     POSTGRES_AGE: Gauge[1] = "vestibule_postgres_age_transactions", ["of"], "Transactions since the oldest snapshot that is held (vacuum removes nothing newer), and since the oldest one that is not frozen.";

@@ -59,7 +59,8 @@ async fn costs(context: &BenchContext, sign_ups: u64) -> Result<Vec<f64>> {
     print(&format!("  {sign_ups} sign-ups"));
     // Cleanup would delete the limits of the history meanwhile.
     let no_cleanup = ("HOUSEKEEPING_SECONDS", "3600");
-    let settings = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1"), LONG_HASH_QUEUE, no_cleanup];
+    let no_rescuer = ("RESCUE_AFTER_SECONDS", "86400");
+    let settings = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1"), LONG_HASH_QUEUE, no_cleanup, no_rescuer];
     let mut pipeline = Pipeline::start(context, "cost", context.cores, &settings).await?;
     history::fill(&pipeline.deployment.database, sign_ups).await?;
     let first = context.allocate_users(2 * REQUESTS);
