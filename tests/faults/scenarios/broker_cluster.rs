@@ -1,4 +1,5 @@
-//! A RabbitMQ cluster of three nodes loses the leader of a queue, or is partitioned.
+//! A RabbitMQ cluster of three nodes loses the leader of a queue, is partitioned, or gets its nodes only after the queues
+//! were declared.
 
 use tokio::time::sleep;
 
@@ -52,5 +53,33 @@ async fn partitioned_cluster_loses_nothing() {
     };
     environment
         .assert_survives("cluster of three: the leader cut off", Tolerance::duplicates_up_to(4 * MAX_IN_FLIGHT), fault)
+        .await;
+}
+
+/// Queues that were declared on the first node have one member, until the operator grows them. Then the first node may fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_grown_to_added_nodes_survive_the_first() {
+    let mut broker = RabbitMq::first_of(3).await;
+    let environment = start_on(&broker).await;
+    let fault = async |environment: &mut Environment| {
+        let queue = format!("{}.send-code", environment.prefix);
+        for node in [1, 2] {
+            broker.restart(node).await;
+        }
+        assert_eq!(broker.members_of(&queue), 1, "the queue has grown by itself");
+        for node in [1, 2] {
+            broker.grow_queues(node);
+        }
+        assert_eq!(broker.members_of(&queue), 3);
+        broker.kill(0);
+        sleep(schedule().outage).await;
+        broker.restart(0).await;
+    };
+    environment
+        .assert_survives(
+            "cluster: two nodes added, the first killed",
+            Tolerance::duplicates_up_to(4 * MAX_IN_FLIGHT),
+            fault,
+        )
         .await;
 }

@@ -40,6 +40,16 @@ impl RabbitMq {
 
     /// Starts a cluster. In a partition, the nodes of the minority pause.
     pub(crate) async fn cluster(size: usize) -> Self {
+        let mut broker = Self::first_of(size).await;
+        for node in 1..size {
+            // One after the other, so that each node can join the cluster.
+            broker.restart(node).await;
+        }
+        broker
+    }
+
+    /// Starts the first node of a cluster. [`RabbitMq::restart`] starts the others, which join it.
+    pub(crate) async fn first_of(size: usize) -> Self {
         let home = temporary_home("rabbitmq");
         let epmd_port = free_port();
         let mut epmd = command("epmd", "rabbitmq", home.path());
@@ -51,10 +61,8 @@ impl RabbitMq {
         broker.write_cookie();
         for node in 0..size {
             broker.write_settings(node);
-            broker.launch(node);
-            // One after the other, so that each node can join the cluster.
-            broker.wait_until_ready(node).await;
         }
+        broker.restart(0).await;
         broker
     }
 
@@ -75,7 +83,7 @@ impl RabbitMq {
         server.wait();
     }
 
-    /// Starts a killed node again, and waits until it is ready.
+    /// Starts a node that was killed or never started, and waits until it is ready.
     pub(crate) async fn restart(&mut self, node: usize) {
         self.launch(node);
         self.wait_until_ready(node).await;
@@ -84,6 +92,19 @@ impl RabbitMq {
     /// Runs `rabbitmqctl` for a node, and returns its output.
     pub(crate) fn ctl(&self, node: usize, arguments: &[&str]) -> String {
         run(self.rabbitmq_command("rabbitmqctl").args(["--node", &self.nodes[node].name, "--quiet"]).args(arguments))
+    }
+
+    /// Grows all quorum queues onto a node, as docs/RUNBOOK.md says.
+    pub(crate) fn grow_queues(&self, node: usize) {
+        let grow = ["--node", &self.nodes[0].name, "grow", &self.nodes[node].name, "all"];
+        run(self.rabbitmq_command("rabbitmq-queues").args(grow));
+    }
+
+    /// How many members this quorum queue has, according to the first node.
+    pub(crate) fn members_of(&self, queue: &str) -> usize {
+        let queues = self.ctl(0, &["list_queues", "name", "members"]);
+        let line = queues.lines().find(|line| line.split_whitespace().next() == Some(queue));
+        self.nodes.iter().filter(|node| line.expect("the queue does not exist").contains(&node.name)).count()
     }
 
     /// The node that leads this queue, according to the node `observer`.
