@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod cloud_event;
 pub(crate) mod code;
+pub(crate) mod confirm_window;
 pub(crate) mod email;
 pub(crate) mod mail_suppression;
 pub(crate) mod network;

@@ -19,6 +19,7 @@ mod store;
 
 pub use cli::{Command, Tool, USAGE, answer};
 pub use config::{Config, MigrationConfig};
+pub use domain::outbox_capacity::MaxInFlight;
 pub use domain::outbox_message::OutboxMessage;
 #[cfg(any(test, fuzzing))]
 pub use http::fuzzing;

@@ -1,6 +1,6 @@
 //! The only source of randomness of the API.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use rand::{Rng, RngExt};
 use time::OffsetDateTime;
@@ -27,6 +27,11 @@ pub(crate) fn bits() -> [u8; 32] {
 /// A uniformly distributed number of the range.
 pub(crate) fn in_range(range: RangeInclusive<i64>) -> i64 {
     rng().random_range(range)
+}
+
+/// A random time of this range of milliseconds.
+pub(crate) fn milliseconds_in(range: RangeInclusive<u64>) -> Duration {
+    Duration::from_millis(rng().random_range(range))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the only place that uses the global rng")]

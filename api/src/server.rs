@@ -50,9 +50,6 @@ use crate::{
 /// hashed, which is what takes time.
 pub const CONNECTIONS: usize = 16;
 
-/// How many published messages may wait for a confirm of the broker.
-const CONFIRMS_IN_FLIGHT: usize = 1_000;
-
 /// The services that the API runs on. Other components of the same process may share them.
 pub struct Services {
     pub database: Pool,
@@ -96,13 +93,7 @@ pub fn broker(
 ) -> Result<OutboxDelivery> {
     let publisher = Publisher::new(config.topology.clone(), metrics);
     tasks.start("the publisher", publisher.clone().supervise(config.amqp_url()?, stop));
-    let broker = publisher.clone();
-    Ok(OutboxDelivery {
-        deliver: publisher.delivery(),
-        is_up: Arc::new(move || broker.is_up()),
-        max_in_flight: CONFIRMS_IN_FLIGHT,
-        look_at_queue: Some(publisher.look_at_queue()),
-    })
+    Ok(publisher.delivery())
 }
 
 /// Runs the API on the given services until `stop` is cancelled.

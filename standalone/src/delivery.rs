@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use api::{DeliveryError, OutboxDelivery, OutboxMessage};
+use api::{DeliveryError, MaxInFlight, OutboxDelivery, OutboxMessage};
 use worker::{InProcessDelivery, RetryLater};
 
 /// An outbox delivery that calls the worker directly, for up to `max_in_flight` messages at once.
@@ -20,5 +20,6 @@ pub(crate) fn in_process_delivery(in_process: Arc<InProcessDelivery>, max_in_fli
                 .map_err(|RetryLater { reason, retry_after }| DeliveryError { error: anyhow!(reason), retry_after })
         })
     });
-    OutboxDelivery { deliver, is_up: Arc::new(|| true), max_in_flight, look_at_queue: None }
+    let max_in_flight = MaxInFlight::of_each(max_in_flight);
+    OutboxDelivery { deliver, is_up: Arc::new(|| true), max_in_flight: Arc::new(move || max_in_flight), look_at_queue: None }
 }

@@ -11,3 +11,4 @@ pub(crate) mod parked;
 pub(crate) mod poison;
 pub(crate) mod relay_leases;
 pub(crate) mod rescuer;
+pub(crate) mod slow_confirms;

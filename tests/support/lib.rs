@@ -20,5 +20,6 @@ pub mod proxy;
 pub mod range_server;
 pub mod running;
 pub mod scrape;
+pub mod slow_confirms;
 pub mod stack;
 pub mod standalone;

@@ -68,10 +68,7 @@ const MATCH_TIMEOUT: Duration = Duration::from_secs(60);
 impl Proxy {
     /// Starts a proxy in front of the server of this URL. Returns it and the URL to use instead.
     pub async fn in_front_of(url: &str) -> (Self, String) {
-        let authority = url.split("://").nth(1).unwrap().split(['/', '?']).next().unwrap();
-        let host = authority.rsplit('@').next().unwrap().to_owned();
-        let default_port = if url.starts_with("amqp") { 5672 } else { 5432 };
-        let target = if host.contains(':') { host.clone() } else { format!("{host}:{default_port}") };
+        let (host, target) = host_and_target(url);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (mode, mode_receiver) = watch::channel(ProxyMode::Open);
@@ -92,6 +89,15 @@ impl Proxy {
         self.matches.send_replace(0);
         self.mode.send_replace(mode);
     }
+}
+
+/// The host of a URL with the port if it has one, and the address to connect to.
+pub(crate) fn host_and_target(url: &str) -> (String, String) {
+    let authority = url.split("://").nth(1).unwrap().split(['/', '?']).next().unwrap();
+    let host = authority.rsplit('@').next().unwrap().to_owned();
+    let default_port = if url.starts_with("amqp") { 5672 } else { 5432 };
+    let target = if host.contains(':') { host.clone() } else { format!("{host}:{default_port}") };
+    (host, target)
 }
 
 async fn accept(

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    domain::{password::recipe::Costs, policy::tests::policy},
+    domain::{outbox_capacity::MaxInFlight, password::recipe::Costs, policy::tests::policy},
     password_hashing::{EngineKind, HashMetrics, HashSettings},
 };
 use shared::{postgres, secret_key::SecretKey, telemetry::metrics::Registry};
@@ -40,7 +40,7 @@ pub(crate) fn app_with_database(url: &str) -> App {
         delivery: OutboxDelivery {
             deliver: Arc::new(|_| Box::pin(async { Ok(()) })),
             is_up: Arc::new(|| true),
-            max_in_flight: 1,
+            max_in_flight: Arc::new(|| MaxInFlight::of_each(1)),
             look_at_queue: None,
         },
         public_url: String::new(),

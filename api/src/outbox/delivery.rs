@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 
 use shared::messages::MailQueue;
 
-use crate::domain::outbox_message::OutboxMessage;
+use crate::domain::{outbox_capacity::MaxInFlight, outbox_message::OutboxMessage};
 
 /// Delivers one message. `Ok` means that the receiver has stored the message, or that its outcome is recorded: the
 /// relay deletes the row.
@@ -29,8 +29,8 @@ pub struct OutboxDelivery {
     pub deliver: Deliver,
     /// Whether it accepts messages now; while it does not, the relay leases nothing.
     pub is_up: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// The maximum number of mails in flight. Events have capacity of their own beside them.
-    pub max_in_flight: usize,
+    /// The maximum number of messages in flight at this moment.
+    pub max_in_flight: Arc<dyn Fn() -> MaxInFlight + Send + Sync>,
     /// `None` if there is no queue: a row is in the outbox until its message has an outcome, and cannot be lost.
     pub look_at_queue: Option<LookAtQueue>,
 }

@@ -2,9 +2,10 @@
 
 mod connection;
 mod event_channel;
+mod publish_channel;
 mod queue_look;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use lapin::{
@@ -24,14 +25,17 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    domain::cloud_event::Event,
-    domain::outbox_message::OutboxMessage,
-    outbox::delivery::{Deliver, DeliveryError},
+    domain::{
+        cloud_event::Event, confirm_window::MIN_WINDOW, outbox_capacity::MaxInFlight, outbox_message::OutboxMessage,
+    },
+    outbox::delivery::{Deliver, DeliveryError, OutboxDelivery},
+    rng,
 };
 use connection::ActiveConnection;
 
-/// The backoff of a message that the broker did not accept.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// The backoff of a message that the broker did not accept. It is random, so that APIs that failed together do not publish
+/// everything again together.
+const RETRY_DELAY_MS: RangeInclusive<u64> = 1_000..=2_000;
 
 const EVENT_CONTENT_TYPE: &str = "application/cloudevents+json";
 
@@ -50,13 +54,23 @@ impl Publisher {
         Self { topology, active: Arc::new(watch::Sender::new(None)), blocked: metrics.one(names::BROKER_BLOCKED) }
     }
 
-    /// Whether messages can be published now.
-    pub(crate) fn is_up(&self) -> bool {
-        self.active.borrow().is_some()
+    /// The delivery through which the relay publishes.
+    pub(crate) fn delivery(&self) -> OutboxDelivery {
+        let (connection, windows) = (self.clone(), self.clone());
+        OutboxDelivery {
+            deliver: self.deliver(),
+            is_up: Arc::new(move || connection.active.borrow().is_some()),
+            max_in_flight: Arc::new(move || windows.max_in_flight()),
+            look_at_queue: Some(self.look_at_queue()),
+        }
     }
 
-    /// The function through which the relay publishes.
-    pub(crate) fn delivery(&self) -> Deliver {
+    /// The windows of the channels. Each connection begins with small ones.
+    fn max_in_flight(&self) -> MaxInFlight {
+        self.active.borrow().as_ref().map_or(MaxInFlight::of_each(MIN_WINDOW), ActiveConnection::max_in_flight)
+    }
+
+    fn deliver(&self) -> Deliver {
         let publisher = self.clone();
         Arc::new(move |message| {
             let publisher = publisher.clone();
@@ -71,22 +85,18 @@ impl Publisher {
     /// Publishes one message and waits for its confirm.
     async fn publish(&self, message: OutboxMessage) -> Result<(), DeliveryError> {
         let Some(active) = self.active.borrow().clone() else {
-            return Err(DeliveryError { error: anyhow!("no connection to the broker"), retry_after: RETRY_DELAY });
+            return Err(DeliveryError { error: anyhow!("no connection to the broker"), retry_after: retry_delay() });
         };
         let event_back_off = if let OutboxMessage::Event(event) = &message { Some(event.back_off()) } else { None };
-        let outcome = tokio::select! {
-            outcome = self.send(&active, message) => outcome,
-            () = active.confirm_overdue() => Err(anyhow!("the broker did not confirm in time")),
-        };
-        let Err(error) = outcome else { return Ok(()) };
+        let Err(error) = self.send(&active, message).await else { return Ok(()) };
         if let Some(back_off) = event_back_off {
             // The queue of a subscriber may be full or unavailable. Mails share the connection but are not affected, so
             // it is not replaced for that: a broken connection is noticed without this.
-            let retry_after = if active.connection.status().connected() { back_off } else { RETRY_DELAY };
+            let retry_after = if active.connection.status().connected() { back_off } else { retry_delay() };
             return Err(DeliveryError { error: error.context("an event"), retry_after });
         }
         active.replacement_requested.notify_one();
-        Err(DeliveryError { error, retry_after: RETRY_DELAY })
+        Err(DeliveryError { error, retry_after: retry_delay() })
     }
 
     async fn send(&self, active: &ActiveConnection, message: OutboxMessage) -> Result<()> {
@@ -96,9 +106,13 @@ impl Publisher {
         };
         let BrokerMessage { exchange, routing_key, mandatory, body, properties } = self.broker_message(message);
         let to = To { exchange, routing_key: &routing_key, mandatory };
-        let confirm = channel.publish(to, body.as_bytes(), properties).await?;
-        shared::fault_points::point("relay-after-publish");
-        match confirm.await? {
+        let awaited = channel.confirms.begin();
+        let confirmation = tokio::select! {
+            confirmation = channel.publish(to, body.as_bytes(), properties) => confirmation?,
+            () = active.confirm_overdue(&awaited) => bail!("the broker did not confirm in time"),
+        };
+        awaited.arrived();
+        match confirmation {
             Confirmation::Ack(None) => Ok(()),
             // The broker also acknowledges a mandatory message that it returns because no queue is bound.
             Confirmation::Ack(Some(_)) => bail!("the broker has no queue for the message"),
@@ -126,6 +140,10 @@ impl Publisher {
             },
         }
     }
+}
+
+fn retry_delay() -> Duration {
+    rng::milliseconds_in(RETRY_DELAY_MS)
 }
 
 struct BrokerMessage<'a> {

@@ -124,7 +124,7 @@ enum Due {
 impl Relay {
     fn capacity(&self) -> Capacity {
         let OutboxDelivery { is_up, max_in_flight, .. } = &self.delivery;
-        if is_up() { Capacity::remaining(self.in_flight.by_lane(), *max_in_flight) } else { Capacity::NONE }
+        if is_up() { Capacity::remaining(self.in_flight.by_lane(), max_in_flight()) } else { Capacity::NONE }
     }
 
     /// Waits until the next round is due. `backlog` is what the last one found, if it did not fail.
@@ -169,7 +169,7 @@ impl Relay {
 
     /// Waits for outcomes until a lane with a backlog has room for a large batch.
     async fn room_for(&mut self, backlog: LanesWithBacklog) {
-        while !self.capacity().is_worth_a_round(backlog, self.delivery.max_in_flight) {
+        while !self.capacity().is_worth_a_round(backlog, (self.delivery.max_in_flight)()) {
             self.in_flight.next_outcome().await;
         }
     }

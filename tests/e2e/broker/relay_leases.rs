@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::anyhow;
-use api::{DeliveryError, OutboxDelivery, OutboxMessage, Services};
+use api::{DeliveryError, MaxInFlight, OutboxDelivery, OutboxMessage, Services};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -64,7 +64,7 @@ impl Relay {
                 let is_up = Arc::clone(&is_up);
                 Arc::new(move || is_up.load(Ordering::Relaxed))
             },
-            max_in_flight: 10,
+            max_in_flight: Arc::new(|| MaxInFlight::of_each(10)),
             look_at_queue: None,
         };
         let database = shared::postgres::pool(&stack.database.service_url.clone().into(), 2).unwrap();

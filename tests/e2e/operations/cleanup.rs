@@ -4,7 +4,7 @@ mod retention;
 
 use std::sync::Arc;
 
-use api::{OutboxDelivery, Services};
+use api::{MaxInFlight, OutboxDelivery, Services};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -141,7 +141,7 @@ async fn tables_of_a_database_without_autovacuum_are_vacuumed() {
     let delivery = OutboxDelivery {
         deliver: Arc::new(|_| Box::pin(std::future::pending())),
         is_up: Arc::new(|| false),
-        max_in_flight: 1,
+        max_in_flight: Arc::new(|| MaxInFlight::of_each(1)),
         look_at_queue: None,
     };
     let services = Services {

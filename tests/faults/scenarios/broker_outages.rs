@@ -15,7 +15,7 @@ use crate::harness::{
     service_process::ServiceProcess,
     tolerance::{MAX_IN_FLIGHT, Tolerance, schedule},
 };
-use support::{database, proxy::ProxyMode};
+use support::{database, proxy::ProxyMode, slow_confirms::SlowConfirms};
 
 /// Everything that the two workers have in flight when they lose the broker may be mailed twice, because it is
 /// redelivered to others.
@@ -122,6 +122,31 @@ async fn closed_broker_connections_are_reopened() {
     environment
         .assert_survives("RabbitMQ closes all connections", duplicates_in_flight(schedule().repetitions), fault)
         .await;
+}
+
+/// G5: eight relays share a broker that confirms 500 messages a second, and a backlog. No connection is replaced, and no
+/// mail is delayed for long once the backlog is published.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_confirms_replace_no_connection() {
+    const RELAYS: usize = 8;
+    // Of codes that do not exist, which workers drop.
+    const INSERT_BACKLOG: &str = "INSERT INTO outbox (id, message) SELECT id, jsonb_build_object('v', 1, 'kind', \
+        'send-code', 'id', id) FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, 6000)) AS new";
+    let amqp_url = database::server_url("AMQP_URL");
+    let (slow, slow_url) = SlowConfirms::in_front_of(&amqp_url, 500).await;
+    let mut environment = Environment::prepare().await;
+    environment.set("AMQP_URL", &slow_url);
+    environment.start_processes(RELAYS, 0).await;
+    environment.set("AMQP_URL", &amqp_url);
+    environment.start_processes(0, 2).await;
+    let fault = async |environment: &mut Environment| {
+        let client = environment.client().await;
+        client.execute(INSERT_BACKLOG, &[]).await.unwrap();
+        servers::wait_until("the backlog is published", async || environment.outbox_rows().await < 100).await;
+        assert_eq!(slow.connections(), RELAYS);
+    };
+    environment.assert_survives("RabbitMQ confirms 500 a second, 8 relays", Tolerance::none(), fault).await;
+    assert_eq!(slow.connections(), RELAYS);
 }
 
 /// The messages of a deleted queue are still in Postgres, and an API publishes them again.

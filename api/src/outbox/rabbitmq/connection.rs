@@ -1,25 +1,35 @@
 //! Keeps one publishing connection to the broker open: connects with exponential backoff, watches it, and replaces it
 //! when it fails.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::StreamExt;
 use lapin::{Connection, Event};
 use secrecy::SecretString;
-use shared::amqp::{Link, confirms::ConfirmedChannel};
+use shared::amqp::Link;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::Publisher;
+use crate::{
+    domain::{confirm_window::MIN_WINDOW, outbox_capacity::MaxInFlight},
+    outbox::rabbitmq::{
+        Publisher,
+        publish_channel::{AwaitedConfirm, CONFIRM_TIMEOUT, PublishChannel},
+    },
+    rng,
+};
 
-/// The maximum time for a publisher confirm. It is shorter than the time that a process may take to stop.
-pub(crate) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a single mail may wait for its confirm while others are confirmed. That should never happen, so this is longer
+/// than the smallest window takes on the slowest broker: it replaces the connection, and all mails in flight are published
+/// again.
+const MAIL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The delay before a replacement connection. The API must not declare the queue at the very moment in which an
-/// operator deletes it: its consumers would then receive nothing from it any more (docs/decisions/0026).
-const RECONNECT_DELAY: Duration = Duration::from_millis(500);
+/// operator deletes it: its consumers would then receive nothing from it any more (docs/decisions/0026). It is random, so
+/// that all APIs do not connect at once.
+const RECONNECT_DELAY_MS: RangeInclusive<u64> = 500..=1_500;
 
 /// How often the state of the connection and its channel is checked.
 const HEALTH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -28,9 +38,9 @@ const HEALTH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct ActiveConnection {
     pub(crate) connection: Arc<Connection>,
-    pub(crate) mails: ConfirmedChannel,
+    pub(crate) mails: PublishChannel,
     /// The channel for events; `None` while the broker does not grant one.
-    pub(crate) events: Arc<watch::Sender<Option<ConfirmedChannel>>>,
+    pub(crate) events: Arc<watch::Sender<Option<PublishChannel>>>,
     /// Notified when a publish failed: the connection is replaced without looking for the cause. Each connection has
     /// its own, so that a failure on the last connection does not end the next one.
     pub(crate) replacement_requested: Arc<Notify>,
@@ -63,7 +73,7 @@ impl Publisher {
                 () = stop.cancelled() => None,
             };
             // While blocked, confirms have no timeout; those that are still awaited get the usual one from here on.
-            active.blocked.send_replace(false);
+            active.set_blocked(false);
             self.blocked.set(0);
             let Some(reason) = failure else {
                 // The relay finishes its messages in flight on the channels it has.
@@ -75,7 +85,8 @@ impl Publisher {
             tracing::warn!(reason, "broker connection failed; reconnecting");
             // Nothing is lost with it: messages that were not confirmed are still in the outbox.
             link.close().await;
-            tokio::select! { () = tokio::time::sleep(RECONNECT_DELAY) => {}, () = stop.cancelled() => {} }
+            let delay = rng::milliseconds_in(RECONNECT_DELAY_MS);
+            tokio::select! { () = tokio::time::sleep(delay) => {}, () = stop.cancelled() => {} }
         }
         Ok(())
     }
@@ -93,13 +104,13 @@ impl Publisher {
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(reason)) => {
                         tracing::warn!(reason, "broker blocks publishing; messages wait in the outbox");
-                        active.blocked.send_replace(true);
+                        active.set_blocked(true);
                         self.blocked.set(1);
                         self.active.send_replace(None);
                     }
                     Some(Event::ConnectionUnblocked) => {
                         tracing::info!("broker accepts messages again");
-                        active.blocked.send_replace(false);
+                        active.set_blocked(false);
                         self.blocked.set(0);
                         self.active.send_replace(Some(active.clone()));
                     }
@@ -121,7 +132,7 @@ impl Publisher {
         let link = shared::amqp::connect_to_publish(url, "vestibule api: publisher").await?;
         let preparing = async {
             self.topology.declare(&link.connection).await?;
-            anyhow::Ok(ConfirmedChannel::open(&link.connection).await?)
+            anyhow::Ok(PublishChannel::open(&link.connection, MAIL_TIMEOUT).await?)
         };
         let preparing = tokio::time::timeout(CONFIRM_TIMEOUT * 2, preparing);
         let mails = preparing.await.context("the broker did not answer in time")??;
@@ -152,13 +163,30 @@ impl ActiveConnection {
         self.connection.status().connected() && self.mails.is_open()
     }
 
-    /// Returns when a confirm is overdue. Time during which the broker blocks the connection does not count: it
+    /// The windows of both channels.
+    pub(crate) fn max_in_flight(&self) -> MaxInFlight {
+        let events = self.events.borrow().as_ref().map_or(MIN_WINDOW, |events| events.confirms.window());
+        MaxInFlight { mails: self.mails.confirms.window(), events }
+    }
+
+    fn set_blocked(&self, blocked: bool) {
+        if !blocked {
+            self.mails.confirms.restart_clock();
+            if let Some(events) = &*self.events.borrow() {
+                events.confirms.restart_clock();
+            }
+        }
+        self.blocked.send_replace(blocked);
+    }
+
+    /// Returns when the confirm is overdue. Time during which the broker blocks the connection does not count: it
     /// confirms those messages later, and to publish them again would only mail them twice.
-    pub(crate) async fn confirm_overdue(&self) {
+    pub(crate) async fn confirm_overdue(&self, awaited: &AwaitedConfirm<'_>) {
         let mut blocked = self.blocked.subscribe();
         while blocked.wait_for(|blocked| !blocked).await.is_ok() {
-            if tokio::time::timeout(CONFIRM_TIMEOUT, blocked.wait_for(|blocked| *blocked)).await.is_err() {
-                return;
+            tokio::select! {
+                () = awaited.overdue() => return,
+                _ = blocked.wait_for(|blocked| *blocked) => {}
             }
         }
     }

@@ -5,12 +5,16 @@ use std::{convert::Infallible, time::Duration};
 
 use anyhow::{Context, Result};
 use lapin::Connection;
-use shared::amqp::confirms::ConfirmedChannel;
 
 use crate::outbox::rabbitmq::{
     Publisher,
-    connection::{ActiveConnection, CONFIRM_TIMEOUT},
+    connection::ActiveConnection,
+    publish_channel::{CONFIRM_TIMEOUT, PublishChannel},
 };
+
+/// How long a single event may wait for its confirm while others are confirmed: it must not keep its place from them, if one
+/// subscriber's queue is unavailable. The window is such that a broker that is only slow does not take so long.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The delay before a closed channel is opened again. The backoff of events is at least as long.
 const REOPEN_DELAY: Duration = Duration::from_secs(30);
@@ -24,7 +28,7 @@ impl Publisher {
     ) -> Infallible {
         loop {
             tokio::time::sleep(REOPEN_DELAY).await;
-            let is_open = active.events.borrow().as_ref().is_some_and(ConfirmedChannel::is_open);
+            let is_open = active.events.borrow().as_ref().is_some_and(PublishChannel::is_open);
             if !is_open {
                 let opened = self.open_event_channel(connection).await;
                 active.events.send_replace(opened);
@@ -33,7 +37,7 @@ impl Publisher {
     }
 
     /// Opens the channel for events; `None` if that fails, which must not affect mails.
-    pub(crate) async fn open_event_channel(&self, connection: &Connection) -> Option<ConfirmedChannel> {
+    pub(crate) async fn open_event_channel(&self, connection: &Connection) -> Option<PublishChannel> {
         let opening = tokio::time::timeout(CONFIRM_TIMEOUT, self.try_open_event_channel(connection));
         let opened = opening.await.context("the broker did not answer in time").flatten();
         opened.map_or_else(
@@ -48,8 +52,8 @@ impl Publisher {
         )
     }
 
-    async fn try_open_event_channel(&self, connection: &Connection) -> Result<ConfirmedChannel> {
+    async fn try_open_event_channel(&self, connection: &Connection) -> Result<PublishChannel> {
         self.topology.declare_events(connection).await?;
-        Ok(ConfirmedChannel::open(connection).await?)
+        Ok(PublishChannel::open(connection, EVENT_TIMEOUT).await?)
     }
 }

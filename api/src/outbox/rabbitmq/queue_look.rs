@@ -15,7 +15,7 @@ use shared::messages::MailQueue;
 
 use crate::outbox::{
     delivery::LookAtQueue,
-    rabbitmq::{Publisher, connection::CONFIRM_TIMEOUT},
+    rabbitmq::{Publisher, publish_channel::CONFIRM_TIMEOUT},
 };
 
 /// A queue that workers empty faster than it fills is empty at one of so many looks.
@@ -31,7 +31,7 @@ impl Publisher {
         Arc::new(move |queue| {
             let (publisher, is_failing) = (publisher.clone(), Arc::clone(&is_failing));
             Box::pin(async move {
-                if !publisher.is_up() {
+                if publisher.active.borrow().is_none() {
                     return None;
                 }
                 let looking = tokio::time::timeout(CONFIRM_TIMEOUT, publisher.look(queue));
