@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use shared::amqp::topology::Topology;
 use shared::{
     codes::CodeSecrets,
-    config::{environment::Environment, public_url, required, socket_address},
+    config::{drain, environment::Environment, public_url, required, socket_address},
 };
 
 pub use self::migration::MigrationConfig;
@@ -42,6 +42,8 @@ pub struct Config {
     pub api_addr: SocketAddr,
     pub ops_addr: SocketAddr,
     pub migrate_on_start: bool,
+    /// How long the process may take to stop.
+    pub drain: Duration,
     pub log_format: String,
     pub(crate) code_secrets: CodeSecrets,
     pub(crate) subject_key: SubjectKey,
@@ -106,6 +108,7 @@ impl Config {
             api_addr: socket_address("API_ADDR", &settings.api_addr)?,
             ops_addr: socket_address("OPS_ADDR", &settings.ops_addr)?,
             migrate_on_start: settings.migrate_on_start,
+            drain: drain(settings.drain_seconds)?,
             log_format: settings.log_format,
             code_secrets,
             subject_key,

@@ -18,7 +18,7 @@ pub(crate) mod server;
 mod unlock_cookie;
 mod web_app;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use poem::{
@@ -61,10 +61,12 @@ pub(crate) struct Transport {
     pub(crate) tls: Option<Tls>,
 }
 
-/// Serves HTTP on `listener` until `stop` is cancelled and the open connections have drained.
+/// Serves HTTP on `listener` until `stop` is cancelled and the open connections have drained, which may take as long as
+/// `drain`.
 pub(crate) async fn serve(
     app: Arc<App>,
     transport: Transport,
+    drain: Duration,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<()> {
@@ -78,6 +80,7 @@ pub(crate) async fn serve(
         endpoint: Arc::new(endpoint(app, docs, origins)?),
         connection_limit: ConnectionLimit::new(max_connections, is_limited),
         tls: tls.clone(),
+        drain,
     };
     let reload_certificate = async {
         match &tls {

@@ -50,7 +50,7 @@ async fn run(command: Command) -> Result<()> {
 
 async fn serve(config: Config) -> Result<()> {
     let stop = shutdown::stop_on_signals()?;
-    let traces = Traces::start("vestibule-api", stop.clone())?;
+    let traces = Traces::start("vestibule-api")?;
     log::start(&config.log_format, traces.as_ref())?;
     let listen = async |name: &str, addr| {
         TcpListener::bind(addr).await.with_context(|| format!("{name}: cannot listen on {addr}"))

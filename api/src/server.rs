@@ -2,7 +2,10 @@
 
 pub(crate) mod health;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::Result;
 use shared::messages::MailKind;
@@ -75,7 +78,7 @@ pub async fn run(config: Config, listener: TcpListener, ops: TcpListener, stop: 
             () = stop.cancelled() => return Ok(()),
         }
     }
-    let mut tasks = Tasks::new(stop.clone());
+    let mut tasks = Tasks::new(stop.clone(), config.drain);
     let metrics = Registry::default();
     let delivery = broker(&config, &metrics, &mut tasks, stop.clone())?;
     let health_database = postgres::pool(&config.database_url, 1)?;
@@ -138,7 +141,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     let components = std::iter::once(health::component(&app, &registry)).chain(others).collect();
     let reporter = HealthReporter::new(registry.clone(), components);
     tracing::info!(url = %app.public_url, "ready");
-    let mut tasks = Tasks::new(stop.clone());
+    let mut tasks = Tasks::new(stop.clone(), config.drain);
     if let Some(look_at_queue) = delivery.look_at_queue.clone() {
         let rescuer = Rescuer {
             store: app.store.clone(),
@@ -165,9 +168,13 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     tasks.start("the count of aborted attempts", aborted_attempts::run(Arc::clone(&app), aborted, stop.clone()));
     tasks.start("the count of activations", activation_counts::run(Arc::clone(&app), stop.clone()));
     tasks.start("the receipt watch", receipt_watch::run(Arc::clone(&app), stop.clone()));
-    tasks.start("the ops server", ops_server::serve(ops, reporter, stop.clone()));
-    tasks.start("the HTTP server", http::serve(Arc::clone(&app), config.transport, listener, stop));
-    let ended = tasks.run().await;
+    let http_server = http::serve(Arc::clone(&app), config.transport, config.drain, listener, stop.clone());
+    tasks.start("the HTTP server", http_server);
+    // No task among the others: it also serves while they drain.
+    let ended = tokio::select! {
+        ended = tasks.run() => ended,
+        never = ops_server::serve(ops, reporter, stop) => match never {},
+    };
     // Those of the last requests. Without a database they are lost, which only keeps limits lower.
     let _ = activation_counts::flush(&app).await;
     ended

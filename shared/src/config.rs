@@ -2,7 +2,7 @@
 
 pub mod environment;
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
@@ -15,6 +15,10 @@ pub const API_ADDR: &str = "127.0.0.1:8000";
 
 /// The default of `OPS_ADDR`: metrics and health need no login. The images listen on all addresses instead.
 pub const OPS_ADDR: &str = "127.0.0.1:9090";
+
+/// The default of `DRAIN_SECONDS`: a mail has 10 s to reach its final dot, the mail server 60 s to answer it, and the process
+/// 5 s to record the outcome and to close its connections. A mail that is cut off after the dot is sent twice.
+pub const DRAIN_SECONDS: u32 = 75;
 
 /// Reads the settings from the environment. Each setting named in `secrets` can also be set as `X_FILE`, the path of a
 /// file that contains the value.
@@ -78,6 +82,15 @@ pub fn socket_address(name: &str, value: &str) -> Result<SocketAddr> {
     value
         .parse()
         .with_context(|| format!("{name} is '{value}': it must be an IP address and a port, like 127.0.0.1:8000"))
+}
+
+/// Checks `DRAIN_SECONDS`: with less than 10 s a process abandons work that takes its usual time, and with more than ten
+/// minutes one that hangs is never replaced.
+pub fn drain(seconds: u32) -> Result<Duration> {
+    if !(10..=600).contains(&seconds) {
+        bail!("DRAIN_SECONDS is {seconds}: set it to a number from 10 to 600");
+    }
+    Ok(Duration::from_secs(seconds.into()))
 }
 
 /// Checks `PUBLIC_URL`, which becomes a link in every mail, and removes slashes at its end.

@@ -13,8 +13,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long all tasks together may take to finish their work after the stop token is cancelled.
-pub const DRAIN: Duration = Duration::from_secs(10);
+/// The end of the drain timeout, which is reserved for recording the last outcomes and closing connections: work that is
+/// not finished before is abandoned.
+pub const CLOSE_TIME: Duration = Duration::from_secs(5);
 
 /// A stop token that the first SIGTERM or SIGINT cancels. A second signal ends the process at once.
 pub fn stop_on_signals() -> Result<CancellationToken> {
@@ -29,7 +30,7 @@ pub fn stop_on_signals() -> Result<CancellationToken> {
                 tracing::warn!("second signal; exiting without draining");
                 std::process::exit(130);
             }
-            tracing::info!("signal received; draining");
+            tracing::info!("signal received; draining; a second signal exits at once");
             token.cancel();
         }
     });
@@ -41,12 +42,14 @@ pub fn stop_on_signals() -> Result<CancellationToken> {
 pub struct Tasks {
     running: JoinSet<(&'static str, Result<()>)>,
     stop: CancellationToken,
+    drain: Duration,
 }
 
 impl Tasks {
-    /// An empty set of tasks that stop when `stop` is cancelled.
-    pub fn new(stop: CancellationToken) -> Self {
-        Self { running: JoinSet::new(), stop }
+    /// An empty set of tasks that stop when `stop` is cancelled. From then on all of them together may take as long as
+    /// `drain` (`DRAIN_SECONDS`) to finish their work; what ends earlier waits for nothing.
+    pub fn new(stop: CancellationToken, drain: Duration) -> Self {
+        Self { running: JoinSet::new(), stop, drain }
     }
 
     /// Starts a task. It must end soon after the stop token is cancelled; its name appears in errors.
@@ -58,7 +61,7 @@ impl Tasks {
     /// token; the error is that of the first such task.
     pub async fn run(mut self) -> Result<()> {
         let mut first_failure = None;
-        let mut timed_out = std::pin::pin!(drain_timeout(self.stop.clone()));
+        let mut timed_out = std::pin::pin!(drain_timeout(self.stop.clone(), self.drain));
         loop {
             let failure = tokio::select! {
                 ended = self.running.join_next() => match ended {
@@ -69,9 +72,9 @@ impl Tasks {
                     Some(Ok(_)) => continue,
                 },
                 () = &mut timed_out => {
-                    let left = self.running.len();
+                    let (left, drain) = (self.running.len(), self.drain);
                     self.running.abort_all();
-                    return Err(anyhow!("{left} task(s) did not finish within {DRAIN:?} and were cut off"));
+                    return Err(anyhow!("{left} task(s) did not finish within {drain:?} and were cut off"));
                 }
             };
             self.stop.cancel();
@@ -82,14 +85,16 @@ impl Tasks {
 
 /// Completes when the drain timeout has passed after cancellation. Tasks have drain timeouts of their own that are a
 /// little shorter, so that this one is the last resort.
-async fn drain_timeout(stop: CancellationToken) {
+async fn drain_timeout(stop: CancellationToken, drain: Duration) {
     stop.cancelled().await;
-    tokio::time::sleep(DRAIN).await;
+    tokio::time::sleep(drain).await;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DRAIN: Duration = Duration::from_secs(10);
 
     async fn wait_for(stop: CancellationToken) -> Result<()> {
         stop.cancelled().await;
@@ -99,7 +104,7 @@ mod tests {
     #[tokio::test]
     async fn task_that_ends_stops_the_others() {
         let stop = CancellationToken::new();
-        let mut tasks = Tasks::new(stop.clone());
+        let mut tasks = Tasks::new(stop.clone(), DRAIN);
         tasks.start("long task", wait_for(stop));
         tasks.start("short task", async { Ok(()) });
         assert_eq!(tasks.run().await.unwrap_err().to_string(), "short task ended unexpectedly");
@@ -107,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn panic_is_a_failure() {
-        let mut tasks = Tasks::new(CancellationToken::new());
+        let mut tasks = Tasks::new(CancellationToken::new(), DRAIN);
         tasks.start("bad", async { panic!("oh") });
         assert!(tasks.run().await.unwrap_err().to_string().contains("a task panicked"));
     }
@@ -115,7 +120,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn task_that_does_not_stop_is_cut_off() {
         let stop = CancellationToken::new();
-        let mut tasks = Tasks::new(stop.clone());
+        let mut tasks = Tasks::new(stop.clone(), DRAIN);
         tasks.start("stubborn", std::future::pending());
         stop.cancel();
         assert!(format!("{:#}", tasks.run().await.unwrap_err()).contains("1 task(s) did not finish"));
@@ -124,7 +129,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn drain_timeout_covers_all_tasks_together() {
         let stop = CancellationToken::new();
-        let mut tasks = Tasks::new(stop.clone());
+        let mut tasks = Tasks::new(stop.clone(), DRAIN);
         for seconds in [6, 12] {
             tasks.start("slow", async move {
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -138,7 +143,7 @@ mod tests {
     #[tokio::test]
     async fn tasks_that_end_after_cancellation_succeed() {
         let stop = CancellationToken::new();
-        let mut tasks = Tasks::new(stop.clone());
+        let mut tasks = Tasks::new(stop.clone(), DRAIN);
         tasks.start("obedient", wait_for(stop.clone()));
         stop.cancel();
         tasks.run().await.unwrap();

@@ -30,7 +30,7 @@ use crate::{
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let mut settings = Settings::from_environment();
     let stop = shutdown::stop_on_signals()?;
-    let traces = Traces::start("vestibule", stop.clone())?;
+    let traces = Traces::start("vestibule")?;
     shared::telemetry::log::start(settings.get("LOG_FORMAT").unwrap_or("text"), traces.as_ref())?;
     settings.check_production()?;
     // First of all: a port in use must leave no files behind.
@@ -146,7 +146,7 @@ async fn serve(
 ) -> Result<()> {
     let api = api::Config::load_from(settings.all())?;
     let worker = worker::Config::load_from(settings.all())?;
-    let mut tasks = Tasks::new(stop.clone());
+    let mut tasks = Tasks::new(stop.clone(), api.drain);
     let metrics = Registry::default();
     let health = Arc::new(WorkerHealth::for_shared_process(&metrics));
     let others = vec![health.component(database.clone())];
@@ -157,7 +157,7 @@ async fn serve(
     } else {
         let max_in_flight = usize::from(worker.concurrency);
         let in_process = in_process.insert(Arc::new(worker::in_process_delivery(worker, database.clone(), health)));
-        delivery::in_process_delivery(Arc::clone(in_process), max_in_flight)
+        delivery::in_process_delivery(Arc::clone(in_process), max_in_flight, api.drain)
     };
     let services = Services { database, health_database, has_autovacuum, delivery, ops, metrics, others };
     tasks.start("the API", api::run_on(services, api, listener, stop));
@@ -167,6 +167,9 @@ async fn serve(
     }
     ended
 }
+
+/// How long the inbox may take to stop, after the service.
+const INBOX_DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs the development inbox until `stop` is cancelled. If a mail server is configured (no listeners), it only waits.
 async fn serve_inbox(
@@ -179,7 +182,7 @@ async fn serve_inbox(
         return Ok(());
     };
     let inbox = Inbox::open(&data.mails())?;
-    let mut tasks = Tasks::new(stop.clone());
+    let mut tasks = Tasks::new(stop.clone(), INBOX_DRAIN);
     tasks.start("the SMTP server of the inbox", inbox.clone().serve_smtp(smtp, stop.clone()));
     tasks.start("the HTTP server of the inbox", inbox.serve_http(http, stop));
     tasks.run().await

@@ -16,8 +16,11 @@ pub fn program(name: &str) -> PathBuf {
     program
 }
 
-/// How long to wait for a line of the log, or the exit.
+/// How long to wait for a line of the log.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long to wait for the exit, from the last line of the log: longer than the default of `DRAIN_SECONDS`.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A running child process, killed on drop. Collects its standard output and error as lines.
 pub struct Process {
@@ -108,7 +111,7 @@ impl Process {
     /// Waits for the exit. Returns exit status and whole log.
     pub fn wait_for_exit_status(mut self) -> (ExitStatus, String) {
         // The log ends when the process does.
-        while let Ok(line) = self.lines.recv_timeout(TIMEOUT) {
+        while let Ok(line) = self.lines.recv_timeout(EXIT_TIMEOUT) {
             self.log.push_str(&line);
             self.log.push('\n');
         }

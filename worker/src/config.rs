@@ -1,13 +1,13 @@
 //! Loads the worker's settings from environment variables and validates them.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use shared::amqp::topology::Topology;
 use shared::{
     codes::CodeSecrets,
-    config::{OPS_ADDR, environment::Environment, public_url, required, socket_address},
+    config::{DRAIN_SECONDS, OPS_ADDR, drain, environment::Environment, public_url, required, socket_address},
 };
 
 use crate::{delivery::email::Sender, smtp::config::SmtpConfig};
@@ -32,6 +32,7 @@ shared::settings! {
         worker_concurrency: u16 = 8,
         amqp_prefix: String = "vestibule".into(),
         migrate_on_start: bool = true,
+        drain_seconds: u32 = DRAIN_SECONDS,
         log_format: String = "text".into(),
     }
 }
@@ -42,6 +43,8 @@ pub struct Config {
     pub log_format: String,
     /// The size of the SMTP connection pool: how many mails are sent at the same time.
     pub concurrency: u16,
+    /// How long the process may take to stop.
+    pub drain: Duration,
     pub(crate) migrate_on_start: bool,
     pub(crate) database_url: SecretString,
     /// The login of the role that owns the schema.
@@ -103,6 +106,7 @@ impl Config {
             ops_addr: socket_address("OPS_ADDR", &settings.ops_addr)?,
             log_format: settings.log_format,
             concurrency: settings.worker_concurrency,
+            drain: drain(settings.drain_seconds)?,
             migrate_on_start: settings.migrate_on_start,
             database_url,
             migrate_database_url,

@@ -15,7 +15,6 @@ use lapin::{BasicProperties, message::Delivery, types::AMQPValue};
 use secrecy::SecretString;
 use shared::amqp::topology::{TRACEPARENT, Topology};
 use shared::messages::MailQueue;
-use shared::shutdown::DRAIN;
 use shared::telemetry::traces::spans;
 use tokio::{
     task::{self, JoinError, JoinSet},
@@ -38,15 +37,14 @@ const IDLE_RESTART_AFTER: Duration = Duration::from_secs(10);
 /// How often the connections and the idle time are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Part of the drain timeout that is reserved for closing the SMTP and broker connections.
-const CLOSE_TIME: Duration = Duration::from_secs(5);
-
 /// Consumes the work queues and passes every message to the handler.
 pub(crate) struct Consumer {
     pub(crate) url: SecretString,
     pub(crate) topology: Topology,
     pub(crate) handler: Arc<Handler>,
     pub(crate) prefetch: Prefetch,
+    /// On shutdown: the time for the mails in progress to finish.
+    pub(crate) drain_timeout: Duration,
 }
 
 /// The messages that are being processed.
@@ -86,21 +84,23 @@ impl Consumer {
             let reason = self.consume(&mut connections, &mut in_flight, &stop).await;
             // They can only be acked on the connection that delivered them; the broker redelivers them.
             in_flight.duplicates.clear();
-            broker_status.set_closed();
             if stop.is_cancelled() {
-                self.handler.smtp_pool.begin_drain();
+                // In this order, so that the broker gives what is requeued to another worker.
                 connections.cancel_consumers().await;
-                in_flight.drain().await;
+                self.handler.smtp_pool.begin_drain();
+                connections.requeue_unread().await;
+                in_flight.drain(self.drain_timeout).await;
             } else {
                 tracing::warn!(reason, "reconnecting to the broker");
             }
+            broker_status.set_closed();
             connections.close().await;
             // The cause of the failure may persist: do not reconnect in a tight loop.
             tokio::select! { () = tokio::time::sleep(RECONNECT_DELAY) => {}, () = stop.cancelled() => {} }
         }
         // If the worker stops while it is not connected, mails may still be in flight.
         self.handler.smtp_pool.begin_drain();
-        in_flight.drain().await;
+        in_flight.drain(self.drain_timeout).await;
         self.handler.smtp_pool.close().await;
         Ok(())
     }
@@ -198,11 +198,15 @@ impl Consumer {
 }
 
 impl InFlight {
-    /// Waits for the messages in flight until the drain timeout. Aborted messages were not acked: the broker redelivers
+    /// Waits for the messages in flight, but not longer than this. Aborted messages were not acked: the broker redelivers
     /// them.
-    async fn drain(&mut self) {
+    async fn drain(&mut self, timeout: Duration) {
+        if self.tasks.is_empty() {
+            return;
+        }
+        tracing::info!(messages = self.tasks.len(), "finishing the messages in progress");
         let finish = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN.saturating_sub(CLOSE_TIME), finish).await.is_err() {
+        if tokio::time::timeout(timeout, finish).await.is_err() {
             tracing::warn!(unfinished = self.tasks.len(), "drain timed out; requeueing unfinished messages");
             self.tasks.shutdown().await;
         }

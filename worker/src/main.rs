@@ -44,7 +44,7 @@ async fn run_command(command: Command) -> Result<()> {
 
 async fn run_worker(config: Config) -> Result<()> {
     let stop = shutdown::stop_on_signals()?;
-    let traces = Traces::start("vestibule-worker", stop.clone())?;
+    let traces = Traces::start("vestibule-worker")?;
     log::start(&config.log_format, traces.as_ref())?;
     let addr = config.ops_addr;
     let ops = TcpListener::bind(addr).await.with_context(|| format!("OPS_ADDR: cannot listen on {addr}"))?;

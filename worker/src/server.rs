@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use shared::{
     postgres::{self, Pool},
-    shutdown::Tasks,
+    shutdown::{CLOSE_TIME, Tasks},
     telemetry::{health::HealthReporter, metrics::Registry, ops_server},
 };
 use tokio::net::TcpListener;
@@ -45,16 +45,20 @@ pub async fn run(config: Config, ops: TcpListener, stop: CancellationToken) -> R
     let metrics = Registry::default();
     let health = Arc::new(WorkerHealth::for_own_process(&metrics));
     let reporter = HealthReporter::new(metrics, vec![health.component(database.clone())]);
-    let mut tasks = Tasks::new(stop.clone());
-    tasks.start("the ops server", ops_server::serve(ops, reporter, stop.clone()));
+    let mut tasks = Tasks::new(stop.clone(), config.drain);
     let check = database.clone();
+    let consumer_stop = stop.clone();
     tasks.start("the consumer", async move {
-        tokio::join!(postgres::warn_without_timeouts(&check), consume(config, database, health, stop)).1
+        tokio::join!(postgres::warn_without_timeouts(&check), consume(config, database, health, consumer_stop)).1
     });
-    tasks.run().await
+    // No task among the others: it also serves while they drain.
+    tokio::select! {
+        ended = tasks.run() => ended,
+        never = ops_server::serve(ops, reporter, stop) => match never {},
+    }
 }
 
-/// Consumes messages from RabbitMQ until `stop` is cancelled, then drains the messages in flight.
+/// Consumes messages from RabbitMQ until `stop` is cancelled, then finishes the mails in progress and requeues all others.
 pub async fn consume(config: Config, database: Pool, health: Arc<WorkerHealth>, stop: CancellationToken) -> Result<()> {
     let consumer = Consumer {
         url: config.amqp_url()?,
@@ -63,6 +67,7 @@ pub async fn consume(config: Config, database: Pool, health: Arc<WorkerHealth>, 
             notices: (config.concurrency / CONNECTIONS_PER_NOTICE).max(1),
         },
         topology: config.topology.clone(),
+        drain_timeout: config.drain.saturating_sub(CLOSE_TIME),
         handler: Arc::new(Handler { has_broker: true, ..handler(config, database, health) }),
     };
     consumer.run(stop).await

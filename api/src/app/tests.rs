@@ -42,6 +42,7 @@ pub(crate) fn app_with_database(url: &str) -> App {
             is_up: Arc::new(|| true),
             max_in_flight: Arc::new(|| MaxInFlight::of_each(1)),
             look_at_queue: None,
+            drain_timeout: Duration::ZERO,
         },
         public_url: String::new(),
         events: EventWriter { source: String::new(), with_email: false },

@@ -1,7 +1,7 @@
 //! The names of the settings and their defaults.
 
 use secrecy::SecretString;
-use shared::config::{API_ADDR, OPS_ADDR};
+use shared::config::{API_ADDR, DRAIN_SECONDS, OPS_ADDR};
 
 shared::settings! {
     /// The unvalidated settings: one field for each environment variable, of the same name in upper case. Missing ones have
@@ -52,6 +52,7 @@ shared::settings! {
         amqp_prefix: String = "vestibule".into(),
         events_with_email: bool = false,
         migrate_on_start: bool = true,
+        drain_seconds: u32 = DRAIN_SECONDS,
         log_format: String = "text".into(),
     }
 }

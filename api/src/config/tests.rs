@@ -160,6 +160,8 @@ fn error_names_the_setting_and_repeats_no_secret() {
         ("ARGON2_MEMORY_KIB", "7"),
         ("ARGON2_PASSES", "0"),
         ("MIGRATE_ON_START", "maybe"),
+        ("DRAIN_SECONDS", "9"),
+        ("DRAIN_SECONDS", "601"),
         ("EVENTS_WITH_EMAIL", "on"),
         ("PASSWORD_MIN_LENGTH", "4"),
         ("PASSWORD_CHANGES_PER_DAY", "0"),

@@ -33,4 +33,6 @@ pub struct OutboxDelivery {
     pub max_in_flight: Arc<dyn Fn() -> MaxInFlight + Send + Sync>,
     /// `None` if there is no queue: a row is in the outbox until its message has an outcome, and cannot be lost.
     pub look_at_queue: Option<LookAtQueue>,
+    /// On shutdown: how long the relay waits for the messages in flight before it abandons and releases them.
+    pub drain_timeout: Duration,
 }

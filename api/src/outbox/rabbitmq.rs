@@ -33,6 +33,9 @@ use crate::{
 };
 use connection::ActiveConnection;
 
+/// On shutdown: how long the relay waits for confirms. A message that is still not confirmed is released for another relay.
+const CONFIRM_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The backoff of a message that the broker did not accept. It is random, so that APIs that failed together do not publish
 /// everything again together.
 const RETRY_DELAY_MS: RangeInclusive<u64> = 1_000..=2_000;
@@ -62,6 +65,7 @@ impl Publisher {
             is_up: Arc::new(move || connection.active.borrow().is_some()),
             max_in_flight: Arc::new(move || windows.max_in_flight()),
             look_at_queue: Some(self.look_at_queue()),
+            drain_timeout: CONFIRM_DRAIN_TIMEOUT,
         }
     }
 

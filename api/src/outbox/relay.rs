@@ -46,9 +46,6 @@ const PAUSE_IN_BACKLOG: Duration = Duration::from_millis(250);
 /// A database that does not answer within this time counts as unavailable.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// On shutdown: the time for the messages in flight to finish.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// On shutdown: the time to write the last outcomes.
 const FINAL_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -253,10 +250,19 @@ impl Relay {
 
     /// Waits for the messages in flight, aborts those that are not done in time, and releases their leases.
     async fn drain(mut self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + DRAIN_TIMEOUT;
-        while self.in_flight.len() > 0 && tokio::time::timeout_at(deadline, self.in_flight.next_outcome()).await.is_ok()
-        {
-        }
+        let drain_timeout = self.delivery.drain_timeout;
+        let finishing = async {
+            while self.in_flight.len() > 0 {
+                // A mail may take longer than a lease, and another relay would deliver it, too.
+                if self.in_flight.must_renew_leases()
+                    && let Err(error) = self.write_updates_and_lease(Capacity::NONE).await
+                {
+                    self.round_failed(error);
+                }
+                let _ = tokio::time::timeout(POLL_INTERVAL, self.in_flight.next_outcome()).await;
+            }
+        };
+        let _ = tokio::time::timeout(drain_timeout, finishing).await;
         self.in_flight.collect_outcomes();
         self.in_flight.abort_all();
         if !self.in_flight.has_updates() {

@@ -4,6 +4,7 @@ use std::{future::ready, pin::Pin, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 use tokio::{sync::Mutex, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::metrics::{Family, Gauge, Registry, names};
 
@@ -96,6 +97,8 @@ pub struct HealthReporter {
     check_ok: Arc<Family<2, Gauge>>,
     /// When the gauges were last collected.
     last_collected: Mutex<Option<Instant>>,
+    /// Cancelled while the process drains.
+    stop: CancellationToken,
 }
 
 impl HealthReporter {
@@ -116,11 +119,19 @@ impl HealthReporter {
 
     fn with_components(registry: Registry, components: Vec<Component>) -> Self {
         let check_ok = registry.family(names::CHECK_OK);
-        Self { registry, components, check_ok, last_collected: Mutex::default() }
+        Self { registry, components, check_ok, last_collected: Mutex::default(), stop: CancellationToken::new() }
+    }
+
+    /// Reports that the process drains, and is not ready, once `stop` is cancelled. Its metrics stay as they are.
+    pub(crate) fn draining_after(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     /// Whether the process is ready, and the JSON body of the readiness response.
     pub(crate) async fn readiness(&self) -> (bool, Value) {
+        if self.stop.is_cancelled() {
+            return (false, json!({ "status": "draining" }));
+        }
         let mut ready = true;
         let mut statuses = Map::new();
         for (index, component) in self.components.iter().enumerate() {

@@ -31,12 +31,10 @@ const NOT_FOUND: &str = "not found: this server has /health/live, /health/ready 
 const JSON: &str = "application/json";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Serves `GET /health/live`, `GET /health/ready` and `GET /metrics` until `stop` is cancelled.
-pub async fn serve(listener: TcpListener, reporter: HealthReporter, stop: CancellationToken) -> Result<()> {
-    tokio::select! {
-        never = accept_loop(&listener, reporter) => match never {},
-        () = stop.cancelled() => Ok(()),
-    }
+/// Serves `GET /health/live`, `GET /health/ready` and `GET /metrics` as long as the future is polled. Once `stop` is
+/// cancelled the process drains: it is live, not ready, and its metrics can still be scraped.
+pub async fn serve(listener: TcpListener, reporter: HealthReporter, stop: CancellationToken) -> Infallible {
+    accept_loop(&listener, reporter.draining_after(stop)).await
 }
 
 /// Serves the same paths while the process migrates: it is live but not ready. Migrations may take longer than an
@@ -122,15 +120,17 @@ mod tests {
     };
 
     async fn check_process_with(components: Vec<Checks>) -> Result<()> {
+        let component = |checks: Checks| Component::new("component", move || ready(checks.clone()), || ready(()));
+        let (addr, _) = start(components.into_iter().map(component).collect()).await;
+        check_readiness(addr).await
+    }
+
+    /// Starts a server that runs until the test ends. Returns its address and its stop token.
+    async fn start(components: Vec<Component>) -> (SocketAddr, CancellationToken) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let component = |checks: Checks| Component::new("component", move || ready(checks.clone()), || ready(()));
-        let components = components.into_iter().map(component).collect();
-        let serving = tokio::spawn(serve(listener, HealthReporter::new(Registry::default(), components), stop.clone()));
-        let result = check_readiness(addr).await;
-        stop.cancel();
-        serving.await.unwrap().unwrap();
-        result
+        tokio::spawn(serve(listener, HealthReporter::new(Registry::default(), components), stop.clone()));
+        (addr, stop)
     }
 
     #[tokio::test]
@@ -161,17 +161,30 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silent_client_is_disconnected() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let serving = tokio::spawn(serve(listener, HealthReporter::new(Registry::default(), Vec::new()), stop.clone()));
+        let (addr, _) = start(Vec::new()).await;
         let started = tokio::time::Instant::now();
         let mut silent = TcpStream::connect(addr).await.unwrap();
         silent.write_all(b"GET /health/live HTTP/1.1\r\n").await.unwrap();
         // The server closes with unread bytes, which can reset the connection; that is also an end.
         let _ = silent.read_to_end(&mut Vec::new()).await;
         assert!(started.elapsed() < REQUEST_TIMEOUT, "{:?}", started.elapsed());
+    }
+
+    /// A worker drains for a minute: it must not look dead, nor lose its last counts.
+    #[tokio::test]
+    async fn draining_process_is_live_and_not_ready() {
+        let (addr, stop) = start(Vec::new()).await;
+        check_readiness(addr).await.unwrap();
         stop.cancel();
-        serving.await.unwrap().unwrap();
+        let error = check_readiness(addr).await.unwrap_err().to_string();
+        assert!(error.contains("draining"), "{error}");
+        for path in ["/health/live", "/metrics"] {
+            let mut stream = TcpStream::connect(addr).await.unwrap();
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+            let mut response = String::new();
+            stream.read_to_string(&mut response).await.unwrap();
+            assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+        }
     }
 
     fn required(name: &'static str, ok: bool) -> Check {

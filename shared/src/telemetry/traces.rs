@@ -11,9 +11,8 @@ pub mod spans;
 
 use std::time::Duration;
 
-use crate::shutdown::DRAIN;
 use anyhow::Result;
-use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::Subscriber;
 use tracing_subscriber::{
@@ -28,7 +27,7 @@ use self::{layer::SpanLayer, settings::TraceSettings};
 /// The capacity of the export queue. Spans that end while it is full are dropped, so that tracing never blocks.
 const QUEUE_CAPACITY: usize = 4_096;
 
-/// The timeout of the last export at shutdown. The drain timeout of the process also limits it.
+/// The timeout of the last export, after all tasks of the process have ended.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The trace export of a process.
@@ -41,13 +40,11 @@ pub struct Traces {
     /// Ends the export.
     end: CancellationToken,
     exporter: JoinHandle<()>,
-    /// Completes at shutdown with the time at which the drain timeout ends.
-    drain_deadline: JoinHandle<Instant>,
 }
 
 impl Traces {
     /// Starts the export, or returns `None` if no collector is configured. `service` is the default service name.
-    pub fn start(service: &str, stop: CancellationToken) -> Result<Option<Self>> {
+    pub fn start(service: &str) -> Result<Option<Self>> {
         let Some(settings) = RawSettings::load()?.check(service)? else { return Ok(None) };
         let TraceSettings { collector, resource, sampling } = settings;
         let (sender, queue) = mpsc::channel(QUEUE_CAPACITY);
@@ -58,10 +55,6 @@ impl Traces {
             sends_headers_in_clear_text: collector.sends_headers_in_clear_text(),
             exporter: tokio::spawn(export::run(queue, collector, resource, end.clone())),
             end,
-            drain_deadline: tokio::spawn(async move {
-                stop.cancelled().await;
-                Instant::now() + DRAIN
-            }),
         }))
     }
 
@@ -72,16 +65,10 @@ impl Traces {
         self.layer.clone().with_filter(exported.with_max_level_hint(LevelFilter::DEBUG))
     }
 
-    /// Exports the remaining spans and ends. Waits at most `FLUSH_TIMEOUT`, and not beyond the drain timeout.
+    /// Exports the remaining spans and ends. Waits at most two seconds.
     pub async fn end(self) {
         self.end.cancel();
-        let flush_deadline = Instant::now() + FLUSH_TIMEOUT;
-        let deadline = if self.drain_deadline.is_finished() {
-            self.drain_deadline.await.unwrap_or(flush_deadline)
-        } else {
-            flush_deadline
-        };
         // If the collector does not respond in time, the remaining spans are lost.
-        let _ = tokio::time::timeout_at(flush_deadline.min(deadline), self.exporter).await;
+        let _ = tokio::time::timeout(FLUSH_TIMEOUT, self.exporter).await;
     }
 }

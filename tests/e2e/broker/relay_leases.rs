@@ -66,6 +66,7 @@ impl Relay {
             },
             max_in_flight: Arc::new(|| MaxInFlight::of_each(10)),
             look_at_queue: None,
+            drain_timeout: Duration::from_secs(30),
         };
         let database = shared::postgres::pool(&stack.database.service_url.clone().into(), 2).unwrap();
         let config = api::Config::load_from(stack.variables(&[])).unwrap();
@@ -134,6 +135,25 @@ async fn relay_never_changes_a_foreign_lease() {
     let released = "SELECT count(*) FROM outbox WHERE traceparent = 'kept' AND leased_until <= clock_timestamp()";
     assert_eq!(database.count(released).await, 1);
     assert_eq!(database.count(&foreign_lease).await, 1, "a release changed the foreign lease");
+}
+
+/// A mail may take longer than a lease while its relay stops: another relay would deliver it, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn draining_relay_renews_its_leases() {
+    let stack = Stack::without_broker().await;
+    let database = &stack.database;
+    let relay = Relay::start(&stack).await;
+    insert_codes(database.client(), "slow", 1).await;
+    relay.wait_for_deliveries(1).await;
+    relay.stop.cancel();
+    let shorten = "UPDATE outbox SET leased_until = clock_timestamp() + interval '5 s' WHERE leased_by IS NOT NULL";
+    assert_eq!(database.execute(shorten, &[]).await, 1);
+    let renewed = "SELECT count(*) FROM outbox WHERE leased_until > clock_timestamp() + interval '8 s'";
+    database.wait_for_count(renewed, 1).await;
+    relay.failures.add_permits(1);
+    relay.task.await.unwrap().unwrap();
+    let released = "SELECT count(*) FROM outbox WHERE leased_until <= clock_timestamp()";
+    assert_eq!(database.count(released).await, 1);
 }
 
 /// Events that stay in flight do not use up the capacity for mails, however many of them are older.

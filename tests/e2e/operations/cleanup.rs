@@ -2,7 +2,7 @@
 
 mod retention;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use api::{MaxInFlight, OutboxDelivery, Services};
 use tokio::net::TcpListener;
@@ -143,6 +143,7 @@ async fn tables_of_a_database_without_autovacuum_are_vacuumed() {
         is_up: Arc::new(|| false),
         max_in_flight: Arc::new(|| MaxInFlight::of_each(1)),
         look_at_queue: None,
+        drain_timeout: Duration::ZERO,
     };
     let services = Services {
         health_database: database.clone(),

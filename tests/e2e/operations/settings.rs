@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use shared::config::DRAIN_SECONDS;
+
 /// Settings of the containers, which the API and the worker do not read.
 const OF_COMPOSE: [&str; 13] = [
     "POSTGRES_USER",
@@ -47,6 +49,22 @@ fn env_example_documents_every_setting_and_no_other() {
     let others = OF_COMPOSE.into_iter().chain([OF_STANDALONE]).map(str::to_owned);
     let expected: BTreeSet<_> = read_by_processes().into_iter().chain(others).collect();
     assert_eq!(documented, expected);
+}
+
+/// I-19: compose kills no process that still drains, or exports its last spans (2 s).
+#[test]
+fn compose_outlasts_the_drain() {
+    let text = file("docker-compose.yml");
+    let (_, process) = text.split_once("x-process: &process\n").unwrap();
+    let (process, services) = process.split_once("\n\n").unwrap();
+    let grace = process.lines().find_map(|line| line.trim().strip_prefix("stop_grace_period: ")?.strip_suffix('s'));
+    let grace: u32 = grace.expect("stop_grace_period in seconds").parse().unwrap();
+    assert!(grace > DRAIN_SECONDS + 2, "{grace} s");
+    for service in ["migrate", "api", "worker"] {
+        assert!(services.contains(&format!("\n  {service}:\n    <<: *process\n")), "{service}");
+    }
+    assert_eq!(services.matches("stop_grace_period").count(), 2, "only of the servers");
+    assert!(file(".env.example").contains(&format!("\nDRAIN_SECONDS={DRAIN_SECONDS}\n")));
 }
 
 /// The containers of the API and of the worker get the settings that their processes read; secrets also as files. Only

@@ -11,7 +11,10 @@ use crate::harness::{
     service_process::{Service, ServiceProcess},
     tolerance::{MAX_IN_FLIGHT, Tolerance, schedule},
 };
-use support::proxy::{Proxy, ProxyMode};
+use support::{
+    fake_smtp::behaviour::{Behaviour, Stage},
+    proxy::{Proxy, ProxyMode},
+};
 
 /// Each process is replaced by a new one, and no request fails.
 #[tokio::test(flavor = "multi_thread")]
@@ -91,6 +94,28 @@ async fn frozen_api_loses_nothing() {
         .await;
 }
 
+/// I-06, I-19: each worker is replaced while the mail server needs 20 s for its answer to a mail. A deployment is no fault:
+/// no mail is sent twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn rolling_restart_with_slow_mail_server_repeats_no_mail() {
+    let mut environment = Environment::prepare().await;
+    // Enough connections that mails are late, and do not pile up.
+    environment.set("WORKER_CONCURRENCY", "128");
+    environment.start_processes(2, 3).await;
+    let fault = async |environment: &mut Environment| {
+        environment.mail_server.script_after(0, Behaviour::Slow(Stage::Dot, Duration::from_secs(20)));
+        // Until each connection of the workers has a mail that is slow.
+        sleep(Duration::from_secs(5)).await;
+        for n in 0..environment.workers.len() {
+            let replacement = environment.start_process(Service::Worker, &[]).await;
+            std::mem::replace(&mut environment.workers[n], replacement).stop().await;
+        }
+        environment.mail_server.script_after(usize::MAX, Behaviour::Cut(Stage::Dot));
+    };
+    let name = "rolling restart of 3 workers, 20 s for each mail";
+    environment.assert_survives(name, Tolerance::none(), fault).await;
+}
+
 /// I-19: all processes get SIGTERM while a link is silent. Each exits within ten seconds, with 0 or a logged timeout.
 async fn stop_all_while_silent(name: &str, link: fn(&Environment) -> &Proxy) {
     let fault = async |environment: &mut Environment| {
@@ -101,7 +126,10 @@ async fn stop_all_while_silent(name: &str, link: fn(&Environment) -> &Proxy) {
         link(environment).set(ProxyMode::Open);
         environment.start_processes(2, 2).await;
     };
-    Environment::start().await.assert_survives(name, Tolerance::duplicates_up_to(2 * MAX_IN_FLIGHT), fault).await;
+    let mut environment = Environment::prepare().await;
+    environment.set("DRAIN_SECONDS", "10");
+    environment.start_processes(2, 2).await;
+    environment.assert_survives(name, Tolerance::duplicates_up_to(2 * MAX_IN_FLIGHT), fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,14 @@ fn missing_settings_have_documented_defaults() {
     assert_eq!(load(&[]).unwrap().concurrency, 8);
 }
 
+/// I-19: a worker that stops waits for the answer to the final dot of each mail, or the mail is sent twice.
+#[test]
+fn default_drain_outlasts_the_reply_to_a_mail() {
+    let config = load(&[]).unwrap();
+    let mail_timeout = config.drain - shared::shutdown::CLOSE_TIME;
+    assert!(mail_timeout >= config.smtp.timeouts.end_of_data + config.smtp.timeouts.connect, "{mail_timeout:?}");
+}
+
 #[test]
 fn production_rejects_the_example_code_secret() {
     let example = ("CODE_SECRETS", "x:ZXhhbXBsZS1zZWNyZXQtZG8tbm90LXVzZS1pbi1wcm9k");
@@ -90,6 +98,8 @@ fn invalid_setting_is_named_without_repeating_secrets() {
         ("MAIL_FROM", "not-an-address"),
         ("WORKER_CONCURRENCY", "0"),
         ("WORKER_CONCURRENCY", "many"),
+        ("DRAIN_SECONDS", "9"),
+        ("DRAIN_SECONDS", "601"),
         ("ENVIRONMENT", "test"),
         ("ALLOW_INSECURE", "all"),
         ("PUBLIC_URL", "javascript:alert(1)"),

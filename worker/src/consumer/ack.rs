@@ -3,7 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
-use lapin::{BasicProperties, Confirmation, message::Delivery, options::BasicAckOptions, types::AMQPValue};
+use lapin::{
+    BasicProperties, Confirmation,
+    message::Delivery,
+    options::{BasicAckOptions, BasicNackOptions},
+    types::AMQPValue,
+};
 use shared::amqp::{
     confirms::{ConfirmedChannel, To},
     copy,
@@ -46,8 +51,10 @@ impl Acknowledger {
     async fn try_settle(&self, delivery: &Delivery, outcome: Outcome) -> Result<()> {
         match outcome {
             Outcome::Completed(_) => {}
-            // The broker requeues what is not acked when the connection closes.
-            Outcome::Requeue => return Ok(()),
+            Outcome::Requeue => {
+                requeue(delivery).await;
+                return Ok(());
+            }
             Outcome::Retry(reason) => {
                 let attempts = count(&delivery.properties, ATTEMPTS);
                 let delay_seconds = retry_delay_seconds(attempts);
@@ -116,6 +123,13 @@ impl Acknowledger {
             _ => bail!("the broker did not accept the copy for the queue {queue}"),
         }
     }
+}
+
+/// Returns the message to its queue at once: this process may keep its connection open for as long as another message
+/// takes. If that fails, the broker requeues the message when the connection is closed.
+pub(crate) async fn requeue(delivery: &Delivery) {
+    let options = BasicNackOptions { requeue: true, multiple: false };
+    let _ = tokio::time::timeout(ACK_TIMEOUT, delivery.nack(options)).await;
 }
 
 /// The time of parking. Information for the operator; no decision depends on it.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use backon::{ExponentialBuilder, Retryable};
-use futures_util::future::join;
+use futures_util::{FutureExt, StreamExt, future::join};
 use lapin::{
     Channel, Consumer,
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
@@ -20,7 +20,7 @@ use shared::messages::MailQueue;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::consumer::ack::Acknowledger;
+use crate::consumer::ack::{Acknowledger, requeue};
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 const RESTART_TIMEOUT: Duration = Duration::from_secs(5);
@@ -128,6 +128,18 @@ impl BrokerConnections {
         let cancelling = join(self.codes.cancel(), self.notices.cancel());
         // If the broker does not answer, closing the connection soon afterwards has the same effect.
         let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await;
+    }
+
+    /// Requeues the messages that were delivered and that nothing has read yet; for cancelled consumers.
+    pub(crate) async fn requeue_unread(&mut self) {
+        let requeueing = async {
+            for consumer in [&mut self.codes, &mut self.notices] {
+                while let Some(Some(Ok(delivery))) = consumer.deliveries.next().now_or_never() {
+                    requeue(&delivery).await;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(CANCEL_TIMEOUT, requeueing).await;
     }
 
     /// Closes both connections. The broker requeues messages that were not acked.

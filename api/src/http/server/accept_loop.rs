@@ -4,7 +4,6 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use poem::{Endpoint, http::uri::Scheme};
-use shared::shutdown::DRAIN;
 use shared::telemetry::metrics::{Gauge, GaugeGuard};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -26,6 +25,10 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// How much earlier than the process the connections have to end.
 const DRAIN_MARGIN: Duration = Duration::from_secs(2);
 
+/// How long connections may take to end, however long the process may: a request that arrives within the grace of one
+/// second has 10 s for its body and 10 s for its response. A client that reads slowly must not delay a deployment.
+const MAX_DRAIN: Duration = Duration::from_secs(22);
+
 /// What every connection is served with.
 pub(crate) struct Server<E> {
     pub(crate) endpoint: Arc<E>,
@@ -34,11 +37,14 @@ pub(crate) struct Server<E> {
     pub(crate) tls: Option<Tls>,
     /// Metric: the number of open connections.
     pub(crate) open_connections: Gauge,
+    /// How long the process may take to stop.
+    pub(crate) drain: Duration,
 }
 
 /// Accepts connections until `stop` is cancelled, then serves the accept backlog and waits for the open connections.
 ///
-/// Returns after at most `DRAIN` minus two seconds; connections that are still open then are closed.
+/// Returns as soon as all are closed. After at most `MAX_DRAIN`, and before the process has to end, those that are still
+/// open are closed.
 pub(crate) async fn run<E: Endpoint + 'static>(listener: TcpListener, server: Server<E>, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     let mut is_failing = false;
@@ -69,7 +75,8 @@ pub(crate) async fn run<E: Endpoint + 'static>(listener: TcpListener, server: Se
         server.spawn_connection(&mut connections, permit, stream, remote, &stop);
     }
     let all_closed = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN.saturating_sub(DRAIN_MARGIN), all_closed).await.is_err() {
+    let timeout = server.drain.saturating_sub(DRAIN_MARGIN).min(MAX_DRAIN);
+    if tokio::time::timeout(timeout, all_closed).await.is_err() {
         tracing::warn!(connections = connections.len(), "drain timed out; closing the remaining connections");
         connections.shutdown().await;
     }

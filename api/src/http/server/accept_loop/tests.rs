@@ -19,6 +19,17 @@ struct RunningServer {
 
 struct Client(TcpStream);
 
+fn server<E: Endpoint>(endpoint: E, connection_limit: ConnectionLimit) -> Server<E> {
+    let open_connections = Gauge::default();
+    Server {
+        endpoint: Arc::new(endpoint),
+        connection_limit,
+        tls: None,
+        open_connections,
+        drain: Duration::from_secs(75),
+    }
+}
+
 /// Starts a server that responds with the scheme and the addresses of the connection.
 async fn start(connection_limit: ConnectionLimit) -> RunningServer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -27,8 +38,7 @@ async fn start(connection_limit: ConnectionLimit) -> RunningServer {
     let endpoint = make_sync(|request: Request| {
         format!("{} {} {}.", request.scheme(), request.remote_addr(), request.local_addr())
     });
-    let server =
-        Server { endpoint: Arc::new(endpoint), connection_limit, tls: None, open_connections: Gauge::default() };
+    let server = server(endpoint, connection_limit);
     let serving = tokio::spawn(run(listener, server, stop.clone()));
     RunningServer { addr, stop, serving }
 }
@@ -132,12 +142,7 @@ async fn accept_backlog_is_served_after_stop() {
     }
     let stop = CancellationToken::new();
     stop.cancel();
-    let server = Server {
-        endpoint: Arc::new(make_sync(|_| "served.")),
-        connection_limit: ConnectionLimit::new(4, |_| false),
-        tls: None,
-        open_connections: Gauge::default(),
-    };
+    let server = server(make_sync(|_| "served."), ConnectionLimit::new(4, |_| false));
     let serving = tokio::spawn(run(listener, server, stop));
     for mut client in clients {
         let response = client.get().await;
