@@ -26,6 +26,7 @@ use poem::{
     middleware::{NormalizePath, TrailingSlash},
 };
 use poem_openapi::{OpenApi, OpenApiService};
+use shared::telemetry::traces::sampling::SamplingRatio;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +60,8 @@ pub(crate) struct Transport {
     pub(crate) origins: AllowedOrigins,
     /// `None`: plain HTTP.
     pub(crate) tls: Option<Tls>,
+    /// Which successful requests are logged.
+    pub(crate) access_log_ratio: SamplingRatio,
 }
 
 /// Serves HTTP on `listener` until `stop` is cancelled and the open connections have drained, which may take as long as
@@ -70,14 +73,14 @@ pub(crate) async fn serve(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<()> {
-    let Transport { docs, max_connections, origins, tls } = transport;
+    let Transport { docs, max_connections, origins, tls, access_log_ratio } = transport;
     let proxies = app.trusted_proxies.clone();
     // Exempt from the limit per network: a trusted proxy carries many clients, and loopback connections come from the
     // operator.
     let is_limited = move |address: IpAddr| !address.to_canonical().is_loopback() && !proxies.trust(address);
     let server = Server {
         open_connections: app.metrics.connections.clone(),
-        endpoint: Arc::new(endpoint(app, docs, origins)?),
+        endpoint: Arc::new(endpoint(app, docs, origins, access_log_ratio)?),
         connection_limit: ConnectionLimit::new(max_connections, is_limited),
         tls: tls.clone(),
         drain,
@@ -95,7 +98,12 @@ pub(crate) async fn serve(
 }
 
 /// Builds the endpoint, from the outside in: CORS and security headers, request middleware, CORS preflights, routes.
-fn endpoint(app: Arc<App>, with_docs: bool, origins: AllowedOrigins) -> Result<impl Endpoint + 'static> {
+fn endpoint(
+    app: Arc<App>,
+    with_docs: bool,
+    origins: AllowedOrigins,
+    access_log_ratio: SamplingRatio,
+) -> Result<impl Endpoint + 'static> {
     let security_headers = SecurityHeaders::new(&app.public_url);
     let not_me_page = not_me::page(Arc::clone(&app));
     let unlock_page = unlock::page(Arc::clone(&app));
@@ -105,7 +113,7 @@ fn endpoint(app: Arc<App>, with_docs: bool, origins: AllowedOrigins) -> Result<i
         move || service(&app)
     };
     let docs = DocsPages::new(&service(), &app)?;
-    let request_middleware = RequestMiddleware::new(app, RouteTable::new(docs.spec(), with_docs));
+    let request_middleware = RequestMiddleware::new(app, RouteTable::new(docs.spec(), with_docs), access_log_ratio);
 
     let routes = Route::new()
         .nest("/", service())

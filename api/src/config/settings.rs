@@ -54,5 +54,6 @@ shared::settings! {
         migrate_on_start: bool = true,
         drain_seconds: u32 = DRAIN_SECONDS,
         log_format: String = "text".into(),
+        access_log_success_percent: u32 = 100,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::password_hashing::EngineKind;
+use shared::telemetry::traces::sampling::SamplingRatio;
 
 const REQUIRED: [(&str, &str); 4] = [
     ("DATABASE_URL", "postgres://u:hunter2@h/x"),
@@ -33,6 +34,9 @@ fn defaults_match_the_api_contract() {
     );
     assert_eq!(config.hashing.engine, EngineKind::Reference);
     assert_eq!(load(&[("PASSWORD_ENGINE", "fast")]).unwrap().hashing.engine, EngineKind::Fast);
+    assert_eq!(config.transport.access_log_ratio, SamplingRatio::ALL);
+    let none = load(&[("ACCESS_LOG_SUCCESS_PERCENT", "0")]).unwrap().transport.access_log_ratio;
+    assert_eq!(none, SamplingRatio::NONE);
     assert!(config.transport.docs && config.migrate_on_start && !config.events_with_email);
     assert!(config.api_addr.ip().is_loopback() && config.ops_addr.ip().is_loopback());
     assert!(!load_in_production(&[]).unwrap().transport.docs);
@@ -160,6 +164,9 @@ fn error_names_the_setting_and_repeats_no_secret() {
         ("ARGON2_MEMORY_KIB", "7"),
         ("ARGON2_PASSES", "0"),
         ("MIGRATE_ON_START", "maybe"),
+        ("ACCESS_LOG_SUCCESS_PERCENT", "101"),
+        ("ACCESS_LOG_SUCCESS_PERCENT", "-1"),
+        ("ACCESS_LOG_SUCCESS_PERCENT", "0.5"),
         ("DRAIN_SECONDS", "9"),
         ("DRAIN_SECONDS", "601"),
         ("EVENTS_WITH_EMAIL", "on"),

@@ -5,7 +5,7 @@ mod collector;
 mod export;
 mod layer;
 mod otlp;
-mod sampling;
+pub mod sampling;
 mod settings;
 pub mod spans;
 

@@ -75,6 +75,37 @@ fn names(events: &[Line]) -> Vec<&str> {
     events.iter().map(|event| event.text_of("event")).collect()
 }
 
+/// Successful requests that are not sampled leave no line. Rejections and authentication events always do.
+#[tokio::test(flavor = "multi_thread")]
+async fn unsampled_success_is_not_logged_and_rejections_are() {
+    let settings = [("ACCESS_LOG_SUCCESS_PERCENT", "0"), ("REGISTRATIONS_PER_NETWORK_PER_HOUR", "1")];
+    let mut stack = Stack::prepare(&settings).await;
+    let api = start_api(&mut stack, "json");
+    stack.start_worker(&[]).await;
+    let client = stack.client.from_address(NETWORK_A);
+    let registration = client.register(ADA).await.registration();
+    let code = stack.mail_server.mail_to(ADA).await.code();
+    client.wait_for_receipt(&registration, "sent").await;
+    assert_eq!(client.activate(ADA, &code).await.status, 200);
+    assert_eq!(client.login(ADA, PASSWORD).await.status, 200);
+    assert_eq!(client.get("/health").await.status, 200);
+    for (answer, status) in [
+        (client.login(ADA, WRONG).await, 401),
+        (client.get("/unknown").await, 404),
+        (client.register(UNKNOWN).await, 429),
+    ] {
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    let (code, log) = api.terminate();
+    assert_eq!(code, Some(0), "{log}");
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let completed = lines.filter(|line| line["message"] == "request completed");
+    let statuses: Vec<_> = completed.map(|line| line["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [401, 404, 429], "{log}");
+    let events: Vec<_> = log.lines().filter_map(Line::parse).collect();
+    assert_eq!(names(&events), ["activation", "login", "wrong-password"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn successes_are_logged_with_the_user_id() {
     let mut stack = Stack::prepare(&[]).await;

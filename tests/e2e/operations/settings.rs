@@ -67,6 +67,23 @@ fn compose_outlasts_the_drain() {
     assert!(file(".env.example").contains(&format!("\nDRAIN_SECONDS={DRAIN_SECONDS}\n")));
 }
 
+/// A log without a limit fills the disk.
+#[test]
+fn compose_limits_the_log_of_every_container() {
+    let text = file("docker-compose.yml");
+    let (head, services) = text.split_once("\nservices:\n").unwrap();
+    assert!(head.contains("\nx-logging: &logging\n  driver: json-file\n  options: {max-size: 20m, max-file: \"5\"}\n"));
+    let (services, _) = services.split_once("\nnetworks:\n").unwrap();
+    let is_name = |line: &&str| line.starts_with("  ") && !line.starts_with("   ") && line.ends_with(':');
+    let names: Vec<_> = services.lines().filter(is_name).collect();
+    assert!(names.len() >= 8, "{names:?}");
+    for name in names {
+        let (_, service) = services.split_once(&format!("{name}\n")).unwrap();
+        let service: Vec<_> = service.lines().take_while(|line| line.is_empty() || line.starts_with("    ")).collect();
+        assert!(service.contains(&"    logging: *logging"), "{name}");
+    }
+}
+
 /// The containers of the API and of the worker get the settings that their processes read; secrets also as files. Only
 /// `migrate` gets the login of the schema's owner.
 #[test]

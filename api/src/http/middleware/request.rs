@@ -9,6 +9,7 @@ use poem::{
     error::{ReadBodyError, ResponseError},
     http::{HeaderValue, StatusCode, header},
 };
+use shared::telemetry::traces::sampling::SamplingRatio;
 use uuid::Uuid;
 
 use crate::{
@@ -43,12 +44,13 @@ const REQUEST_ID: &str = "x-request-id";
 pub(crate) struct RequestMiddleware {
     app: Arc<App>,
     routes: Arc<RouteTable>,
+    access_log_ratio: SamplingRatio,
 }
 
 impl RequestMiddleware {
-    /// Creates the middleware for these routes.
-    pub(crate) fn new(app: Arc<App>, routes: RouteTable) -> Self {
-        Self { app, routes: Arc::new(routes) }
+    /// Creates the middleware for these routes. Of the successful requests it logs this fraction.
+    pub(crate) fn new(app: Arc<App>, routes: RouteTable, access_log_ratio: SamplingRatio) -> Self {
+        Self { app, routes: Arc::new(routes), access_log_ratio }
     }
 
     /// Handles a request with the inner endpoint. Every error and every panic becomes a problem document.
@@ -71,7 +73,7 @@ impl RequestMiddleware {
         let pattern = route.unwrap_or("-");
         let operation = metric_labels::operation(method, pattern);
         let status = metric_labels::status(response.status());
-        let took = access_log.completed(response.status());
+        let took = access_log.completed(response.status(), self.access_log_ratio);
         self.app.metrics.record_response(ResponseLabels { method, pattern, operation, status, problem, took });
         response
     }
