@@ -10,7 +10,7 @@ not_special := --lib --bins --test e2e --test command_line --test metrics_docume
 threads := $(shell echo $$((2 * $$(nproc) + 1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs run test test-browser screenshots test-faults test-all test-security test-coverage test-compose test-schema check-deploy fuzz fuzz-check mutants lint layers deny audit migrate migration bench bench-growth clean
+.PHONY: help up down logs run test test-browser screenshots test-faults test-all test-security test-coverage test-compose test-schema check-deploy fuzz fuzz-check mutants model lint layers deny audit migrate migration bench bench-growth clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,10 @@ fuzz-check: ## Check that the fuzz targets compile
 
 mutants: ## Change the rules one by one and check that a unit test fails; FILES=api/src/domain/email.rs or SHARD=1/4 for a part
 	@scripts/mutants
+
+model: ## Search models of messages and of guesses at codes exhaustively; each broken rule must be found
+	cargo build --quiet --locked --workspace --all-features --bin model
+	"$${CARGO_TARGET_DIR:-target}/debug/model"
 
 lint: ## Check formatting and run clippy with warnings as errors
 	cargo fmt --all --check
