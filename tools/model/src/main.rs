@@ -98,6 +98,12 @@ mod tests {
     }
 
     #[test]
+    fn retries_without_a_deadline_never_end() {
+        let failure = search::shortest_failure(Messages::ONE, Mutation::DecideWithoutDeadline).unwrap();
+        assert_eq!(failure.property, "every run ends");
+    }
+
+    #[test]
     fn lost_message_is_mailed_only_with_the_rescuer() {
         assert_eq!(failure_without(Mutation::PublishNothingAgain), ("I-25", 1));
     }

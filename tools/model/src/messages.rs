@@ -47,6 +47,7 @@ mutations! {
     AckBeforeRecord,
     AckBeforeRetryCopy,
     RecordNotFirstWins,
+    DecideWithoutDeadline,
     GiveBackWithoutNote,
     PublishNothingAgain,
     SearchOnlyWhatIsOfUse,
@@ -122,7 +123,7 @@ impl Messages {
                 require(task.step == WorkerStep::Taken)?;
                 task.step = match message.end {
                     Some(_) => WorkerStep::Recorded,
-                    None if message.is_expired => WorkerStep::ToDrop,
+                    None if message.is_expired && !self.breaks(Mutation::DecideWithoutDeadline) => WorkerStep::ToDrop,
                     None => WorkerStep::ToSend,
                 };
             }

@@ -71,9 +71,7 @@ pub(crate) fn search_all<M: Rules>(model: M) -> Findings {
             failures.push(Failure { property: property.name, faults: model.max_faults(), steps });
         }
     }
-    if !every_run_ends(model) {
-        failures.push(Failure { property: "every run ends", faults: model.max_faults(), steps: vec![] });
-    }
+    failures.extend(endless_run(model));
     Findings { states: checker.unique_state_count(), failures }
 }
 
@@ -81,7 +79,7 @@ pub(crate) fn search_all<M: Rules>(model: M) -> Findings {
 pub(crate) fn shortest_failure<M: Rules>(model: M, broken: M::Mutation) -> Option<Failure> {
     let mut models = (0..=model.max_faults()).map(|max_faults| model.with(broken, max_faults));
     models.find_map(|model| {
-        let mut shortest = first_failure(model, usize::MAX)?;
+        let Some(mut shortest) = first_failure(model, usize::MAX) else { return endless_run(model) };
         // A search goes on for a moment after the first failure, and keeps the last.
         while let Some(shorter) = first_failure(model, shortest.steps.len()) {
             shortest = shorter;
@@ -105,6 +103,11 @@ fn first_failure<M: Rules>(model: M, steps: usize) -> Option<Failure> {
 
 fn describe(actions: Vec<impl Debug>) -> Vec<String> {
     actions.iter().map(|action| format!("{action:?}")).collect()
+}
+
+fn endless_run<M: Rules>(model: M) -> Option<Failure> {
+    let failure = Failure { property: "every run ends", faults: model.max_faults(), steps: vec![] };
+    (!every_run_ends(model)).then_some(failure)
 }
 
 /// Whether no run comes back to a state where it was. Then every run ends in a state without a next step, and what holds in all
