@@ -159,14 +159,14 @@ impl Messages {
     /// `worker/src/consumer/ack.rs`; the note in `delivery/handler.rs`.
     fn settle(&self, message: &mut Message, task: &mut WorkerTask, action: WorkerAction) -> Option<()> {
         match action {
-            // The note that a message is given back without an end: before it is given back.
-            WorkerAction::NoteGivenBack => {
+            // `Store::note_on_its_way`: before it is given back without an end.
+            WorkerAction::NoteOnItsWay => {
                 require(task.step == WorkerStep::Failed)?;
                 message.unfinished = match self.breaks(Mutation::WaitFromNoteNotFromLook) {
                     true => Unfinished::Missing,
-                    false => Unfinished::GivenBack,
+                    false => Unfinished::OnItsWay,
                 };
-                // `MarkMissing` passes a message with a note that is newer than the candidates.
+                // `MarkMissing` passes a message with a newer note (MARK_MISSING).
                 message.is_candidate &= self.breaks(Mutation::MarkMissingOverNewerNote);
                 task.step = WorkerStep::Noted;
             }
@@ -242,10 +242,10 @@ impl Messages {
                 self.read_candidates(state);
                 state.round = Round::Searched;
             }
-            // A passive declare. Candidates are in no queue then: each is with a worker, or lost.
+            // The candidates are in no queue then: each is with a worker, or lost.
             RescuerAction::SeenEmpty => {
-                let is_empty = state.messages.iter().all(|message| message.ready == 0);
-                require(state.round == Round::Searched && (is_empty || self.breaks(Mutation::MarkMissingWithoutLook)))?;
+                let is_empty = Self::is_empty(state) || self.breaks(Mutation::MarkMissingWithoutLook);
+                require(state.round == Round::Searched && is_empty)?;
                 state.round = Round::SeenEmpty;
             }
             RescuerAction::MarkMissing => {
@@ -260,14 +260,14 @@ impl Messages {
                 }
                 state.round = Round::Over;
             }
-            // After the grace, in one statement. The next wait begins when it is published and again nowhere to be seen.
+            // After the grace. The next wait begins when it is published and again nowhere to be seen.
             RescuerAction::PublishAgain(message) => {
+                require(Self::is_empty(state))?;
                 let message = &mut state.messages[message];
                 require(message.unfinished == Unfinished::Missing && message.end.is_none())?;
                 let is_in_grace = message.workers.iter().any(|task| task.is_in_grace);
-                // As if the wait began with the note, and the queue was seen empty at its end.
-                let is_in_queue = message.ready > 0 || message.may_be_in_retry_queue();
-                require(!is_in_queue || !self.breaks(Mutation::WaitFromNoteNotFromLook))?;
+                // As if the wait began with the note.
+                require(!message.may_be_in_retry_queue() || !self.breaks(Mutation::WaitFromNoteNotFromLook))?;
                 require(!is_in_grace || self.breaks(Mutation::PublishAgainWithoutGrace))?;
                 require(message.rescues < MAX_RESCUES && !self.breaks(Mutation::PublishNothingAgain))?;
                 message.rescues += 1;
@@ -280,6 +280,13 @@ impl Messages {
         Some(())
     }
 
+    /// `look_at_queue` and COUNT_RETRYING: nothing is ready, and there is a note of each message in a retry queue.
+    fn is_empty(state: &State) -> bool {
+        let retrying: u8 = state.messages.iter().map(|message| message.retrying).sum();
+        let noted = state.messages.iter().filter(|message| message.unfinished == Unfinished::OnItsWay).count();
+        state.all(|message| message.ready == 0) && usize::from(retrying) <= noted
+    }
+
     fn read_candidates(&self, state: &mut State) {
         for message in &mut state.messages {
             message.is_candidate = self.is_candidate(message);
@@ -290,7 +297,7 @@ impl Messages {
     fn is_candidate(&self, message: &Message) -> bool {
         let is_known = match message.unfinished {
             Unfinished::No => false,
-            Unfinished::GivenBack => message.may_be_in_retry_queue(),
+            Unfinished::OnItsWay => message.may_be_in_retry_queue(),
             Unfinished::Missing => true,
         };
         let is_passed = message.is_expired && self.breaks(Mutation::SearchOnlyWhatIsOfUse);

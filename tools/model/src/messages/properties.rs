@@ -33,7 +33,7 @@ impl Model for Messages {
                 actions.extend([Fault::StallRelay, Fault::FailPublish].map(|it| Action::Fault(it(message, relay))));
             }
             for worker in 0..WORKERS {
-                let steps = [Take, ReadFacts, Send, FailToSend, Record, NoteGivenBack, CopyToRetryQueue, Requeue, Ack];
+                let steps = [Take, ReadFacts, Send, FailToSend, Record, NoteOnItsWay, CopyToRetryQueue, Requeue, Ack];
                 actions.extend(steps.map(|it| Action::Worker(it, message, worker)));
                 actions.extend([Fault::StallWorker, Fault::FailNote].map(|it| Action::Fault(it(message, worker))));
             }

@@ -61,7 +61,7 @@ pub(super) enum Unfinished {
     #[default]
     No,
     /// `seen_at`: a worker has given it back, so it may be in a retry queue.
-    GivenBack,
+    OnItsWay,
     /// `missing_since`: the rescuer saw it nowhere, and waits for its grace.
     Missing,
 }
@@ -145,7 +145,7 @@ pub(crate) enum WorkerAction {
     Send,
     FailToSend,
     Record,
-    NoteGivenBack,
+    NoteOnItsWay,
     CopyToRetryQueue,
     Requeue,
     Ack,
