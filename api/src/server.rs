@@ -2,10 +2,7 @@
 
 pub(crate) mod health;
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
 use shared::messages::MailKind;

@@ -13,7 +13,7 @@ use crate::harness::{
     load::Load,
     lost_commits::LostCommits,
     queues, report_table, servers,
-    service_process::{self, ApiAddresses, Service, ServiceProcess},
+    service_process::{ApiAddresses, Service, ServiceProcess},
     tolerance::{self, MAX_RECOVERY, Tolerance, schedule},
     user_simulator::UserSimulator,
 };
