@@ -88,7 +88,10 @@ impl Consumer {
                 // In this order, so that the broker gives what is requeued to another worker.
                 connections.cancel_consumers().await;
                 self.handler.smtp_pool.begin_drain();
-                connections.requeue_unread().await;
+                // A second copy of a mail in progress must not reach another worker before the mail is recorded.
+                let is_duplicate =
+                    |delivery: &Delivery| message_id(&delivery.properties).is_some_and(|id| in_flight.contains(&id));
+                connections.requeue_unread(is_duplicate).await;
                 in_flight.drain(self.drain_timeout).await;
             } else {
                 tracing::warn!(reason, "reconnecting to the broker");

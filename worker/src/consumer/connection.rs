@@ -7,6 +7,7 @@ use backon::{ExponentialBuilder, Retryable};
 use futures_util::{FutureExt, StreamExt, future::join};
 use lapin::{
     Channel, Consumer,
+    message::Delivery,
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
     types::FieldTable,
 };
@@ -130,12 +131,15 @@ impl BrokerConnections {
         let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await;
     }
 
-    /// Requeues the messages that were delivered and that nothing has read yet; for cancelled consumers.
-    pub(crate) async fn requeue_unread(&mut self) {
+    /// Requeues the messages that were delivered and that nothing has read yet, except those to `keep` until the connection
+    /// is closed; for cancelled consumers.
+    pub(crate) async fn requeue_unread(&mut self, keep: impl Fn(&Delivery) -> bool) {
         let requeueing = async {
             for consumer in [&mut self.codes, &mut self.notices] {
                 while let Some(Some(Ok(delivery))) = consumer.deliveries.next().now_or_never() {
-                    requeue(&delivery).await;
+                    if !keep(&delivery) {
+                        requeue(&delivery).await;
+                    }
                 }
             }
         };
