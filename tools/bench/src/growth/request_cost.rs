@@ -29,7 +29,7 @@ const SCANNED: &str = "SELECT relname::text, seq_tup_read FROM pg_stat_user_tabl
 
 /// The kinds of requests, each with the rows of the report.
 const KINDS: [(&str, &str); 5] = [
-    ("G1-sign-up", "blocks per sign-up, 2 M rows in every large table ÷ 10 k"),
+    ("G1-sign-up", "blocks per sign-up, 2 M rows (or `SIZE`) in every large table ÷ 10 k"),
     ("G1-activate", "the same per activation"),
     ("G1-log-in", "the same per log-in"),
     ("G1-refusal", "the same per log-in with a wrong password"),
