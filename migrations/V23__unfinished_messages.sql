@@ -27,6 +27,6 @@ CREATE TABLE rescue_rounds (
     notices_searched_until timestamptz NOT NULL
 );
 
--- The oldest notices that are still of use.
+-- Earlier notices are for the command `api outbox reemit`.
 INSERT INTO rescue_rounds (began_at, ended_at, continuous_since, codes_searched_until, notices_searched_until)
-VALUES (now(), now(), now(), now(), now() - interval '7 days');
+VALUES (now(), now(), now(), now(), now() - interval '1 hour');

@@ -142,6 +142,7 @@ pub async fn run_on(services: Services, config: Config, listener: TcpListener, s
     if let Some(look_at_queue) = delivery.look_at_queue.clone() {
         let rescuer = Rescuer {
             store: app.store.clone(),
+            is_connected: Arc::clone(&delivery.is_up),
             look_at_queue,
             rescue_after: config.rescue_after,
             relay_wakeup: Arc::clone(&app.relay_wakeup),

@@ -173,7 +173,8 @@ impl Consumer {
         let acknowledger = connections.acknowledger.clone();
         let outcome_span = trace_span.clone();
         let processing = async move {
-            let outcome = handler.handle_body(&delivery.data, ack::count(&delivery.properties, ERRORS)).await;
+            let errors = ack::count(&delivery.properties, ERRORS);
+            let outcome = handler.handle_body(&delivery.data, errors, delivery.redelivered).await;
             outcome.mark_failure(&outcome_span);
             acknowledger.settle(&delivery, outcome).await;
         };

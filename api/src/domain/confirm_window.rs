@@ -58,7 +58,7 @@ impl ConfirmWindow {
         if now - sent_at > MAX_LATENCY {
             self.is_doubling = false;
             self.size = (self.size / 2).max(MIN_WINDOW);
-        } else if self.peak * IN_USE_DIVISOR >= self.size {
+        } else if self.peak >= self.size / IN_USE_DIVISOR {
             let increase = if self.is_doubling { self.size } else { MIN_WINDOW };
             self.size = (self.size + increase).min(MAX_WINDOW);
         }

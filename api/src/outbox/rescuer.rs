@@ -41,6 +41,8 @@ const MAX_RETRYING: u32 = 10_000;
 /// Finds and publishes lost messages.
 pub(crate) struct Rescuer {
     pub(crate) store: Store,
+    /// Whether there is a connection to the broker.
+    pub(crate) is_connected: Arc<dyn Fn() -> bool + Send + Sync>,
     pub(crate) look_at_queue: LookAtQueue,
     /// Longer than a worker has a message.
     pub(crate) rescue_after: Duration,
@@ -65,7 +67,7 @@ impl Rescuer {
         loop {
             tokio::time::sleep(interval).await;
             // A panic is most likely caused by a row. The process serves requests all the same.
-            let round = AssertUnwindSafe(self.round(interval)).catch_unwind().await;
+            let round = AssertUnwindSafe(self.round(interval, is_failing)).catch_unwind().await;
             let result = round.unwrap_or_else(|_| Err(Error::Internal(anyhow!("panic; see the log above"))));
             let failed_before = std::mem::replace(&mut is_failing, result.is_err());
             if let Err(error) = result {
@@ -79,11 +81,14 @@ impl Rescuer {
         }
     }
 
-    async fn round(&self, interval: Duration) -> Result<(), Error> {
-        let calm = MAX_PAUSE_AFTER_OUTAGE.min(self.rescue_after);
-        let Some(round) = unfinished::begin_round(&self.store.connection().await?, interval, calm).await? else {
+    async fn round(&self, interval: Duration, after_failure: bool) -> Result<(), Error> {
+        // An API that cannot see the queues leaves the round to another one.
+        if !(self.is_connected)() {
             return Ok(());
-        };
+        }
+        let pause = MAX_PAUSE_AFTER_OUTAGE.min(self.rescue_after);
+        let begun = unfinished::begin_round(&self.store.connection().await?, interval, after_failure, pause).await?;
+        let Some(round) = begun else { return Ok(()) };
         let mut searched_until = round.searched_until;
         for queue in MailQueue::ALL {
             let from = searched_until.of(queue);

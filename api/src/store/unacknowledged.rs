@@ -67,8 +67,7 @@ const CHANGES: &str = page!("password_changes WHERE true", "id", "changed_at", "
 const DELETIONS: &str = page!("account_deletions WHERE true", "id", "deleted_at", "true");
 const UNLOCKS: &str = page!("unlocks WHERE true", "id", "created_at", "true");
 
-// Of valid codes only, because those that have expired cannot be mailed any more; counting stops at 10 000. Not prepared:
-// a plan made while there were few would read all of them.
+// Of valid codes only, because those that have expired cannot be mailed any more; counting stops at 10 000.
 const LATE_CODES: &str = "SELECT count(*) FROM (\
     SELECT FROM codes c WHERE sent_at IS NULL AND superseded_at IS NULL AND deadline > now() \
     AND created_at <= now() - interval '30 s' AND (SELECT true FROM deliveries d WHERE d.message_id = c.id) IS NULL \
@@ -78,7 +77,7 @@ const LATE_CODES: &str = "SELECT count(*) FROM (\
     LIMIT 10000) AS late";
 
 /// The statements to prepare on every connection.
-pub(crate) const ALL: &[&str] = &[NOW, CODES, RESETS, USERS, CHANGES, DELETIONS, UNLOCKS];
+pub(crate) const ALL: &[&str] = &[NOW, CODES, RESETS, USERS, CHANGES, DELETIONS, UNLOCKS, LATE_CODES];
 
 /// A position in the messages of a kind: those with a code are ordered by deadline, the others by the time of their event.
 #[derive(Clone, Copy)]
@@ -147,8 +146,7 @@ pub(crate) async fn now(connection: &Connection) -> Result<OffsetDateTime, PgErr
 
 /// The number of codes that no worker has finished 30 s after they were requested, up to 10 000.
 pub(crate) async fn count_late_codes(connection: &Connection) -> Result<i64, PgError> {
-    let counting = async { connection.query_one(LATE_CODES, &[]).await };
-    Ok(super::by_index(connection, counting).await?.get(0))
+    Ok(super::by_index(connection, super::rows(connection, LATE_CODES, &[])).await?[0].get(0))
 }
 
 fn statement(kind: MailKind) -> &'static str {

@@ -44,10 +44,13 @@ async fn unreadable_outbox_row_is_retried_then_parked_and_requeued() {
     // Half an hour passes. A relay may just be writing the number of failures.
     let almost = "UPDATE outbox SET failures = 9, leased_until = clock_timestamp(), due_at = due_at - interval '1 min' \
         WHERE failures < 9";
-    while stack.database.count("SELECT count(*) FROM outbox").await > 0 {
-        stack.database.execute(almost, &[]).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let parking = async {
+        while stack.database.count("SELECT count(*) FROM outbox").await > 0 {
+            stack.database.execute(almost, &[]).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), parking).await.expect("a row is not parked");
     parked_rows(&api.ops, 4.0).await;
 
     let listed = outbox(&stack, "parked").await.unwrap();

@@ -3,7 +3,7 @@
 //! A mail that could not be sent is not retried here: `consumer/ack` schedules the retry by publishing the message to a
 //! retry queue, with the delay of [`retry_delay_seconds`].
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
@@ -41,6 +41,10 @@ const FACTS_MAX_AGE: Duration = Duration::from_millis(250);
 /// How often the record of a mail that was not sent is retried before the message is postponed.
 const MAX_RECORD_RETRIES: usize = 20;
 
+/// How often it is noted that a message waits for an SMTP connection. Together with the slowest dialogue (205 s) this is less
+/// than the default of `RESCUE_AFTER_SECONDS`.
+const NOTE_INTERVAL: Duration = Duration::from_secs(30);
+
 /// How often a message is retried that cannot be processed because of its row, or of a bug: for six minutes.
 const MAX_RETRIES_AFTER_ERRORS: u32 = 9;
 
@@ -62,9 +66,13 @@ pub(crate) struct Handler {
 
 impl Handler {
     /// Handles a message from the broker after this number of errors; one that cannot be parsed is parked.
-    pub(crate) async fn handle_body(&self, body: &[u8], errors: u32) -> Outcome {
+    pub(crate) async fn handle_body(&self, body: &[u8], errors: u32, is_redelivered: bool) -> Outcome {
         match Message::from_json(body) {
             Ok(message) => {
+                if is_redelivered {
+                    // The worker that had it may have crashed without a note.
+                    self.note_on_its_way(message).await;
+                }
                 let outcome = self.handle(message, errors).await;
                 if outcome.is_given_back() {
                     self.note_on_its_way(message).await;
@@ -132,15 +140,24 @@ impl Handler {
             Err(outcome) => return Ok(outcome),
         };
         let wait_started = Instant::now();
-        let Some(connection) = self.smtp_pool.acquire().await else { return Ok(Outcome::Requeue) };
+        let Some(connection) = self.acquire_connection(message).await else { return Ok(Outcome::Requeue) };
         if wait_started.elapsed() < FACTS_MAX_AGE {
             return self.send(message, &email, connection).await;
         }
-        // What other mails took does not count as the time of this one.
-        self.note_on_its_way(message).await;
         match self.build_email(message).await? {
             Ok(email) => self.send(message, &email, connection).await,
             Err(outcome) => Ok(outcome),
+        }
+    }
+
+    /// Waits for an SMTP connection. While other mails take long, notes that this one is on its way.
+    async fn acquire_connection(&self, message: Message) -> Option<PooledConnection<'_>> {
+        let mut acquiring = pin!(self.smtp_pool.acquire());
+        loop {
+            tokio::select! {
+                acquired = &mut acquiring => return acquired,
+                () = tokio::time::sleep(NOTE_INTERVAL) => self.note_on_its_way(message).await,
+            }
         }
     }
 

@@ -23,6 +23,9 @@ const LOOKS: u32 = 5;
 
 const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
+/// See docs/decisions/0026-recreate-the-channel-of-an-idle-consumer.md.
+const PAUSE_BEFORE_DECLARING: Duration = Duration::from_secs(1);
+
 impl Publisher {
     /// The function that looks at a queue.
     pub(crate) fn look_at_queue(&self) -> LookAtQueue {
@@ -51,8 +54,9 @@ impl Publisher {
         })
     }
 
-    /// One of the queues may be gone.
+    /// One of the queues may be gone. It must not be declared at the moment in which it is deleted.
     async fn declare_again(&self) {
+        tokio::time::sleep(PAUSE_BEFORE_DECLARING).await;
         let Some(active) = self.active.borrow().clone() else { return };
         let declaring = tokio::time::timeout(CONFIRM_TIMEOUT, self.topology.declare(&active.connection));
         if let Ok(Err(error)) = declaring.await {

@@ -16,6 +16,7 @@ const LIST: &str = "SELECT id, why, parked_at FROM parked_outbox_rows ORDER BY p
 // If the outbox has a row with this id, it will be published anyway.
 const REQUEUE: &str = "WITH requeued AS (DELETE FROM parked_outbox_rows WHERE id = ANY ($1) \
     RETURNING id, message, traceparent, is_notice, created_at), \
+    seen AS (UPDATE unfinished_messages SET missing_since = NULL, seen_at = clock_timestamp() WHERE id = ANY ($1)), \
     inserted AS (INSERT INTO outbox (id, message, traceparent, is_notice, created_at) SELECT * FROM requeued \
     ON CONFLICT (id) DO NOTHING) SELECT count(*) FROM requeued";
 // A mail that is dropped has an outcome, so that it is not published again.

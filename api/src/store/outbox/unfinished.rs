@@ -27,7 +27,7 @@ macro_rules! retry_time {
 // One API at a time: for the others it is too early. A round that did not end in a minute was interrupted. After a fail-over
 // the clock may be behind.
 const BEGIN_ROUND: &str = "UPDATE rescue_rounds SET began_at = clock_timestamp(), continuous_since = \
-    CASE WHEN ended_at < clock_timestamp() - make_interval(secs => $1::float8 * 3) THEN clock_timestamp() ELSE continuous_since END \
+    CASE WHEN $3 OR ended_at < clock_timestamp() - make_interval(secs => $1::float8 * 3) THEN clock_timestamp() ELSE continuous_since END \
     WHERE began_at > clock_timestamp() OR began_at <= clock_timestamp() - make_interval(secs => $1::float8) \
     AND (ended_at >= began_at OR began_at <= clock_timestamp() - interval '1 min') RETURNING began_at, codes_searched_until, notices_searched_until, \
     continuous_since <= clock_timestamp() - make_interval(secs => $2::float8) AS is_undisturbed";
@@ -40,7 +40,8 @@ const COUNT_RETRYING: &str = concat!(
 );
 const GIVEN_BACK: &str = concat!(
     "SELECT id, kind, seen_at, (SELECT true FROM deliveries d WHERE d.message_id = m.id) IS NOT NULL AS is_finished, \
-     (SELECT true FROM outbox o WHERE o.id = m.id) IS NOT NULL AS is_in_outbox \
+     COALESCE((SELECT true FROM outbox o WHERE o.id = m.id), (SELECT true FROM parked_outbox_rows p WHERE p.id = m.id)) \
+     IS NOT NULL AS is_in_outbox \
      FROM (SELECT * FROM unfinished_messages WHERE missing_since IS NULL AND seen_at <= now() - ",
     retry_time!(),
     " AND (seen_at, id) > ($2, $3) AND kind = ANY ($1) ORDER BY seen_at, id LIMIT $4) AS m ORDER BY seen_at, id"
@@ -94,15 +95,16 @@ pub(crate) struct Round {
     pub(crate) is_undisturbed: bool,
 }
 
-/// Begins a round; `None` if the last one began less than `interval` ago, or has not ended. The round is undisturbed if no
-/// round was missing for `calm`.
+/// Begins a round; `None` if the last one began less than `interval` ago, or has not ended. `after_failure`: the last round of
+/// this process failed. The round is undisturbed if no round failed or was missing for `time_since_outage`.
 pub(crate) async fn begin_round(
     connection: &Connection,
     interval: Duration,
-    calm: Duration,
+    after_failure: bool,
+    time_since_outage: Duration,
 ) -> Result<Option<Round>, PgError> {
-    let (interval, calm) = (interval.as_secs_f64(), calm.as_secs_f64());
-    let row = store::row(connection, BEGIN_ROUND, &[&interval, &calm]).await?;
+    let (interval, time_since_outage) = (interval.as_secs_f64(), time_since_outage.as_secs_f64());
+    let row = store::row(connection, BEGIN_ROUND, &[&interval, &time_since_outage, &after_failure]).await?;
     Ok(row.map(|row| Round {
         began_at: row.get("began_at"),
         searched_until: SearchedUntil {

@@ -107,7 +107,8 @@ async fn retried_copy_drops_foreign_properties() {
         assert_eq!(message.properties.expiration(), &None, "{id}");
         let others: Vec<_> = header_names(&message).into_iter().filter(|name| !name.contains("death")).collect();
         let trace = (id != "expiration").then_some("traceparent");
-        assert_eq!(others, trace.into_iter().chain(["x-vestibule-attempts"]).collect::<Vec<_>>(), "{id}");
+        let own = trace.into_iter().chain(["x-vestibule-attempts", "x-vestibule-errors"]);
+        assert_eq!(others, own.collect::<Vec<_>>(), "{id}");
         received.insert(id);
     }
     assert_eq!(received, all.iter().map(|(id, _)| (*id).to_owned()).collect());
