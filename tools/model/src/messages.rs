@@ -5,7 +5,7 @@
 //! Time is abstracted: whatever takes time takes any time, except that
 //! * a relay renews its leases, unless it stands still ([`Fault::StallRelay`]);
 //! * a worker holds a message for less than the rescuer's grace, unless it stands still ([`Fault::StallWorker`]);
-//! * a copy leaves its retry queue before the note about it is over.
+//! * a copy leaves its retry queue before the note about it has expired.
 
 mod properties;
 mod state;

@@ -173,7 +173,7 @@ pub(crate) enum Fault {
     CrashWorker(usize),
     /// It stands still until its lease has run out.
     StallRelay(usize, usize),
-    /// It stands still until the rescuer's grace is over.
+    /// The process is frozen until the rescuer's grace has expired.
     StallWorker(usize, usize),
     /// The broker refuses a publish, or its confirm is lost.
     FailPublish(usize, usize),
